@@ -1,0 +1,219 @@
+//! The finite vocabulary of conditions. A reason is at once condition reason, Event reason and metric label.
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant),+ }
+
+        impl $name {
+            /// Every word, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word as Kubernetes shows it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+
+            /// The word that `text` spells, if it is one of ours.
+            #[must_use]
+            pub fn from_word(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|word| word.as_str() == text)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
+        }
+    };
+}
+
+words! {
+    /// Type of a condition of a policy or a source.
+    ConditionType {
+        /// The spec is accepted and served (kstatus).
+        Ready,
+        /// Work is under way; present only while true (kstatus).
+        Reconciling,
+        /// Only a change of the policy itself can help; present only while true (kstatus).
+        Stalled,
+        /// The spec parses and its class allows it.
+        Accepted,
+        /// Every claimed value is on its object, and the rollout that carries it has finished.
+        Applied,
+        /// Every threshold with a level holds.
+        Compliant,
+        /// Every query of the policy was answered.
+        MetricsAvailable,
+        /// Somebody else owns a field that the policy governs; present only while true.
+        Conflicted,
+        /// A metrics source answers.
+        Available,
+    }
+}
+
+words! {
+    /// Reason of a condition, an Event or a verdict without data.
+    Reason {
+        // Accepted, Ready
+        /// All is well.
+        Accepted,
+        /// The policy is served.
+        Served,
+        /// A literal cannot be read, or a rule of the spec is broken.
+        InvalidSpec,
+        /// A lower bound lies above its upper bound, or a value outside them.
+        BoundsInverted,
+        /// A policy that a newer version of the API stored.
+        UnsupportedVersion,
+        /// The named class does not exist.
+        ClassNotFound,
+        /// The class does not allow what the policy asks for.
+        ClassForbids,
+        /// The class is frozen.
+        Frozen,
+        /// The policy is suspended.
+        Suspended,
+        /// No object matches the target.
+        NoTargets,
+        /// More objects match the target than the class allows.
+        TooManyTargets,
+        /// The target lies in a protected namespace or is the operator itself.
+        TargetProtected,
+        /// A controller owns the workload and would undo every write.
+        TargetControlled,
+        /// The named container is not in the pod template.
+        ContainerNotFound,
+        /// The pod has several containers and the policy names none.
+        ContainerAmbiguous,
+        /// An environment name that no policy may set.
+        EnvironmentNameForbidden,
+        /// The variable comes from a `valueFrom`.
+        EnvFromSource,
+        /// The variable is listed twice in the container.
+        EnvDuplicate,
+        /// Another variable or argument refers to it by `$(NAME)`.
+        EnvReferenced,
+        /// The value contradicts one that the target has.
+        BoundsConflictWithTarget,
+        /// A named `ConfigMap` does not exist.
+        ConfigMapNotFound,
+        /// The `ConfigMap` can never change.
+        ConfigMapImmutable,
+        /// The `ConfigMap` is named after its content.
+        ConfigMapContentHashed,
+        /// The document has no such path.
+        KeyPathNotFound,
+        /// The path leads to something that is not a scalar of this type.
+        KeyTypeMismatch,
+        /// The document cannot be read or edited safely.
+        ConfigUnparseable,
+        /// The `ConfigMap` would exceed one mebibyte.
+        ConfigTooLarge,
+        /// What was there before does not fit into its annotation.
+        BaselineTooLarge,
+        /// A metrics source is not there.
+        SourceNotFound,
+        /// A scalable target cannot take `replicas`.
+        ReplicasUnsupported,
+        /// An object in the way cannot be served.
+        Unsupported,
+
+        // Applied
+        /// Every value is in place.
+        Applied,
+        /// The policy only observes.
+        ObserveOnly,
+        /// The policy only recommends; the plan is in its status.
+        RecommendOnly,
+        /// There is nothing to write.
+        NothingToApply,
+        /// Writes are decided and not done yet.
+        Pending,
+        /// Our rollout is under way.
+        RollingOut,
+        /// Somebody else's rollout is under way.
+        TargetRolloutInProgress,
+        /// The Deployment is paused.
+        TargetPaused,
+        /// The update strategy waits for a person (`OnDelete`, partition).
+        AwaitingManualRollout,
+        /// Other rollouts of ours are under way.
+        WaitingForTurn,
+        /// The rollout of our change failed and the previous values are back.
+        RolledBack,
+        /// The rollout of our change failed and is being undone.
+        RollingBack,
+        /// The API server refused the write.
+        WriteRejected,
+        /// The operator lacks a permission.
+        Forbidden,
+        /// Admission replaced the value that we wrote.
+        RewrittenByAdmission,
+        /// The previous values were put back.
+        Restored,
+        /// The object was released.
+        Released,
+
+        // Conflicted
+        /// A field manager owns a governed field with another value.
+        FieldManagerConflict,
+        /// An autoscaler owns the field.
+        ManagedByAutoscaler,
+        /// An older policy governs the same knob.
+        KnobOwnedBy,
+        /// A person changed a governed field; their value is held.
+        ManualOverride,
+        /// Two managers took a field from each other repeatedly.
+        Contested,
+
+        // Compliant
+        /// All thresholds hold.
+        Within,
+        /// At least one threshold is breached.
+        Breached,
+        /// Thresholds cannot be judged.
+        NoData,
+        /// There is no threshold.
+        NoThresholds,
+
+        // MetricsAvailable
+        /// Every query was answered.
+        Answered,
+        /// A reading is NaN, infinite or not a number.
+        NotANumber,
+        /// A sample is too old.
+        StaleData,
+        /// A sample lies in the future.
+        ClockSkew,
+        /// More than one series answers.
+        AmbiguousResult,
+        /// The answer has another shape than asked for.
+        WrongType,
+        /// The backend answered with warnings.
+        PartialResult,
+        /// The backend cannot parse the query.
+        QueryInvalid,
+        /// The backend could not execute the query.
+        QueryFailed,
+        /// The backend does not answer.
+        BackendUnavailable,
+        /// The backend asks us to slow down.
+        BackendThrottled,
+        /// The backend refuses our credential.
+        BackendUnauthorized,
+        /// The answer is not what a Prometheus says.
+        BadResponse,
+        /// The query exceeds a limit of the backend.
+        QueryTooExpensive,
+        /// Nothing was asked yet.
+        Unknown,
+
+        // why a rollout failed
+        /// Containers of the new revision keep crashing.
+        CrashLoop,
+        /// The rollout exceeded its progress deadline.
+        DeadlineExceeded,
+    }
+}
