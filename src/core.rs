@@ -1,1 +1,7 @@
-//! The pure core.
+//! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
+//!
+//! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
+//! `units document promql catalogue facts` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
+
+pub mod engine;
+pub mod facts;

@@ -21,7 +21,11 @@ use super::policy::{Mode, Sink};
     derive = "PartialEq",
     derive = "Default",
     doc = "Guardrails that a platform team sets for the policies that name the class.",
-    printcolumn(name = "Default", type_ = "string", json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"),
+    printcolumn(
+        name = "Default",
+        type_ = "string",
+        json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"
+    ),
     printcolumn(name = "Modes", type_ = "string", json_path = ".spec.modes"),
     printcolumn(name = "Frozen", type_ = "boolean", json_path = ".spec.freeze"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

@@ -21,7 +21,11 @@ use serde::{Deserialize, Serialize};
     derive = "Default",
     doc = "A Prometheus-compatible server that policies read, and the Alertmanagers that their alerts go to.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.prometheus.url"),
-    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type==\"Available\")].status"),
+    printcolumn(
+        name = "Available",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Available\")].status"
+    ),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Available\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -1,0 +1,14 @@
+//! What we know of the cluster: objects as a watch, a GET or a write showed them.
+//!
+//! Owns the decoded shapes and the questions that have one right answer (is this rollout finished?). Must not decide what
+//! to do about an answer.
+
+pub mod object;
+pub mod pod;
+pub mod rollout;
+pub mod time;
+
+pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
+pub use pod::Pod;
+pub use rollout::{Progress, progress};
+pub use time::{Instant, Span};

@@ -1,0 +1,158 @@
+//! Whether a rollout is finished, by kind.
+
+use serde_json::Value;
+
+use super::{Kind, Object};
+
+/// State of a workload's rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Every pod runs the current template and nothing terminates.
+    Complete,
+    /// The controller is at work, or has not seen the newest template yet.
+    Running,
+    /// The Deployment gave up: its progress deadline has passed.
+    Failed {
+        /// What the controller says.
+        message: String,
+    },
+    /// The Deployment is paused.
+    Paused,
+    /// The update strategy waits for a person: `OnDelete`, or a partition that keeps old pods.
+    AwaitingManual,
+}
+
+/// State of the rollout of `workload`.
+///
+/// Deployment: the newest template is observed, and updated = total = available, nothing terminating. StatefulSet:
+/// `updateRevision == currentRevision` and all ready. DaemonSet: updated = desired = available.
+#[must_use]
+pub fn progress(workload: &Object) -> Progress {
+    let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
+    if n("/status/observedGeneration") < workload.meta.generation {
+        return Progress::Running;
+    }
+    match workload.key.kind {
+        Kind::Deployment => deployment(workload),
+        Kind::StatefulSet => {
+            if workload.text("/spec/updateStrategy/type") == Some("OnDelete") {
+                return if n("/status/updatedReplicas") == n("/status/replicas") {
+                    Progress::Complete
+                } else {
+                    Progress::AwaitingManual
+                };
+            }
+            let want = workload.integer("/spec/replicas").unwrap_or(1);
+            let settled = n("/status/replicas") == want
+                && n("/status/readyReplicas") == want
+                && n("/status/availableReplicas") == want;
+            let same = workload.text("/status/updateRevision") == workload.text("/status/currentRevision");
+            let partition = workload.integer("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0);
+            if settled && (same || n("/status/updatedReplicas") == want) {
+                Progress::Complete
+            } else if partition > 0 && settled && n("/status/updatedReplicas") >= (want - partition).max(0) {
+                Progress::AwaitingManual
+            } else {
+                Progress::Running
+            }
+        }
+        Kind::DaemonSet => {
+            let want = n("/status/desiredNumberScheduled");
+            let updated = n("/status/updatedNumberScheduled");
+            if workload.text("/spec/updateStrategy/type") == Some("OnDelete") {
+                return if updated == want { Progress::Complete } else { Progress::AwaitingManual };
+            }
+            if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
+        }
+        // They have no rollout.
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => Progress::Complete,
+    }
+}
+
+fn deployment(workload: &Object) -> Progress {
+    let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
+    if workload.at("/spec/paused").and_then(Value::as_bool) == Some(true) {
+        return Progress::Paused;
+    }
+    let deadline = workload
+        .items("/status/conditions")
+        .find(|c| c["type"] == "Progressing" && c["status"] == "False" && c["reason"] == "ProgressDeadlineExceeded");
+    if let Some(condition) = deadline {
+        return Progress::Failed { message: condition["message"].as_str().unwrap_or_default().to_owned() };
+    }
+    let want = workload.integer("/spec/replicas").unwrap_or(1);
+    let done = [n("/status/updatedReplicas"), n("/status/replicas"), n("/status/availableReplicas")];
+    if done.into_iter().all(|have| have == want) && n("/status/terminatingReplicas") == 0 {
+        Progress::Complete
+    } else {
+        Progress::Running
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::facts::{Meta, ObjectKey};
+
+    #[track_caller]
+    fn check(kind: Kind, generation: i64, content: Value, want: &Progress) {
+        let meta = Meta { generation, ..Meta::default() };
+        let object = Object { key: ObjectKey::new(kind, "ns", "w"), meta, content };
+        assert_eq!(progress(&object), *want);
+    }
+
+    #[test]
+    fn a_deployment_is_complete_when_updated_total_and_available_agree() {
+        let status = |updated: i64, total: i64, available: i64, terminating: i64| {
+            json!({"spec": {"replicas": 3}, "status": {"observedGeneration": 2, "updatedReplicas": updated,
+                "replicas": total, "availableReplicas": available, "terminatingReplicas": terminating}})
+        };
+        check(Kind::Deployment, 2, status(3, 3, 3, 0), &Progress::Complete);
+        check(Kind::Deployment, 3, status(3, 3, 3, 0), &Progress::Running);
+        check(Kind::Deployment, 2, status(3, 4, 3, 0), &Progress::Running);
+        check(Kind::Deployment, 2, status(3, 3, 2, 0), &Progress::Running);
+        check(Kind::Deployment, 2, status(3, 3, 3, 1), &Progress::Running);
+    }
+
+    #[test]
+    fn a_deployment_past_its_deadline_has_failed_and_a_paused_one_says_so() {
+        let condition = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}]);
+        check(
+            Kind::Deployment,
+            1,
+            json!({"spec": {"replicas": 1}, "status": {"observedGeneration": 1, "conditions": condition}}),
+            &Progress::Failed { message: "timed out".into() },
+        );
+        check(
+            Kind::Deployment,
+            1,
+            json!({"spec": {"paused": true}, "status": {"observedGeneration": 1}}),
+            &Progress::Paused,
+        );
+    }
+
+    #[test]
+    fn a_partitioned_stateful_set_awaits_a_person() {
+        let status = |updated: i64, current: &str| {
+            json!({"spec": {"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}},
+                "status": {"observedGeneration": 1, "replicas": 3, "readyReplicas": 3, "availableReplicas": 3, "updatedReplicas": updated,
+                "currentRevision": current, "updateRevision": "b"}})
+        };
+        check(Kind::StatefulSet, 1, status(0, "a"), &Progress::Running);
+        check(Kind::StatefulSet, 1, status(1, "a"), &Progress::AwaitingManual);
+        check(Kind::StatefulSet, 1, status(3, "b"), &Progress::Complete);
+    }
+
+    #[test]
+    fn on_delete_waits_for_a_person() {
+        check(
+            Kind::DaemonSet,
+            1,
+            json!({"spec": {"updateStrategy": {"type": "OnDelete"}},
+                "status": {"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 1, "numberAvailable": 2}}),
+            &Progress::AwaitingManual,
+        );
+    }
+}
