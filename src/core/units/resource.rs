@@ -18,7 +18,7 @@ use super::{
 ///
 /// Reads every form the API server reads, compares as a number (`2048Mi` equals `2Gi`) and prints what the API server
 /// would store ([`Display`](fmt::Display)). Like the API server it rounds what is finer than one billionth up; unlike
-/// it, it refuses what is beyond 2^63-1 instead of storing that limit in its place.
+/// it, it refuses what is beyond 2^63-1, where Kubernetes caps, or even prints `1` for `1000E`.
 #[derive(Debug, Clone, Copy)]
 pub struct ResourceQuantity {
     amount: Decimal,
@@ -171,8 +171,8 @@ pub enum ResourceQuantityError {
     /// Not in Kubernetes' syntax.
     #[error("invalid quantity {0}: write a number with at most one of the suffixes m k M G T P E Ki Mi Gi Ti Pi Ei")]
     Invalid(Excerpt),
-    /// Beyond what Kubernetes can hold.
-    #[error("invalid quantity {0}: larger than 9223372036854775807, the largest that Kubernetes holds")]
+    /// Beyond what Kubernetes computes exactly.
+    #[error("invalid quantity {0}: must be ≤ 9223372036854775807")]
     OutOfRange(Excerpt),
 }
 
