@@ -5,4 +5,5 @@
 
 pub mod engine;
 pub mod facts;
+pub mod policy;
 pub mod units;

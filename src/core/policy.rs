@@ -1,0 +1,594 @@
+//! A policy, parsed: after this nobody looks at a spec again.
+//!
+//! Owns what an omitted field means and every rule that needs the whole spec. Must not know the cluster.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use super::{
+    facts::{Instant, Kind},
+    units::{Decimal, Format, Value, ValueType},
+};
+use crate::api::{
+    Literal, PerformancePolicy, PerformancePolicySpec,
+    conditions::Reason,
+    names,
+    policy::{self as wire, DeletionPolicy, FileFormat, Mode, OnConflict, Reload, Sink, ValueFormat, WorkerUnit},
+};
+
+mod rules;
+
+/// Namespace and name of a policy.
+pub type PolicyKey = (Box<str>, Box<str>);
+
+/// A policy that can be served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it may do, before its class has a say.
+    pub mode: Mode,
+    /// Why it is suspended, if it is.
+    pub suspended: Option<String>,
+    /// Manual overrides that are older than this are no longer held.
+    pub resumed_at: Option<Instant>,
+    /// What deleting it does.
+    pub deletion: DeletionPolicy,
+    /// Name of its class.
+    pub class: Option<Box<str>>,
+    /// What it governs.
+    pub target: Option<Target>,
+    /// Everything that it sets, in the order of the spec.
+    pub knobs: Vec<Knob>,
+    /// Bounds of the number of pods.
+    pub replicas: Option<Replicas>,
+    /// Documents that knobs edit.
+    pub files: Vec<File>,
+    /// Pools and the workers that multiply them.
+    pub pools: Vec<Pool>,
+    /// Where alerts go; `None`: as the class says.
+    pub sink: Option<Sink>,
+    /// The spec's own words on metrics, thresholds and alerts, for `evaluate`.
+    pub spec: PerformancePolicySpec,
+}
+
+/// Who a policy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Namespace and name.
+    pub key: PolicyKey,
+    /// Uid.
+    pub uid: String,
+    /// Generation.
+    pub generation: i64,
+    /// Resource version of this view.
+    pub resource_version: String,
+    /// Creation: of two policies on one knob the older one wins, then the first by name.
+    pub created: Instant,
+    /// Whether deletion has begun.
+    pub deleting: bool,
+    /// Finalizers.
+    pub finalizers: Vec<String>,
+}
+
+/// What a policy governs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Kind of the workloads.
+    pub kind: Kind,
+    /// Which of them.
+    pub choice: Choice,
+    /// Container of knobs that name none.
+    pub container: Option<Box<str>>,
+}
+
+/// How workloads are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One, by name.
+    Name(Box<str>),
+    /// All that carry these labels.
+    Labels(BTreeMap<String, String>),
+}
+
+impl Choice {
+    /// Whether a workload of that name and labels is chosen.
+    #[must_use]
+    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::Name(want) => **want == *name,
+            Self::Labels(want) => want.iter().all(|(key, value)| labels.get(key) == Some(value)),
+        }
+    }
+}
+
+/// A value and where it lands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knob {
+    /// Path in the policy, such as `pools.db.size`.
+    pub path: Box<str>,
+    /// The value, within its bounds.
+    pub value: Value,
+    /// Smallest value that may ever be written.
+    pub min: Option<Value>,
+    /// Largest value that may ever be written.
+    pub max: Option<Value>,
+    /// Spelling where it lands.
+    pub format: Option<Format>,
+    /// Where it lands.
+    pub landing: Landing,
+    /// Container, where it is not the target's.
+    pub container: Option<Box<str>>,
+    /// What to do when somebody else owns the field.
+    pub on_conflict: OnConflict,
+}
+
+impl Knob {
+    /// The value as it is written where it lands.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // `rules` has rendered every knob that lands, so the alternative is for variables only.
+        self.value.render(self.format).unwrap_or_else(|_| self.value.to_string())
+    }
+}
+
+/// Where a value lands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// Nowhere: it is a variable.
+    Variable,
+    /// Environment variable.
+    Env(Box<str>),
+    /// Command-line flag.
+    Arg(Box<str>),
+    /// Place in a document.
+    Document {
+        /// Index in `Policy::files`.
+        file: usize,
+        /// Pointer.
+        at: Box<str>,
+    },
+    /// Whole key of a `ConfigMap`.
+    ConfigMapKey {
+        /// Name of the `ConfigMap`.
+        name: Box<str>,
+        /// Key in `data`.
+        key: Box<str>,
+        /// How a running pod learns of it.
+        reload: Reload,
+    },
+    /// Request or limit of the knob's container.
+    Resource {
+        /// `limits` or `requests`.
+        bucket: &'static str,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+    },
+}
+
+/// Bounds of the number of pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// Smallest number.
+    pub min: Option<i64>,
+    /// Largest number.
+    pub max: Option<i64>,
+    /// What to do when somebody else owns the field.
+    pub on_conflict: OnConflict,
+}
+
+/// A document in a `ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Name in the policy.
+    pub name: Box<str>,
+    /// Name of the `ConfigMap`.
+    pub config_map: Box<str>,
+    /// Key in `data`.
+    pub key: Box<str>,
+    /// Format.
+    pub format: FileFormat,
+    /// How a running pod learns of a change.
+    pub reload: Reload,
+    /// What to do when somebody else changes the same place.
+    pub on_conflict: OnConflict,
+}
+
+/// A pool and what multiplies it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Name in the policy.
+    pub name: Box<str>,
+    /// Name of the process workers each of which has a pool.
+    pub per_worker: Option<Box<str>>,
+    /// Size and overflow of one pool.
+    pub connections: i64,
+    /// Processes of a pod that have a pool each.
+    pub processes: i64,
+}
+
+/// Why a policy cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invalid {
+    /// The finite reason.
+    #[serde(serialize_with = "as_word")]
+    pub reason: Reason,
+    /// Path in the policy.
+    pub path: String,
+    /// What is wrong and what would be right, continuing the path.
+    pub message: String,
+}
+
+fn as_word<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(reason.as_str())
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path, self.message)
+    }
+}
+
+impl Policy {
+    /// Parses a policy.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the spec.
+    pub fn parse(policy: &PerformancePolicy) -> Result<Self, Vec<Invalid>> {
+        let spec = &policy.spec;
+        let mut parser = Parser::default();
+        parser.resources(&spec.resources);
+        let processes = parser.workers(&spec.workers);
+        parser.pools(&spec.pools, &processes);
+        parser.caches(&spec.caches);
+        let files: Vec<File> = spec.files.iter().map(File::from).collect();
+        parser.settings(&spec.settings);
+        parser.resolve_files(&files);
+        rules::check(&parser.knobs, spec, &files, &mut parser.wrong);
+        let Parser { knobs, pools, mut wrong, .. } = parser;
+        if spec.target.is_none() {
+            if let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable) {
+                wrong.push(Invalid {
+                    reason: Reason::InvalidSpec,
+                    path: knob.path.to_string(),
+                    message: "has a landing place, but the policy has no target: set spec.target".into(),
+                });
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
+        Ok(Self {
+            identity: Identity::of(policy),
+            mode: spec.mode.unwrap_or_default(),
+            suspended: match annotation(names::SUSPENDED) {
+                Some(why) if !why.is_empty() => Some(why.clone()),
+                _ if spec.suspend == Some(true) => Some("spec.suspend is true".into()),
+                _ => None,
+            },
+            resumed_at: annotation(names::RESUMED_AT).and_then(|at| Instant::parse(at)),
+            deletion: spec.deletion_policy.unwrap_or_default(),
+            class: spec.class_name.as_deref().map(Into::into),
+            target: spec.target.as_ref().map(Target::from),
+            knobs,
+            replicas: spec.replicas.as_ref().map(|r| Replicas {
+                min: r.min.map(i64::from),
+                max: r.max.map(i64::from),
+                on_conflict: r.on_conflict.unwrap_or_default(),
+            }),
+            files,
+            pools,
+            sink: spec.alerting.as_ref().and_then(|a| a.sink),
+            spec: spec.clone(),
+        })
+    }
+}
+
+impl Identity {
+    /// Reads who a policy is; that never fails, so that a policy which cannot be served can still be answered.
+    #[must_use]
+    pub fn of(policy: &PerformancePolicy) -> Self {
+        let m = &policy.metadata;
+        Self {
+            key: (m.namespace.clone().unwrap_or_default().into(), m.name.clone().unwrap_or_default().into()),
+            uid: m.uid.clone().unwrap_or_default(),
+            generation: m.generation.unwrap_or_default(),
+            resource_version: m.resource_version.clone().unwrap_or_default(),
+            created: m
+                .creation_timestamp
+                .as_ref()
+                .map_or(Instant::default(), |t| Instant::from_millis(t.0.as_millisecond())),
+            deleting: m.deletion_timestamp.is_some(),
+            finalizers: m.finalizers.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The policy's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.key.1
+    }
+
+    /// Whether this policy goes before `other` where both want the same knob.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        (self.created, &self.key) < (other.created, &other.key)
+    }
+}
+
+impl From<&wire::Target> for Target {
+    fn from(target: &wire::Target) -> Self {
+        let labels = || target.selector.as_ref().map(|s| s.match_labels.clone()).unwrap_or_default();
+        Self {
+            kind: target.kind.into(),
+            choice: target.name.as_deref().map_or_else(|| Choice::Labels(labels()), |name| Choice::Name(name.into())),
+            container: target.container.as_deref().map(Into::into),
+        }
+    }
+}
+
+impl From<&wire::File> for File {
+    fn from(file: &wire::File) -> Self {
+        Self {
+            name: file.name.as_str().into(),
+            config_map: file.config_map.as_str().into(),
+            key: file.key.as_str().into(),
+            format: file.format,
+            reload: file.reload.unwrap_or_default(),
+            on_conflict: file.on_conflict.unwrap_or_default(),
+        }
+    }
+}
+
+/// Collects knobs and what is wrong with them.
+#[derive(Default)]
+struct Parser<'a> {
+    knobs: Vec<Knob>,
+    pools: Vec<Pool>,
+    /// Knobs that land in a document, by index, until the files are known.
+    in_files: Vec<(usize, &'a wire::DocumentPath)>,
+    wrong: Vec<Invalid>,
+}
+
+impl<'a> Parser<'a> {
+    fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
+        self.wrong.push(Invalid { reason, path: path.into(), message: message.into() });
+    }
+
+    fn value(&mut self, path: &str, kind: ValueType, literal: &Literal) -> Option<Value> {
+        let parsed = match literal {
+            Literal::Text(text) if text.starts_with('=') => {
+                self.refuse(Reason::InvalidSpec, path, "is a formula; formulas are not supported in this version");
+                return None;
+            }
+            Literal::Integer(n) => Value::from_int(kind, *n),
+            Literal::Text(text) => Value::parse(kind, text),
+        };
+        parsed.map_err(|error| self.refuse(Reason::InvalidSpec, path, error.to_string())).ok()
+    }
+
+    fn knob(&mut self, path: String, kind: ValueType, knob: &'a wire::Knob) -> Option<Value> {
+        let value = self.value(&path, kind, &knob.value);
+        let min = knob.min.as_ref().and_then(|min| self.value(&format!("{path}.min"), kind, min));
+        let max = knob.max.as_ref().and_then(|max| self.value(&format!("{path}.max"), kind, max));
+        let value = value?;
+        let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
+            (Some(env), ..) => Landing::Env(env.as_str().into()),
+            (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
+            (.., Some(at), _) => {
+                self.in_files.push((self.knobs.len(), at));
+                Landing::Document { file: usize::MAX, at: at.at.as_str().into() }
+            }
+            (.., Some(key)) => Landing::ConfigMapKey {
+                name: key.name.as_str().into(),
+                key: key.key.as_str().into(),
+                reload: key.reload.unwrap_or_default(),
+            },
+            (None, None, None, None) => Landing::Variable,
+        };
+        self.knobs.push(Knob {
+            path: path.into(),
+            value: value.clone(),
+            min,
+            max,
+            format: knob.format.map(format),
+            landing,
+            container: knob.container.as_deref().map(Into::into),
+            on_conflict: knob.on_conflict.unwrap_or_default(),
+        });
+        Some(value)
+    }
+
+    fn resources(&mut self, resources: &'a [wire::Resources]) {
+        for item in resources {
+            for (bucket, amounts) in [("limits", &item.limits), ("requests", &item.requests)] {
+                let Some(amounts) = amounts else { continue };
+                for (resource, text) in [("cpu", &amounts.cpu), ("memory", &amounts.memory)] {
+                    let Some(text) = text else { continue };
+                    let path = format!("resources.{}.{bucket}.{resource}", item.container);
+                    let parsed = match resource {
+                        "cpu" => Value::parse(ValueType::Cpu, text),
+                        _ => Value::parse_memory(text),
+                    };
+                    match parsed {
+                        Ok(value) => self.knobs.push(Knob {
+                            path: path.into(),
+                            value,
+                            min: None,
+                            max: None,
+                            format: None,
+                            landing: Landing::Resource { bucket, resource },
+                            container: Some(item.container.as_str().into()),
+                            on_conflict: item.on_conflict.unwrap_or_default(),
+                        }),
+                        Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Numbers of process workers by name.
+    fn workers(&mut self, workers: &'a [wire::Workers]) -> BTreeMap<&'a str, Option<i64>> {
+        let mut processes = BTreeMap::new();
+        for group in workers {
+            let count = self.knob(format!("workers.{}.count", group.name), ValueType::Integer, &group.count);
+            let count = count.and_then(|value| value.to_i64());
+            if count.is_some_and(|n| n < 1) {
+                self.refuse(Reason::InvalidSpec, format!("workers.{}.count", group.name), "must be ≥ 1");
+            }
+            let per_process = group.unit.unwrap_or_default() == WorkerUnit::Process;
+            processes.insert(group.name.as_str(), if per_process { Some(count.unwrap_or(1)) } else { None });
+        }
+        processes
+    }
+
+    fn pools(&mut self, pools: &'a [wire::Pool], processes: &BTreeMap<&str, Option<i64>>) {
+        for pool in pools {
+            let at = |member: &str| format!("pools.{}.{member}", pool.name);
+            let mut number = |parser: &mut Self, member: &str, knob: &'a Option<wire::Knob>| {
+                let knob = knob.as_ref()?;
+                parser.knob(at(member), ValueType::Integer, knob)?.to_i64()
+            };
+            let size = number(self, "size", &pool.size);
+            let overflow = number(self, "overflow", &pool.overflow);
+            let min_idle = number(self, "minIdle", &pool.min_idle);
+            if size.is_some_and(|n| n < 1) {
+                self.refuse(Reason::InvalidSpec, at("size"), "must be ≥ 1: some poolers read 0 as unlimited");
+            }
+            if overflow.is_some_and(|n| n < 0) || min_idle.is_some_and(|n| n < 0) {
+                self.refuse(Reason::InvalidSpec, format!("pools.{}", pool.name), "overflow and minIdle must be ≥ 0");
+            }
+            if let (Some(size), Some(idle)) = (size, min_idle)
+                && idle > size
+            {
+                self.refuse(Reason::BoundsInverted, at("minIdle"), format!("must be ≤ size ({size}), not {idle}"));
+            }
+            for (member, knob) in [
+                ("acquireTimeout", &pool.acquire_timeout),
+                ("idleTimeout", &pool.idle_timeout),
+                ("maxLifetime", &pool.max_lifetime),
+            ] {
+                if let Some(knob) = knob {
+                    self.knob(at(member), ValueType::Duration, knob);
+                }
+            }
+            let multiplier = match pool.per_worker.as_deref() {
+                None => 1,
+                Some(worker) => match processes.get(worker) {
+                    Some(Some(count)) => *count,
+                    Some(None) => {
+                        self.refuse(
+                            Reason::InvalidSpec,
+                            at("perWorker"),
+                            format!("names \"{worker}\", whose unit is Thread: threads share one pool"),
+                        );
+                        1
+                    }
+                    None => {
+                        self.refuse(
+                            Reason::InvalidSpec,
+                            at("perWorker"),
+                            format!("names \"{worker}\", which is not in workers"),
+                        );
+                        1
+                    }
+                },
+            };
+            self.pools.push(Pool {
+                name: pool.name.as_str().into(),
+                per_worker: pool.per_worker.as_deref().map(Into::into),
+                connections: size.unwrap_or(0).saturating_add(overflow.unwrap_or(0)),
+                processes: multiplier,
+            });
+        }
+    }
+
+    fn caches(&mut self, caches: &'a [wire::Cache]) {
+        for cache in caches {
+            let at = |member: &str| format!("caches.{}.{member}", cache.name);
+            let ttl = cache.ttl.as_ref().and_then(|knob| self.knob(at("ttl"), ValueType::Duration, knob));
+            let staleness = cache
+                .max_staleness
+                .as_ref()
+                .and_then(|text| self.value(&at("maxStaleness"), ValueType::Duration, &Literal::Text(text.clone())));
+            if let Some(knob) = &cache.max_entries {
+                self.knob(at("maxEntries"), ValueType::Integer, knob);
+            }
+            if let Some(knob) = &cache.max_bytes {
+                self.knob(at("maxBytes"), ValueType::Bytes, knob);
+            }
+            let Some(ttl) = ttl else { continue };
+            if ttl.amount() < Some(Decimal::ONE) {
+                self.refuse(Reason::InvalidSpec, at("ttl"), format!("must be ≥ 1s, not {ttl}"));
+            }
+            if ttl.amount() > super::units::MAX_TTL.amount() {
+                self.refuse(Reason::InvalidSpec, at("ttl"), format!("must be ≤ 30d, not {ttl}"));
+            }
+            if let Some(bound) = staleness
+                && ttl.amount() > bound.amount()
+            {
+                self.refuse(Reason::BoundsInverted, at("ttl"), format!("must be ≤ maxStaleness ({bound}), not {ttl}"));
+            }
+        }
+    }
+
+    fn settings(&mut self, settings: &'a [wire::Setting]) {
+        for setting in settings {
+            let path = format!("settings.{}", setting.name);
+            let kind = match setting.value_type.unwrap_or_default() {
+                wire::SettingType::Integer => ValueType::Integer,
+                wire::SettingType::Number => ValueType::Number,
+                wire::SettingType::Duration => ValueType::Duration,
+                wire::SettingType::Bytes => ValueType::Bytes,
+                wire::SettingType::Ratio => ValueType::Ratio,
+                wire::SettingType::Boolean => ValueType::Boolean,
+                wire::SettingType::Enum => ValueType::Enum,
+            };
+            let value = self.knob(path.clone(), kind, &setting.knob);
+            if let (ValueType::Enum, Some(Value::Enum(word))) = (kind, value)
+                && !setting.allowed.contains(&word)
+            {
+                self.refuse(
+                    Reason::InvalidSpec,
+                    path,
+                    format!("must be one of {}, not {word}", setting.allowed.join(", ")),
+                );
+            }
+        }
+    }
+
+    fn resolve_files(&mut self, files: &[File]) {
+        for (index, path) in std::mem::take(&mut self.in_files) {
+            let found = files.iter().position(|file| *file.name == *path.file);
+            match (found, self.knobs.get_mut(index)) {
+                (Some(found), Some(Knob { landing: Landing::Document { file, .. }, .. })) => *file = found,
+                _ => {
+                    let at = self.knobs.get(index).map_or_else(String::new, |knob| knob.path.to_string());
+                    self.refuse(
+                        Reason::InvalidSpec,
+                        format!("{at}.path.file"),
+                        format!("names \"{}\", which is not in files", path.file),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn format(format: ValueFormat) -> Format {
+    match format {
+        ValueFormat::Seconds => Format::Seconds,
+        ValueFormat::Milliseconds => Format::Milliseconds,
+        ValueFormat::Go => Format::Go,
+        ValueFormat::Bytes => Format::Bytes,
+        ValueFormat::Mebibytes => Format::Mebibytes,
+        ValueFormat::Postgres => Format::Postgres,
+        ValueFormat::Redis => Format::Redis,
+        ValueFormat::Jvm => Format::Jvm,
+        ValueFormat::List => Format::List,
+        ValueFormat::Plain => Format::Plain,
+    }
+}
