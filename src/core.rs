@@ -6,4 +6,5 @@
 pub mod engine;
 pub mod facts;
 pub mod policy;
+pub mod promql;
 pub mod units;

@@ -1,0 +1,163 @@
+//! How a series tells which workload it belongs to.
+
+use super::text::{is_plain_label, quote};
+
+/// The label under which a workload's name stands in an answer, where it is cut out of the pod's name.
+pub const WORKLOAD_LABEL: &str = "trimtab_workload";
+
+/// A controller whose pods' names tell its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// Pods are named `NAME-HASH-SUFFIX`.
+    Deployment,
+    /// Pods are named `NAME-ORDINAL`.
+    StatefulSet,
+    /// Pods are named `NAME-SUFFIX`.
+    DaemonSet,
+}
+
+impl WorkloadKind {
+    /// The anchored regular expression whose first group is the workload's name.
+    ///
+    /// Kubernetes draws suffixes from 27 characters without vowels, and writes the template's hash, a decimal number
+    /// below 2^32, in ten of them. The narrow classes are what keeps a `DaemonSet` `web-agent` from being read as pods of
+    /// a Deployment `web`. A hash of fewer than five characters (once in 400,000 revisions) is given up for the same
+    /// reason: `web-db` is a likely name. The second dash is optional, because the API server cuts what stands before the
+    /// suffix to 58 characters.
+    #[must_use]
+    pub const fn pod_pattern(self) -> &'static str {
+        match self {
+            Self::Deployment => "^(.+)-[4-9bcdf]{5,10}-?[bcdfghjklmnpqrstvwxz2456789]{5}$",
+            Self::StatefulSet => "^(.+)-[0-9]+$",
+            Self::DaemonSet => "^(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}$",
+        }
+    }
+
+    /// Longest name of a workload that its pods' names still tell; series of longer ones need a label of their own.
+    #[must_use]
+    pub const fn max_name_length(self) -> usize {
+        match self {
+            // 58 characters before the suffix: the name, a dash and at least five of the hash.
+            Self::Deployment => 52,
+            Self::DaemonSet => 57,
+            // The pod's name is its host name too.
+            Self::StatefulSet => 61,
+        }
+    }
+}
+
+/// The labels by which series of one metrics source tell where they belong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// Label that holds the namespace.
+    pub namespace: String,
+    /// Label that holds the pod's name.
+    pub pod: String,
+    /// Label that holds the workload's name, where series carry one.
+    pub workload: Option<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { namespace: "namespace".to_owned(), pod: "pod".to_owned(), workload: None }
+    }
+}
+
+impl Identity {
+    /// How series of a workload are told apart by these labels; without a workload, those of a namespace.
+    #[must_use]
+    pub fn attribution(&self, workload: Option<WorkloadKind>) -> Attribution {
+        let by = match (workload, &self.workload) {
+            (None, _) => By::Namespace,
+            (Some(_), Some(label)) => By::Label(label.clone()),
+            (Some(kind), None) => By::Pod { label: self.pod.clone(), kind },
+        };
+        Attribution { namespace: self.namespace.clone(), by }
+    }
+}
+
+/// How the series of one query are grouped: by namespace, and by workload within it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attribution {
+    namespace: String,
+    by: By,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum By {
+    /// All series of the namespace belong together.
+    Namespace,
+    /// A label holds the workload's name.
+    Label(String),
+    /// The workload's name is cut out of the pod's name.
+    Pod { label: String, kind: WorkloadKind },
+}
+
+impl Attribution {
+    /// The label that holds the namespace.
+    pub(super) fn namespace_label(&self) -> String {
+        label(&self.namespace)
+    }
+
+    /// The clause that groups an aggregation: `by (namespace,trimtab_workload,le)`.
+    pub(super) fn by(&self, extra: Option<&str>) -> String {
+        let workload = match &self.by {
+            By::Namespace => None,
+            By::Label(workload) => Some(label(workload)),
+            By::Pod { .. } => Some(WORKLOAD_LABEL.to_owned()),
+        };
+        let labels: Vec<_> = [self.namespace_label()].into_iter().chain(workload).chain(extra.map(label)).collect();
+        format!("by ({})", labels.join(","))
+    }
+
+    /// `vector` with the label that the clause groups by.
+    pub(super) fn labelled(&self, vector: &str) -> String {
+        match &self.by {
+            By::Namespace | By::Label(_) => vector.to_owned(),
+            By::Pod { label, kind } => {
+                // The pattern needs no escapes: it holds no backslash and no quote.
+                let pattern = kind.pod_pattern();
+                format!(r#"label_replace({vector},"{WORKLOAD_LABEL}","$1",{},"{pattern}")"#, quote(label))
+            }
+        }
+    }
+
+    /// Whose sample it is, by its labels; `None` if the labels do not tell.
+    pub fn key<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> Option<SeriesKey> {
+        let value = |name: &str| label(name).filter(|value| !value.is_empty()).map(Box::from);
+        let namespace = value(&self.namespace)?;
+        let workload = match &self.by {
+            By::Namespace => None,
+            By::Label(name) => Some(value(name)?),
+            By::Pod { .. } => Some(value(WORKLOAD_LABEL)?),
+        };
+        Some(SeriesKey { namespace, workload })
+    }
+}
+
+fn label(name: &str) -> String {
+    if is_plain_label(name) { name.to_owned() } else { quote(name) }
+}
+
+/// Whose sample it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey {
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The workload's name; nothing where the query groups by namespace only.
+    pub workload: Option<Box<str>>,
+}
+
+impl SeriesKey {
+    /// The key of a workload's samples.
+    #[must_use]
+    pub fn workload(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), workload: Some(name.into()) }
+    }
+
+    /// The key of a namespace's samples.
+    #[must_use]
+    pub fn namespace(namespace: &str) -> Self {
+        Self { namespace: namespace.into(), workload: None }
+    }
+}

@@ -1,0 +1,309 @@
+//! What is computed of a metric.
+
+use std::fmt;
+
+use crate::core::units::{BaseUnit, Decimal, Excerpt, MetricUnit, Value, ValueError, ValueType};
+
+/// How a metric behaves, which decides what can be computed of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetricKind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up, and starts again at zero.
+    Counter,
+    /// Cumulative buckets `NAME_bucket`, with `NAME_sum` and `NAME_count`.
+    Histogram,
+}
+
+impl MetricKind {
+    /// The field of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+
+    /// The statistic when the policy names none; a histogram has no natural one.
+    #[must_use]
+    pub const fn default_statistic(self) -> Option<Statistic> {
+        match self {
+            Self::Gauge => Some(Statistic::Mean),
+            Self::Counter => Some(Statistic::Rate),
+            Self::Histogram => None,
+        }
+    }
+
+    const fn fits(self) -> &'static str {
+        match self {
+            Self::Gauge => "mean, max, min",
+            Self::Counter => "rate, increase",
+            Self::Histogram => "mean, rate, or a percentile such as p95",
+        }
+    }
+}
+
+impl fmt::Display for MetricKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What is computed over a window, for all pods of a workload together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Statistic {
+    /// Average.
+    Mean,
+    /// Largest value of any pod.
+    Max,
+    /// Smallest value of any pod.
+    Min,
+    /// Increase per second, summed over the pods.
+    Rate,
+    /// Increase over the window, summed over the pods.
+    Increase,
+    /// A percentile over all observations of all pods.
+    Quantile(Percentile),
+}
+
+impl Statistic {
+    /// Reads `mean`, `max`, `min`, `rate`, `increase`, `p95`, `p99.9`.
+    pub fn parse(text: &str) -> Result<Self, StatisticError> {
+        match text {
+            "mean" => Ok(Self::Mean),
+            "max" => Ok(Self::Max),
+            "min" => Ok(Self::Min),
+            "rate" => Ok(Self::Rate),
+            "increase" => Ok(Self::Increase),
+            _ => text
+                .strip_prefix('p')
+                .and_then(|digits| Percentile::new(Decimal::parse(digits).ok()?))
+                .map(Self::Quantile)
+                .ok_or_else(|| StatisticError::Unknown(Excerpt::new(text))),
+        }
+    }
+
+    /// The statistic that the policy names, or the default of the kind; refused where it cannot be computed.
+    pub fn of(kind: MetricKind, text: Option<&str>) -> Result<Self, StatisticError> {
+        match text {
+            None => kind.default_statistic().ok_or(StatisticError::Missing { kind, fits: kind.fits() }),
+            Some(text) => Self::parse(text)?.check(kind),
+        }
+    }
+
+    /// The statistic, if it can be computed of metrics of this kind.
+    pub fn check(self, kind: MetricKind) -> Result<Self, StatisticError> {
+        let fits = match kind {
+            MetricKind::Gauge => matches!(self, Self::Mean | Self::Max | Self::Min),
+            MetricKind::Counter => matches!(self, Self::Rate | Self::Increase),
+            MetricKind::Histogram => matches!(self, Self::Mean | Self::Rate | Self::Quantile(_)),
+        };
+        if fits { Ok(self) } else { Err(StatisticError::Unfit { statistic: self, kind, fits: kind.fits() }) }
+    }
+
+    /// The unit of the readings, from the metric's name.
+    #[must_use]
+    pub fn unit(self, kind: MetricKind, metric: &str) -> MetricUnit {
+        match (self, kind) {
+            // Observations per second, whatever was observed.
+            (Self::Rate, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::PerSecond),
+            (Self::Rate, MetricKind::Gauge | MetricKind::Counter) => MetricUnit::of_rate(metric),
+            (Self::Mean | Self::Max | Self::Min | Self::Increase | Self::Quantile(_), _) => {
+                MetricUnit::of_values(metric)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Statistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mean => f.pad("mean"),
+            Self::Max => f.pad("max"),
+            Self::Min => f.pad("min"),
+            Self::Rate => f.pad("rate"),
+            Self::Increase => f.pad("increase"),
+            Self::Quantile(percentile) => f.pad(&format!("p{}", percentile.0)),
+        }
+    }
+}
+
+/// A number between 0 and 100, both excluded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Percentile(Decimal);
+
+impl Percentile {
+    /// `None` unless `percent` lies between 0 and 100 and its hundredth part is exact.
+    #[must_use]
+    pub fn new(percent: Decimal) -> Option<Self> {
+        let within = percent > Decimal::ZERO && percent < Decimal::from_int(100);
+        (within && percent.exact_div(Decimal::from_int(100)).is_some()).then_some(Self(percent))
+    }
+
+    /// As a share: 0.95 for p95.
+    #[must_use]
+    pub fn quantile(self) -> Decimal {
+        // Exact by construction.
+        self.0.exact_div(Decimal::from_int(100)).unwrap_or_default()
+    }
+}
+
+/// Why a statistic is refused. The text continues the path of the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatisticError {
+    /// Not one of the words.
+    #[error("must be mean, max, min, rate, increase or a percentile such as p95, not {0}")]
+    Unknown(Excerpt),
+    /// Nothing is named, and the kind has no default.
+    #[error("must be named for a {kind}: {fits}")]
+    Missing {
+        /// The kind of the metric.
+        kind: MetricKind,
+        /// What fits it.
+        fits: &'static str,
+    },
+    /// It cannot be computed of this kind.
+    #[error("must be {fits} for a {kind}, not {statistic}")]
+    Unfit {
+        /// What was named.
+        statistic: Statistic,
+        /// The kind of the metric.
+        kind: MetricKind,
+        /// What fits it.
+        fits: &'static str,
+    },
+}
+
+/// The time over which a statistic is taken: whole milliseconds, from one second to thirty days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    millis: u64,
+}
+
+impl Window {
+    /// Five minutes, when the policy says nothing.
+    pub const DEFAULT: Self = Self { millis: 300_000 };
+    const MIN_MILLIS: u64 = 1_000;
+    const MAX_MILLIS: u64 = 30 * 86_400_000;
+
+    /// Reads a duration.
+    pub fn parse(text: &str) -> Result<Self, WindowError> {
+        let value = Value::parse(ValueType::Duration, text)?;
+        let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1_000)));
+        let millis = millis.and_then(Decimal::to_i64).and_then(|millis| u64::try_from(millis).ok());
+        millis
+            .filter(|millis| (Self::MIN_MILLIS..=Self::MAX_MILLIS).contains(millis))
+            .map(|millis| Self { millis })
+            .ok_or(WindowError::OutOfRange(value))
+    }
+
+    /// Length in milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.millis
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl fmt::Display for Window {
+    /// As `PromQL` writes it: a whole number with one unit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let unit = units.into_iter().find(|(size, _)| self.millis.is_multiple_of(*size));
+        let (size, unit) = unit.unwrap_or((1, "ms"));
+        f.pad(&format!("{}{unit}", self.millis / size))
+    }
+}
+
+/// Why a window is refused. The text continues the path of the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// Not a duration.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// Too short, too long, or a part of a millisecond.
+    #[error("must be whole milliseconds between 1s and 30d, not {0}")]
+    OutOfRange(Value),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn words_read_and_print() {
+        for text in ["mean", "max", "min", "rate", "increase", "p95", "p99.9", "p0.1", "p99.999"] {
+            assert_eq!(Statistic::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "p", "p0", "p100", "p-5", "95", "P95", "avg", "p95%", "p9e1"] {
+            assert!(matches!(Statistic::parse(text), Err(StatisticError::Unknown(_))), "{text}");
+        }
+        let Statistic::Quantile(percentile) = Statistic::parse("p99.9").unwrap() else { panic!("no percentile") };
+        assert_eq!(percentile.quantile().to_string(), "0.999");
+    }
+
+    #[test]
+    fn each_kind_has_what_fits_it() {
+        use MetricKind::{Counter, Gauge, Histogram};
+        for (kind, fits) in [
+            (Gauge, ["mean", "max", "min"].as_slice()),
+            (Counter, &["rate", "increase"]),
+            (Histogram, &["mean", "rate", "p95"]),
+        ] {
+            for word in ["mean", "max", "min", "rate", "increase", "p95"] {
+                assert_eq!(Statistic::of(kind, Some(word)).is_ok(), fits.contains(&word), "{word} of a {kind}");
+            }
+        }
+        assert_eq!(Statistic::of(Gauge, None), Ok(Statistic::Mean));
+        assert_eq!(Statistic::of(Counter, None), Ok(Statistic::Rate));
+        let message = |kind, text| Statistic::of(kind, text).unwrap_err().to_string();
+        assert_eq!(message(Histogram, None), "must be named for a histogram: mean, rate, or a percentile such as p95");
+        assert_eq!(message(Gauge, Some("p95")), "must be mean, max, min for a gauge, not p95");
+    }
+
+    #[test]
+    fn readings_have_the_unit_of_what_is_computed() {
+        use MetricKind::{Counter, Gauge, Histogram};
+        for (statistic, kind, metric, unit) in [
+            ("p95", Histogram, "http_server_request_duration_seconds", BaseUnit::Seconds),
+            ("rate", Histogram, "http_server_request_duration_seconds", BaseUnit::PerSecond),
+            ("rate", Counter, "http_requests_total", BaseUnit::PerSecond),
+            ("rate", Counter, "process_cpu_seconds_total", BaseUnit::Ratio),
+            ("increase", Counter, "process_cpu_seconds_total", BaseUnit::Seconds),
+            ("mean", Gauge, "process_resident_memory_bytes", BaseUnit::Bytes),
+        ] {
+            assert_eq!(Statistic::parse(statistic).unwrap().unit(kind, metric).base(), unit, "{statistic} {metric}");
+        }
+    }
+
+    #[test]
+    fn windows_are_written_for_prometheus() {
+        for (text, written) in
+            [("5m", "5m"), ("90s", "90s"), ("2.5s", "2500ms"), ("24h", "1d"), ("1s", "1s"), ("30d", "30d")]
+        {
+            assert_eq!(Window::parse(text).unwrap().to_string(), written);
+        }
+        for text in ["0s", "999ms", "31d", "1000.5ms"] {
+            let error = Window::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("must be whole milliseconds between 1s and 30d"), "{error}");
+        }
+        assert!(matches!(Window::parse("5mm"), Err(WindowError::Value(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,20}|p[0-9.]{0,20}") {
+            let _ = Statistic::parse(&text).map(|statistic| statistic.to_string());
+            let _ = Window::parse(&text);
+        }
+    }
+}
