@@ -24,12 +24,16 @@ inputs() {
 }
 key() { # FAMILY
   # Names and contents; the machine too, because a home directory may be shared.
-  (cd "$HERE/tools/$1" && sha256sum -- $(find . -type f | LC_ALL=C sort); uname -m
+  (set -e; cd "$HERE/tools/$1"; sha256sum -- $(find . -type f | LC_ALL=C sort); uname -m
     for i in $(inputs "$1"); do if [ -f "$i" ]; then sha256sum < "$i"; else echo "$i"; fi; done) | sha256sum | cut -c1-16
 }
 
-for family in "${FAMILIES[@]}"; do declare "dir_$family=$CACHE/tools/$family-$(key "$family")"; done
-dir() { local v=dir_$1; echo "${!v}"; }
+declare -A dirs
+for family in "${FAMILIES[@]}"; do
+  k=$(key "$family")
+  dirs[$family]=$CACHE/tools/$family-$k
+done
+dir() { echo "${dirs[$1]}"; }
 CLUSTER=$CACHE/cluster-$(for family in "${FAMILIES[@]}"; do dir "$family"; done | sed 's#.*/##' | sha256sum | cut -c1-16)
 
 build() { # FAMILY
@@ -40,7 +44,7 @@ build() { # FAMILY
   rm -rf "$tmp"; mkdir -p "$tmp"/{bin,libexec} "$CACHE/log"
   echo "cluster tools: building $family (log: $log)" >&2
   if (cd "$HERE/tools/$family" && env -u GOFIPS140 -u GOEXPERIMENT GOFLAGS="-buildvcs=false -trimpath" GOTOOLCHAIN=local GOWORK=off CGO_ENABLED="${CGO_ENABLED:-1}" \
-      OUT="$tmp" DEBIAN="$dir_debian" MKIMAGES="$HERE/mkimages.py" bash -euo pipefail ./build.sh) > "$log" 2>&1; then
+      OUT="$tmp" DEBIAN="$(dir debian)" MKIMAGES="$HERE/mkimages.py" bash -euo pipefail ./build.sh) > "$log" 2>&1; then
     mv "$tmp" "$out"
     echo "cluster tools: $family built in $((SECONDS - start)) s" >&2
   else

@@ -34,9 +34,10 @@ P
 
 # Process 1 of this mode: its children die with it (setpriv), whatever ends it.
 kwok_main() {
+  local me=$BASHPID
   cd /
-  echo "$BASHPID" > "$S/pid.new"; cut -d' ' -f22 "/proc/$BASHPID/stat" > "$S/started"; mv "$S/pid.new" "$S/pid"
-  watch_owner "$BASHPID" &
+  cut -d' ' -f22 "/proc/$me/stat" > "$S/started"; echo "$me" > "$S/pid"
+  watch_owner "$me" &
   make_pki; lap "certificates" >> "$S/times"
   make_credentials
   start_etcd
