@@ -1,6 +1,8 @@
 //! How a series tells which workload it belongs to.
 
-use super::text::{is_plain_label, quote};
+use std::collections::BTreeSet;
+
+use super::text::{any_of, is_plain_label, quote};
 
 /// The label under which a workload's name stands in an answer, where it is cut out of the pod's name.
 pub const WORKLOAD_LABEL: &str = "trimtab_workload";
@@ -17,20 +19,25 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
-    /// The anchored regular expression whose first group is the workload's name.
+    /// What follows the workload's name in a pod's, as a regular expression.
     ///
     /// Kubernetes draws suffixes from 27 characters without vowels, and writes the template's hash, a decimal number
     /// below 2^32, in ten of them. The narrow classes are what keeps a `DaemonSet` `web-agent` from being read as pods of
     /// a Deployment `web`. A hash of fewer than five characters (once in 400,000 revisions) is given up for the same
     /// reason: `web-db` is a likely name. The second dash is optional, because the API server cuts what stands before the
     /// suffix to 58 characters.
-    #[must_use]
-    pub const fn pod_pattern(self) -> &'static str {
+    const fn pod_suffix(self) -> &'static str {
         match self {
-            Self::Deployment => "^(.+)-[4-9bcdf]{5,10}-?[bcdfghjklmnpqrstvwxz2456789]{5}$",
-            Self::StatefulSet => "^(.+)-[0-9]+$",
-            Self::DaemonSet => "^(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}$",
+            Self::Deployment => "-[4-9bcdf]{5,10}-?[bcdfghjklmnpqrstvwxz2456789]{5}",
+            Self::StatefulSet => "-[0-9]+",
+            Self::DaemonSet => "-[bcdfghjklmnpqrstvwxz2456789]{5}",
         }
+    }
+
+    /// The anchored regular expression (RE2) that matches pods of such workloads; its first group is the workload's name.
+    #[must_use]
+    pub fn pod_pattern(self) -> String {
+        format!("^(.+){}$", self.pod_suffix())
     }
 
     /// Longest name of a workload that its pods' names still tell; series of longer ones need a label of their own.
@@ -94,9 +101,24 @@ enum By {
 }
 
 impl Attribution {
-    /// The label that holds the namespace.
-    pub(super) fn namespace_label(&self) -> String {
-        label(&self.namespace)
+    /// Matchers that narrow a selector to the wanted series; empty if nothing is known to be wanted.
+    ///
+    /// Namespaces and workloads are listed apart, so that it may match a little more than wanted; whose a sample is, its
+    /// key tells. A list longer than `limit` is left out, because it then narrows less than it costs.
+    pub(super) fn matchers(&self, wanted: &BTreeSet<SeriesKey>, limit: usize) -> String {
+        let short = |names: &BTreeSet<&str>| (1..=limit).contains(&names.len());
+        let namespaces = Some(wanted.iter().map(|key| &*key.namespace).collect()).filter(short);
+        // Unless every key names a workload, no list of workloads covers them.
+        let workloads = wanted.iter().map(|key| key.workload.as_deref()).collect::<Option<_>>().filter(short);
+        let namespaces = namespaces.map(|names| one_of(&self.namespace, &names));
+        let workloads = workloads.and_then(|names| match &self.by {
+            By::Namespace => None,
+            By::Label(label) => Some(one_of(label, &names)),
+            By::Pod { label: pod, kind } => {
+                Some(format!("{}=~{}", label(pod), quote(&format!("(?:{}){}", any_of(names), kind.pod_suffix()))))
+            }
+        });
+        namespaces.into_iter().chain(workloads).collect::<Vec<_>>().join(",")
     }
 
     /// The clause that groups an aggregation: `by (namespace,trimtab_workload,le)`.
@@ -106,7 +128,7 @@ impl Attribution {
             By::Label(workload) => Some(label(workload)),
             By::Pod { .. } => Some(WORKLOAD_LABEL.to_owned()),
         };
-        let labels: Vec<_> = [self.namespace_label()].into_iter().chain(workload).chain(extra.map(label)).collect();
+        let labels: Vec<_> = [label(&self.namespace)].into_iter().chain(workload).chain(extra.map(label)).collect();
         format!("by ({})", labels.join(","))
     }
 
@@ -115,9 +137,8 @@ impl Attribution {
         match &self.by {
             By::Namespace | By::Label(_) => vector.to_owned(),
             By::Pod { label, kind } => {
-                // The pattern needs no escapes: it holds no backslash and no quote.
-                let pattern = kind.pod_pattern();
-                format!(r#"label_replace({vector},"{WORKLOAD_LABEL}","$1",{},"{pattern}")"#, quote(label))
+                let (pod, pattern) = (quote(label), quote(&kind.pod_pattern()));
+                format!(r#"label_replace({vector},"{WORKLOAD_LABEL}","$1",{pod},{pattern})"#)
             }
         }
     }
@@ -132,6 +153,14 @@ impl Attribution {
             By::Pod { .. } => Some(value(WORKLOAD_LABEL)?),
         };
         Some(SeriesKey { namespace, workload })
+    }
+}
+
+/// A matcher for exactly these values. Prometheus looks such a set up instead of matching it.
+fn one_of(name: &str, values: &BTreeSet<&str>) -> String {
+    match values.first() {
+        Some(value) if values.len() == 1 => format!("{}={}", label(name), quote(value)),
+        _ => format!("{}=~{}", label(name), quote(&any_of(values.iter().copied()))),
     }
 }
 

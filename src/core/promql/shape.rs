@@ -1,9 +1,8 @@
 //! One way of reading a metric: the query of all policies that read it so.
 
-use super::{
-    Attribution, MetricKind, Selector, Statistic, StatisticError, Window,
-    text::{any_of, quote},
-};
+use std::collections::BTreeSet;
+
+use super::{Attribution, MetricKind, Selector, SeriesKey, Statistic, StatisticError, Window};
 use crate::core::units::{Excerpt, MetricUnit};
 
 /// What two thresholds must have in common to be answered by one query: metric, labels, kind, statistic, window and the
@@ -41,10 +40,14 @@ impl Shape {
         self.statistic.unit(self.kind, self.selector.name())
     }
 
-    /// The query, answering one sample per workload of the namespaces; of all namespaces, if none are given.
+    /// Up to how many namespaces and workloads a query names; beyond, it asks for all of them.
+    pub const MAX_LISTED: usize = 200;
+
+    /// The query, answering one sample per workload (or namespace): at least for those that are wanted, or for all if
+    /// none are named.
     #[must_use]
-    pub fn expr<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> String {
-        let matcher = self.matcher(namespaces);
+    pub fn expr(&self, wanted: &BTreeSet<SeriesKey>) -> String {
+        let matcher = self.attribution.matchers(wanted, Self::MAX_LISTED);
         let over = |function: &str, suffix: &str| {
             let series = format!("{function}({}[{}])", self.selector.expr(suffix, &matcher), self.window);
             self.attribution.labelled(&series)
@@ -75,23 +78,14 @@ impl Shape {
     /// tells that a target stopped being scraped. `timestamp` keeps a sample's time on a plain selector only. Of a
     /// histogram it reads one series, not all buckets.
     #[must_use]
-    pub fn freshness<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> String {
+    pub fn freshness(&self, wanted: &BTreeSet<SeriesKey>) -> String {
+        let matcher = self.attribution.matchers(wanted, Self::MAX_LISTED);
         let suffix = match self.kind {
             MetricKind::Histogram => "_count",
             MetricKind::Gauge | MetricKind::Counter => "",
         };
-        let times = format!("timestamp({})", self.selector.expr(suffix, &self.matcher(namespaces)));
+        let times = format!("timestamp({})", self.selector.expr(suffix, &matcher));
         format!("max {} ({})", self.attribution.by(None), self.attribution.labelled(&times))
-    }
-
-    fn matcher<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> String {
-        let label = self.attribution.namespace_label();
-        let namespaces: Vec<_> = namespaces.into_iter().collect();
-        match namespaces.as_slice() {
-            [] => String::new(),
-            [one] => format!("{label}={}", quote(one)),
-            many => format!("{label}=~{}", quote(&any_of(many.iter().copied()))),
-        }
     }
 }
 
@@ -150,26 +144,30 @@ mod tests {
         Shape::new(selector.unwrap(), kind, statistic, Window::DEFAULT, attribution).unwrap()
     }
 
+    fn wanted(keys: &[(&str, &str)]) -> BTreeSet<SeriesKey> {
+        keys.iter().map(|(namespace, name)| SeriesKey::workload(namespace, name)).collect()
+    }
+
     #[test]
     fn a_percentile_is_taken_over_all_pods_of_a_workload() {
         let shape = shape(MetricKind::Histogram, "http_seconds", "p99.9", Some(WorkloadKind::StatefulSet));
         assert_eq!(
-            shape.expr(["shop"]),
+            shape.expr(&wanted(&[("shop", "web")])),
             "histogram_quantile(0.999,sum by (namespace,trimtab_workload,le) (label_replace(\
-             rate(http_seconds_bucket{namespace=\"shop\",http_route=\"/api/chat/\"}[5m]),\
+             rate(http_seconds_bucket{namespace=\"shop\",pod=~\"(?:web)-[0-9]+\",http_route=\"/api/chat/\"}[5m]),\
              \"trimtab_workload\",\"$1\",\"pod\",\"^(.+)-[0-9]+$\")))"
         );
         assert_eq!(
-            shape.freshness(["shop", "mall"]),
+            shape.freshness(&wanted(&[("shop", "web"), ("mall", "a.b")])),
             "max by (namespace,trimtab_workload) (label_replace(\
-             timestamp(http_seconds_count{namespace=~\"shop|mall\",http_route=\"/api/chat/\"}),\
+             timestamp(http_seconds_count{namespace=~\"mall|shop\",pod=~\"(?:a\\\\.b|web)-[0-9]+\",http_route=\"/api/chat/\"}),\
              \"trimtab_workload\",\"$1\",\"pod\",\"^(.+)-[0-9]+$\"))"
         );
     }
 
     #[test]
     fn every_statistic_has_its_function() {
-        let on = |kind, statistic| shape(kind, "m", statistic, None).expr([]);
+        let on = |kind, statistic| shape(kind, "m", statistic, None).expr(&BTreeSet::new());
         for (kind, statistic, expr) in [
             (MetricKind::Gauge, "mean", "avg by (namespace) (avg_over_time(m{S}[5m]))"),
             (MetricKind::Gauge, "max", "max by (namespace) (max_over_time(m{S}[5m]))"),
@@ -189,6 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn long_lists_are_left_out() {
+        let shape = shape(MetricKind::Gauge, "m", "mean", Some(WorkloadKind::DaemonSet));
+        let many = |count: usize, namespaces: usize| -> String {
+            let key = |n| SeriesKey::workload(&format!("n{}", n % namespaces), &format!("w{n}"));
+            shape.expr(&(0..count).map(key).collect())
+        };
+        let lists = |expr: &str| (expr.contains("namespace=~"), expr.contains("pod=~"));
+        assert_eq!(lists(&many(Shape::MAX_LISTED, 2)), (true, true));
+        assert_eq!(lists(&many(Shape::MAX_LISTED + 1, 2)), (true, false));
+        assert_eq!(lists(&many(Shape::MAX_LISTED + 1, Shape::MAX_LISTED + 1)), (false, false));
+        assert_eq!(
+            lists(&shape.expr(&BTreeSet::from([SeriesKey::namespace("a"), SeriesKey::namespace("b")]))),
+            (true, false)
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_is_no_shape() {
         let selector = Selector::new("m", BTreeMap::new()).unwrap();
         let attribution = Identity::default().attribution(None);
@@ -204,7 +219,10 @@ mod tests {
         assert_eq!(attribution, identity.attribution(Some(WorkloadKind::DaemonSet)));
         let selector = Selector::new("m", BTreeMap::new()).unwrap();
         let shape = Shape::new(selector, MetricKind::Gauge, Statistic::Max, Window::DEFAULT, attribution).unwrap();
-        assert_eq!(shape.expr(["a"]), r#"max by (ns,"k8s.deployment") (max_over_time(m{ns="a"}[5m]))"#);
+        assert_eq!(
+            shape.expr(&wanted(&[("a", "web")])),
+            r#"max by (ns,"k8s.deployment") (max_over_time(m{ns="a","k8s.deployment"="web"}[5m]))"#
+        );
         let labels = BTreeMap::from([("ns", "a"), ("k8s.deployment", "web")]);
         let key = shape.attribution().key(|name| labels.get(name).copied());
         assert_eq!(key, Some(SeriesKey::workload("a", "web")));
@@ -239,11 +257,11 @@ mod tests {
         #[test]
         fn values_from_outside_stay_inside_their_literals(value in any::<String>(), namespace in "\\PC{1,20}", label in "\\PC{1,20}") {
             prop_assume!(label != "le" && label != "__name__");
-            let selector = Selector::new("m", BTreeMap::from([(label, value)])).unwrap();
+            let selector = Selector::new("m", BTreeMap::from([(label, value.clone())])).unwrap();
             let identity = Identity { namespace: namespace.clone(), ..Identity::default() };
             let attribution = identity.attribution(Some(WorkloadKind::Deployment));
             let shape = Shape::new(selector, MetricKind::Gauge, Statistic::Mean, Window::DEFAULT, attribution).unwrap();
-            let expr = shape.expr([namespace.as_str(), "b"]);
+            let expr = shape.expr(&wanted(&[(&namespace, &value), ("b", "web")]));
             // Outside of literals only our own alphabet is left, and brackets are balanced.
             let mut outside = String::new();
             let (mut inside, mut escaped) = (false, false);

@@ -2,25 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FreeQuery, Shape};
+use super::{FreeQuery, SeriesKey, Shape};
 
 /// Collects what all policies want to know of one metrics source, and asks each thing once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
-    shapes: BTreeMap<Shape, BTreeSet<Box<str>>>,
+    shapes: BTreeMap<Shape, BTreeSet<SeriesKey>>,
     free: BTreeSet<FreeQuery>,
 }
 
 impl Sweep {
-    /// From how many namespaces on a query asks for all of them: the list then narrows less than it costs.
-    pub const MAX_LISTED_NAMESPACES: usize = 200;
-
-    /// Wants `shape` for the workloads of `namespace`.
-    pub fn want(&mut self, shape: Shape, namespace: &str) {
-        let namespaces = self.shapes.entry(shape).or_default();
-        if !namespaces.contains(namespace) {
-            namespaces.insert(namespace.into());
-        }
+    /// Wants the reading of `key` from `shape`.
+    pub fn want(&mut self, shape: Shape, key: SeriesKey) {
+        self.shapes.entry(shape).or_default().insert(key);
     }
 
     /// Wants a free query.
@@ -30,7 +24,7 @@ impl Sweep {
 
     /// The queries, in a stable order: one per shape and one per distinct free text.
     pub fn queries(&self) -> impl Iterator<Item = Query<'_>> {
-        let shaped = self.shapes.iter().map(|(shape, namespaces)| Query::Shaped { shape, namespaces });
+        let shaped = self.shapes.iter().map(|(shape, wanted)| Query::Shaped { shape, wanted });
         shaped.chain(self.free.iter().map(Query::Free))
     }
 
@@ -50,12 +44,12 @@ impl Sweep {
 /// One query of a [`Sweep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Query<'a> {
-    /// For all workloads of the namespaces.
+    /// For all workloads together.
     Shaped {
         /// What is read.
         shape: &'a Shape,
-        /// Where somebody wants to know it.
-        namespaces: &'a BTreeSet<Box<str>>,
+        /// Of whom somebody wants to know it.
+        wanted: &'a BTreeSet<SeriesKey>,
     },
     /// As the policy gives it.
     Free(&'a FreeQuery),
@@ -66,7 +60,7 @@ impl Query<'_> {
     #[must_use]
     pub fn expr(&self) -> String {
         match self {
-            Self::Shaped { shape, namespaces } => shape.expr(listed(namespaces)),
+            Self::Shaped { shape, wanted } => shape.expr(wanted),
             Self::Free(query) => query.expr().to_owned(),
         }
     }
@@ -75,15 +69,10 @@ impl Query<'_> {
     #[must_use]
     pub fn freshness(&self) -> Option<String> {
         match self {
-            Self::Shaped { shape, namespaces } => Some(shape.freshness(listed(namespaces))),
+            Self::Shaped { shape, wanted } => Some(shape.freshness(wanted)),
             Self::Free(_) => None,
         }
     }
-}
-
-fn listed(namespaces: &BTreeSet<Box<str>>) -> impl Iterator<Item = &str> {
-    let limit = if namespaces.len() > Sweep::MAX_LISTED_NAMESPACES { 0 } else { namespaces.len() };
-    namespaces.iter().take(limit).map(AsRef::as_ref)
 }
 
 /// The parameters of a range query, in milliseconds.
@@ -131,28 +120,18 @@ mod tests {
     fn a_thousand_policies_with_one_shape_are_one_query() {
         let mut sweep = Sweep::default();
         for policy in 0..1000 {
-            sweep.want(shape("db_pool_size"), ["shop", "mall"][policy % 2]);
+            sweep.want(shape("db_pool_size"), SeriesKey::workload(["shop", "mall"][policy % 2], &format!("w{policy}")));
         }
-        sweep.want(shape("queue_length"), "shop");
+        sweep.want(shape("queue_length"), SeriesKey::workload("shop", "web"));
         sweep.want_free(FreeQuery::new("sum(up)").unwrap());
         sweep.want_free(FreeQuery::new(" sum(up)").unwrap());
         let queries: Vec<_> = sweep.queries().map(|query| query.expr()).collect();
         assert_eq!(queries.len(), 3);
         assert!(queries[0].contains(r#"db_pool_size{namespace=~"mall|shop"}"#), "{}", queries[0]);
-        assert!(queries[1].contains(r#"queue_length{namespace="shop"}"#), "{}", queries[1]);
+        assert!(queries[1].contains(r#"queue_length{namespace="shop",pod=~"(?:web)-"#), "{}", queries[1]);
         assert_eq!(queries[2], "sum(up)");
         let freshness: Vec<_> = sweep.queries().map(|query| query.freshness().is_some()).collect();
         assert_eq!(freshness, [true, true, false]);
-    }
-
-    #[test]
-    fn many_namespaces_are_asked_for_together() {
-        let mut sweep = Sweep::default();
-        for namespace in 0..=Sweep::MAX_LISTED_NAMESPACES {
-            sweep.want(shape("up"), &format!("n{namespace}"));
-        }
-        let expr = sweep.queries().next().map(|query| query.expr()).unwrap();
-        assert!(expr.contains("up{}"), "{expr}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn quote_regex(text: &str) -> String {
     pattern
 }
 
-/// A regular expression that matches exactly the given texts; Prometheus looks such sets up instead of matching.
+/// A regular expression that matches exactly the given texts; not in a group of its own.
 pub(super) fn any_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     texts.into_iter().map(quote_regex).collect::<Vec<_>>().join("|")
 }
