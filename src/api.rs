@@ -9,6 +9,7 @@ pub mod crds;
 pub mod literal;
 pub mod names;
 pub mod policy;
+mod rules;
 pub mod source;
 pub mod status;
 

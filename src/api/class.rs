@@ -7,9 +7,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Mode, Sink};
+use super::{
+    policy::{Mode, Sink},
+    rules,
+};
 
 /// What the policies that name it may do.
+///
+/// Without any class in the cluster, the limits of an empty spec hold: all modes, the built-in deny list of environment
+/// names, no free queries, 50 targets, one rollout per namespace and three in the cluster.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "trimtab.dev",
@@ -20,48 +26,46 @@ use super::policy::{Mode, Sink};
     category = "trimtab",
     derive = "PartialEq",
     derive = "Default",
-    doc = "Guardrails that a platform team sets for the policies that name the class.",
-    printcolumn(
-        name = "Default",
-        type_ = "string",
-        json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"
-    ),
+    doc = "A PerformanceClass says what the policies that name it may do, as a StorageClass does for volumes. Platform teams own it.",
+    printcolumn(name = "Default", type_ = "string", json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"),
     printcolumn(name = "Modes", type_ = "string", json_path = ".spec.modes"),
     printcolumn(name = "Frozen", type_ = "boolean", json_path = ".spec.freeze"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PerformanceClassSpec {
-    /// Modes that policies may choose; default: all.
+    /// Modes that policies may choose; default: all three. A policy whose mode is not among them is refused by condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3))]
+    #[schemars(length(max = 3), transform = rules::set_list)]
     pub modes: Vec<Mode>,
-    /// The kill switch: no policy of the class writes anything while it is true. Measuring goes on.
+    /// The kill switch: while it is true, no policy of the class writes anything. Measuring and alerting go on. Default
+    /// false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freeze: bool,
     /// `MetricsSource` of policies that name none; default `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(transform = rules::short_object_name)]
     pub source: Option<String>,
-    /// Where alerts go when the policy does not say; default: nowhere.
+    /// Where alerts go when the policy does not say. `Alertmanager`: to the Alertmanagers of the metrics source. Default:
+    /// nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<Sink>,
-    /// Labels on every alert of every policy of the class.
+    /// Labels on every alert of every policy of the class. Labels of the policy win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(transform = rules::alert_labels)]
     pub alert_labels: BTreeMap<String, String>,
     /// Environment variables that policies may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentRules>,
-    /// Whether thresholds may use `query`; default no.
+    /// Whether thresholds may use `query`, which is free PromQL; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub free_queries: bool,
-    /// Upper limits.
+    /// Upper limits of what policies may ask for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Namespaces whose workloads no policy may change, beside `kube-system` and the operator's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 63)))]
+    #[schemars(transform = rules::namespaces)]
     pub protected_namespaces: Vec<String>,
 }
 
@@ -70,11 +74,11 @@ pub struct PerformanceClassSpec {
 pub struct EnvironmentRules {
     /// Names that are allowed, with `*` for any run of characters; default: all that the built-in deny list leaves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[schemars(transform = rules::environment_patterns)]
     pub allow: Vec<String>,
     /// Names that are forbidden beside the built-in deny list, with `*` for any run of characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[schemars(transform = rules::environment_patterns)]
     pub deny: Vec<String>,
 }
 
@@ -86,19 +90,17 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub targets: Option<u32>,
-    /// CPU limit and request of a container.
+    /// Largest CPU limit and request of a container, such as `4`; default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[x_kube(validation = ("isQuantity(self)", "invalid quantity"))]
+    #[schemars(transform = rules::quantity)]
     pub cpu: Option<String>,
-    /// Memory limit and request of a container.
+    /// Largest memory limit and request of a container, such as `8Gi`; default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[x_kube(validation = ("isQuantity(self)", "invalid quantity"))]
+    #[schemars(transform = rules::quantity)]
     pub memory: Option<String>,
-    /// Replicas of a workload.
+    /// Largest number of replicas of a workload; default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10000))]
     pub replicas: Option<u32>,
     /// Rollouts of ours that may be under way in one namespace; default 1.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// A literal value: an integer, or a string such as `30s`, `2Gi`, `80%`, `"0.75"` or `"true"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -51,10 +53,11 @@ impl JsonSchema for Literal {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+        let mut schema = json_schema!({
             "x-kubernetes-int-or-string": true,
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
             "maxLength": Self::MAX_LENGTH,
-        })
+        });
+        rules::literal(&mut schema);
+        schema
     }
 }

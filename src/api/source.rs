@@ -7,6 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::{rules, status};
+
 /// Where metrics come from and alerts go to.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
     status = "MetricsSourceStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "A Prometheus-compatible server that policies read, and the Alertmanagers that their alerts go to.",
+    doc = "A MetricsSource is a Prometheus-compatible server that policies read, with the Alertmanagers that their alerts go to. Admins own it, because an address is a way to reach into a network.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.prometheus.url"),
     printcolumn(
         name = "Available",
@@ -33,20 +35,20 @@ use serde::{Deserialize, Serialize};
 pub struct MetricsSourceSpec {
     /// The server that answers queries.
     pub prometheus: Prometheus,
-    /// Time between two sweeps, one number and one unit; default `30s`, at least `1s`.
+    /// Time between two sweeps of queries, one number and one unit, at least `1s`; default `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
+    #[schemars(transform = rules::duration_from_1s)]
     pub interval: Option<String>,
-    /// Time that a query may take; default `10s`.
+    /// Time that a query may take, one number and one unit; default `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
+    #[schemars(transform = rules::positive_duration)]
     pub timeout: Option<String>,
     /// Labels by which series tell the workload they belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// Base URLs of Alertmanagers (v2 API). Every alert goes to all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 512)))]
+    #[schemars(transform = rules::base_urls)]
     pub alertmanagers: Vec<String>,
 }
 
@@ -55,20 +57,19 @@ pub struct MetricsSourceSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Prometheus {
     /// Base URL, for example `https://prometheus.monitoring:9090`.
-    #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = ("self.matches('^https?://[^/@ ]+(/[^@?# ]*)?$')", "must be an http or https URL without credentials, query or fragment"))]
+    #[schemars(transform = rules::base_url)]
     pub url: String,
     /// PEM certificates that sign the server's own; default: the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
+    #[x_kube(validation = ("self.contains('-----BEGIN CERTIFICATE-----')", "must be PEM: -----BEGIN CERTIFICATE-----"))]
     pub ca_bundle: Option<String>,
     /// Header that selects a tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_header: Option<TenantHeader>,
     /// Name of a bearer-token file below the directory that the chart mounts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = ("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$') && !self.contains('..')", "must be the plain name of a mounted file"))]
+    #[schemars(transform = rules::mounted_file)]
     pub credential: Option<String>,
 }
 
@@ -76,11 +77,10 @@ pub struct Prometheus {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantHeader {
     /// Name of the header.
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = ("self.matches('^[A-Za-z0-9-]+$')", "must be a header name"))]
+    #[schemars(transform = rules::header_name)]
     pub name: String,
     /// Value of the header.
-    #[schemars(length(max = 256))]
+    #[schemars(transform = rules::header_value)]
     pub value: String,
 }
 
@@ -89,15 +89,15 @@ pub struct TenantHeader {
 pub struct Identity {
     /// Label that holds the namespace; default `namespace`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(transform = rules::label_name)]
     pub namespace: Option<String>,
     /// Label that holds the pod's name, from which the workload follows; default `pod`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(transform = rules::label_name)]
     pub pod: Option<String>,
     /// Label that holds the workload's name, where series carry one. It replaces `pod`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(transform = rules::label_name)]
     pub workload: Option<String>,
 }
 
@@ -108,12 +108,13 @@ pub struct MetricsSourceStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Available`.
+    /// The condition `Available`: whether the server answers, and why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    #[schemars(schema_with = "status::conditions")]
     pub conditions: Vec<Condition>,
     /// Time of the last answer before the last transition, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub last_success: Option<String>,
 }
 

@@ -2,13 +2,53 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Mode, Severity};
 
 /// Largest status, in bytes of its JSON text.
 pub const MAX_STATUS_BYTES: usize = 8 * 1024;
+/// Most targets, settings, thresholds and changes of the past that a status lists.
+pub const MAX_LISTED: usize = 20;
+
+/// Conditions, with the bounds of `metav1.Condition` and without its pages of text.
+pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "lastTransitionTime": {"type": "string", "format": "date-time", "description": "Time of the last change of status."},
+                "message": {"type": "string", "maxLength": 32768, "description": "What is the case, for people."},
+                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "Generation that the condition is about."},
+                "reason": {"type": "string", "maxLength": 1024, "description": "Why, in one word."},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "True, False or Unknown."},
+                "type": {"type": "string", "maxLength": 316, "description": "What the condition is about."}
+            }
+        }
+    })
+}
+
+/// The bound of a text in status. The whole status is held to [`MAX_STATUS_BYTES`] where it is built, so a text of any
+/// length that fits must not make the API server refuse the rest.
+fn text(schema: &mut Schema) {
+    schema.ensure_object().insert("maxLength".into(), MAX_STATUS_BYTES.into());
+}
+
+/// The bound of a list in status that only its size in bytes limits.
+fn list(schema: &mut Schema) {
+    schema.ensure_object().insert("maxItems".into(), 256.into());
+}
+
+/// The bound of a list of the worst.
+fn listed(schema: &mut Schema) {
+    schema.ensure_object().insert("maxItems".into(), MAX_LISTED.into());
+}
 
 /// What is known of a policy.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,15 +57,16 @@ pub struct PerformancePolicyStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// kstatus conditions and our own.
+    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// The mode that holds, defaults and class applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// The governed objects in a few words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub target_summary: Option<String>,
     /// Number of changes that the policy has made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,24 +76,30 @@ pub struct PerformancePolicyStatus {
     pub last_change: Option<Time>,
     /// At most 20 governed objects, the worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
     pub targets: Vec<TargetStatus>,
     /// At most 20 settings that are not at rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
     pub settings: Vec<SettingStatus>,
     /// At most 20 thresholds that are not within their bounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
     pub thresholds: Vec<ThresholdStatus>,
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
     /// What would be written; in mode `Recommend`, or while a write waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = list)]
     pub plan: Vec<ChangeStatus>,
     /// What was written, newest first: at most 20 entries or 3 KiB.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
     pub history: Vec<HistoryEntry>,
     /// Values that are not tried again until a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = list)]
     pub quarantine: Vec<QuarantineEntry>,
 }
 
@@ -61,11 +108,13 @@ pub struct PerformancePolicyStatus {
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
     /// `Kind/name`.
+    #[schemars(transform = text)]
     pub name: String,
     /// Whether every claimed value is in place and rolled out.
     pub ready: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub reason: Option<String>,
     /// What was last applied to it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +126,7 @@ pub struct TargetStatus {
 #[serde(rename_all = "camelCase")]
 pub struct AppliedStatus {
     /// Hash of the complete claim.
+    #[schemars(transform = text)]
     pub claim_hash: String,
     /// Generation of the object after the write.
     pub template_revision: i64,
@@ -86,15 +136,20 @@ pub struct AppliedStatus {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SettingStatus {
     /// Path in the policy, such as `pools.db.size`.
+    #[schemars(transform = text)]
     pub path: String,
     /// Value that should hold.
+    #[schemars(transform = text)]
     pub desired: String,
     /// Value that the object has.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub live: Option<String>,
     /// Where the desired value comes from.
+    #[schemars(transform = text)]
     pub source: String,
     /// Why it is not at rest.
+    #[schemars(transform = text)]
     pub state: String,
 }
 
@@ -102,11 +157,14 @@ pub struct SettingStatus {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdStatus {
     /// Name in the policy.
+    #[schemars(transform = text)]
     pub name: String,
     /// Governed object, where the policy has several.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub target: Option<String>,
     /// `Breached` or `NoData`.
+    #[schemars(transform = text)]
     pub state: String,
     /// Severity of the breach.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +172,7 @@ pub struct ThresholdStatus {
     /// Time of the transition.
     pub since: Time,
     /// Reading at the transition, or why there is none.
+    #[schemars(transform = text)]
     pub value: String,
 }
 
@@ -139,16 +198,21 @@ pub struct Counts {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeStatus {
     /// Object that is changed, `Kind/name`.
+    #[schemars(transform = text)]
     pub object: String,
     /// Path in the policy.
+    #[schemars(transform = text)]
     pub path: String,
     /// Value before; absent when there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub from: Option<String>,
     /// Value after; absent when it is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
     pub to: Option<String>,
     /// Why.
+    #[schemars(transform = text)]
     pub because: String,
 }
 
@@ -160,8 +224,10 @@ pub struct HistoryEntry {
     /// Time of the write.
     pub at: Time,
     /// What changed.
+    #[schemars(transform = list)]
     pub changes: Vec<ChangeStatus>,
     /// What came of it: `RollingOut`, `Applied` or `RolledBack`.
+    #[schemars(transform = text)]
     pub verdict: String,
 }
 
@@ -170,13 +236,17 @@ pub struct HistoryEntry {
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineEntry {
     /// Object, `Kind/name`.
+    #[schemars(transform = text)]
     pub object: String,
     /// Path in the policy.
+    #[schemars(transform = text)]
     pub path: String,
     /// Hash of the value.
+    #[schemars(transform = text)]
     pub value_hash: String,
     /// Time at which it may be tried again.
     pub until: Time,
     /// Why it was taken back.
+    #[schemars(transform = text)]
     pub reason: String,
 }

@@ -1,0 +1,286 @@
+//! Knobs: the small numbers that steer an application, and the places where it reads them.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{Literal, rules},
+    OnConflict,
+};
+
+/// Spelling of a value where it lands.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
+pub enum ValueFormat {
+    /// Whole seconds: `3600`.
+    Seconds,
+    /// Whole milliseconds: `3600000`.
+    Milliseconds,
+    /// A Go duration: `1h0m0s`.
+    Go,
+    /// Whole bytes.
+    Bytes,
+    /// Whole mebibytes.
+    Mebibytes,
+    /// As `postgresql.conf` reads it: `2GB`, `30s`.
+    Postgres,
+    /// As `redis.conf` reads it: `2gb`.
+    Redis,
+    /// As the JVM's memory options read it: `2g`.
+    Jvm,
+    /// A comma-separated list.
+    List,
+    /// The literal, canonically.
+    Plain,
+}
+
+/// A value and where it lands. The same shape everywhere; flattened into what it belongs to.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::knob)]
+pub struct Knob {
+    /// The value: an integer, or text such as 30s, 2Gi, 80%, "0.75" or "true". Decimals and booleans stand in quotes.
+    pub value: Literal,
+    /// Smallest value that may ever be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<Literal>,
+    /// Largest value that may ever be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Literal>,
+    /// Environment variable that the application reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::environment_name)]
+    pub env: Option<String>,
+    /// Command-line flag that the application reads, such as --workers. It needs onConflict: TakeOver, because args is
+    /// one atomic list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::flag)]
+    pub arg: Option<String>,
+    /// A place inside one of files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<DocumentPath>,
+    /// A whole key of a ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map_key: Option<ConfigMapKey>,
+    /// How the value is spelled where it lands; required for durations and bytes. A duration: seconds, milliseconds, go
+    /// (1h0m0s), postgres (30s, 5min) or plain. Bytes: bytes, mebibytes, go (2GiB), postgres (2GB), redis (2gb), jvm
+    /// (2g) or plain. A Boolean: postgres (on, off), redis (yes, no) or plain. An Enum: list or plain.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub format: Option<ValueFormat>,
+    /// Container that the value is for. Default: the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub container: Option<String>,
+    /// What to do when somebody else owns the field with another value: Yield (default) or TakeOver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+}
+
+impl Default for Literal {
+    fn default() -> Self {
+        Self::Integer(0)
+    }
+}
+
+/// A place inside one of `files`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DocumentPath {
+    /// Name of an entry of files.
+    #[schemars(length(max = 63))]
+    pub file: String,
+    /// RFC 6901 pointer to a scalar that the document has, such as /database/pool_size.
+    #[schemars(transform = rules::pointer)]
+    pub at: String,
+}
+
+/// A whole key of a `ConfigMap`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap. It must exist.
+    #[schemars(transform = rules::object_name)]
+    pub name: String,
+    /// Key in data. The value is all of it.
+    #[schemars(transform = rules::config_map_key)]
+    pub key: String,
+    /// How a running pod learns of a change: Restart (default, by a rollout) or Watch (it watches the file).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reload>,
+}
+
+/// How a running pod learns of a changed file.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Reload {
+    /// It is restarted by a rollout.
+    #[default]
+    Restart,
+    /// It watches the file.
+    Watch,
+}
+
+/// What runs in parallel.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum WorkerUnit {
+    /// Processes: each has its own pools and caches.
+    #[default]
+    Process,
+    /// Threads: they share pools and caches.
+    Thread,
+}
+
+/// A group of processes or threads.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Workers {
+    /// Name of the group.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// What runs in parallel. Process (the default): each has pools and caches of its own. Thread: they share them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<WorkerUnit>,
+    /// How many there are in one pod.
+    #[schemars(transform = rules::worker_count)]
+    pub count: Knob,
+}
+
+/// A connection pool.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::pool)]
+pub struct Pool {
+    /// Name of the pool.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// Name of an entry of workers with unit Process, each of which has a pool of its own. Omitted: one pool per pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub per_worker: Option<String>,
+    /// Connections that are kept; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::pool_size)]
+    pub size: Option<Knob>,
+    /// Connections beyond size under load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::count)]
+    pub overflow: Option<Knob>,
+    /// Idle connections that are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::count)]
+    pub min_idle: Option<Knob>,
+    /// Time that a request waits for a connection; at most 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration_knob)]
+    pub acquire_timeout: Option<Knob>,
+    /// Time after which an idle connection is closed; at most 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration_knob)]
+    pub idle_timeout: Option<Knob>,
+    /// Age at which a connection is replaced; at most 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration_knob)]
+    pub max_lifetime: Option<Knob>,
+}
+
+/// A cache.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::cache)]
+pub struct Cache {
+    /// Name of the cache.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// Time that an entry lives; from 1s to 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::ttl)]
+    pub ttl: Option<Knob>,
+    /// Staleness that the application can bear: an upper bound of ttl, such as 2h.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration_from_1s)]
+    pub max_staleness: Option<String>,
+    /// Number of entries; at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::positive_count)]
+    pub max_entries: Option<Knob>,
+    /// Size in memory, such as 256Mi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::size_knob)]
+    pub max_bytes: Option<Knob>,
+}
+
+/// Type of a setting.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum SettingType {
+    /// A whole number.
+    #[default]
+    Integer,
+    /// A decimal number, quoted.
+    Number,
+    /// One number and one unit of `ms s m h d`.
+    Duration,
+    /// Bytes, such as `2Gi`.
+    Bytes,
+    /// `80%` or `"0.8"`.
+    Ratio,
+    /// `"true"` or `"false"`.
+    Boolean,
+    /// One of `allowed`.
+    Enum,
+}
+
+/// Every other typed number, switch or word.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::setting)]
+pub struct Setting {
+    /// Name of the setting.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// Type of the value. Integer (the default), Number ("0.75"), Duration (one number and one unit of ms, s, m, h, d),
+    /// Bytes (2Gi), Ratio (80% or "0.8"), Boolean ("true" or "false") or Enum (one of allowed).
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub value_type: Option<SettingType>,
+    /// The words that an Enum may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)), transform = rules::set_list)]
+    pub allowed: Vec<String>,
+    /// The value and where it lands.
+    #[serde(flatten)]
+    pub knob: Knob,
+}
+
+/// Format of a document.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(description = "")]
+pub enum FileFormat {
+    /// YAML 1.2.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+/// A document in a `ConfigMap`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// Name by which knobs refer to it.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// Name of the ConfigMap. It must exist.
+    #[schemars(transform = rules::object_name)]
+    pub config_map: String,
+    /// Key in data that holds the document.
+    #[schemars(transform = rules::config_map_key)]
+    pub key: String,
+    /// Format of the document: YAML or JSON.
+    pub format: FileFormat,
+    /// How a running pod learns of a change. Restart (the default): by a rollout. Watch: it watches the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reload>,
+    /// What to do when somebody else changes the same place. Yield (the default): leave it and say so. TakeOver: write
+    /// it again; a place that is changed back twice within an hour is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+}

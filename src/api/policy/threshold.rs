@@ -1,0 +1,164 @@
+//! Thresholds: what must hold.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::{Literal, rules};
+
+/// What must hold.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Threshold {
+    /// Name of the threshold.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// What is read.
+    pub metric: Metric,
+    /// Bounds, at most one per severity. None: the threshold informs and is never breached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["severity".into()]))]
+    pub levels: Vec<Level>,
+    /// Share of the bound by which a reading must come back before a breach ends; default 10%. A breach of above: 100ms
+    /// ends at 90ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::hysteresis)]
+    pub hysteresis: Option<String>,
+    /// What happens when no data comes. Default: after 15m, with severity warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_data: Option<NoData>,
+    /// What the person who is paged should look at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::prose)]
+    pub advice: Option<String>,
+}
+
+/// What a threshold reads: exactly one of `histogram`, `counter`, `gauge` and `query`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::metric)]
+pub struct Metric {
+    /// Name of a histogram, without _bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub histogram: Option<String>,
+    /// Name of a counter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub counter: Option<String>,
+    /// Name of a gauge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub gauge: Option<String>,
+    /// PromQL with one result, at most 2048 characters. The class must allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub query: Option<String>,
+    /// Label values that the series carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::series_labels)]
+    pub labels: BTreeMap<String, String>,
+    /// How readings become one number. Of a histogram: mean, pNN (such as p95), rate or increase of its observations. Of
+    /// a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min or pNN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::statistic)]
+    pub statistic: Option<String>,
+    /// Time over which the statistic is taken, at most 30d; default 5m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::positive_duration)]
+    pub window: Option<String>,
+    /// Unit of the readings: seconds, milliseconds, microseconds, nanoseconds, bytes, ratio (1 is all), percent (100 is
+    /// all), per-second or count. Default: from the suffix of the metric's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<MetricUnit>,
+}
+
+/// Unit of a metric's readings.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(description = "")]
+pub enum MetricUnit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Bytes.
+    Bytes,
+    /// A share, 1 being all of it.
+    Ratio,
+    /// A share, 100 being all of it.
+    Percent,
+    /// A rate.
+    PerSecond,
+    /// A plain number.
+    Count,
+}
+
+impl MetricUnit {
+    /// The word in the API, by which `core::units` knows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Microseconds => "microseconds",
+            Self::Nanoseconds => "nanoseconds",
+            Self::Bytes => "bytes",
+            Self::Ratio => "ratio",
+            Self::Percent => "percent",
+            Self::PerSecond => "per-second",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// How bad a breach is.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// For working hours.
+    #[default]
+    Warning,
+    /// For now.
+    Critical,
+}
+
+/// A bound. `above` and `below` are strict; both make a band that is breached outside of it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::level)]
+pub struct Level {
+    /// How bad a breach is: info (for the record), warning (for working hours) or critical (for now).
+    pub severity: Severity,
+    /// Breached above this value, in the metric's unit: 200ms, 5%, 2Gi, 350/s, 20 or "0.5".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<Literal>,
+    /// Breached below this value. With above it makes a band that is breached outside of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Literal>,
+    /// Time that the bound must be crossed before it counts, at most 30d; default 0s.
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration)]
+    pub hold: Option<String>,
+}
+
+/// What happens when no data comes. The verdict is always: hold.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NoData {
+    /// Time without data before it is said, at most 30d; default 15m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::positive_duration)]
+    pub after: Option<String>,
+    /// Severity of the alert: info, warning (default) or critical.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+}

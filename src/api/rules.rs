@@ -1,0 +1,553 @@
+//! CEL rules and bounds that several fields share, as schema transforms: `#[schemars(transform = rules::dns_label)]`.
+//!
+//! The API server runs these rules at admission, so they say in our words what is wrong with a document before anything
+//! of it is stored. They are a first net and never the only one: `core` reads every literal again, exactly. Where the two
+//! could differ (a comparison in floating point, two spellings of one amount) a rule lets the document through.
+//!
+//! A rule that becomes stricter in a later version does not lock anybody out: the API server checks a stored object only
+//! where an update changes it (ratcheting).
+
+use kube::core::{Rule, validate};
+use schemars::Schema;
+use serde_json::{Value, json};
+
+/// A whole number. Eighteen digits fit 64 bits.
+const WHOLE: &str = "^-?[0-9]{1,18}$";
+/// A decimal number, as exact as `core::units::Decimal` keeps one.
+const DECIMAL: &str = "^-?[0-9]{1,18}([.][0-9]{1,9})?$";
+/// One number and one unit of time.
+const DURATION: &str = "^-?[0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h|d)$";
+/// A number of bytes with or without a unit.
+const SIZE: &str = "^[0-9]{1,18}([.][0-9]{1,9})?(B|(k|M|G|T|Ki|Mi|Gi|Ti)B?)?$";
+/// A share, as percentage or as number.
+const SHARE: &str = "^[0-9]{1,3}([.][0-9]{1,9})?%?$";
+/// Any amount that two literals can be compared by.
+const AMOUNT: &str = "^-?[0-9]{1,18}([.][0-9]{1,9})?(%|ms|s|m|h|d|B?|(k|M|G|T|Ki|Mi|Gi|Ti)B?)(/s)?$";
+
+const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const OBJECT_NAME: &str = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
+const LABEL_NAME: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
+
+/// Adds `rule` with `message` to a schema. A rule is plain text, so it always has a JSON form.
+fn add(schema: &mut Schema, rule: impl Into<String>, message: &str) {
+    let added = validate(schema, Rule::new(rule).message(message));
+    debug_assert!(added.is_ok(), "the rule {message:?} has no JSON form");
+}
+
+/// Sets a keyword of a schema.
+fn set(schema: &mut Schema, keyword: &str, value: impl Into<Value>) {
+    schema.ensure_object().insert(keyword.to_owned(), value.into());
+}
+
+/// The units of a duration, in milliseconds.
+const DURATION_UNITS: &str = "{'ms': 1.0, 's': 1e3, 'm': 6e4, 'h': 36e5, 'd': 864e5}";
+/// The units of a size, in bytes.
+const SIZE_UNITS: &str = "{'': 1.0, 'k': 1e3, 'M': 1e6, 'G': 1e9, 'T': 1e12, 'Ki': 1024.0, 'Mi': 1048576.0, 'Gi': \
+                          1073741824.0, 'Ti': 1099511627776.0}";
+/// Every unit, each in the base unit of its family.
+const ALL_UNITS: &str = "{'': 1.0, '%': 0.01, 'ms': 1.0, 's': 1e3, 'm': 6e4, 'h': 36e5, 'd': 864e5, 'k': 1e3, 'M': 1e6, \
+                         'G': 1e9, 'T': 1e12, 'Ki': 1024.0, 'Mi': 1048576.0, 'Gi': 1073741824.0, 'Ti': 1099511627776.0}";
+
+/// A family of literals that can be compared.
+#[derive(Clone, Copy)]
+struct Family {
+    /// What its texts look like.
+    pattern: &'static str,
+    /// The CEL expression for the amount in the text `v`, which must match `pattern`.
+    amount: fn(&str) -> String,
+}
+
+const COUNTS: Family = Family { pattern: WHOLE, amount: |v| format!("double({v})") };
+const DURATIONS: Family = Family {
+    pattern: DURATION,
+    amount: |v| format!("double({v}.find('^[-0-9.]+')) * {DURATION_UNITS}[{v}.find('[a-z]+$')]"),
+};
+const SIZES: Family = Family {
+    pattern: SIZE,
+    amount: |v| format!("double({v}.find('^[0-9.]+')) * {SIZE_UNITS}[{v}.find('[A-Za-z]*$').replace('B', '')]"),
+};
+const AMOUNTS: Family = Family {
+    pattern: AMOUNT,
+    amount: |v| {
+        let unit = "find('[a-zA-Z%]*(/s)?$').replace('/s', '').replace('B', '')";
+        format!("double({v}.find('^[-0-9.]+')) * {ALL_UNITS}[{v}.{unit}]")
+    },
+};
+
+impl Family {
+    /// The rule that each pair of literals that can be compared is in order.
+    ///
+    /// `pairs` is a CEL list of lists of at most two literals. Products of decimals are not exact: one millionth of slack
+    /// accepts `1005ms` as a lower bound of `1.005s`.
+    fn ordered(self, pairs: &str) -> String {
+        let Self { pattern, amount } = self;
+        let amount = amount("v");
+        format!(
+            "{pairs}.map(p, p.map(v, string(v)).filter(v, v.matches('{pattern}')).map(v, {amount})).all(p, size(p) < 2 || \
+             p[0] - p[1] <= 1e-6)"
+        )
+    }
+
+    /// The rule that the text `v` satisfies `bounds`, where `{}` stands for its amount.
+    fn bounded(self, v: &str, bounds: &str) -> String {
+        let Self { pattern, amount } = self;
+        format!("!{v}.matches('{pattern}') || [{}].all(a, {bounds})", amount(v))
+    }
+
+    /// The rules of a knob whose literals are of this family: their shape, the range of the value, and their order.
+    fn knob(self, schema: &mut Schema, shape: &str, bounds: &str, range: &str) {
+        add(schema, each_literal(self.pattern), shape);
+        add(schema, self.bounded("string(self.value)", bounds), range);
+        add(schema, self.ordered(KNOB_PAIRS), KNOB_ORDER);
+    }
+}
+
+/// The pairs of a knob's literals that must be in order.
+const KNOB_PAIRS: &str = "[[?self.?min, self.value], [self.value, ?self.?max], [?self.?min, ?self.?max]]";
+const KNOB_ORDER: &str = "value must lie between min and max, and min must be ≤ max";
+
+/// The rule that value, min and max of a knob match `pattern`; formulas have a rule of their own.
+fn each_literal(pattern: &str) -> String {
+    format!(
+        "[self.value, ?self.?min, ?self.?max].map(v, string(v)).all(v, v.startsWith('=') || v.matches('{pattern}'))"
+    )
+}
+
+fn text(schema: &mut Schema, max: u32, pattern: &str, message: &str) {
+    set(schema, "maxLength", max);
+    add(schema, format!("self.matches('{pattern}')"), message);
+}
+
+// names
+
+/// A name within the policy, or the name of a container.
+pub(super) fn dns_label(schema: &mut Schema) {
+    text(schema, 63, DNS_LABEL, "must be a DNS label: lower-case letters, digits and -");
+}
+
+/// The name of an object.
+pub(super) fn object_name(schema: &mut Schema) {
+    text(schema, 253, OBJECT_NAME, "must be an object's name: lower-case letters, digits, - and .");
+}
+
+/// The name of a class or a source: short, because it is repeated in status and metrics.
+pub(super) fn short_object_name(schema: &mut Schema) {
+    text(schema, 63, OBJECT_NAME, "must be an object's name: lower-case letters, digits, - and .");
+}
+
+/// A key of a `ConfigMap`.
+pub(super) fn config_map_key(schema: &mut Schema) {
+    text(schema, 253, "^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits, -, _ and .");
+}
+
+/// An environment variable's name.
+pub(super) fn environment_name(schema: &mut Schema) {
+    text(schema, 128, "^[A-Za-z_][A-Za-z0-9_]*$", "must match [A-Za-z_][A-Za-z0-9_]*");
+}
+
+/// Patterns of environment names.
+pub(super) fn environment_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        text(items, 128, "^[A-Za-z0-9_*]+$", "must be an environment name, with * for any run of characters");
+    }
+    set_list(schema);
+}
+
+/// Names of namespaces.
+pub(super) fn namespaces(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        dns_label(items);
+    }
+    set_list(schema);
+}
+
+/// Base URLs of Alertmanagers.
+pub(super) fn base_urls(schema: &mut Schema) {
+    set(schema, "maxItems", 8);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        base_url(items);
+    }
+    set_list(schema);
+}
+
+/// A list that may not repeat itself.
+pub(super) fn set_list(schema: &mut Schema) {
+    set(schema, "x-kubernetes-list-type", "set");
+}
+
+/// A command-line flag.
+pub(super) fn flag(schema: &mut Schema) {
+    text(schema, 128, "^--?[A-Za-z0-9][A-Za-z0-9._-]*$", "must be a flag such as --workers");
+}
+
+/// A JSON pointer to a place below the root.
+pub(super) fn pointer(schema: &mut Schema) {
+    text(schema, 256, "^(/([^~/]|~[01])+)+$", "must be an RFC 6901 pointer such as /database/pool_size");
+}
+
+/// The name of a metric.
+pub(super) fn metric_name(schema: &mut Schema) {
+    text(schema, 200, "^[a-zA-Z_:][a-zA-Z0-9_:]*$", "must be a metric name");
+}
+
+/// The name of a metric's label.
+pub(super) fn label_name(schema: &mut Schema) {
+    text(schema, 63, LABEL_NAME, "must be a label name: letters, digits and _");
+}
+
+/// The base URL of a server that admins trust.
+pub(super) fn base_url(schema: &mut Schema) {
+    let message = "must be an http or https URL without credentials, query or fragment";
+    text(schema, 512, "^https?://[-A-Za-z0-9._:\\\\[\\\\]]+(/[-A-Za-z0-9._~/%]*)?$", message);
+}
+
+/// The name of a file below the directory that the chart mounts.
+pub(super) fn mounted_file(schema: &mut Schema) {
+    text(schema, 63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "must be the plain name of a mounted file");
+}
+
+/// The name of an HTTP header.
+pub(super) fn header_name(schema: &mut Schema) {
+    text(schema, 64, "^[A-Za-z0-9-]+$", "must be the name of an HTTP header");
+}
+
+/// The value of an HTTP header.
+pub(super) fn header_value(schema: &mut Schema) {
+    text(schema, 256, "^[!-~]([ -~]*[!-~])?$", "must be printable ASCII without spaces at its ends");
+}
+
+/// The address of a page.
+pub(super) fn page_url(schema: &mut Schema) {
+    text(schema, 512, "^https?://[!-~]+$", "must be an http or https URL");
+}
+
+/// A sentence for people.
+pub(super) fn prose(schema: &mut Schema) {
+    set(schema, "maxLength", 512);
+    add(schema, format!("!self.matches('{CONTROL}')"), "must not contain control characters");
+}
+
+/// What a terminal or a log must never be sent.
+const CONTROL: &str = "[\\\\x00-\\\\x1f\\\\x7f\\\\x{80}-\\\\x{9f}\\\\x{200e}\\\\x{200f}\\\\x{202a}-\\\\x{202e}\\\\x{2066}-\\\\x{2069}]";
+
+// labels
+
+fn labels(schema: &mut Schema, max_value: u32) {
+    set(schema, "maxProperties", 16);
+    set(schema, "additionalProperties", json!({"type": "string", "maxLength": max_value}));
+}
+
+/// Label values that series carry.
+pub(super) fn series_labels(schema: &mut Schema) {
+    labels(schema, 256);
+    add(schema, "self.all(k, size(k) <= 128)", "label names must be at most 128 characters");
+    add(schema, format!("self.all(k, k.matches('{LABEL_NAME}'))"), "must be label names: letters, digits and _");
+}
+
+/// Labels of alerts.
+pub(super) fn alert_labels(schema: &mut Schema) {
+    series_labels(schema);
+    add(
+        schema,
+        "self.all(k, !(k in ['alertname', 'namespace', 'policy', 'threshold', 'severity', 'target', 'target_kind', \
+         'source']))",
+        "must not replace alertname, namespace, policy, threshold, severity, target, target_kind or source",
+    );
+}
+
+/// Labels of Kubernetes objects.
+pub(super) fn object_labels(schema: &mut Schema) {
+    labels(schema, 63);
+    set(schema, "minProperties", 1);
+}
+
+// durations that stand alone
+
+/// A duration that may be nothing.
+pub(super) fn duration(schema: &mut Schema) {
+    duration_between(schema, "a <= 2592e6", "must be ≤ 30d");
+}
+
+/// A duration that is not nothing.
+pub(super) fn positive_duration(schema: &mut Schema) {
+    duration_between(schema, "a >= 1.0 && a <= 2592e6", "must be ≥ 1ms and ≤ 30d");
+}
+
+/// A duration of a second or more.
+pub(super) fn duration_from_1s(schema: &mut Schema) {
+    duration_between(schema, "a >= 1e3 && a <= 2592e6", "must be ≥ 1s and ≤ 30d");
+}
+
+fn duration_between(schema: &mut Schema, bounds: &str, range: &str) {
+    let unsigned = DURATION.replacen("-?", "", 1);
+    text(schema, 24, &unsigned, DURATION_SHAPE);
+    add(schema, DURATIONS.bounded("self", bounds), range);
+}
+
+// quantities
+
+/// An amount of CPU or memory in Kubernetes' own syntax.
+pub(super) fn quantity(schema: &mut Schema) {
+    set(schema, "maxLength", 32);
+    add(schema, "isQuantity(self)", "invalid quantity: write 500m or 2 for CPU, 512Mi or 2Gi for memory");
+    add(schema, "!isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))", "must be > 0");
+    add(
+        schema,
+        "!isQuantity(self) || quantity(self).isLessThan(quantity('8Ei'))",
+        "invalid quantity: beyond what Kubernetes stores",
+    );
+}
+
+// knobs
+
+/// The literal itself.
+pub(super) fn literal(schema: &mut Schema) {
+    add(
+        schema,
+        "type(self) == int || !self.startsWith('=')",
+        "formulas are not supported in this version",
+    );
+}
+
+/// Every knob: where it lands.
+pub(super) fn knob(schema: &mut Schema) {
+    add(
+        schema,
+        "[has(self.env), has(self.arg), has(self.path), has(self.configMapKey)].filter(x, x).size() <= 1",
+        "at most one of env, arg, path and configMapKey may be set",
+    );
+    add(
+        schema,
+        "!has(self.arg) || (has(self.onConflict) && self.onConflict == 'TakeOver')",
+        "args is one atomic list: set onConflict: TakeOver",
+    );
+}
+
+const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey))";
+const DURATION_FORMATS: &str = "['seconds', 'milliseconds', 'go', 'postgres', 'plain']";
+const SIZE_FORMATS: &str = "['bytes', 'mebibytes', 'go', 'postgres', 'redis', 'jvm', 'plain']";
+const AS_REQUIRED: &str = "as is required where a duration or bytes lands";
+const DURATION_SHAPE: &str = "must be a duration such as 300ms, 30s, 5m";
+const SIZE_SHAPE: &str = "must be a size such as 512Ki, 300Mi, 2Gi";
+
+fn count_from(schema: &mut Schema, least: u32, range: &str) {
+    COUNTS.knob(schema, "must be a whole number such as 20", &format!("a >= {least}.0"), range);
+    add(schema, "!has(self.__as__) || self.__as__ == 'plain'", "a whole number is written plain: leave out as");
+}
+
+/// A number of workers.
+pub(super) fn worker_count(schema: &mut Schema) {
+    count_from(schema, 1, "worker count must be ≥ 1");
+}
+
+/// The size of a pool.
+pub(super) fn pool_size(schema: &mut Schema) {
+    count_from(schema, 1, "pool size must be ≥ 1");
+}
+
+/// A number that may be nothing.
+pub(super) fn count(schema: &mut Schema) {
+    count_from(schema, 0, "must be ≥ 0");
+}
+
+/// A number of things of which there must be one.
+pub(super) fn positive_count(schema: &mut Schema) {
+    count_from(schema, 1, "must be ≥ 1");
+}
+
+fn duration_knob_between(schema: &mut Schema, bounds: &str, range: &str) {
+    DURATIONS.knob(schema, DURATION_SHAPE, bounds, range);
+    lands_as(schema, DURATION_FORMATS, "a duration is written as seconds, milliseconds, go, postgres or plain");
+}
+
+fn lands_as(schema: &mut Schema, formats: &str, message: &str) {
+    add(schema, format!("has(self.__as__) || !{LANDS}"), AS_REQUIRED);
+    add(schema, format!("!has(self.__as__) || self.__as__ in {formats}"), message);
+}
+
+/// A time span of a pool.
+pub(super) fn duration_knob(schema: &mut Schema) {
+    duration_knob_between(schema, "a >= 0.0 && a <= 2592e6", "must be ≥ 0s and ≤ 30d");
+}
+
+/// Time to live of a cache entry.
+pub(super) fn ttl(schema: &mut Schema) {
+    duration_knob_between(schema, "a >= 1e3 && a <= 2592e6", "must be ≥ 1s and ≤ 30d");
+}
+
+/// A size.
+pub(super) fn size_knob(schema: &mut Schema) {
+    SIZES.knob(schema, SIZE_SHAPE, "a > 0.0", "must be > 0");
+    lands_as(schema, SIZE_FORMATS, "a size is written as bytes, mebibytes, go, postgres, redis, jvm or plain");
+}
+
+/// A setting: its literals fit its type.
+pub(super) fn setting(schema: &mut Schema) {
+    const TYPE: &str = "(has(self.type) ? self.type : 'Integer')";
+    let of = |kind: &str, rule: &str| format!("{TYPE} != '{kind}' || {rule}");
+    let shapes = [
+        ("Integer", WHOLE, "an Integer must be a whole number such as 20"),
+        ("Number", DECIMAL, "a Number must be a number such as 20 or \"0.75\""),
+        ("Duration", DURATION, "a Duration must be a duration such as 300ms, 30s, 5m"),
+        ("Bytes", SIZE, "Bytes must be a size such as 512Ki, 300Mi, 2Gi"),
+        ("Ratio", SHARE, "a Ratio must be a share such as 80% or \"0.8\""),
+        ("Boolean", "^(true|false)$", "a Boolean must be \"true\" or \"false\", in quotes"),
+    ];
+    for (kind, pattern, message) in shapes {
+        add(schema, of(kind, &each_literal(pattern)), message);
+    }
+    add(schema, of("Duration", "!string(self.value).startsWith('-')"), "must be ≥ 0s");
+    let share = AMOUNTS.bounded("string(self.value)", "a <= 1.0");
+    add(schema, of("Ratio", &format!("({share})")), "a Ratio must lie between 0% and 100%");
+    add(schema, AMOUNTS.ordered(KNOB_PAIRS), KNOB_ORDER);
+    let word = "!has(self.allowed) || string(self.value).startsWith('=') || string(self.value) in self.allowed || \
+                (has(self.__as__) && self.__as__ == 'list' && string(self.value).split(',', 16).all(w, w in self.allowed))";
+    add(schema, of("Enum", &format!("({word})")), "value must be one of allowed");
+    add(schema, format!("({TYPE} == 'Enum') == has(self.allowed)"), "allowed must be set for an Enum, and only for it");
+    add(
+        schema,
+        format!("!({TYPE} in ['Boolean', 'Enum']) || !(has(self.min) || has(self.max))"),
+        "min and max are for numbers: leave them out of a Boolean or an Enum",
+    );
+    add(schema, format!("!({TYPE} in ['Duration', 'Bytes']) || has(self.__as__) || !{LANDS}"), AS_REQUIRED);
+    let fits = format!(
+        "!has(self.__as__) || self.__as__ == 'plain' || self.__as__ in {{'Duration': {DURATION_FORMATS}, 'Bytes': \
+         {SIZE_FORMATS}, 'Boolean': ['postgres', 'redis'], 'Enum': ['list'], 'Integer': [''], 'Number': [''], 'Ratio': \
+         ['']}}[{TYPE}]"
+    );
+    add(schema, fits, "as does not fit the type");
+}
+
+// thresholds
+
+/// A level: its bounds can be read, and a band is not empty.
+pub(super) fn level(schema: &mut Schema) {
+    add(schema, "has(self.above) || has(self.below)", "at least one of above and below must be set");
+    add(
+        schema,
+        format!(
+            "[?self.?above, ?self.?below].map(v, string(v)).all(v, v.startsWith('=') || v.matches('{AMOUNT}'))"
+        ),
+        "above and below must be a number with or without a unit, such as 200ms, 5%, 2Gi, 350/s",
+    );
+    add(
+        schema,
+        format!("!has(self.above) || !has(self.below) || !({})", AMOUNTS.ordered("[[self.above, self.below]]")),
+        "above must be > below: both make a band that is breached outside of it",
+    );
+}
+
+/// How far a reading must come back.
+pub(super) fn hysteresis(schema: &mut Schema) {
+    let message = "must be a percentage from 0% to below 100%: the release must lie on the good side of the bound";
+    text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
+}
+
+/// A statistic.
+pub(super) fn statistic(schema: &mut Schema) {
+    text(
+        schema,
+        16,
+        "^(mean|max|min|rate|increase|p[1-9][0-9]?([.][0-9]{1,3})?)$",
+        "must be mean, max, min, rate, increase or a percentile such as p95",
+    );
+}
+
+/// A metric: one source, and a statistic that fits it.
+pub(super) fn metric(schema: &mut Schema) {
+    add(
+        schema,
+        "[has(self.histogram), has(self.counter), has(self.gauge), has(self.query)].filter(x, x).size() == 1",
+        "exactly one of histogram, counter, gauge and query must be set",
+    );
+    add(
+        schema,
+        "!has(self.query) || !(has(self.labels) || has(self.statistic) || has(self.window))",
+        "a query says everything itself: leave out labels, statistic and window",
+    );
+    add(
+        schema,
+        "!has(self.histogram) || (has(self.statistic) && !(self.statistic in ['max', 'min']))",
+        "a histogram needs a statistic: mean, rate, increase or a percentile such as p95",
+    );
+    add(
+        schema,
+        "!has(self.counter) || !has(self.statistic) || self.statistic in ['rate', 'increase']",
+        "the statistic of a counter must be rate or increase",
+    );
+    add(
+        schema,
+        "!has(self.gauge) || !has(self.statistic) || !(self.statistic in ['rate', 'increase'])",
+        "the statistic of a gauge must be mean, max, min or a percentile such as p95",
+    );
+}
+
+// the policy as a whole
+
+/// Rules that join several parts of a policy.
+pub(super) fn policy(schema: &mut Schema) {
+    add(
+        schema,
+        "has(self.target) || !(has(self.resources) || has(self.replicas))",
+        "resources and replicas need a target",
+    );
+    add(
+        schema,
+        "!has(self.replicas) || !has(self.target) || self.target.kind != 'DaemonSet'",
+        "a DaemonSet has one pod per node: leave out replicas",
+    );
+    add(
+        schema,
+        "!has(self.pools) || self.pools.all(p, !has(p.perWorker) || (has(self.workers) && self.workers.exists(w, w.name == \
+         p.perWorker && (!has(w.unit) || w.unit == 'Process'))))",
+        "pools[].perWorker must name one of workers whose unit is Process",
+    );
+    let lists = [
+        ("settings", "?k.?path.?file", "settings[].path.file must name one of files"),
+        ("workers", "?k.count.?path.?file", "workers[].count.path.file must name one of files"),
+        (
+            "pools",
+            "?k.?size.?path.?file, ?k.?overflow.?path.?file, ?k.?minIdle.?path.?file, ?k.?acquireTimeout.?path.?file, \
+             ?k.?idleTimeout.?path.?file, ?k.?maxLifetime.?path.?file",
+            "path.file of pools must name one of files",
+        ),
+        (
+            "caches",
+            "?k.?ttl.?path.?file, ?k.?maxEntries.?path.?file, ?k.?maxBytes.?path.?file",
+            "path.file of caches must name one of files",
+        ),
+    ];
+    for (list, named, message) in lists {
+        let known = "has(self.files) && self.files.exists(f, f.name == n)";
+        add(schema, format!("!has(self.{list}) || self.{list}.all(k, [{named}].all(n, {known}))"), message);
+    }
+}
+
+/// Rules of a cache as a whole.
+pub(super) fn cache(schema: &mut Schema) {
+    add(schema, "!has(self.maxEntries) || !has(self.maxBytes)", "at most one of maxEntries and maxBytes may be set");
+    add(schema, format!(
+        "!has(self.ttl) || !has(self.maxStaleness) || {}",
+        DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")
+    ), "ttl must be ≤ maxStaleness");
+}
+
+/// Rules of a pool as a whole.
+pub(super) fn pool(schema: &mut Schema) {
+    add(schema, COUNTS.ordered("[[?self.?minIdle.?value, ?self.?size.?value]]"), "minIdle must be ≤ size");
+}
+
+/// Requests and limits of one container.
+pub(super) fn resources(schema: &mut Schema) {
+    add(schema, "has(self.limits) || has(self.requests)", "at least one of limits and requests must be set");
+    for (resource, message) in [("cpu", "cpu limit must be ≥ request"), ("memory", "memory limit must be ≥ request")] {
+        let rule = format!(
+            "!has(self.limits) || !has(self.requests) || !has(self.limits.{resource}) || !has(self.requests.{resource}) || \
+             !isQuantity(self.limits.{resource}) || !isQuantity(self.requests.{resource}) || \
+             quantity(self.limits.{resource}).compareTo(quantity(self.requests.{resource})) >= 0"
+        );
+        add(schema, rule, message);
+    }
+}
