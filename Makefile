@@ -42,8 +42,7 @@ golden: ## Regenerate the golden files, the CRDs among them
 
 .PHONY: crds
 crds: ## Write the CRDs to crds/ and to the chart
-	cargo run --quiet --bin trimtab -- crds --output crds
-	cp crds/*.yaml charts/trimtab/crds/
+	UPDATE_GOLDEN=1 cargo test --quiet --test crds golden
 
 .PHONY: image
 image: ## Build the operator's image as an OCI archive (PROFILE=dev: quick)

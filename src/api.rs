@@ -3,6 +3,8 @@
 //! Owns every name that another program can see. Must never decide anything: a rule that needs more than the object
 //! itself belongs to `core`.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns of one type")]
+
 pub mod class;
 pub mod conditions;
 pub mod crds;

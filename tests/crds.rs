@@ -2,22 +2,23 @@
 //!
 //! `make crds` (`UPDATE_GOLDEN=1 cargo test --test crds`) writes the files again.
 
-use std::{fs, path::Path};
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::{fs, path::Path, sync::LazyLock};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 use trimtab::api::crds;
 
 /// Directories that hold every definition.
 const DIRECTORIES: [&str; 2] = ["crds", "charts/trimtab/crds"];
 
-fn schemas() -> Vec<(String, Value)> {
-    let schema = |definition: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition| {
-        let kind = definition.spec.names.kind.clone();
-        let version = &definition.spec.versions[0];
-        let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).expect("a schema");
-        (kind, serde_json::to_value(schema).expect("JSON"))
-    };
-    crds::all().iter().map(schema).collect()
+static DEFINITIONS: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(crds::all);
+
+fn schema(definition: &CustomResourceDefinition) -> Value {
+    let schema = definition.spec.versions[0].schema.as_ref();
+    let schema = schema.and_then(|schema| schema.open_api_v3_schema.as_ref()).expect("a schema");
+    serde_json::to_value(schema).expect("JSON")
 }
 
 /// Calls `visit` with the path and the schema of every property, item and map value.
@@ -35,8 +36,8 @@ fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 fn walk_all(mut visit: impl FnMut(&str, &Value)) {
-    for (kind, schema) in schemas() {
-        walk(&kind, &schema, &mut visit);
+    for definition in DEFINITIONS.iter() {
+        walk(&definition.spec.names.kind, &schema(definition), &mut visit);
     }
 }
 
@@ -45,7 +46,7 @@ fn assert_none(what: &str, found: &[String]) {
 }
 
 #[test]
-fn files_are_what_the_types_generate() {
+fn golden_files_are_what_the_types_generate() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     for directory in DIRECTORIES {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
@@ -53,10 +54,10 @@ fn files_are_what_the_types_generate() {
             fs::create_dir_all(&directory).expect("create the directory");
         }
         let mut expected = Vec::new();
-        for definition in crds::all() {
-            let name = crds::file_name(&definition);
+        for definition in DEFINITIONS.iter() {
+            let name = crds::file_name(definition);
             let file = directory.join(&name);
-            let generated = crds::yaml(&definition).expect("YAML");
+            let generated = crds::yaml(definition).expect("YAML");
             if update {
                 fs::write(&file, &generated).expect("write the file");
             }
@@ -81,18 +82,17 @@ fn files_are_what_the_types_generate() {
 
 #[test]
 fn yaml_reads_back_as_the_definition() {
-    for definition in crds::all() {
-        let text = crds::yaml(&definition).expect("YAML");
-        let read: k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition =
-            serde_saphyr::from_str(&text).expect("a CustomResourceDefinition");
-        assert_eq!(read, definition);
+    for definition in DEFINITIONS.iter() {
+        let text = crds::yaml(definition).expect("YAML");
+        let read: CustomResourceDefinition = serde_saphyr::from_str(&text).expect("a CustomResourceDefinition");
+        assert_eq!(read, *definition);
     }
 }
 
 #[test]
 fn definitions_fit_into_an_annotation_many_times_over() {
-    for definition in crds::all() {
-        let bytes = serde_json::to_string(&definition).expect("JSON").len();
+    for definition in DEFINITIONS.iter() {
+        let bytes = serde_json::to_string(definition).expect("JSON").len();
         let kind = &definition.spec.names.kind;
         assert!(bytes < 100 * 1024, "the definition of {kind} has {bytes} bytes of JSON; the limit is 100 KiB");
     }
@@ -146,7 +146,8 @@ fn no_field_is_nullable_or_of_a_format_that_the_api_server_does_not_know() {
     let mut found = Vec::new();
     walk_all(|path, schema| {
         let format = schema["format"].as_str();
-        if schema["nullable"] == true || format.is_some_and(|format| !["int32", "int64", "date-time"].contains(&format)) {
+        if schema["nullable"] == true || format.is_some_and(|format| !["int32", "int64", "date-time"].contains(&format))
+        {
             found.push(path.to_owned());
         }
     });
@@ -198,7 +199,8 @@ fn every_rule_has_a_message_of_its_own() {
     let mut found = Vec::new();
     walk_all(|path, schema| {
         for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-            let short = |message: &str| !message.is_empty() && message.chars().count() <= 120 && !message.contains('\n');
+            let short =
+                |message: &str| !message.is_empty() && message.chars().count() <= 120 && !message.contains('\n');
             if !rule["message"].as_str().is_some_and(short) {
                 found.push(format!("{path}: {}", rule["rule"]));
             }

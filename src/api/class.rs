@@ -27,7 +27,11 @@ use super::{
     derive = "PartialEq",
     derive = "Default",
     doc = "A PerformanceClass says what the policies that name it may do, as a StorageClass does for volumes. Platform teams own it.",
-    printcolumn(name = "Default", type_ = "string", json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"),
+    printcolumn(
+        name = "Default",
+        type_ = "string",
+        json_path = ".metadata.annotations.trimtab\\.dev/is-default-class"
+    ),
     printcolumn(name = "Modes", type_ = "string", json_path = ".spec.modes"),
     printcolumn(name = "Frozen", type_ = "boolean", json_path = ".spec.freeze"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

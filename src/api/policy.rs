@@ -43,9 +43,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{rules, status::PerformancePolicyStatus};
 #[cfg(doc)]
 use super::class::PerformanceClassSpec;
+use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
 mod threshold;
@@ -88,7 +88,7 @@ pub use self::{
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::policy)]
 pub struct PerformancePolicySpec {
-    /// The PerformanceClass whose rules hold. Default: the class that is annotated as default, else built-in
+    /// The `PerformanceClass` whose rules hold. Default: the class that is annotated as default, else built-in
     /// conservative limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::short_object_name)]
@@ -115,7 +115,7 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["container".into()]))]
     pub resources: Vec<Resources>,
-    /// Bounds of the number of pods. Where a HorizontalPodAutoscaler scales the target, its minimum and maximum are set;
+    /// Bounds of the number of pods. Where a `HorizontalPodAutoscaler` scales the target, its minimum and maximum are set;
     /// otherwise the number of replicas is moved into the bounds when it lies outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
@@ -139,7 +139,7 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub settings: Vec<Setting>,
-    /// Documents in ConfigMaps that knobs may edit, named once.
+    /// Documents in `ConfigMap`s that knobs may edit, named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -192,9 +192,9 @@ pub enum Sink {
 pub enum TargetKind {
     /// `apps/v1` Deployment.
     Deployment,
-    /// `apps/v1` StatefulSet.
+    /// `apps/v1` `StatefulSet`.
     StatefulSet,
-    /// `apps/v1` DaemonSet.
+    /// `apps/v1` `DaemonSet`.
     DaemonSet,
 }
 
@@ -231,7 +231,7 @@ pub struct Selector {
 /// Where readings come from.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricsRef {
-    /// Name of a MetricsSource. Default: the class's, else default.
+    /// Name of a `MetricsSource`. Default: the class's, else default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::short_object_name)]
     pub source: Option<String>,
@@ -266,7 +266,7 @@ pub struct Resources {
     /// What the scheduler sets aside for the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<ResourceAmounts>,
-    /// What to do when somebody else owns the field. Yield (the default): leave it and say whose it is. TakeOver: take
+    /// What to do when somebody else owns the field. Yield (the default): leave it and say whose it is. `TakeOver`: take
     /// it; a manager that takes it back twice within an hour keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
@@ -301,7 +301,7 @@ pub struct Replicas {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max: Option<u32>,
-    /// What to do when somebody else owns the field. Yield (the default): leave it and say whose it is. TakeOver: take
+    /// What to do when somebody else owns the field. Yield (the default): leave it and say whose it is. `TakeOver`: take
     /// it; a manager that takes it back twice within an hour keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
@@ -318,7 +318,7 @@ pub struct Alerting {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = rules::alert_labels)]
     pub labels: BTreeMap<String, String>,
-    /// Page that tells the person who is paged what to do. It becomes the annotation runbook_url of every alert.
+    /// Page that tells the person who is paged what to do. It becomes the annotation `runbook_url` of every alert.
     #[serde(rename = "runbookURL", skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::page_url)]
     pub runbook_url: Option<String>,

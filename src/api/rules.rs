@@ -205,7 +205,12 @@ pub(super) fn base_url(schema: &mut Schema) {
 
 /// The name of a file below the directory that the chart mounts.
 pub(super) fn mounted_file(schema: &mut Schema) {
-    text(schema, 63, "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "must be the plain name of a mounted file");
+    text(
+        schema,
+        63,
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "must be the plain name of a mounted file",
+    );
 }
 
 /// The name of an HTTP header.
@@ -230,7 +235,8 @@ pub(super) fn prose(schema: &mut Schema) {
 }
 
 /// What a terminal or a log must never be sent.
-const CONTROL: &str = "[\\\\x00-\\\\x1f\\\\x7f\\\\x{80}-\\\\x{9f}\\\\x{200e}\\\\x{200f}\\\\x{202a}-\\\\x{202e}\\\\x{2066}-\\\\x{2069}]";
+const CONTROL: &str =
+    "[\\\\x00-\\\\x1f\\\\x7f\\\\x{80}-\\\\x{9f}\\\\x{200e}\\\\x{200f}\\\\x{202a}-\\\\x{202e}\\\\x{2066}-\\\\x{2069}]";
 
 // labels
 
@@ -304,11 +310,7 @@ pub(super) fn quantity(schema: &mut Schema) {
 
 /// The literal itself.
 pub(super) fn literal(schema: &mut Schema) {
-    add(
-        schema,
-        "type(self) == int || !self.startsWith('=')",
-        "formulas are not supported in this version",
-    );
+    add(schema, "type(self) == int || !self.startsWith('=')", "formulas are not supported in this version");
 }
 
 /// Every knob: where it lands.
@@ -427,9 +429,7 @@ pub(super) fn level(schema: &mut Schema) {
     add(schema, "has(self.above) || has(self.below)", "at least one of above and below must be set");
     add(
         schema,
-        format!(
-            "[?self.?above, ?self.?below].map(v, string(v)).all(v, v.startsWith('=') || v.matches('{AMOUNT}'))"
-        ),
+        format!("[?self.?above, ?self.?below].map(v, string(v)).all(v, v.startsWith('=') || v.matches('{AMOUNT}'))"),
         "above and below must be a number with or without a unit, such as 200ms, 5%, 2Gi, 350/s",
     );
     add(
@@ -528,10 +528,14 @@ pub(super) fn policy(schema: &mut Schema) {
 /// Rules of a cache as a whole.
 pub(super) fn cache(schema: &mut Schema) {
     add(schema, "!has(self.maxEntries) || !has(self.maxBytes)", "at most one of maxEntries and maxBytes may be set");
-    add(schema, format!(
-        "!has(self.ttl) || !has(self.maxStaleness) || {}",
-        DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")
-    ), "ttl must be ≤ maxStaleness");
+    add(
+        schema,
+        format!(
+            "!has(self.ttl) || !has(self.maxStaleness) || {}",
+            DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")
+        ),
+        "ttl must be ≤ maxStaleness",
+    );
 }
 
 /// Rules of a pool as a whole.
@@ -542,7 +546,8 @@ pub(super) fn pool(schema: &mut Schema) {
 /// Requests and limits of one container.
 pub(super) fn resources(schema: &mut Schema) {
     add(schema, "has(self.limits) || has(self.requests)", "at least one of limits and requests must be set");
-    for (resource, message) in [("cpu", "cpu limit must be ≥ request"), ("memory", "memory limit must be ≥ request")] {
+    for (resource, message) in [("cpu", "cpu limit must be ≥ request"), ("memory", "memory limit must be ≥ request")]
+    {
         let rule = format!(
             "!has(self.limits) || !has(self.requests) || !has(self.limits.{resource}) || !has(self.requests.{resource}) || \
              !isQuantity(self.limits.{resource}) || !isQuantity(self.requests.{resource}) || \

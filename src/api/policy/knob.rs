@@ -53,7 +53,7 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::environment_name)]
     pub env: Option<String>,
-    /// Command-line flag that the application reads, such as --workers. It needs onConflict: TakeOver, because args is
+    /// Command-line flag that the application reads, such as --workers. It needs `onConflict: TakeOver`, because args is
     /// one atomic list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::flag)]
@@ -73,7 +73,7 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub container: Option<String>,
-    /// What to do when somebody else owns the field with another value: Yield (default) or TakeOver.
+    /// What to do when somebody else owns the field with another value: Yield (default) or `TakeOver`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
 }
@@ -90,7 +90,7 @@ pub struct DocumentPath {
     /// Name of an entry of files.
     #[schemars(length(max = 63))]
     pub file: String,
-    /// RFC 6901 pointer to a scalar that the document has, such as /database/pool_size.
+    /// RFC 6901 pointer to a scalar that the document has, such as `/database/pool_size`.
     #[schemars(transform = rules::pointer)]
     pub at: String,
 }
@@ -279,7 +279,7 @@ pub struct File {
     /// How a running pod learns of a change. Restart (the default): by a rollout. Watch: it watches the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reload: Option<Reload>,
-    /// What to do when somebody else changes the same place. Yield (the default): leave it and say so. TakeOver: write
+    /// What to do when somebody else changes the same place. Yield (the default): leave it and say so. `TakeOver`: write
     /// it again; a place that is changed back twice within an hour is left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
