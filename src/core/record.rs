@@ -1,0 +1,136 @@
+//! What an object tells us about our own past: the record in its annotation `trimtab.dev/baseline.<policy>`.
+//!
+//! It travels in the same write as the claim that it describes, so it is the write-ahead log of every change: no crash can
+//! separate the two. Owns the record's shape and its text. Must not decide what to do with it.
+
+mod codec;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    api::{names, policy::DeletionPolicy},
+    core::{
+        facts::{Instant, Meta},
+        ownership::{FieldPath, canonical, digest},
+    },
+};
+
+/// Largest text of a record, in bytes. The deployment controller copies annotations to every `ReplicaSet` of the history, and
+/// an object's annotations may have 256 KiB in all.
+pub const LIMIT: usize = 4096;
+
+/// What one policy remembers on one object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// Uid of the policy. `rollout undo` can bring back the record of one that was deleted since; it is not to be believed.
+    pub uid: String,
+    /// Generation of the policy that made the last write.
+    pub generation: i64,
+    /// What to do with the object when the policy is gone: by then nobody can ask it.
+    pub deletion_policy: DeletionPolicy,
+    /// Values before our first claim; `None` where there was nothing.
+    pub paths: BTreeMap<FieldPath, Option<Value>>,
+    /// Values before our last change, for the way back from a rollout that failed.
+    pub previous: BTreeMap<FieldPath, Option<Value>>,
+    /// Scalars that we edited in documents, by `key#pointer`.
+    pub documents: BTreeMap<String, DocumentBaseline>,
+    /// When we took fields over, and from whom: a field that is taken twice within an hour is contested.
+    pub taken: Vec<Taking>,
+    /// Changes that were taken back, and are not tried again for a while.
+    pub reverted: Vec<Reverted>,
+}
+
+/// A scalar in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentBaseline {
+    /// The exact bytes of the scalar before our first edit, quotes included.
+    pub was: String,
+    /// The bytes that we wrote last. Whoever finds others knows that somebody edited the document since.
+    pub now: String,
+}
+
+/// A forced apply over another manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taking {
+    /// From whom.
+    pub manager: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// A change that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reverted {
+    /// The field.
+    pub path: FieldPath,
+    /// [`value_hash`] of the value that failed.
+    pub value_hash: String,
+    /// When it was taken back.
+    pub at: Instant,
+    /// Why: one of `api::conditions::Reason`.
+    pub reason: String,
+}
+
+/// A record that does not fit into its annotation. Nothing may be written then: what cannot be recorded cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the record of what was there before takes {bytes} bytes of at most {LIMIT}: spread the knobs of this object over several policies"
+)]
+pub struct TooLarge {
+    /// Size of the text.
+    pub bytes: usize,
+}
+
+/// A text that is no record of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by a newer Trimtab. It must be left alone.
+    #[error("the record has version {0}, and this Trimtab reads version 1: upgrade the operator")]
+    Version(u64),
+    /// Damaged, or never a record.
+    #[error("the record cannot be read: {0}")]
+    Garbage(String),
+}
+
+impl Record {
+    /// The text of the annotation: the same record always gives the same text.
+    ///
+    /// # Errors
+    /// [`TooLarge`] above [`LIMIT`] bytes.
+    pub fn encode(&self) -> Result<String, TooLarge> {
+        let text = codec::encode(self);
+        if text.len() > LIMIT { Err(TooLarge { bytes: text.len() }) } else { Ok(text) }
+    }
+
+    /// Reads the text of an annotation.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; a newer version is told from damage.
+    pub fn decode(text: &str) -> Result<Self, DecodeError> {
+        codec::decode(text)
+    }
+
+    /// The record that `policy` keeps on an object; `None` when it keeps none.
+    #[must_use]
+    pub fn of(meta: &Meta, policy: &str) -> Option<Result<Self, DecodeError>> {
+        meta.annotations.get(&names::baseline(policy)).map(|text| Self::decode(text))
+    }
+}
+
+/// Every record on an object, with the name of its policy.
+pub fn records(meta: &Meta) -> impl Iterator<Item = (&str, Result<Record, DecodeError>)> {
+    meta.annotations
+        .range(names::BASELINE_PREFIX.to_owned()..)
+        .map_while(|(name, text)| Some((name.strip_prefix(names::BASELINE_PREFIX)?, Record::decode(text))))
+}
+
+/// Sixteen hexadecimal digits that stand for `value` at `path`: how a quarantine names what failed without repeating it.
+#[must_use]
+pub fn value_hash(path: &FieldPath, value: &Value) -> String {
+    digest(&format!("{path}={}", canonical(value)))
+}
+
+#[cfg(test)]
+mod tests;

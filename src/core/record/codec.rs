@@ -1,0 +1,317 @@
+//! The text of a record: JSON, compact where it repeats itself.
+//!
+//! Fields are a tree of paths in which a name that several paths share is written once:
+//! `{"/spec/template/spec/containers:api":{"/env":{":A=":"1",":B=":["2","3"]},"/resources/limits/cpu":null}}`.
+//!
+//! - `/name` is a member (`~` and `/`, `:`, `=`, `[` in it are `~0` to `~4`), `=` is the member `value`;
+//! - `:x` is the list item whose `name` is `x` (escaped alike), `[{…}]` one with other keys, `[=v]` and `[3]` items by value
+//!   and by position;
+//! - a leaf is the value before our first claim, `null` for none, `[v]` if it was also the value before our last change,
+//!   `[v, w]` if that one was `w`, `[0, 0, w]` if only the latter is known. A value that is no scalar is `{"#": value}`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{DecodeError, DocumentBaseline, Record, Reverted, Taking};
+use crate::{
+    api::policy::DeletionPolicy,
+    core::{
+        facts::Instant,
+        ownership::{FieldPath, Segment, canonical},
+    },
+};
+
+const VERSION: u64 = 1;
+
+/// The annotation's JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wire {
+    v: u64,
+    uid: String,
+    #[serde(rename = "gen")]
+    generation: i64,
+    deletion_policy: DeletionPolicy,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    paths: Map<String, Value>,
+    /// Was, now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    documents: BTreeMap<String, (String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    taken: Vec<(String, i64)>,
+    /// Path, hash of the value, time, reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reverted: Vec<(String, String, i64, String)>,
+}
+
+/// What is known of one field.
+#[derive(Default)]
+struct Leaf {
+    /// Before our first claim.
+    first: Known,
+    /// Before our last change.
+    last: Known,
+}
+
+#[derive(Clone, Default, PartialEq)]
+enum Known {
+    #[default]
+    Nothing,
+    Absent,
+    Value(Value),
+}
+
+impl From<Option<Value>> for Known {
+    fn from(value: Option<Value>) -> Self {
+        value.map_or(Self::Absent, Self::Value)
+    }
+}
+
+impl Known {
+    /// `None` when nothing is known.
+    fn into_entry(self) -> Option<Option<Value>> {
+        match self {
+            Self::Nothing => None,
+            Self::Absent => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
+}
+
+pub(super) fn encode(record: &Record) -> String {
+    let Record { uid, generation, deletion_policy, paths, previous, documents, taken, reverted } = record;
+    let mut leaves: BTreeMap<&FieldPath, Leaf> = BTreeMap::new();
+    for (path, value) in paths {
+        leaves.entry(path).or_default().first = value.clone().into();
+    }
+    for (path, value) in previous {
+        leaves.entry(path).or_default().last = value.clone().into();
+    }
+    let leaves: Vec<_> = leaves.iter().map(|(path, leaf)| (path.segments(), leaf)).collect();
+    let wire = Wire {
+        v: VERSION,
+        uid: uid.clone(),
+        generation: *generation,
+        deletion_policy: *deletion_policy,
+        paths: tree(&leaves),
+        documents: documents.iter().map(|(at, d)| (at.clone(), (d.was.clone(), d.now.clone()))).collect(),
+        taken: taken.iter().map(|t| (t.manager.clone(), t.at.millis())).collect(),
+        reverted: reverted
+            .iter()
+            .map(|r| (join(r.path.segments()), r.value_hash.clone(), r.at.millis(), r.reason.clone()))
+            .collect(),
+    };
+    json!(wire).to_string()
+}
+
+pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
+    // The version comes first: whatever else a newer record holds is not ours to judge.
+    let value: Value = serde_json::from_str(text).map_err(unreadable)?;
+    match value.get("v").and_then(Value::as_u64) {
+        Some(VERSION) => {}
+        Some(newer) => return Err(DecodeError::Version(newer)),
+        None => return Err(garbage("it has no version")),
+    }
+    let wire: Wire = serde_json::from_value(value).map_err(unreadable)?;
+    let mut record = Record {
+        uid: wire.uid,
+        generation: wire.generation,
+        deletion_policy: wire.deletion_policy,
+        documents: wire.documents.into_iter().map(|(at, (was, now))| (at, DocumentBaseline { was, now })).collect(),
+        taken: wire.taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
+        ..Record::default()
+    };
+    untree(&wire.paths, &[], &mut record)?;
+    for (path, value_hash, at, reason) in wire.reverted {
+        let path = FieldPath::new(split(&path)?);
+        record.reverted.push(Reverted { path, value_hash, at: Instant::from_millis(at), reason });
+    }
+    Ok(record)
+}
+
+fn garbage(what: impl Into<String>) -> DecodeError {
+    DecodeError::Garbage(what.into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` calls")]
+fn unreadable(error: serde_json::Error) -> DecodeError {
+    garbage(error.to_string())
+}
+
+/// The tree of sorted leaves.
+fn tree(leaves: &[(&[Segment], &Leaf)]) -> Map<String, Value> {
+    let mut node = Map::new();
+    for group in leaves.chunk_by(|a, b| a.0.first() == b.0.first()) {
+        let Some((first, _)) = group.first() else { continue };
+        let shared = group.iter().fold(first.len(), |shared, (path, _)| {
+            first.iter().zip(*path).take(shared).take_while(|(a, b)| a == b).count()
+        });
+        let child = if let [(_, leaf)] = group {
+            write_leaf(leaf)
+        } else {
+            let tails: Vec<_> = group.iter().map(|(path, leaf)| (&path[shared..], *leaf)).collect();
+            Value::Object(tree(&tails))
+        };
+        node.insert(join(&first[..shared]), child);
+    }
+    node
+}
+
+fn untree(node: &Map<String, Value>, prefix: &[Segment], record: &mut Record) -> Result<(), DecodeError> {
+    for (name, child) in node {
+        let path = [prefix, &split(name)?].concat();
+        match child {
+            Value::Object(child) if !child.contains_key(COMPOSITE) => untree(child, &path, record)?,
+            leaf => {
+                let leaf = read_leaf(leaf)?;
+                let path = FieldPath::new(path);
+                if let Some(first) = leaf.first.into_entry() {
+                    record.paths.insert(path.clone(), first);
+                }
+                if let Some(last) = leaf.last.into_entry() {
+                    record.previous.insert(path, last);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Marks a value that is no scalar. Steps of a path begin with other characters.
+const COMPOSITE: &str = "#";
+
+fn write_leaf(leaf: &Leaf) -> Value {
+    match (&leaf.first, &leaf.last) {
+        (first, Known::Nothing) => write_value(first),
+        (first, last) if first == last => json!([write_value(first)]),
+        (Known::Nothing, last) => json!([0, 0, write_value(last)]),
+        (first, last) => json!([write_value(first), write_value(last)]),
+    }
+}
+
+fn read_leaf(value: &Value) -> Result<Leaf, DecodeError> {
+    let Some(items) = value.as_array() else { return Ok(Leaf { first: read_value(value)?, last: Known::Nothing }) };
+    match items.as_slice() {
+        [both] => {
+            let both = read_value(both)?;
+            Ok(Leaf { first: both.clone(), last: both })
+        }
+        [first, last] => Ok(Leaf { first: read_value(first)?, last: read_value(last)? }),
+        [_, _, last] => Ok(Leaf { first: Known::Nothing, last: read_value(last)? }),
+        _ => Err(garbage("a field has neither one nor two values")),
+    }
+}
+
+fn write_value(known: &Known) -> Value {
+    match known {
+        Known::Nothing | Known::Absent => Value::Null,
+        Known::Value(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => json!({COMPOSITE: value}),
+        Known::Value(scalar) => scalar.clone(),
+    }
+}
+
+fn read_value(value: &Value) -> Result<Known, DecodeError> {
+    match value {
+        Value::Null => Ok(Known::Absent),
+        Value::Object(map) => {
+            map.get(COMPOSITE).cloned().map(Known::Value).ok_or_else(|| garbage("a value is not marked as such"))
+        }
+        Value::Array(_) => Err(garbage("a value is not marked as such")),
+        scalar => Ok(Known::Value(scalar.clone())),
+    }
+}
+
+/// The steps of a path as one text.
+fn join(segments: &[Segment]) -> String {
+    segments.iter().fold(String::new(), |out, segment| match segment {
+        Segment::Field(name) if &**name == "value" => out + "=",
+        Segment::Field(name) => out + "/" + &escape(name),
+        Segment::Key(keys) => match keys.get("name") {
+            Some(Value::String(name)) if keys.len() == 1 => out + ":" + &escape(name),
+            _ => out + "[" + &canonical(&json!(keys)) + "]",
+        },
+        Segment::Item(value) => out + "[=" + &canonical(value) + "]",
+        Segment::Index(index) => out + "[" + &index.to_string() + "]",
+    })
+}
+
+/// Characters that begin a step, and the one that escapes them: `~` and the position.
+const SPECIAL: [char; 5] = ['~', '/', ':', '=', '['];
+
+fn escape(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        match SPECIAL.iter().zip('0'..).find(|(special, _)| **special == c) {
+            Some((_, digit)) => out.extend(['~', digit]),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+/// The name at the beginning of `text`, and what follows it.
+fn unescape(text: &str) -> Result<(String, &str), DecodeError> {
+    let mut name = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '~' => {
+                let digit = chars.next().and_then(|(_, c)| c.to_digit(10));
+                let special = digit.and_then(|digit| SPECIAL.get(usize::try_from(digit).ok()?));
+                name.push(*special.ok_or_else(|| garbage(format!("unknown escape in {text:?}")))?);
+            }
+            c if SPECIAL.contains(&c) => return Ok((name, &text[at..])),
+            c => name.push(c),
+        }
+    }
+    Ok((name, ""))
+}
+
+fn split(text: &str) -> Result<Vec<Segment>, DecodeError> {
+    let mut segments = Vec::new();
+    let mut rest = text;
+    while let Some(mark) = rest.chars().next() {
+        let behind = &rest[mark.len_utf8()..];
+        rest = match mark {
+            '=' => {
+                segments.push(Segment::Field("value".into()));
+                behind
+            }
+            '/' => {
+                let (name, rest) = unescape(behind)?;
+                segments.push(Segment::Field(name.into()));
+                rest
+            }
+            ':' => {
+                let (name, rest) = unescape(behind)?;
+                segments.push(Segment::Key(BTreeMap::from([("name".to_owned(), Value::String(name))])));
+                rest
+            }
+            '[' => {
+                let (is_item, inner) = behind.strip_prefix('=').map_or((false, behind), |inner| (true, inner));
+                let mut values = serde_json::Deserializer::from_str(inner).into_iter::<Value>();
+                let value = values
+                    .next()
+                    .ok_or_else(|| garbage(format!("a bracket in {text:?} does not end")))?
+                    .map_err(unreadable)?;
+                let after = inner.get(values.byte_offset()..).unwrap_or_default();
+                segments.push(match value {
+                    value if is_item => Segment::Item(value),
+                    Value::Object(keys) => Segment::Key(keys.into_iter().collect()),
+                    Value::Number(n) => {
+                        let index = n.as_u64().and_then(|n| usize::try_from(n).ok());
+                        Segment::Index(
+                            index.ok_or_else(|| garbage(format!("a position in {text:?} is no number of an item")))?,
+                        )
+                    }
+                    _ => return Err(garbage(format!("unknown bracket in {text:?}"))),
+                });
+                after.strip_prefix(']').ok_or_else(|| garbage(format!("a bracket in {text:?} does not end")))?
+            }
+            _ => return Err(garbage(format!("a step in {text:?} has no mark"))),
+        };
+    }
+    Ok(segments)
+}
