@@ -5,6 +5,8 @@
 
 pub mod engine;
 pub mod facts;
+pub mod ownership;
 pub mod policy;
 pub mod promql;
+pub mod record;
 pub mod units;

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::core::facts::{Kind, Meta, ObjectKey};
 
-    fn entry(manager: &str, operation: &str, subresource: &str, fields: Value) -> ManagedEntry {
+    fn entry(manager: &str, operation: &str, subresource: &str, fields: &Value) -> ManagedEntry {
         let mut wire = json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "time": "2026-11-21T10:00:00Z",
             "fieldsType": "FieldsV1", "fieldsV1": fields});
         if !subresource.is_empty() {
@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn a_release_keeps_the_others_as_they_were_and_escapes_annotations() {
-        let helm = entry("helm", "Apply", "", json!({"f:spec": {"f:replicas": {}}}));
-        let ours = entry("trimtab/a", "Apply", "", json!({"f:spec": {"f:paused": {}}}));
-        let scale = entry("trimtab/a", "Update", "scale", json!({"f:spec": {"f:replicas": {}}}));
+        let helm = entry("helm", "Apply", "", &json!({"f:spec": {"f:replicas": {}}}));
+        let ours = entry("trimtab/a", "Apply", "", &json!({"f:spec": {"f:paused": {}}}));
+        let scale = entry("trimtab/a", "Update", "scale", &json!({"f:spec": {"f:replicas": {}}}));
         let object = object(vec![helm.clone(), ours, scale]);
         let patch = release(&object, "trimtab/a", &["x~y/z", "trimtab.dev/baseline.a", "absent"]).unwrap();
         assert_eq!(
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn the_last_entry_leaves_an_empty_one_and_nothing_to_release_is_no_patch() {
-        let ours = entry("trimtab/a", "Apply", "", json!({}));
+        let ours = entry("trimtab/a", "Apply", "", &json!({}));
         let patch = release_many(
-            &object(vec![ours.clone(), entry("trimtab/b", "Apply", "", json!({}))]),
+            &object(vec![ours.clone(), entry("trimtab/b", "Apply", "", &json!({}))]),
             &["trimtab/a", "trimtab/b"],
             &[],
         );
@@ -130,15 +130,15 @@ mod tests {
     #[test]
     fn single_paths_leave_every_entry_of_ours_and_an_emptied_entry_goes() {
         let data = |keys: &[&str]| json!({"f:data": keys.iter().map(|k| (format!("f:{k}"), json!({}))).collect::<serde_json::Map<_, _>>()});
-        let kept = entry("helm", "Apply", "", data(&["a.yaml"]));
+        let kept = entry("helm", "Apply", "", &data(&["a.yaml"]));
         let object = object(vec![
             kept.clone(),
-            entry("trimtab/a", "Apply", "", data(&["a.yaml", "b"])),
-            entry("trimtab/a", "Update", "", data(&["a.yaml"])),
+            entry("trimtab/a", "Apply", "", &data(&["a.yaml", "b"])),
+            entry("trimtab/a", "Update", "", &data(&["a.yaml"])),
         ]);
         let patch = release_paths(&object, "trimtab/a", &[FieldPath::of(&["data", "a.yaml"])]).unwrap();
         let entries: Vec<ManagedEntry> = serde_json::from_value(patch[1]["value"].clone()).unwrap();
-        assert_eq!(entries, [kept, entry("trimtab/a", "Apply", "", data(&["b"]))]);
+        assert_eq!(entries, [kept, entry("trimtab/a", "Apply", "", &data(&["b"]))]);
         assert_eq!(release_paths(&object, "trimtab/a", &[FieldPath::of(&["data", "c"])]), None);
     }
 }

@@ -70,12 +70,12 @@ impl From<Option<Value>> for Known {
 }
 
 impl Known {
-    /// `None` when nothing is known.
-    fn into_entry(self) -> Option<Option<Value>> {
+    /// Enters it into `map`, unless nothing is known.
+    fn enter(self, path: FieldPath, map: &mut BTreeMap<FieldPath, Option<Value>>) {
         match self {
-            Self::Nothing => None,
-            Self::Absent => Some(None),
-            Self::Value(value) => Some(Some(value)),
+            Self::Nothing => {}
+            Self::Absent => drop(map.insert(path, None)),
+            Self::Value(value) => drop(map.insert(path, Some(value))),
         }
     }
 }
@@ -165,14 +165,10 @@ fn untree(node: &Map<String, Value>, prefix: &[Segment], record: &mut Record) ->
         match child {
             Value::Object(child) if !child.contains_key(COMPOSITE) => untree(child, &path, record)?,
             leaf => {
-                let leaf = read_leaf(leaf)?;
+                let Leaf { first, last } = read_leaf(leaf)?;
                 let path = FieldPath::new(path);
-                if let Some(first) = leaf.first.into_entry() {
-                    record.paths.insert(path.clone(), first);
-                }
-                if let Some(last) = leaf.last.into_entry() {
-                    record.previous.insert(path, last);
-                }
+                first.enter(path.clone(), &mut record.paths);
+                last.enter(path, &mut record.previous);
             }
         }
     }

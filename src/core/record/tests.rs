@@ -98,7 +98,7 @@ fn knobs(n: usize) -> Record {
 #[test]
 fn sixty_environment_knobs_fit_with_baseline_and_previous_value() {
     let bytes = knobs(60).encode().unwrap().len();
-    let most = (1..).find(|n| knobs(*n).encode().is_err()).unwrap() - 1;
+    let most = (1..LIMIT).find(|n| knobs(*n).encode().is_err()).unwrap() - 1;
     println!("60 knobs take {bytes} bytes; {most} fit");
     assert!(bytes < 3 * LIMIT / 4 + LIMIT / 8, "{bytes}");
     let too_large = knobs(most + 1).encode().unwrap_err();
