@@ -153,7 +153,7 @@ case "${1:-}" in
   _init) load_settings; real_init ;;
   _node) load_settings; node_main "$2" ;;
   _kwok) load_settings; kwok_main ;;
-  _prom) load_settings; start_prometheus ;;
+  _prom) load_settings; start_prometheus; wait_for_prometheus ;;
   _stop) load_settings; stop_component "$2" "${3:-}" ;;
   _start) load_settings; start_component "$2" ;;
   _janitor) load_settings; real_janitor ;;
@@ -170,7 +170,7 @@ case "${1:-}" in
     [ -x "$LIBEXEC/prometheus" ] || "$HERE/build.sh" prometheus alertmanager > /dev/null
     T0=$(now_ms)
     PROM=1 save_settings
-    if [ "$MODE" = real ]; then (real_exec bash "$SELF" _prom); else (start_prometheus); fi
+    if [ "$MODE" = real ]; then (real_exec bash "$SELF" _prom); else kwok_start prometheus; wait_for_prometheus; fi
     tail -n 1 "$S/times" ;;
   status) known; status ;;
   down) if [ -e "$S/settings" ]; then load_settings; else MODE=real; set_addresses; fi; "${MODE}_down"; lap "down" ;;

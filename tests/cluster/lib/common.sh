@@ -25,12 +25,10 @@ set_addresses() {
   SERVICE_CIDR=10.96.0.0/16 SERVICE_API=10.96.0.1 DNS=10.96.0.10
   if [ "$MODE" = real ]; then
     ADDR=10.88.0.1 POD_CIDR=10.88.0.0/24 BRIDGE=br0 CG=trimtab-$CLUSTER_NAME
-    PROM_API="https://kubernetes.default.svc"
   else
     ADDR=127.0.0.1
     # shellcheck source=/dev/null
     [ ! -e "$S/ports" ] || . "$S/ports"
-    PROM_API="https://$ADDR:$API_PORT"
   fi
 }
 

@@ -15,23 +15,27 @@ new_cert() { # NAME CA SUBJECT [SUBJECT-ALT-NAMES]
       printf 'extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n%s\n' "${4:+subjectAltName=$4}")
 }
 make_pki() {
-  local i names
+  local i names job jobs=()
   cd "$S/pki"
-  {
-    new_ca ca; new_ca front-proxy-ca
-    new_key sa; openssl pkey -in sa.key -pubout -out sa.pub
-    names="DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.$DOMAIN,DNS:localhost,IP:127.0.0.1,IP:$SERVICE_API"
-    [ "$ADDR" = 127.0.0.1 ] || names+=",IP:$ADDR"
-    new_cert apiserver ca /CN=kube-apiserver "$names"
-    new_cert kubelet-client ca /O=system:masters/CN=apiserver-kubelet-client
-    new_cert front-proxy-client front-proxy-ca /CN=front-proxy-client
-    if [ "$MODE" = real ]; then
-      for ((i = 0; i < NODES; i++)); do
-        node_vars "$i"
-        new_cert "node-$i" ca "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$NODE_IP"
-      done
-    fi
-  } 2>> "$S/log/openssl.log"
+  exec 3>&2 2>> "$S/log/openssl.log"
+  new_ca ca & jobs+=($!)
+  new_ca front-proxy-ca & jobs+=($!)
+  { new_key sa; openssl pkey -in sa.key -pubout -out sa.pub; } & jobs+=($!)
+  for job in "${jobs[@]}"; do wait "$job"; done
+  jobs=()
+  names="DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.$DOMAIN,DNS:localhost,IP:127.0.0.1,IP:$SERVICE_API"
+  [ "$ADDR" = 127.0.0.1 ] || names+=",IP:$ADDR"
+  new_cert apiserver ca /CN=kube-apiserver "$names" & jobs+=($!)
+  new_cert kubelet-client ca /O=system:masters/CN=apiserver-kubelet-client & jobs+=($!)
+  new_cert front-proxy-client front-proxy-ca /CN=front-proxy-client & jobs+=($!)
+  if [ "$MODE" = real ]; then
+    for ((i = 0; i < NODES; i++)); do
+      node_vars "$i"
+      new_cert "node-$i" ca "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$NODE_IP" & jobs+=($!)
+    done
+  fi
+  for job in "${jobs[@]}"; do wait "$job"; done
+  exec 2>&3 3>&-
   cd /
 }
 

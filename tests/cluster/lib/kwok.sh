@@ -38,9 +38,9 @@ kwok_main() {
   cd /
   cut -d' ' -f22 "/proc/$me/stat" > "$S/started"; echo "$me" > "$S/pid"
   watch_owner "$me" &
+  start_etcd
   make_pki; lap "certificates" >> "$S/times"
   make_credentials
-  start_etcd
   start_apiserver
   wait_for "API server ready" api_ready
   start_controllers
@@ -48,18 +48,24 @@ kwok_main() {
   make_kwok_nodes "$([ "$KWOK_NODES" != 0 ] && echo "$KWOK_NODES" || echo "$NODES")"
   wait_for "simulated node(s) Ready" nodes_ready 1
   wait_for "default ServiceAccount" account_ready
-  [ -z "$PROM" ] || start_prometheus
-  # A component started again must be a child of this process too, or it would survive it.
-  trap 'start_component "$(cat "$S/start-request")" && rm "$S/start-request"' USR1
+  if [ -n "$PROM" ]; then start_prometheus; wait_for_prometheus; fi
+  trap kwok_serve USR1
   touch "$S/ready"
   while :; do wait || true; sleep 0.2; done
 }
+# What is started later must be a child of process 1 too, or it would survive it: so it is asked to do that.
+kwok_serve() {
+  local request; request=$(cat "$S/request")
+  if [ "$request" = prometheus ] && [ ! -e "$S/cmd/prometheus" ]; then start_prometheus; else start_component "$request"; fi && rm "$S/request"
+}
 kwok_start() { # NAME
-  local i
-  echo "$1" > "$S/start-request"
+  local i pid
+  pid=$(cat "$S/pids/$1" 2> /dev/null) || pid=
+  if [ -n "$pid" ] && running "$pid"; then echo "component \"$1\" is already running" >&2; return 1; fi
+  echo "$1" > "$S/request"
   kill -USR1 "$(cat "$S/pid")"
-  for ((i = 0; i < 100; i++)); do [ -e "$S/start-request" ] || return 0; sleep 0.05; done
-  rm -f "$S/start-request"
+  for ((i = 0; i < 200; i++)); do [ -e "$S/request" ] || return 0; sleep 0.05; done
+  rm -f "$S/request"
   echo "component \"$1\" was not started; see $S/log/init.log" >&2
   return 1
 }

@@ -22,9 +22,9 @@ start_prometheus() {
     --cluster.listen-address= --log.level=warn
   spawn prometheus "$b/prometheus" "--config.file=$p/prometheus.yml" "--storage.tsdb.path=$p/tsdb" "--web.listen-address=$(listen_on "$PROM_PORT")" \
     --web.enable-lifecycle --log.level=warn
-  wait_for "Prometheus and Alertmanager ready" prometheus_ready
 }
 listen_on() { if [ "$MODE" = real ]; then echo "0.0.0.0:$1"; else echo "127.0.0.1:$1"; fi; }
+wait_for_prometheus() { wait_for "Prometheus and Alertmanager ready" prometheus_ready; }
 prometheus_ready() { curl -s -m 1 --fail -o /dev/null "127.0.0.1:$PROM_PORT/-/ready" && curl -s -m 1 --fail -o /dev/null "127.0.0.1:$AM_PORT/-/ready"; }
 
 # ALERT_WEBHOOK=URL: every alert and its end goes there too.
@@ -39,7 +39,7 @@ alertmanager_config() {
 
 prometheus_config() { # DIRECTORY INTERVAL SCRAPE-PODS
   local auth="{type: Bearer, credentials_file: \"$1/token\"}" tls="{ca_file: \"$S/pki/ca.crt\"}" sd
-  sd="api_server: \"$PROM_API\", authorization: $auth, tls_config: $tls"
+  sd="api_server: \"https://$ADDR:$API_PORT\", authorization: $auth, tls_config: $tls"
   cat <<K
 global: {scrape_interval: $2, evaluation_interval: $2, scrape_timeout: $2}
 rule_files: ["$1/rules/*.yaml"]
@@ -52,7 +52,7 @@ scrape_configs:
   scheme: https
   authorization: $auth
   tls_config: $tls
-  static_configs: [{targets: ["${PROM_API#https://}"]}]
+  static_configs: [{targets: ["$ADDR:$API_PORT"]}]
 K
   [ -n "$3" ] || return 0
   cat <<K

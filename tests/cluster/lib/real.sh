@@ -199,21 +199,22 @@ real_init() {
   private_mounts
   private_network
   hostname "$CLUSTER_NAME"
+  start_etcd
   make_pki; lap "certificates" >> "$S/times"
   for ((i = 0; i < NODES; i++)); do node_vars "$i"; node_files; done
   make_credentials
-  start_etcd
   start_apiserver
   for ((i = 0; i < NODES; i++)); do start_node "$i"; done
   wait_for "API server ready" api_ready
   start_controllers
   start_proxy_and_dns
+  [ -z "$PROM" ] || start_prometheus
   wait_for "$NODES node(s) Ready" nodes_ready "$NODES"
   wait_for "default ServiceAccount" account_ready
   wait_for "ClusterIP of the API server answers (kube-proxy)" vip_ready
   wait_for "kubernetes.default.svc answers (CoreDNS)" dns_ready
   [ "$KWOK_NODES" = 0 ] || kwok_beside
-  [ -z "$PROM" ] || start_prometheus
+  [ -z "$PROM" ] || wait_for_prometheus
   wait_for "relay on the machine's loopback" test -s "$S/relay.ports"
   # shellcheck source=/dev/null
   . "$S/relay.ports"
