@@ -1,0 +1,201 @@
+//! What the chart lets anybody do.
+
+use serde_json::Value;
+
+use crate::render::{CASES, case, objects, of_kind, strings};
+
+/// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
+const ALLOWED: [(&str, &str, &[&str]); 19] = [
+    ("trimtab", "performancepolicies", &["get", "list", "watch", "patch"]),
+    ("trimtab", "performancepolicies/status", &["patch"]),
+    ("trimtab", "performanceclasses", &["get", "list", "watch"]),
+    ("trimtab", "metricssources", &["get", "list", "watch"]),
+    ("trimtab", "metricssources/status", &["patch"]),
+    ("trimtab", "deployments", &["get", "list", "watch", "patch"]),
+    ("trimtab", "statefulsets", &["get", "list", "watch", "patch"]),
+    ("trimtab", "daemonsets", &["get", "list", "watch", "patch"]),
+    ("trimtab", "deployments/scale", &["patch"]),
+    ("trimtab", "statefulsets/scale", &["patch"]),
+    ("trimtab", "horizontalpodautoscalers", &["get", "list", "watch", "patch"]),
+    ("trimtab", "configmaps", &["get", "list", "watch", "patch"]),
+    ("trimtab", "pods", &["list"]),
+    ("trimtab", "events", &["create"]),
+    ("trimtab", "leases", &["get", "create", "update"]),
+    ("trimtab-crds", "customresourcedefinitions", &["get", "list", "watch", "create", "patch"]),
+    ("trimtab-uninstall", "performancepolicies", &["list", "patch"]),
+    ("trimtab-uninstall", "deployments/scale", &["patch"]),
+    ("trimtab-uninstall", "pods", &["list"]),
+];
+
+/// A grant: the account, where (none: in all namespaces), the role's rule.
+struct Grant<'a> {
+    account: &'a str,
+    namespace: Option<&'a str>,
+    rule: &'a Value,
+}
+
+/// Follows every binding to its role.
+fn grants(objects: &[Value]) -> Vec<Grant<'_>> {
+    let mut grants = Vec::new();
+    for binding in of_kind(objects, "ClusterRoleBinding").chain(of_kind(objects, "RoleBinding")) {
+        let namespace = binding["metadata"]["namespace"].as_str();
+        let role = objects
+            .iter()
+            .find(|object| {
+                object["kind"] == binding["roleRef"]["kind"]
+                    && object["metadata"]["name"] == binding["roleRef"]["name"]
+                    && object["metadata"]["namespace"].as_str() == namespace
+            })
+            .unwrap_or_else(|| panic!("{} refers to no role of the chart", binding["metadata"]["name"]));
+        for subject in binding["subjects"].as_array().expect("subjects") {
+            assert_eq!(subject["kind"], "ServiceAccount");
+            assert_eq!(subject["namespace"], "trimtab-system");
+            let account = subject["name"].as_str().expect("a name");
+            let rules = role["rules"].as_array().expect("rules");
+            grants.extend(rules.iter().map(|rule| Grant { account, namespace, rule }));
+        }
+    }
+    assert!(!grants.is_empty(), "the chart grants nothing");
+    grants
+}
+
+#[test]
+fn accounts_have_the_listed_rights_and_no_others() {
+    for name in ["default", "watch-namespaces"] {
+        let objects = objects(&case(name));
+        let mut unused: Vec<(&str, &str, &str)> = ALLOWED
+            .iter()
+            .flat_map(|(account, resource, verbs)| verbs.iter().map(|verb| (*account, *resource, *verb)))
+            .collect();
+        for Grant { account, rule, .. } in grants(&objects) {
+            for resource in strings(&rule["resources"]) {
+                for verb in strings(&rule["verbs"]) {
+                    let allowed = ALLOWED.iter().any(|(a, r, v)| *a == account && *r == resource && v.contains(&verb));
+                    assert!(allowed, "{name}: \"{account}\" may {verb} {resource}");
+                    unused.retain(|entry| *entry != (account, resource, verb));
+                }
+            }
+        }
+        assert!(unused.is_empty(), "{name}: nobody grants {unused:?}");
+    }
+}
+
+#[test]
+fn no_rule_has_a_wildcard_or_reaches_secrets_or_escalates() {
+    for name in CASES {
+        let objects = objects(&case(name));
+        for role in of_kind(&objects, "ClusterRole").chain(of_kind(&objects, "Role")) {
+            let role_name = &role["metadata"]["name"];
+            for rule in role["rules"].as_array().expect("rules") {
+                let text = rule.to_string();
+                for forbidden in [
+                    "*",
+                    "secrets",
+                    "pods/exec",
+                    "escalate",
+                    "bind",
+                    "impersonate",
+                    "nodes",
+                    "webhook",
+                    "nonResourceURLs",
+                ] {
+                    assert!(!text.contains(forbidden), "{name}: {role_name} holds {forbidden}: {text}");
+                }
+                assert!(!strings(&rule["apiGroups"]).is_empty(), "{name}: {role_name}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_creates_replaces_or_deletes_what_is_governed() {
+    let governed = ["deployments", "statefulsets", "daemonsets", "horizontalpodautoscalers", "configmaps", "pods"];
+    for name in CASES {
+        for Grant { account, rule, .. } in grants(&objects(&case(name))) {
+            for resource in strings(&rule["resources"]) {
+                if governed.iter().any(|kind| resource.starts_with(kind)) {
+                    for verb in ["create", "update", "delete", "deletecollection"] {
+                        assert!(
+                            !strings(&rule["verbs"]).contains(&verb),
+                            "{name}: \"{account}\" may {verb} {resource}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn watched_namespaces_bound_every_right_but_those_on_cluster_scoped_kinds() {
+    let objects = objects(&case("watch-namespaces"));
+    let cluster_scoped = ["performanceclasses", "metricssources", "metricssources/status", "customresourcedefinitions"];
+    let mut governed = Vec::new();
+    for Grant { account, namespace, rule } in grants(&objects) {
+        match namespace {
+            None => {
+                for resource in strings(&rule["resources"]) {
+                    assert!(cluster_scoped.contains(&resource), "\"{account}\" reaches {resource} of all namespaces");
+                }
+            }
+            Some("trimtab-system") => {
+                for resource in strings(&rule["resources"]) {
+                    assert!(!resource.starts_with("performancepolicies"), "\"{account}\" governs its own namespace");
+                }
+            }
+            Some(namespace) => governed.push(namespace),
+        }
+    }
+    governed.sort_unstable();
+    governed.dedup();
+    assert_eq!(governed, ["checkout", "shop"]);
+}
+
+#[test]
+fn rights_on_leases_and_on_the_own_deployment_are_bound_to_a_name_and_to_the_own_namespace() {
+    for name in CASES {
+        for Grant { account, namespace, rule } in grants(&objects(&case(name))) {
+            let resources = strings(&rule["resources"]);
+            let verbs = strings(&rule["verbs"]);
+            if resources == ["leases"] {
+                assert_eq!(namespace, Some("trimtab-system"), "{name}");
+                assert!(verbs == ["create"] || rule["resourceNames"].is_array(), "{name}: {rule}");
+            }
+            if account == "trimtab-uninstall" && resources == ["deployments/scale"] {
+                assert_eq!(namespace, Some("trimtab-system"), "{name}");
+                assert_eq!(strings(&rule["resourceNames"]), ["trimtab"], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rights_of_hooks_end_with_the_hook() {
+    for object in objects(&case("default")) {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        if !(name.ends_with("-crds") || name.ends_with("-uninstall")) || object["kind"] == "Job" {
+            continue;
+        }
+        let policy = object["metadata"]["annotations"]["helm.sh/hook-delete-policy"].as_str().unwrap_or_default();
+        assert!(
+            policy.contains("hook-succeeded") && policy.contains("hook-failed"),
+            "{} \"{name}\" stays",
+            object["kind"]
+        );
+    }
+}
+
+#[test]
+fn users_rights_reach_the_cluster_roles_that_their_names_say() {
+    let objects = objects(&case("default"));
+    let labels = |suffix: &str| {
+        let role = of_kind(&objects, "ClusterRole")
+            .find(|role| role["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(suffix)))
+            .expect("the ClusterRole");
+        let labels = role["metadata"]["labels"].as_object().expect("labels");
+        let aggregates = labels.keys().filter_map(|key| key.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"));
+        aggregates.collect::<Vec<_>>()
+    };
+    assert_eq!(labels("-view"), ["view", "edit", "admin"]);
+    assert_eq!(labels("-edit"), ["edit", "admin"]);
+}

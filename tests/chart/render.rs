@@ -1,0 +1,116 @@
+//! The chart, rendered by real Helm.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+
+/// What every rendering needs: the chart has no default registry.
+pub const IMAGE: &str = "image.repository=registry.example.com/trimtab";
+
+/// The sets of values whose renderings are kept under `tests/golden/chart`.
+pub const CASES: [&str; 3] = ["default", "watch-namespaces", "everything"];
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The chart.
+pub fn chart() -> PathBuf {
+    root().join("charts/trimtab")
+}
+
+/// Where the values and the rendering of a case are.
+pub fn golden(file: &str) -> PathBuf {
+    root().join("tests/golden/chart").join(file)
+}
+
+/// Helm of the pinned version, built on first use.
+fn helm() -> &'static Path {
+    static HELM: OnceLock<PathBuf> = OnceLock::new();
+    HELM.get_or_init(|| {
+        let build = root().join("tests/cluster/build.sh");
+        let output = Command::new(&build).arg("helm").output().expect("run tests/cluster/build.sh");
+        assert!(output.status.success(), "building helm failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        let folder = String::from_utf8(output.stdout).expect("a path in UTF-8");
+        Path::new(folder.trim()).join("bin/helm")
+    })
+}
+
+/// Runs Helm without a cluster and without the user's own configuration.
+pub fn run(arguments: &[&str]) -> Output {
+    let home = env::temp_dir().join("trimtab-helm");
+    Command::new(helm())
+        .args(arguments)
+        .current_dir(root())
+        .env("HELM_CONFIG_HOME", home.join("config"))
+        .env("HELM_CACHE_HOME", home.join("cache"))
+        .env("HELM_DATA_HOME", home.join("data"))
+        .env("KUBECONFIG", "/dev/null")
+        .output()
+        .expect("run helm")
+}
+
+/// Renders the chart as release `trimtab` in namespace `trimtab-system`, hooks included.
+pub fn template(arguments: &[&str]) -> Result<String, String> {
+    let chart = chart();
+    let mut all = vec!["template", "trimtab", chart.to_str().expect("a path in UTF-8"), "--namespace=trimtab-system"];
+    all.extend(arguments);
+    let output = run(&all);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+/// Renders a case.
+pub fn case(name: &str) -> String {
+    let values = format!("--values={}", golden(&format!("{name}.values.yaml")).display());
+    template(&[&values]).unwrap_or_else(|error| panic!("rendering \"{name}\" failed: {error}"))
+}
+
+/// The objects of a rendering.
+pub fn objects(rendering: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(rendering).expect("YAML");
+    documents.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+/// The objects of one kind.
+pub fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(move |object| object["kind"] == kind)
+}
+
+/// The pods that a rendering makes: of the Deployment and of the Jobs, with the name of their owner.
+pub fn pods(objects: &[Value]) -> Vec<(&str, &Value)> {
+    let pods: Vec<_> = objects
+        .iter()
+        .filter(|object| object["spec"]["template"]["spec"].is_object())
+        .map(|owner| (owner["metadata"]["name"].as_str().expect("a name"), &owner["spec"]["template"]))
+        .collect();
+    assert!(!pods.is_empty(), "the chart renders no pods");
+    pods
+}
+
+/// Compares with a golden file, or writes it if `UPDATE_GOLDEN` is set.
+pub fn assert_golden(file: &str, text: &str) {
+    let path = golden(file);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, text).expect("write the golden file");
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    let difference = similar::TextDiff::from_lines(stored.as_str(), text);
+    assert!(
+        stored == text,
+        "{} is out of date; run `make golden` and read the difference:\n{}",
+        path.display(),
+        difference.unified_diff().header("stored", "rendered")
+    );
+}
+
+/// The strings of a list.
+pub fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().map(|item| item.as_str().expect("a string")).collect()
+}
