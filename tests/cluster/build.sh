@@ -13,12 +13,12 @@ set -euo pipefail
 HERE=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 CACHE=${TRIMTAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trimtab}
 # In the order in which they are wanted: the cluster first.
-FAMILIES=(debian images kubernetes containerd runc cni coredns prometheus alertmanager helm amtool kwok kubeconform)
+FAMILIES=(debian images kubernetes containerd runc cni coredns prometheus alertmanager helm amtool kwok kubeconform postgres)
 
 # What else a family's content depends on.
 inputs() {
   case $1 in
-    images) echo "$HERE/mkimages.py"; key debian ;;
+    images | postgres) echo "$HERE/mkimages.py"; key debian ;;
     runc) key debian ;;
   esac
 }
@@ -87,7 +87,7 @@ esac
 wanted=()
 for family in "$@"; do
   case " ${FAMILIES[*]} " in *" $family "*) ;; *) echo "cluster tools: no family \"$family\"; there are: ${FAMILIES[*]}" >&2; exit 2 ;; esac
-  case $family in images | runc) wanted+=(debian) ;; esac
+  case $family in images | postgres | runc) wanted+=(debian) ;; esac
   wanted+=("$family")
 done
 missing=

@@ -3,7 +3,7 @@
 
 mkimages.py base OUTDIR BUSYBOX PAUSE
     localhost/busybox:1 and localhost/pause:1, which every test cluster has
-mkimages.py one [--user UID] [--label KEY=VALUE]... OUT.tar REF ENTRYPOINT SRC:DST...
+mkimages.py one [--user UID] [--label KEY=VALUE]... [--env KEY=VALUE]... OUT.tar REF ENTRYPOINT SRC:DST...
     an image that holds just these files; SRC may be a directory; modes are kept, owners are root
 """
 import argparse
@@ -145,7 +145,7 @@ def one_image(args):
         if not destination:
             sys.exit(f'"{pair}" is not SRC:DST')
         root.copy(source, destination)
-    config = {"Entrypoint": [args.entrypoint], "Env": ["PATH=/bin"]}
+    config = {"Entrypoint": [args.entrypoint], "Env": args.env or ["PATH=/bin"]}
     if args.user:
         config["User"] = args.user
     if args.label:
@@ -163,6 +163,7 @@ def main():
     one = commands.add_parser("one")
     one.add_argument("--user")
     one.add_argument("--label", action="append")
+    one.add_argument("--env", action="append", help="in place of PATH=/bin")
     one.add_argument("--gzip", action="store_true", help="compress the layer")
     for name in ("out", "ref", "entrypoint"):
         one.add_argument(name)
