@@ -92,10 +92,13 @@ for family in "$@"; do
 done
 missing=
 for family in "${wanted[@]}"; do [ -e "$CLUSTER/.families/$family/" ] || missing=1; done
+# What an older combination had already built is linked along with it.
+for family in "${FAMILIES[@]}"; do [ -e "$CLUSTER/.families/$family/" ] || [ ! -d "$(dir "$family")" ] || missing=1; done
 if [ -n "$missing" ]; then
   mkdir -p "$CACHE"
   exec 9> "$CACHE/lock"
   flock 9                     # two builds at once would do the same work twice
-  for family in "${wanted[@]}"; do build "$family"; link "$family"; done
+  for family in "${wanted[@]}"; do build "$family"; done
+  for family in "${FAMILIES[@]}"; do [ ! -d "$(dir "$family")" ] || link "$family"; done
 fi
 echo "$CLUSTER"

@@ -4,6 +4,7 @@
 set -uo pipefail
 here=$(dirname "$(readlink -f "$0")") cl=$(dirname "$(readlink -f "$0")")/cluster.sh
 work=$(mktemp -d) failed=0
+"$here/build.sh" kubernetes helm prometheus > /dev/null || exit 1     # kubectl, helm and promtool are used here
 unset KUBECONFIG CLUSTER_CACHE CLUSTER_DIR CLUSTER_OWNER
 export CLUSTER_NAME=${CLUSTER_NAME:-selftest}
 base=$CLUSTER_NAME
@@ -96,6 +97,9 @@ real() {
   claim "resize in place" inside kubectl patch pod "$name" --subresource resize --patch '{"spec": {"containers": [{"name": "web", "resources": {"limits": {"memory": "96Mi"}}}]}}'
   claim "the container's cgroup follows" within 20 resized "$name"
   claim "the kubelet refuses strangers" eval '[ "$(inside curl -sk -o /dev/null -w "%{http_code}" https://10.88.0.1:10250/pods)" = 401 ]'
+  claim "PostgreSQL's image is built and imported" eval '"$cl" image "$("$here/build.sh" postgres)/share/postgres.tar"'
+  claim "PostgreSQL runs in a pod" inside sh -c 'kubectl apply -f "$0" && kubectl rollout status deploy/postgres --timeout=60s' "$here/selftest/postgres.yaml"
+  claim "PostgreSQL answers with the limit it was given" eval 'is "$(inside kubectl exec deploy/postgres -- psql -h postgres -Atc "show max_connections")" 40'
   outage_claims
   claim "a second cluster at the same time, with two nodes, simulated ones beside" env MODE=real NODES=2 KWOK_NODES=3 CLUSTER_NAME="${base}2" "$cl" up
   claim "it has all five nodes" is "$(CLUSTER_NAME=${base}2 inside kubectl get nodes --no-headers | grep -cw Ready)" 5
