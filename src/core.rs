@@ -3,6 +3,7 @@
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
 //! `units document promql catalogue facts` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
 
+pub mod document;
 pub mod engine;
 pub mod facts;
 pub mod ownership;

@@ -1,0 +1,206 @@
+//! Documents in a `ConfigMap`: one scalar is read, replaced or put back, and every other byte stays.
+//!
+//! Owns the formats, the address of a value inside a document and the proof that an edit changed that value and nothing
+//! else. It never writes a document anew: the format's own parser says which bytes the scalar occupies, and only those
+//! are replaced. So comments, order, quoting, line ends and a missing last line end survive by construction. After the
+//! replacement the new text is parsed again, twice: by the parser that found the place and by a second reader, into a
+//! model of its own. If anything but the addressed value differs, the edit is refused.
+//!
+//! What cannot be edited safely is refused as well, with its line: aliases and everything else by which one byte has
+//! an effect in two places, duplicate keys, several documents in one text, a byte order mark. Nothing in here panics or
+//! takes more than about linear time on any text.
+//!
+//! | function | does |
+//! |---|---|
+//! | [`read`] | finds the value at an [`Address`] |
+//! | [`edit`] | lands a [`Scalar`] there; a value that is already equal keeps its bytes |
+//! | [`restore`] | puts back the exact bytes that an edit replaced |
+
+mod address;
+mod error;
+mod json;
+mod scalar;
+mod tree;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use self::{
+    address::{Address, AddressError},
+    error::{Ancestor, AncestorContent, DocumentError, Excess, KeysExcerpt, Mismatch},
+    scalar::{Kind, Scalar},
+};
+use self::{
+    scalar::Landing,
+    tree::{Leaf, Node},
+};
+
+/// Longest document, in bytes: what a whole `ConfigMap` may hold.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting of a document, and most keys in an [`Address`].
+pub const MAX_DEPTH: usize = 32;
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentFormat {
+    /// YAML 1.2, with care for readers of YAML 1.1.
+    Yaml,
+    /// JSON (RFC 8259).
+    Json,
+}
+
+impl DocumentFormat {
+    /// All of them, in the order of the API.
+    pub const ALL: [Self; 2] = [Self::Yaml, Self::Json];
+
+    /// The word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yaml => "YAML",
+            Self::Json => "JSON",
+        }
+    }
+
+    /// The format of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.as_str() == name)
+    }
+}
+
+impl fmt::Display for DocumentFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A value that a document holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its type.
+    pub kind: Kind,
+    /// Its exact bytes, quotes included: what [`restore`] takes.
+    pub source: String,
+    /// What it says: without quotes, escapes resolved.
+    pub text: String,
+    leaf: Leaf,
+}
+
+impl Found {
+    /// Whether an [`edit`] to `wanted` would change nothing.
+    #[must_use]
+    pub fn holds(&self, wanted: &Scalar) -> bool {
+        matches!(scalar::land(&self.leaf, wanted), Ok(Landing::Equal))
+    }
+}
+
+/// A document after an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an edit changes nothing but the text that it returns"]
+pub struct Edited {
+    /// The whole document.
+    pub text: String,
+    /// The exact bytes that the value had before: what [`restore`] takes.
+    pub previous: String,
+    /// Whether `text` differs from the document before.
+    pub changed: bool,
+}
+
+/// Finds the value at `address`.
+pub fn read(text: &str, address: &Address) -> Result<Found, DocumentError> {
+    let root = parse(text, address.format())?;
+    let (node, leaf) = tree::find(&root, address)?;
+    let source = node.source(text)?.to_owned();
+    Ok(Found { kind: leaf.kind, source, text: leaf.text.clone(), leaf: leaf.clone() })
+}
+
+/// Lands `wanted` at `address`.
+///
+/// The type of the value stays. Text keeps its quotes; a number or truth value in quotes stays in quotes; a number with
+/// a fraction stays one (`1.5` becomes `2.0`). A value that is already equal, numbers compared as numbers, keeps its
+/// bytes.
+pub fn edit(text: &str, address: &Address, wanted: &Scalar) -> Result<Edited, DocumentError> {
+    let root = parse(text, address.format())?;
+    let (node, leaf) = tree::find(&root, address)?;
+    let previous = node.source(text)?;
+    let landing = scalar::land(leaf, wanted)
+        .map_err(|mismatch| DocumentError::KeyTypeMismatch { at: address.clone(), mismatch })?;
+    let landed = match landing {
+        Landing::Equal => {
+            return Ok(Edited { text: text.to_owned(), previous: previous.to_owned(), changed: false });
+        }
+        Landing::Text(landed) => landed,
+    };
+    let source = match address.format() {
+        DocumentFormat::Yaml => yaml::spell(leaf, landed),
+        DocumentFormat::Json => json::spell(leaf, &landed),
+    };
+    let edited = splice(text, &root, node, &source, address)?;
+    // The value must also read back as what was meant, or the quoting rules of this module have a hole.
+    let reread = read(&edited, address)?;
+    if reread.kind == leaf.kind && reread.holds(wanted) {
+        Ok(Edited { text: edited, previous: previous.to_owned(), changed: true })
+    } else {
+        Err(DocumentError::surprise(text, node, "the new value would read back as another one"))
+    }
+}
+
+/// Puts `previous`, the exact bytes that [`edit`] replaced, back at `address`.
+///
+/// They come from an annotation that others can write, so they are refused unless they are one scalar and no more.
+pub fn restore(text: &str, address: &Address, previous: &str) -> Result<Edited, DocumentError> {
+    let root = parse(text, address.format())?;
+    let (node, _) = tree::find(&root, address)?;
+    let current = node.source(text)?;
+    if current == previous {
+        return Ok(Edited { text: text.to_owned(), previous: current.to_owned(), changed: false });
+    }
+    let restored = splice(text, &root, node, previous, address)?;
+    match read(&restored, address) {
+        Ok(found) if found.source == previous => {
+            Ok(Edited { text: restored, previous: current.to_owned(), changed: true })
+        }
+        _ => Err(DocumentError::surprise(text, node, "what was recorded to be put back there is not one value")),
+    }
+}
+
+/// Replaces the bytes of `node` and proves by two readers that no other value changed.
+fn splice(text: &str, root: &Node, node: &Node, source: &str, address: &Address) -> Result<String, DocumentError> {
+    let outside = || DocumentError::surprise(text, node, "the place of the value cannot be told");
+    let (before, after) =
+        (text.get(..node.span.start).ok_or_else(outside)?, text.get(node.span.end..).ok_or_else(outside)?);
+    let edited = [before, source, after].concat();
+    if edited.len() > MAX_BYTES {
+        return Err(DocumentError::ConfigTooLarge { what: Excess::Bytes(edited.len()) });
+    }
+    let spread = || DocumentError::surprise(text, node, "the new value would change more than its own place");
+    let root_after = parse(&edited, address.format()).map_err(|_| spread())?;
+    let witness = |text: &str| match address.format() {
+        DocumentFormat::Yaml => yaml::witness(text),
+        DocumentFormat::Json => json::witness(text),
+    };
+    let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread())?);
+    let only_there =
+        root.equals_except(&root_after, address.keys()) && tree::values_equal_except(&first, &second, address.keys());
+    if only_there { Ok(edited) } else { Err(spread()) }
+}
+
+fn parse(text: &str, format: DocumentFormat) -> Result<Node, DocumentError> {
+    if text.len() > MAX_BYTES {
+        return Err(DocumentError::ConfigTooLarge { what: Excess::Bytes(text.len()) });
+    }
+    if text.starts_with('\u{feff}') {
+        return Err(DocumentError::ConfigUnparseable {
+            line: 1,
+            why: "it begins with a byte order mark: save the document without one".into(),
+        });
+    }
+    match format {
+        DocumentFormat::Yaml => yaml::parse(text),
+        DocumentFormat::Json => json::parse(text),
+    }
+}
