@@ -24,7 +24,7 @@ inputs() {
 }
 key() { # FAMILY
   # Names and contents; the machine too, because a home directory may be shared.
-  (set -e; cd "$HERE/tools/$1"; sha256sum -- $(find . -type f | LC_ALL=C sort); uname -m
+  (set -e; cd "$HERE/tools/$1"; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; uname -m
     for i in $(inputs "$1"); do if [ -f "$i" ]; then sha256sum < "$i"; else echo "$i"; fi; done) | sha256sum | cut -c1-16
 }
 

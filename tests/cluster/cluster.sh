@@ -61,7 +61,7 @@ find_tools() {
 
 prepare_state() {
   local parent
-  mkdir -p -m 711 "$CLUSTER_STATE"
+  [ -d "$CLUSTER_STATE" ] || { mkdir -p "$CLUSTER_STATE"; chmod 711 "$CLUSTER_STATE"; }
   parent=$(stat -c %u "$CLUSTER_STATE")
   [ "$parent" = "$(id -u)" ] || die "state directory \"$CLUSTER_STATE\" belongs to user $parent; set CLUSTER_STATE"
   [ ${#S} -le 80 ] || die "state directory \"$S\" is too long for the sockets in it; set CLUSTER_STATE"
@@ -168,7 +168,7 @@ case "${1:-}" in
     known
     [ ! -e "$S/cmd/prometheus" ] || die "Prometheus is already there"
     [ -x "$LIBEXEC/prometheus" ] || "$HERE/build.sh" prometheus alertmanager > /dev/null
-    T0=$(now_ms)
+    export T0; T0=$(now_ms)
     PROM=1 save_settings
     if [ "$MODE" = real ]; then (real_exec bash "$SELF" _prom); else kwok_start prometheus; wait_for_prometheus; fi
     tail -n 1 "$S/times" ;;

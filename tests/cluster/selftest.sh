@@ -25,7 +25,7 @@ prom_has() { inside sh -c 'curl -sG "$CLUSTER_PROMETHEUS/api/v1/query" --data-ur
 
 api_claims() { # both modes
   outside() { (eval "$("$cl" env)"; "$@"); }
-  version_is() { is "$(outside kubectl version -o json | jq -r .serverVersion.gitVersion)" "$(cd "$here/tools/kubernetes" && GOFLAGS= GOTOOLCHAIN=local go list -m -f '{{.Version}}' k8s.io/kubernetes)"; }
+  version_is() { is "$(outside kubectl version -o json | jq -r .serverVersion.gitVersion)" "$(cd "$here/tools/kubernetes" && GOFLAGS="" GOTOOLCHAIN=local go list -m -f '{{.Version}}' k8s.io/kubernetes)"; }
   claim "kubectl from outside, by the lines of \`env\`; the server has the pinned version" version_is
   exit_code() { inside sh -c 'exit 7'; is $? 7; }
   claim "exec passes the exit code" exit_code

@@ -16,7 +16,7 @@ DOMAIN=cluster.local
 
 die() { echo "cluster $CLUSTER_NAME: $*" >&2; exit 1; }
 now_ms() { date +%s%3N; }
-export T0=${T0:-$(now_ms)}
+export T0=${T0:-$(now_ms)}      # start of what `lap` measures; kept across the shells of one call
 lap() { echo "$(($(now_ms) - T0)) ms  $*"; }
 
 # The rest of the settings: the mode decides the addresses. Called once the mode is known.

@@ -16,7 +16,7 @@ new_cert() { # NAME CA SUBJECT [SUBJECT-ALT-NAMES]
 }
 make_pki() {
   local i names job jobs=()
-  cd "$S/pki"
+  cd "$S/pki" || return
   exec 3>&2 2>> "$S/log/openssl.log"
   new_ca ca & jobs+=($!)
   new_ca front-proxy-ca & jobs+=($!)
@@ -82,7 +82,7 @@ start_etcd() {
 start_apiserver() {
   local flags=() p=$S/pki
   if [ "$MODE" = real ]; then
-    flags+=(--bind-address=0.0.0.0 "--advertise-address=$ADDR" --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction)
+    flags+=(--bind-address=0.0.0.0 "--advertise-address=$ADDR" "--authorization-mode=Node,RBAC" --enable-admission-plugins=NodeRestriction)
   else
     # Nobody serves ClusterIPs here, so the kubernetes Service gets no endpoints of a loopback address either.
     flags+=(--bind-address=127.0.0.1 --authorization-mode=RBAC --endpoint-reconciler-type=none)

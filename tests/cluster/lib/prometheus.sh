@@ -29,7 +29,7 @@ prometheus_ready() { curl -s -m 1 --fail -o /dev/null "127.0.0.1:$PROM_PORT/-/re
 
 # ALERT_WEBHOOK=URL: every alert and its end goes there too.
 alertmanager_config() {
-  echo "route: {receiver: main, group_by: ["..."], group_wait: 1s, group_interval: 2s, repeat_interval: 1h}"
+  echo "route: {receiver: main, group_by: ['...'], group_wait: 1s, group_interval: 2s, repeat_interval: 1h}"
   if [ -n "${ALERT_WEBHOOK:-}" ]; then
     echo "receivers: [{name: main, webhook_configs: [{url: \"$ALERT_WEBHOOK\", send_resolved: true}]}]"
   else

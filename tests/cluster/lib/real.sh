@@ -80,6 +80,7 @@ real_exec() {
 real_env() {
   real_alive || { echo "cluster $CLUSTER_NAME is not up" >&2; return 3; }
   local p; p=$(cat "$S/pid")
+  local api prometheus alertmanager
   # shellcheck source=/dev/null
   . "$S/relay.ports"
   env_line KUBECONFIG "$S/host.kubeconfig"
@@ -193,7 +194,7 @@ vip_ready() { [ "$(curl -s -m 1 --cacert "$S/pki/ca.crt" "https://$SERVICE_API/r
 dns_ready() { [ "$(curl -s -m 1 --cacert "$S/pki/ca.crt" https://kubernetes.default.svc/readyz)" = ok ]; }
 
 real_init() {
-  local i
+  local i api
   cd /
   PATH=$LIBEXEC:$PATH
   private_mounts

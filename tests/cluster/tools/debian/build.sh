@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2164  # run with -e
 # Debian packages, unpacked, never installed: busybox for the test image, libseccomp for runc, nft for kube-proxy.
 command -v apt-get > /dev/null && command -v dpkg > /dev/null || { echo "apt-get and dpkg are needed: only Debian and Ubuntu are supported so far"; exit 1; }
 packages=(busybox-static libseccomp-dev libseccomp2 nftables libnftables1 libnftnl11 libmnl0 libjansson4 libedit2 libgmp10 libxtables12 libbsd0 libmd0)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2164  # run with -e
 # localhost/postgres:1, a real PostgreSQL for tests that count connections: Debian's packages, unpacked, in an image of their own.
 # Takes the release's version. The server trusts everybody who reaches it; arguments of the container go to `postgres`.
 closure() { # what apt would install, without what a bare server never loads
