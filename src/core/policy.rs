@@ -2,7 +2,7 @@
 //!
 //! Owns what an omitted field means and every rule that needs the whole spec. Must not know the cluster.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ use crate::api::{
 };
 
 mod rules;
+pub mod thresholds;
+
+pub use self::thresholds::Threshold;
 
 /// Namespace and name of a policy.
 pub type PolicyKey = (Box<str>, Box<str>);
@@ -47,9 +50,11 @@ pub struct Policy {
     pub files: Vec<File>,
     /// Pools and the workers that multiply them.
     pub pools: Vec<Pool>,
+    /// What must hold, in the order of the spec.
+    pub thresholds: Arc<[Threshold]>,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
-    /// The spec's own words on metrics, thresholds and alerts, for `evaluate`.
+    /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
     pub spec: PerformancePolicySpec,
 }
 
@@ -247,6 +252,7 @@ impl Policy {
         parser.resolve_files(&files);
         rules::check(&parser.knobs, spec, &files, &mut parser.wrong);
         let Parser { knobs, pools, mut wrong, .. } = parser;
+        let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         if spec.target.is_none() {
             if let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable) {
                 wrong.push(Invalid {
@@ -280,6 +286,7 @@ impl Policy {
             }),
             files,
             pools,
+            thresholds,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
         })
@@ -448,7 +455,7 @@ impl<'a> Parser<'a> {
     fn pools(&mut self, pools: &'a [wire::Pool], processes: &BTreeMap<&str, Option<i64>>) {
         for pool in pools {
             let at = |member: &str| format!("pools.{}.{member}", pool.name);
-            let mut number = |parser: &mut Self, member: &str, knob: &'a Option<wire::Knob>| {
+            let number = |parser: &mut Self, member: &str, knob: &'a Option<wire::Knob>| {
                 let knob = knob.as_ref()?;
                 parser.knob(at(member), ValueType::Integer, knob)?.to_i64()
             };

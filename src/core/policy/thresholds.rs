@@ -1,0 +1,335 @@
+//! Thresholds, parsed: what is read, and what must hold of it.
+//!
+//! A threshold knows everything about its query except how series tell their workload: that is the source's word, so the
+//! [`Shape`] is made where policy and source meet.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Invalid;
+use crate::{
+    api::{
+        Literal, PerformancePolicySpec,
+        conditions::Reason,
+        policy::{self as wire, Severity},
+    },
+    core::{
+        facts::Span,
+        promql::{
+            Attribution, FreeQuery, MetricKind, Selector, SelectorError, Shape, Statistic, StatisticError, Window,
+            WindowError,
+        },
+        units::{Bound, Decimal, Hysteresis, MetricUnit, Value, ValueType},
+    },
+};
+
+/// What must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// Name in the policy.
+    pub name: Box<str>,
+    /// What is read.
+    pub metric: Metric,
+    /// Unit of the samples.
+    pub unit: MetricUnit,
+    /// Bounds, the worst severity first; each severity at most once. None: the threshold informs and is never breached.
+    pub levels: Vec<Level>,
+    /// What happens when no data comes.
+    pub no_data: NoData,
+    /// What to look at first.
+    pub advice: Option<Box<str>>,
+}
+
+/// What is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// A statistic of a metric, answered for all policies together.
+    Series {
+        /// Which series.
+        selector: Selector,
+        /// How the metric behaves.
+        kind: MetricKind,
+        /// What is computed.
+        statistic: Statistic,
+        /// Over which time.
+        window: Window,
+    },
+    /// A query of the policy's own.
+    Free(FreeQuery),
+}
+
+impl Metric {
+    /// The query of all policies that read the same; `None` for a free query.
+    #[must_use]
+    pub fn shape(&self, attribution: Attribution) -> Option<Shape> {
+        match self {
+            Self::Series { selector, kind, statistic, window } => {
+                // The parser has checked that the statistic fits.
+                Shape::new(selector.clone(), *kind, *statistic, *window, attribution).ok()
+            }
+            Self::Free(_) => None,
+        }
+    }
+}
+
+/// What must hold, for one severity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// How bad a breach is.
+    pub severity: Severity,
+    /// Breached above it.
+    pub above: Option<Limit>,
+    /// Breached below it.
+    pub below: Option<Limit>,
+    /// How long the bound must be crossed before it counts.
+    pub hold: Span,
+}
+
+/// One side of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Where a breach begins. Strict: a reading on the bound is no breach.
+    pub bound: Bound,
+    /// Where a breach ends: a reading here, or further on the good side.
+    pub clear: Bound,
+}
+
+/// What happens when no data comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoData {
+    /// Time without data before it is said.
+    pub after: Span,
+    /// Severity of the alert.
+    pub severity: Severity,
+}
+
+impl Default for NoData {
+    fn default() -> Self {
+        Self { after: Span::minutes(15), severity: Severity::Warning }
+    }
+}
+
+/// Parses the thresholds of a policy.
+///
+/// # Errors
+/// Everything that is wrong with them, in the order of the spec.
+pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+    let mut wrong = Vec::new();
+    let common = spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default();
+    let parsed: Arc<[Threshold]> =
+        spec.thresholds.iter().filter_map(|threshold| Parser::new(threshold, &mut wrong).parse(&common)).collect();
+    for (index, threshold) in spec.thresholds.iter().enumerate() {
+        if spec.thresholds.iter().take(index).any(|earlier| earlier.name == threshold.name) {
+            Parser::new(threshold, &mut wrong).refuse("", "is listed twice");
+        }
+    }
+    if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
+}
+
+/// Reads one threshold and collects what is wrong with it.
+struct Parser<'a> {
+    threshold: &'a wire::Threshold,
+    wrong: &'a mut Vec<Invalid>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(threshold: &'a wire::Threshold, wrong: &'a mut Vec<Invalid>) -> Self {
+        Self { threshold, wrong }
+    }
+
+    fn refuse(&mut self, member: &str, message: impl ToString) {
+        self.refuse_for(Reason::InvalidSpec, member, message);
+    }
+
+    fn refuse_for(&mut self, reason: Reason, member: &str, message: impl ToString) {
+        let separator = if member.is_empty() { "" } else { "." };
+        let path = format!("thresholds.{}{separator}{member}", self.threshold.name);
+        self.wrong.push(Invalid { reason, path, message: message.to_string() });
+    }
+
+    fn accept<T, E: ToString>(&mut self, member: &str, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|error| self.refuse(member, error)).ok()
+    }
+
+    fn parse(mut self, common: &BTreeMap<String, String>) -> Option<Threshold> {
+        let no_data = self.no_data();
+        let hysteresis = self.hysteresis();
+        let (metric, derived) = self.metric(common)?;
+        let unit = match self.threshold.metric.unit.map(|unit| MetricUnit::from_name(unit.as_str())) {
+            Some(Some(unit)) => unit,
+            Some(None) => {
+                self.refuse("metric.unit", "is not a unit that Trimtab knows");
+                return None;
+            }
+            None => derived,
+        };
+        let mut levels = Vec::new();
+        for level in &self.threshold.levels {
+            if let Some(level) = self.level(level, unit, hysteresis?) {
+                levels.push(level);
+            }
+        }
+        levels.sort_by_key(|level| std::cmp::Reverse(level.severity));
+        if let Some([twice, _]) = levels.array_windows().find(|[a, b]| a.severity == b.severity) {
+            self.refuse(&format!("levels.{}", word(twice.severity)), "is listed twice");
+        }
+        Some(Threshold {
+            name: self.threshold.name.as_str().into(),
+            metric,
+            unit,
+            levels,
+            no_data: no_data?,
+            advice: self.threshold.advice.as_deref().map(Into::into),
+        })
+    }
+
+    /// What is read, and the unit that follows from it.
+    fn metric(&mut self, common: &BTreeMap<String, String>) -> Option<(Metric, MetricUnit)> {
+        let wire::Metric { histogram, counter, gauge, query, labels, statistic, window, .. } = &self.threshold.metric;
+        let named = [(MetricKind::Histogram, histogram), (MetricKind::Counter, counter), (MetricKind::Gauge, gauge)];
+        let mut named = named.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
+        let (kind, name) = match (named.next(), named.next(), query) {
+            (Some(only), None, None) => only,
+            (None, _, Some(text)) => {
+                if !labels.is_empty() || statistic.is_some() || window.is_some() {
+                    self.refuse(
+                        "metric",
+                        "has a query, which says everything itself: leave out labels, statistic and window",
+                    );
+                }
+                let query = self.accept("metric.query", FreeQuery::new(text))?;
+                return Some((Metric::Free(query), MetricUnit::of_values("")));
+            }
+            _ => {
+                self.refuse("metric", "must have exactly one of histogram, counter, gauge and query");
+                return None;
+            }
+        };
+        let mut all = common.clone();
+        all.extend(labels.clone());
+        let selector = Selector::new(name, all).map_err(|error| {
+            let member = match error {
+                SelectorError::Metric(_) => format!("metric.{kind}"),
+                SelectorError::Label(_) | SelectorError::Reserved(_) => "metric.labels".to_owned(),
+            };
+            self.refuse(&member, error);
+        });
+        let statistic: Result<_, StatisticError> = Statistic::of(kind, statistic.as_deref());
+        let statistic = self.accept("metric.statistic", statistic);
+        let window: Result<_, WindowError> = window.as_deref().map_or(Ok(Window::DEFAULT), Window::parse);
+        let window = self.accept("metric.window", window);
+        let (selector, statistic, window) = (selector.ok()?, statistic?, window?);
+        let unit = statistic.unit(kind, selector.name());
+        Some((Metric::Series { selector, kind, statistic, window }, unit))
+    }
+
+    fn level(&mut self, level: &wire::Level, unit: MetricUnit, hysteresis: Hysteresis) -> Option<Level> {
+        let at = |member: &str| format!("levels.{}.{member}", word(level.severity));
+        let hold = match &level.hold {
+            None => Some(Span::ZERO),
+            Some(text) => self.span(&at("for"), text),
+        };
+        let above = self.bound(&at("above"), level.above.as_ref(), unit);
+        let below = self.bound(&at("below"), level.below.as_ref(), unit);
+        let (hold, above, below) = (hold?, above?, below?);
+        let limits = match (above, below) {
+            (None, None) => {
+                self.refuse(&format!("levels.{}", word(level.severity)), "must have at least one of above and below");
+                return None;
+            }
+            (Some(above), Some(below)) if above.value() <= below.value() => {
+                let message =
+                    format!("must be > below ({below}), not {above}: both make a band that is breached outside of it");
+                self.refuse_for(Reason::BoundsInverted, &at("above"), message);
+                return None;
+            }
+            (Some(above), Some(below)) => {
+                // In a narrow band the release of one side could lie beyond the other, and no reading would ever end a
+                // breach. Half of the band is as far as a reading has to come back.
+                let middle = middle(above, below);
+                let clear_above = later(above.clear_above(hysteresis), middle);
+                let clear_below = earlier(below.clear_below(hysteresis), middle);
+                (Some(Limit { bound: above, clear: clear_above }), Some(Limit { bound: below, clear: clear_below }))
+            }
+            (above, below) => (
+                above.map(|bound| Limit { bound, clear: bound.clear_above(hysteresis) }),
+                below.map(|bound| Limit { bound, clear: bound.clear_below(hysteresis) }),
+            ),
+        };
+        Some(Level { severity: level.severity, above: limits.0, below: limits.1, hold })
+    }
+
+    /// `None`: refused. `Some(None)`: not set.
+    #[expect(clippy::option_option, reason = "a refused bound and an omitted one are different things")]
+    fn bound(&mut self, member: &str, literal: Option<&Literal>, unit: MetricUnit) -> Option<Option<Bound>> {
+        let Some(literal) = literal else { return Some(None) };
+        let text = literal.to_string();
+        if text.starts_with('=') {
+            self.refuse(member, "is a formula; formulas are not supported in this version");
+            return None;
+        }
+        self.accept(member, Bound::parse(&text, unit)).map(Some)
+    }
+
+    fn hysteresis(&mut self) -> Option<Hysteresis> {
+        let Some(text) = &self.threshold.hysteresis else { return Some(Hysteresis::DEFAULT) };
+        let share = Value::parse(ValueType::Ratio, text).ok().and_then(|value| value.amount());
+        let hysteresis = share.and_then(Hysteresis::new);
+        if hysteresis.is_none() {
+            self.refuse("hysteresis", format!("must be a percentage from 0% to below 100%, not \"{text}\""));
+        }
+        hysteresis
+    }
+
+    fn no_data(&mut self) -> Option<NoData> {
+        let default = NoData::default();
+        let Some(no_data) = &self.threshold.no_data else { return Some(default) };
+        let after = match &no_data.after {
+            None => default.after,
+            Some(text) => self.span("noData.after", text)?,
+        };
+        if after == Span::ZERO {
+            self.refuse("noData.after", "must be > 0s");
+            return None;
+        }
+        Some(NoData { after, severity: no_data.severity.unwrap_or(default.severity) })
+    }
+
+    fn span(&mut self, member: &str, text: &str) -> Option<Span> {
+        let value = self.accept(member, Value::parse(ValueType::Duration, text))?;
+        let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
+        let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
+        if millis.is_none() {
+            self.refuse(member, format!("must be whole milliseconds and ≤ 30d, not {value}"));
+        }
+        millis.map(Span::millis)
+    }
+}
+
+/// Longest `for` and `noData.after`.
+const MAX_SPAN: Span = Span::hours(30 * 24);
+
+/// The severity's name in the API.
+#[must_use]
+pub const fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+fn middle(above: Bound, below: Bound) -> Option<Bound> {
+    let sum = above.value().checked_add(below.value())?;
+    sum.checked_mul(Decimal::from_nanos(500_000_000)).map(|value| Bound::new(value, above.unit()))
+}
+
+fn later(bound: Bound, other: Option<Bound>) -> Bound {
+    other.filter(|other| other.value() > bound.value()).unwrap_or(bound)
+}
+
+fn earlier(bound: Bound, other: Option<Bound>) -> Bound {
+    other.filter(|other| other.value() < bound.value()).unwrap_or(bound)
+}
+
+#[cfg(test)]
+mod tests;
