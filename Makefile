@@ -56,13 +56,13 @@ doctor: ## Say what this machine lacks, as one install line
 
 .PHONY: cluster-tools
 cluster-tools: ## Build the tools of the test cluster into the cache (about 10 minutes the first time)
-	@tests/cluster/build.sh
+	@dir=$$(tests/cluster/build.sh) && echo "the cluster's tools are in $$dir"
 
 .PHONY: cluster
 cluster: cluster-tools ## Start a Kubernetes cluster to play with (CLUSTER=play)
-	@PROM=1 $(cluster_sh) up
-	@printf '\nThe cluster "%s" is up. To use it from this shell:\n\n    eval "$$(%s)"\n    kubectl get nodes\n\nTo end it: make cluster-down\n' \
-	  '$(CLUSTER)' '$(cluster_sh) env'
+	@$(cluster_sh) env > /dev/null 2>&1 || PROM=1 $(cluster_sh) up
+	@printf '\nThe cluster "%s" is up. To use it from this shell:\n\n    eval "$$(%s)"\n    kubectl get nodes\n\nTo end it: make cluster-down%s\n' \
+	  '$(CLUSTER)' '$(cluster_sh) env' '$(if $(filter-out play,$(CLUSTER)), CLUSTER=$(CLUSTER))'
 
 .PHONY: cluster-down
 cluster-down: ## End the cluster of `make cluster`

@@ -1,2 +1,3 @@
 # The last Alertmanager whose module carries its web pages and templates.
-go build -ldflags '-s -w' -o "$OUT/libexec/alertmanager" github.com/prometheus/alertmanager/cmd/alertmanager
+version=$(go list -m -f '{{.Version}}' github.com/prometheus/alertmanager)
+go build -ldflags "-s -w -X github.com/prometheus/common/version.Version=${version#v}" -o "$OUT/libexec/alertmanager" github.com/prometheus/alertmanager/cmd/alertmanager
