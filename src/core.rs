@@ -3,11 +3,15 @@
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
 //! `units document promql catalogue facts` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
 
+pub mod catalogue;
 pub mod document;
 pub mod engine;
 pub mod facts;
 pub mod ownership;
+pub mod plan;
 pub mod policy;
 pub mod promql;
 pub mod record;
+pub mod report;
+pub mod resolve;
 pub mod units;

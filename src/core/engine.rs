@@ -1,7 +1,189 @@
 //! The engine: `World` and `step`, the only place that decides.
+//!
+//! The shell tells what happened ([`Input`]), the engine answers with what to do ([`Effect`]). Everything else in here is
+//! private. The engine never waits: an effect's end is an input like any other, and between the two the object is busy.
 
+mod absorb;
 pub mod effect;
 pub mod input;
+mod objects;
+mod outcome;
+mod publish;
+mod reconcile;
+mod rollout;
+mod targets;
 
-pub use effect::{Action, Effect, EffectId, Patch, PatchBody};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
+
+use self::{objects::Objects, rollout::Rollout};
+use super::{
+    facts::{Instant, Kind, ObjectKey, Span},
+    plan::Step,
+    policy::{Identity, Invalid, Policy, PolicyKey},
+    report::{Finding, Memoir},
+};
+use crate::api::{MetricsSource, PerformanceClass, PerformancePolicyStatus};
+
+/// What the engine is told once.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The operator's own namespace, whose workloads no policy may change.
+    pub operator_namespace: Box<str>,
+}
+
+/// Everything that the engine knows.
+#[derive(Debug)]
+pub struct World {
+    config: Config,
+    leader: bool,
+    /// Number of the last effect.
+    last: u64,
+    listed: BTreeSet<Stream>,
+    policies: BTreeMap<PolicyKey, Entry>,
+    classes: BTreeMap<Box<str>, PerformanceClass>,
+    sources: BTreeMap<Box<str>, MetricsSource>,
+    objects: Objects,
+    /// Effects whose end has not been told yet.
+    running: BTreeMap<EffectId, Doing>,
+    /// Objects with a write under way. Nothing is decided about them until its end.
+    busy: BTreeSet<ObjectKey>,
+    /// Objects that are being read, or shall be read again later.
+    reads: BTreeMap<ObjectKey, Read>,
+    /// Policies to look at again.
+    dirty: BTreeSet<PolicyKey>,
+    /// Rollouts of ours, by workload.
+    rollouts: BTreeMap<ObjectKey, Rollout>,
+    /// Start of the current second and status writes in it.
+    statuses: (Instant, u32),
+}
+
+/// A policy as the engine holds it.
+#[derive(Debug)]
+struct Entry {
+    identity: Identity,
+    parsed: Result<Policy, Vec<Invalid>>,
+    /// Status on the server, as far as we know.
+    written: PerformancePolicyStatus,
+    /// Status that shall be written, and when.
+    wanted: Option<(PerformancePolicyStatus, Instant)>,
+    last_write: Instant,
+    status_in_flight: bool,
+    finalizers_in_flight: bool,
+    memoir: Memoir,
+    /// Generation to which the newest entry of the history belongs.
+    history_generation: i64,
+    holds: BTreeMap<ObjectKey, HoldSince>,
+    backoffs: BTreeMap<ObjectKey, Backoff>,
+    /// Time at which to look again although nothing happened.
+    wake: Option<Instant>,
+    /// A write waits for a rollout elsewhere to end.
+    waiting: bool,
+}
+
+/// Since when an object is left to a person.
+#[derive(Clone, Copy, Debug)]
+struct HoldSince {
+    generation: i64,
+    since: Instant,
+}
+
+/// A write that failed and is not repeated yet.
+#[derive(Clone, Debug)]
+struct Backoff {
+    until: Instant,
+    attempts: u32,
+    /// Generation of the policy that made the write: a new one is tried at once.
+    generation: i64,
+    why: Finding,
+}
+
+/// A read that is under way (`None`) or comes later.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    again: Option<Instant>,
+    attempts: u32,
+}
+
+/// What an effect was for.
+#[derive(Debug)]
+enum Doing {
+    Read(ObjectKey),
+    Write { policy: PolicyKey, target: ObjectKey, generation: i64, step: Step },
+    Release { policy: PolicyKey, object: ObjectKey },
+    Pods(ObjectKey),
+    Status { policy: PolicyKey, status: Box<PerformancePolicyStatus> },
+    Finalizers(PolicyKey),
+    /// Nobody waits for its end.
+    Told,
+}
+
+impl World {
+    /// A world in which nothing is known.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            leader: false,
+            last: 0,
+            listed: BTreeSet::new(),
+            policies: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            objects: Objects::default(),
+            running: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            reads: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            rollouts: BTreeMap::new(),
+            statuses: (Instant::default(), 0),
+        }
+    }
+
+    /// Whether every stream has been listed: before that, "it does not exist" cannot be said.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        let objects = Kind::ALL.into_iter().map(Stream::Objects);
+        [Stream::Policies, Stream::Classes, Stream::Sources].into_iter().chain(objects).all(|stream| self.listed.contains(&stream))
+    }
+
+    /// Workloads on which a rollout of ours is under way, with the policy that caused each.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&ObjectKey, &PolicyKey)> {
+        self.rollouts.iter().map(|(target, rollout)| (target, &rollout.policy))
+    }
+
+    fn emit(&mut self, action: Action, doing: Doing, out: &mut Vec<Effect>) {
+        self.last += 1;
+        let id = EffectId(self.last);
+        self.running.insert(id, doing);
+        out.push(Effect { id, action });
+    }
+
+    /// Reads an object, unless that is under way.
+    fn read(&mut self, key: &ObjectKey, out: &mut Vec<Effect>) {
+        if self.reads.contains_key(key) || !self.leader {
+            return;
+        }
+        self.reads.insert(key.clone(), Read { again: None, attempts: 0 });
+        self.emit(Action::Get(key.clone()), Doing::Read(key.clone()), out);
+    }
+}
+
+/// Takes in one thing that happened and says what to do about it.
+pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
+    let mut out = Vec::new();
+    world.absorb(input, now, &mut out);
+    if world.leader && world.is_synced() {
+        world.watch_rollouts(now, &mut out);
+        world.reconcile_dirty(now, &mut out);
+        world.publish(now, &mut out);
+    }
+    out
+}
+
+/// Doubles `first` with every attempt, up to `most`.
+fn backoff(first: Span, attempts: u32, most: Span) -> Span {
+    Span::millis(first.as_millis().saturating_mul(1_i64 << attempts.min(20)).min(most.as_millis()))
+}

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde::Serialize;
 
 use super::{
+    document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     units::{Decimal, Format, Value, ValueType},
 };
@@ -151,8 +152,8 @@ pub enum Landing {
     Document {
         /// Index in `Policy::files`.
         file: usize,
-        /// Pointer.
-        at: Box<str>,
+        /// Place in it.
+        at: Address,
     },
     /// Whole key of a `ConfigMap`.
     ConfigMapKey {
@@ -386,7 +387,8 @@ impl<'a> Parser<'a> {
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
             (.., Some(at), _) => {
                 self.in_files.push((self.knobs.len(), at));
-                Landing::Document { file: usize::MAX, at: at.at.as_str().into() }
+                // A variable until the file is known, see `resolve_files`.
+                Landing::Variable
             }
             (.., Some(key)) => Landing::ConfigMapKey {
                 name: key.name.as_str().into(),
@@ -569,18 +571,32 @@ impl<'a> Parser<'a> {
 
     fn resolve_files(&mut self, files: &[File]) {
         for (index, path) in std::mem::take(&mut self.in_files) {
-            let found = files.iter().position(|file| *file.name == *path.file);
-            match (found, self.knobs.get_mut(index)) {
-                (Some(found), Some(Knob { landing: Landing::Document { file, .. }, .. })) => *file = found,
-                _ => {
-                    let at = self.knobs.get(index).map_or_else(String::new, |knob| knob.path.to_string());
-                    self.refuse(
-                        Reason::InvalidSpec,
-                        format!("{at}.path.file"),
-                        format!("names \"{}\", which is not in files", path.file),
-                    );
+            let landed = match files.iter().position(|file| *file.name == *path.file) {
+                None => Err(("file", format!("names \"{}\", which is not in files", path.file))),
+                Some(file) => match Address::parse(files[file].format(), &path.at) {
+                    Err(error) => Err(("at", error.to_string())),
+                    Ok(at) => Ok(Landing::Document { file, at }),
+                },
+            };
+            let Some(knob) = self.knobs.get_mut(index) else { continue };
+            match landed {
+                Ok(landing) => knob.landing = landing,
+                Err((member, message)) => {
+                    let path = format!("{}.path.{member}", knob.path);
+                    self.refuse(Reason::InvalidSpec, path, message);
                 }
             }
+        }
+    }
+}
+
+impl File {
+    /// The editor of its format.
+    #[must_use]
+    pub const fn format(&self) -> DocumentFormat {
+        match self.format {
+            FileFormat::Yaml => DocumentFormat::Yaml,
+            FileFormat::Json => DocumentFormat::Json,
         }
     }
 }

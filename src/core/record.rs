@@ -30,6 +30,8 @@ pub struct Record {
     pub generation: i64,
     /// What to do with the object when the policy is gone: by then nobody can ask it.
     pub deletion_policy: DeletionPolicy,
+    /// Hash of the claim that made the last write. If the live values are others and still ours, admission rewrote them.
+    pub applied: String,
     /// Values before our first claim; `None` where there was nothing.
     pub paths: BTreeMap<FieldPath, Option<Value>>,
     /// Values before our last change, for the way back from a rollout that failed.
@@ -49,6 +51,8 @@ pub struct DocumentBaseline {
     pub was: String,
     /// The bytes that we wrote last. Whoever finds others knows that somebody edited the document since.
     pub now: String,
+    /// The bytes before our last edit, for the way back from a rollout that failed.
+    pub previous: Option<String>,
 }
 
 /// A forced apply over another manager.
@@ -95,6 +99,12 @@ pub enum DecodeError {
 }
 
 impl Record {
+    /// An empty record of the policy with that uid.
+    #[must_use]
+    pub fn new(uid: &str) -> Self {
+        Self { uid: uid.to_owned(), ..Self::default() }
+    }
+
     /// The text of the annotation: the same record always gives the same text.
     ///
     /// # Errors

@@ -280,7 +280,7 @@ impl Object {
     }
 
     /// The items of the list at a JSON pointer; none when there is no list.
-    pub fn items(&self, pointer: &str) -> impl Iterator<Item = &Value> {
+    pub fn items<'a>(&'a self, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
         self.at(pointer).and_then(Value::as_array).into_iter().flatten()
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FieldPath, FieldSet};
-use crate::core::facts::{ManagedEntry, Object, RawJson};
+use crate::core::facts::{ManagedEntry, Object, Operation, RawJson};
 
 /// The patch after which `manager` owns nothing of `object` and `annotations` of the object are gone. It takes out every
 /// entry of the manager, those of subresources and of other operations than apply included. `None` when there is nothing to
@@ -30,6 +30,16 @@ pub fn release_many(object: &Object, managers: &[&str], annotations: &[&str]) ->
         json!({"op": "remove", "path": format!("/metadata/annotations/{escaped}")})
     }));
     guarded(object, changes)
+}
+
+/// The patch after which nothing is left of what `manager` wrote by other means than apply: edits of documents and scalings,
+/// which must not stand in the way of the owner's next apply. `None` when there is nothing of it.
+#[must_use]
+pub fn release_updates(object: &Object, manager: &str) -> Option<Value> {
+    let managed = &object.meta.managed;
+    let kept: Vec<_> =
+        managed.iter().filter(|entry| entry.manager != manager || entry.operation == Operation::Apply).collect();
+    guarded(object, if kept.len() < managed.len() { vec![replace(&kept)] } else { Vec::new() })
 }
 
 /// The patch after which `manager` owns neither `paths` nor anything below them, and keeps what else it owns. List items of

@@ -36,9 +36,12 @@ struct Wire {
     deletion_policy: DeletionPolicy,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     paths: Map<String, Value>,
-    /// Was, now.
+    /// Hash of the claim.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    applied: String,
+    /// Was, now, and what was there before the last change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    documents: BTreeMap<String, (String, String)>,
+    documents: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken: Vec<(String, i64)>,
     /// Path, hash of the value, time, reason.
@@ -81,7 +84,7 @@ impl Known {
 }
 
 pub(super) fn encode(record: &Record) -> String {
-    let Record { uid, generation, deletion_policy, paths, previous, documents, taken, reverted } = record;
+    let Record { uid, generation, deletion_policy, applied, paths, previous, documents, taken, reverted } = record;
     let mut leaves: BTreeMap<&FieldPath, Leaf> = BTreeMap::new();
     for (path, value) in paths {
         leaves.entry(path).or_default().first = value.clone().into();
@@ -96,7 +99,8 @@ pub(super) fn encode(record: &Record) -> String {
         generation: *generation,
         deletion_policy: *deletion_policy,
         paths: tree(&leaves),
-        documents: documents.iter().map(|(at, d)| (at.clone(), (d.was.clone(), d.now.clone()))).collect(),
+        applied: applied.clone(),
+        documents: documents.iter().map(|(at, document)| (at.clone(), write_document(document))).collect(),
         taken: taken.iter().map(|t| (t.manager.clone(), t.at.millis())).collect(),
         reverted: reverted
             .iter()
@@ -119,7 +123,12 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
         uid: wire.uid,
         generation: wire.generation,
         deletion_policy: wire.deletion_policy,
-        documents: wire.documents.into_iter().map(|(at, (was, now))| (at, DocumentBaseline { was, now })).collect(),
+        applied: wire.applied,
+        documents: wire
+            .documents
+            .into_iter()
+            .map(|(at, bytes)| Ok((at, read_document(bytes)?)))
+            .collect::<Result<_, DecodeError>>()?,
         taken: wire.taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
         ..Record::default()
     };
@@ -129,6 +138,18 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
         record.reverted.push(Reverted { path, value_hash, at: Instant::from_millis(at), reason });
     }
     Ok(record)
+}
+
+fn write_document(document: &DocumentBaseline) -> Vec<String> {
+    [&document.was, &document.now].into_iter().chain(&document.previous).cloned().collect()
+}
+
+fn read_document(bytes: Vec<String>) -> Result<DocumentBaseline, DecodeError> {
+    let mut bytes = bytes.into_iter();
+    match (bytes.next(), bytes.next(), bytes.next(), bytes.next()) {
+        (Some(was), Some(now), previous, None) => Ok(DocumentBaseline { was, now, previous }),
+        _ => Err(garbage("a document has other than two or three values")),
+    }
 }
 
 fn garbage(what: impl Into<String>) -> DecodeError {

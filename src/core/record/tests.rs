@@ -37,7 +37,7 @@ fn sample() -> Record {
         ]),
         documents: BTreeMap::from([(
             "config.yaml#/a/b".into(),
-            DocumentBaseline { was: "\"1\"".into(), now: "2".into() },
+            DocumentBaseline { was: "\"1\"".into(), now: "2".into(), previous: None },
         )]),
         taken: vec![Taking { manager: "helm".into(), at: Instant::from_millis(1) }],
         reverted: vec![Reverted {
@@ -159,7 +159,7 @@ prop_compose! {
         uid in any::<String>(), generation in any::<i64>(), restore in any::<bool>(),
         paths in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
         previous in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
-        documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>()), 0..3),
+        documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>(), any::<Option<String>>()), 0..3),
         taken in proptest::collection::vec((any::<String>(), any::<i64>()), 0..3),
         reverted in proptest::collection::vec((any_field(), any::<String>(), any::<i64>(), any::<String>()), 0..3),
         repeat in any::<bool>(),
@@ -170,7 +170,7 @@ prop_compose! {
         }
         Record {
             uid, generation, deletion_policy: if restore { DeletionPolicy::Restore } else { DeletionPolicy::Retain }, paths, previous,
-            documents: documents.into_iter().map(|(at, (was, now))| (at, DocumentBaseline { was, now })).collect(),
+            documents: documents.into_iter().map(|(at, (was, now, previous))| (at, DocumentBaseline { was, now, previous })).collect(),
             taken: taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
             reverted: reverted.into_iter().map(|(path, value_hash, at, reason)| Reverted { path, value_hash, at: Instant::from_millis(at), reason }).collect(),
         }

@@ -1,0 +1,290 @@
+//! Taking in what happened: no decision is made here, only facts are kept and policies marked.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Change, Doing, Effect, Entry, Input, Stream, World, backoff,
+    objects::{Slot, traces},
+};
+use crate::{
+    api::PerformancePolicy,
+    core::{
+        facts::{Instant, Kind, ObjectKey, Seen, Span},
+        engine::{Action, Outcome, Read},
+        policy::{Identity, Landing, Policy, PolicyKey},
+        report::Memoir,
+    },
+};
+
+impl World {
+    pub(super) fn absorb(&mut self, input: Input, now: Instant, out: &mut Vec<Effect>) {
+        match input {
+            Input::Policy(Change::Applied(policy)) => self.policy_applied(&policy, now),
+            Input::Policy(Change::Deleted(key)) => self.policy_deleted(&key),
+            Input::Class(Change::Applied(class)) => {
+                self.classes.insert(class.metadata.name.clone().unwrap_or_default().into(), *class);
+                self.mark_all();
+            }
+            Input::Class(Change::Deleted(name)) => {
+                self.classes.remove(&name);
+                self.mark_all();
+            }
+            Input::Source(Change::Applied(source)) => {
+                self.sources.insert(source.metadata.name.clone().unwrap_or_default().into(), *source);
+                self.mark_all();
+            }
+            Input::Source(Change::Deleted(name)) => {
+                self.sources.remove(&name);
+                self.mark_all();
+            }
+            Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
+            Input::Object(Change::Deleted(key)) => self.object_gone(&key),
+            Input::Listed(stream, listing) => self.listed(stream, &listing.names),
+            Input::Leadership(leader) => {
+                if leader && !self.leader {
+                    self.mark_all();
+                }
+                self.leader = leader;
+            }
+            Input::Done(id, outcome) => {
+                if let Some(doing) = self.running.remove(&id) {
+                    self.done(doing, outcome, now, out);
+                }
+            }
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    fn policy_applied(&mut self, policy: &PerformancePolicy, now: Instant) {
+        let identity = Identity::of(policy);
+        let key = identity.key.clone();
+        let status = policy.status.clone().unwrap_or_default();
+        match self.policies.get_mut(&key) {
+            Some(entry) if entry.identity.uid == identity.uid => {
+                let same = entry.identity.resource_version == identity.resource_version;
+                let changed = entry.identity.generation != identity.generation;
+                entry.identity = identity;
+                if same {
+                    return;
+                }
+                // The status is ours to write, so what we wrote last is newer than what a watch shows, unless somebody
+                // else changed it.
+                if !entry.status_in_flight {
+                    entry.written = status;
+                }
+                entry.parsed = Policy::parse(policy);
+                if changed {
+                    entry.backoffs.clear();
+                }
+            }
+            _ => {
+                self.policies.insert(key.clone(), Entry::new(policy, identity, status, now));
+            }
+        }
+        self.bind(&key);
+        self.mark(key);
+    }
+
+    fn policy_deleted(&mut self, key: &PolicyKey) {
+        self.policies.remove(key);
+        self.rollouts.retain(|_, rollout| rollout.policy != *key);
+        // What it left behind is released, and younger policies on its knobs may go ahead.
+        self.mark(key.clone());
+        self.mark_namespace(&key.0);
+    }
+
+    /// Takes a view of an object in. A view that is not newer than what is known says nothing.
+    pub(super) fn object_seen(&mut self, seen: Seen) {
+        let key = seen.key.clone();
+        if self.objects.is_outdated(&key, &seen.meta) {
+            return;
+        }
+        let related = self.related(&key);
+        let slot = if !self.listed.contains(&Stream::Policies) {
+            Slot::Waiting(Box::new(seen))
+        } else if self.is_bound(&seen) {
+            // The watch of ConfigMaps carries metadata only, so that unbound ones cost nothing.
+            if key.kind == Kind::ConfigMap && seen.rest.is_empty() { Slot::Stale(seen.meta) } else { Slot::Bound(Box::new(seen.into_object())) }
+        } else {
+            let labels = seen.meta.labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+            Slot::Unbound { uid: seen.meta.uid.into(), resource_version: seen.meta.resource_version.into(), labels }
+        };
+        self.objects.insert(key.clone(), slot);
+        for policy in related.into_iter().chain(self.related(&key)) {
+            self.mark(policy);
+        }
+    }
+
+    pub(super) fn object_gone(&mut self, key: &ObjectKey) {
+        let related = self.related(key);
+        self.objects.remove(key);
+        self.rollouts.remove(key);
+        self.reads.remove(key);
+        for policy in related {
+            self.mark(policy);
+        }
+    }
+
+    fn listed(&mut self, stream: Stream, names: &BTreeSet<(Box<str>, Box<str>)>) {
+        match stream {
+            Stream::Policies => {
+                let gone: Vec<PolicyKey> = self.policies.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                for key in gone {
+                    self.policy_deleted(&key);
+                }
+            }
+            Stream::Classes => self.classes.retain(|name, _| names.contains(&("".into(), name.clone()))),
+            Stream::Sources => self.sources.retain(|name, _| names.contains(&("".into(), name.clone()))),
+            Stream::Objects(kind) => {
+                let all = self.objects.keys_of_kind(kind);
+                for key in all {
+                    if !names.contains(&(key.namespace.clone(), key.name.clone())) {
+                        self.object_gone(&key);
+                    }
+                }
+            }
+        }
+        let first = self.listed.insert(stream);
+        if first && stream == Stream::Policies {
+            for seen in self.objects.take_waiting() {
+                self.object_seen(seen);
+            }
+        }
+        self.mark_all();
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let due: Vec<PolicyKey> =
+            self.policies.iter().filter(|(_, entry)| entry.wake.is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.mark(key);
+        }
+        let again: Vec<ObjectKey> =
+            self.reads.iter().filter(|(_, read)| read.again.is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
+        for key in again {
+            if let Some(read) = self.reads.get_mut(&key) {
+                read.again = None;
+            }
+            self.emit(Action::Get(key.clone()), Doing::Read(key), out);
+        }
+    }
+
+    /// The end of a read.
+    pub(super) fn read_done(&mut self, key: &ObjectKey, outcome: Outcome, now: Instant) {
+        match outcome {
+            Outcome::Object(seen) => {
+                self.reads.remove(key);
+                self.object_read(*seen);
+            }
+            Outcome::NotFound => self.object_gone(key),
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+                let attempts = self.reads.get(key).map_or(0, |read| read.attempts);
+                let again = now + backoff(Span::seconds(1), attempts, Span::minutes(1));
+                self.reads.insert(key.clone(), Read { again: Some(again), attempts: attempts + 1 });
+            }
+        }
+    }
+
+    /// A complete view of an object: of the same version as the slot it fills what the watch left out.
+    pub(super) fn object_read(&mut self, seen: Seen) {
+        let key = seen.key.clone();
+        let fills = matches!(self.objects.slot(&key), Some(Slot::Stale(_) | Slot::Unbound { .. }))
+            && self.objects.version(&key) == Some((&seen.meta.uid, &seen.meta.resource_version));
+        if fills {
+            self.objects.remove(&key);
+        }
+        self.object_seen(seen);
+    }
+
+    /// Brings objects to full view that a policy newly governs.
+    fn bind(&mut self, key: &PolicyKey) {
+        if !self.listed.contains(&Stream::Policies) {
+            return;
+        }
+        // An unbound slot has nothing to show; reconciling asks for it where it is really needed.
+        let _ = key;
+    }
+
+    /// Whether the object is governed by a policy or carries traces of one.
+    fn is_bound(&self, seen: &Seen) -> bool {
+        !traces(&seen.meta).is_empty()
+            || seen.key.kind == Kind::HorizontalPodAutoscaler
+            || self.policies_in(&seen.key.namespace).any(|(_, entry)| {
+                entry.parsed.as_ref().is_ok_and(|policy| names_object(policy, &seen.key, &seen.meta.labels))
+            })
+    }
+
+    /// Policies that have something to do with an object.
+    fn related(&self, key: &ObjectKey) -> BTreeSet<PolicyKey> {
+        let labels = self.objects.labels(key);
+        let scaled = self.objects.get(key).filter(|_| key.kind == Kind::HorizontalPodAutoscaler).and_then(super::targets::scaled);
+        let mut related: BTreeSet<PolicyKey> = self
+            .policies_in(&key.namespace)
+            .filter(|(_, entry)| {
+                entry.parsed.as_ref().is_ok_and(|policy| {
+                    names_object(policy, key, &labels)
+                        || scaled.as_ref().is_some_and(|scaled| names_object(policy, scaled, &self.objects.labels(scaled)))
+                })
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        related.extend(self.objects.traced().filter(|(namespace, _)| *namespace == key.namespace).filter(|policy| self.objects.traces_of(policy).contains(key)).cloned());
+        related
+    }
+
+    pub(super) fn policies_in(&self, namespace: &str) -> impl Iterator<Item = (&PolicyKey, &Entry)> {
+        let from: PolicyKey = (namespace.into(), "".into());
+        let namespace: Box<str> = namespace.into();
+        self.policies.range(from..).take_while(move |(key, _)| key.0 == namespace)
+    }
+
+    pub(super) fn mark(&mut self, policy: PolicyKey) {
+        self.dirty.insert(policy);
+    }
+
+    fn mark_namespace(&mut self, namespace: &str) {
+        let keys: Vec<PolicyKey> = self.policies_in(namespace).map(|(key, _)| key.clone()).collect();
+        self.dirty.extend(keys);
+    }
+
+    fn mark_all(&mut self) {
+        self.dirty.extend(self.policies.keys().cloned());
+        let orphans: Vec<PolicyKey> = self.objects.traced().cloned().collect();
+        self.dirty.extend(orphans);
+    }
+}
+
+/// Whether a policy's spec names an object: as target, or as a `ConfigMap` that its knobs land in.
+fn names_object(policy: &Policy, key: &ObjectKey, labels: &std::collections::BTreeMap<String, String>) -> bool {
+    if key.kind == Kind::ConfigMap {
+        return policy.files.iter().any(|file| file.config_map == key.name)
+            || policy.knobs.iter().any(|knob| matches!(&knob.landing, Landing::ConfigMapKey { name, .. } if *name == key.name));
+    }
+    policy.target.as_ref().is_some_and(|target| target.kind == key.kind && target.choice.matches(&key.name, labels))
+}
+
+impl Entry {
+    fn new(policy: &PerformancePolicy, identity: Identity, status: crate::api::PerformancePolicyStatus, now: Instant) -> Self {
+        let memoir = Memoir {
+            revision: status.revision.unwrap_or(0),
+            last_change: status.last_change.as_ref().map(crate::core::report::instant),
+            history: status.history.clone(),
+            quarantine: status.quarantine.clone(),
+        };
+        Self {
+            identity,
+            parsed: Policy::parse(policy),
+            written: status,
+            wanted: None,
+            last_write: now - Span::hours(1),
+            status_in_flight: false,
+            finalizers_in_flight: false,
+            memoir,
+            history_generation: 0,
+            holds: std::collections::BTreeMap::new(),
+            backoffs: std::collections::BTreeMap::new(),
+            wake: None,
+            waiting: false,
+        }
+    }
+}

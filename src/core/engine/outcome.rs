@@ -1,0 +1,189 @@
+//! What became of effects.
+
+use super::{Backoff, Doing, Effect, Entry, Failure, Outcome, World, backoff, rollout::Phase};
+use crate::{
+    api::conditions::Reason,
+    core::{
+        facts::{Instant, Object, ObjectKey, Span},
+        plan::{Change, Purpose, Step},
+        policy::PolicyKey,
+        report::{self, Finding, Truth},
+    },
+};
+
+impl World {
+    pub(super) fn done(&mut self, doing: Doing, outcome: Outcome, now: Instant, out: &mut Vec<Effect>) {
+        match doing {
+            Doing::Read(key) => self.read_done(&key, outcome, now),
+            Doing::Write { policy, target, generation, step } => {
+                self.busy.remove(step.object());
+                self.write_done(&policy, &target, generation, step, outcome, now, out);
+                self.mark(policy);
+            }
+            Doing::Release { policy, object } => {
+                self.busy.remove(&object);
+                match outcome {
+                    Outcome::Object(seen) => self.object_read(*seen),
+                    Outcome::NotFound => self.object_gone(&object),
+                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => self.read(&object, out),
+                    Outcome::Failed(failure) => {
+                        self.failed(&policy, &object, &failure, now, out);
+                        // A policy that is gone has nobody to wake it: the read brings the object, and the object wakes it.
+                        self.read_later(&object, now);
+                    }
+                }
+                self.mark(policy);
+            }
+            Doing::Pods(target) => match outcome {
+                Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now),
+                Outcome::Object(_) | Outcome::Accepted | Outcome::NotFound | Outcome::Answer(_) | Outcome::Failed(_) => {
+                    self.pods_seen(&target, None, now);
+                }
+            },
+            Doing::Status { policy, status } => self.status_done(&policy, *status, &outcome, now),
+            Doing::Finalizers(policy) => {
+                if let Some(entry) = self.policies.get_mut(&policy) {
+                    entry.finalizers_in_flight = false;
+                    // What the finalizers are now, the watch tells; a failure is tried again with its next view.
+                    if matches!(outcome, Outcome::Failed(_)) {
+                        entry.wake = Some(now + Span::seconds(1));
+                    }
+                }
+                self.mark(policy);
+            }
+            Doing::Told => {}
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the end of a write concerns all of it")]
+    fn write_done(
+        &mut self,
+        policy: &PolicyKey,
+        target: &ObjectKey,
+        generation: i64,
+        step: Step,
+        outcome: Outcome,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        match outcome {
+            Outcome::Object(seen) => {
+                let object = seen.clone().into_object();
+                self.object_read(*seen);
+                self.written(policy, target, generation, step, &object, now);
+            }
+            // A subresource answers with itself, not with the object.
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => {
+                let object = self.objects.get(step.object()).cloned();
+                if let Some(object) = object {
+                    self.written(policy, target, generation, step, &object, now);
+                    self.read(&object.key, out);
+                }
+            }
+            Outcome::NotFound => self.object_gone(step.object()),
+            Outcome::Failed(failure) => self.failed(policy, step.object(), &failure, now, out),
+        }
+    }
+
+    fn written(&mut self, policy: &PolicyKey, target: &ObjectKey, generation: i64, step: Step, object: &Object, now: Instant) {
+        let disruptive = step.is_disruptive();
+        let changes = match step {
+            Step::Apply(write) => write.changes,
+            Step::Json { purpose: Purpose::Scale | Purpose::Release | Purpose::Edit, changes, .. } => changes,
+        };
+        if let Some(entry) = self.policies.get_mut(policy) {
+            entry.backoffs.remove(&object.key);
+            entry.holds.remove(&object.key);
+            if !changes.is_empty() {
+                entry.remember(generation, &changes, disruptive, now);
+            }
+        }
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy && disruptive) else { return };
+        if object.key == *target {
+            // What was edited before belongs to the same rollout, and to its way back.
+            let mut carried = if rollout.phase == Phase::Preparing { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+            carried.extend(changes);
+            rollout.run(generation, object, carried, now);
+        } else {
+            if rollout.phase != Phase::Preparing && rollout.failed.is_none() {
+                rollout.phase = Phase::Preparing;
+                rollout.changes.clear();
+            }
+            if rollout.failed.is_none() {
+                rollout.changes.extend(changes);
+            }
+        }
+    }
+
+    /// A write or release failed: say why, and when it is tried again.
+    fn failed(&mut self, policy: &PolicyKey, object: &ObjectKey, failure: &Failure, now: Instant, out: &mut Vec<Effect>) {
+        let attempts = self.policies.get(policy).and_then(|entry| entry.backoffs.get(object)).map_or(0, |b| b.attempts);
+        let (reason, message, wait) = match failure {
+            Failure::Conflict(causes) => {
+                let who: Vec<String> = causes.iter().map(|(manager, field)| format!("\"{manager}\" owns {field}")).collect();
+                (Reason::FieldManagerConflict, format!("{}: {}", object.short(), who.join(", ")), backoff(Span::seconds(10), attempts, Span::minutes(10)))
+            }
+            Failure::Stale | Failure::Replaced => {
+                (Reason::Pending, format!("{} changed while it was written", object.short()), backoff(Span::millis(100), attempts, Span::seconds(10)))
+            }
+            Failure::Forbidden(message) => (Reason::Forbidden, message.clone(), backoff(Span::seconds(30), attempts, Span::minutes(5))),
+            Failure::Rejected(message) => (
+                Reason::WriteRejected,
+                format!("the API server refuses the write to {}: {message}", object.short()),
+                backoff(Span::minutes(10), attempts, Span::hours(2)),
+            ),
+            Failure::Unknown(message) => {
+                (Reason::Pending, format!("the write to {} has no answer: {message}", object.short()), backoff(Span::seconds(1), attempts, Span::minutes(1)))
+            }
+            Failure::Throttled(message) => {
+                (Reason::Pending, format!("the API server asks to slow down: {message}"), backoff(Span::seconds(2), attempts, Span::minutes(1)))
+            }
+        };
+        if let Some(entry) = self.policies.get_mut(policy) {
+            let until = now + wait;
+            entry.wake = Some(entry.wake.map_or(until, |at| at.min(until)));
+            let generation = entry.identity.generation;
+            let why = Finding::new(Truth::False, reason, message);
+            entry.backoffs.insert(object.clone(), Backoff { until, attempts: attempts + 1, generation, why });
+        }
+        // Whatever was decided was decided on a view that may be wrong: look before the next try.
+        self.objects.distrust(object);
+        self.read(object, out);
+    }
+
+    fn read_later(&mut self, object: &ObjectKey, now: Instant) {
+        if let Some(read) = self.reads.get_mut(object) {
+            read.again = read.again.or(Some(now + Span::seconds(1))).filter(|_| read.again.is_some());
+        }
+    }
+
+    fn status_done(&mut self, policy: &PolicyKey, status: crate::api::PerformancePolicyStatus, outcome: &Outcome, now: Instant) {
+        let Some(entry) = self.policies.get_mut(policy) else { return };
+        entry.status_in_flight = false;
+        entry.last_write = now;
+        match outcome {
+            Outcome::Object(_) | Outcome::Accepted => entry.written = status,
+            Outcome::NotFound => {}
+            Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => entry.wake = Some(now + Span::seconds(2)),
+        }
+        self.mark(policy.clone());
+    }
+}
+
+impl Entry {
+    /// Enters changes into the history. Writes of one change, on several objects, are one entry.
+    fn remember(&mut self, generation: i64, changes: &[Change], rolls_out: bool, now: Instant) {
+        let verdict = if rolls_out { "RollingOut" } else { "Applied" };
+        let changes: Vec<_> = changes.iter().map(report::change).collect();
+        self.memoir.last_change = Some(now);
+        if let Some(newest) = self.memoir.history.first_mut().filter(|newest| newest.verdict == "RollingOut" && self.history_generation == generation) {
+            newest.changes.extend(changes);
+            return;
+        }
+        self.memoir.revision += 1;
+        self.history_generation = generation;
+        let entry = crate::api::status::HistoryEntry { revision: self.memoir.revision, at: report::time(now), changes, verdict: verdict.to_owned() };
+        self.memoir.history.insert(0, entry);
+        self.memoir.history.truncate(20);
+    }
+}

@@ -1,0 +1,73 @@
+//! Telling people: one latest-wins queue of statuses, and Events on transitions.
+
+use super::{Action, Doing, Effect, Entry, Event, World};
+use crate::core::{
+    facts::{Instant, Span},
+    policy::PolicyKey,
+    report::{self, Standing},
+};
+
+/// Least time between two statuses of one policy.
+const COALESCE: Span = Span::seconds(5);
+/// Time that a status waits for what comes with it: an apply usually answers within this.
+const GATHER: Span = Span::millis(300);
+/// Status writes per second, over all policies.
+const RATE: u32 = 50;
+
+impl World {
+    /// Notes the status that a policy shall have. A flip that reverts before it is written writes nothing.
+    pub(super) fn want_status(&self, entry: &mut Entry, standing: &Standing, now: Instant) {
+        entry.memoir.quarantine.retain(|item| report::instant(&item.until) > now);
+        let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
+        if report::says_the_same(&status, &entry.written) {
+            entry.wanted = None;
+            return;
+        }
+        // A spec change is answered at once, and a quarantine holds up a rollback.
+        let urgent = entry.written.observed_generation != status.observed_generation;
+        let quarantine = entry.written.quarantine != status.quarantine;
+        let soonest = if quarantine { now } else { now + GATHER };
+        let due = if urgent || quarantine { soonest } else { soonest.max(entry.last_write + COALESCE) };
+        let due = entry.wanted.as_ref().map_or(due, |(_, at)| due.min(*at).max(if quarantine { now } else { *at }.min(due)));
+        entry.wanted = Some((status, due));
+    }
+
+    /// Writes the statuses that are due.
+    pub(super) fn publish(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if now.since(self.statuses.0) >= Span::seconds(1) {
+            self.statuses = (now, 0);
+        }
+        let mut due: Vec<(bool, Instant, PolicyKey)> = self
+            .policies
+            .iter()
+            .filter(|(_, entry)| !entry.status_in_flight)
+            .filter_map(|(key, entry)| {
+                let (status, at) = entry.wanted.as_ref()?;
+                // Spec changes go first.
+                (*at <= now).then(|| (entry.written.observed_generation == status.observed_generation, *at, key.clone()))
+            })
+            .collect();
+        due.sort();
+        for (_, _, key) in due {
+            if self.statuses.1 >= RATE {
+                return;
+            }
+            self.statuses.1 += 1;
+            self.publish_one(&key, out);
+        }
+    }
+
+    fn publish_one(&mut self, key: &PolicyKey, out: &mut Vec<Effect>) {
+        let Some(entry) = self.policies.get_mut(key) else { return };
+        let Some((status, _)) = entry.wanted.take() else { return };
+        entry.status_in_flight = true;
+        let uid = entry.identity.uid.clone();
+        let notices = report::notices(&entry.written, &status);
+        let action = Action::Status { policy: key.clone(), uid: uid.clone(), status: Box::new(status.clone()) };
+        self.emit(action, Doing::Status { policy: key.clone(), status: Box::new(status) }, out);
+        for (warning, reason, action, note) in notices {
+            let event = Event { policy: key.clone(), uid: uid.clone(), warning, reason: reason.as_str(), action, note: report::cut(&note, 1000) };
+            self.emit(Action::Event(event), Doing::Told, out);
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! One pass over one policy: what is, what shall be, the next write, and what to say.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
+    objects::Slot,
+    rollout::{Phase, Rollout},
+    targets::Unserved,
+};
+use crate::{
+    api::{
+        conditions::{ConditionType, Reason},
+        names,
+        policy::{DeletionPolicy, Mode},
+    },
+    core::{
+        facts::{Instant, Object, ObjectKey, Progress, Span, progress},
+        ownership,
+        plan::{self, Hold, Memory, Plan, Situation, Step},
+        policy::{Landing, Policy, PolicyKey},
+        report::{self, Finding, Standing, TargetStanding, Truth},
+        resolve::{self, Rules},
+    },
+};
+
+/// What one pass over one target found.
+struct Visit {
+    plan: Plan,
+    standing: TargetStanding,
+    /// Why a planned write is not made now; `None`: it is, or there is none.
+    waits: Option<Finding>,
+}
+
+impl World {
+    pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        while let Some(key) = self.dirty.pop_first() {
+            match self.policies.remove(&key) {
+                None => self.release_traces(&key, &BTreeSet::new(), out),
+                Some(mut entry) => {
+                    entry.wake = None;
+                    entry.waiting = false;
+                    // Younger policies must see this one while it is out of the table: they are visited after it is back.
+                    self.visit(&key, &mut entry, now, out);
+                    self.policies.insert(key, entry);
+                }
+            }
+        }
+    }
+
+    fn visit(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        if entry.identity.deleting {
+            self.retire(key, entry, now, out);
+            return;
+        }
+        let standing = self.standing(key, entry, now, out);
+        self.want_status(entry, &standing, now);
+    }
+
+    fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
+        let policy = match &entry.parsed {
+            Ok(policy) => policy.clone(),
+            Err(wrong) => {
+                let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let reason = wrong.first().map_or(Reason::InvalidSpec, |first| first.reason);
+                return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
+            }
+        };
+        let rules = match self.rules(&policy) {
+            Ok(rules) => rules,
+            Err(unserved) => return self.unserved(key, entry, unserved, true),
+        };
+        let desired = match resolve::resolve(&policy, &rules) {
+            Ok(desired) => desired,
+            Err(wrong) => {
+                let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let reason = wrong.first().map_or(Reason::ClassForbids, |first| first.reason);
+                return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
+            }
+        };
+        let targets = match self.targets(&policy, &rules) {
+            Ok(targets) => targets,
+            Err(unserved) => {
+                if writable(&policy, &rules).is_ok() && unserved.reason == Reason::NoTargets {
+                    self.release_traces(key, &BTreeSet::new(), out);
+                }
+                return self.unserved(key, entry, unserved, true);
+            }
+        };
+        self.read_missing(&policy, &targets, out);
+        let may_write = writable(&policy, &rules);
+        // The write that begins a claim which has to be restored waits for the finalizer that promises it.
+        let finalizers_ready = self.finalizers_ready(key, entry, &policy, out);
+        let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
+        let mut visits = Vec::new();
+        for target in &targets {
+            kept.insert(target.clone());
+            kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
+            let visit = self.visit_target(entry, &policy, &rules, &desired, target, may_write.is_ok() && finalizers_ready, now, out);
+            visits.push(visit);
+        }
+        kept.extend(Self::named_config_maps(&policy));
+        if policy.suspended.is_none() && !rules.spec.freeze {
+            if policy.mode != Mode::Enforce {
+                kept.clear();
+            }
+            self.release_traces(key, &kept, out);
+        }
+        self.compose(entry, &policy, &may_write, visits)
+    }
+
+    /// A policy that is not served: it keeps what it holds and writes nothing.
+    fn unserved(&self, key: &PolicyKey, entry: &Entry, unserved: Unserved, accepted: bool) -> Standing {
+        let Unserved { reason, message, stalled } = unserved;
+        let measured = self.measured(key);
+        let mode = entry.parsed.as_ref().map_or(Mode::default(), |policy| policy.mode);
+        Standing {
+            mode,
+            accepted: if accepted {
+                Finding::new(Truth::True, Reason::Accepted, "the spec is accepted")
+            } else {
+                Finding::new(Truth::False, reason, message.clone())
+            },
+            not_ready: Some((reason, message.clone())),
+            stalled,
+            reconciling: Some((reason, message.clone())),
+            applied: Some(Finding::new(Truth::False, reason, message)),
+            compliant: measured.compliant,
+            metrics: measured.metrics,
+            conflicts: Vec::new(),
+            targets: Vec::new(),
+            settings: Vec::new(),
+            changes: Vec::new(),
+            show_plan: false,
+            thresholds: measured.thresholds,
+            threshold_counts: measured.counts,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one pass over one target needs the whole situation")]
+    fn visit_target(
+        &mut self,
+        entry: &mut Entry,
+        policy: &Policy,
+        rules: &Rules,
+        desired: &[resolve::Desired<'_>],
+        target: &ObjectKey,
+        may_write: bool,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Visit {
+        let mut standing = TargetStanding { key: target.clone(), ready: false, reason: None, applied: None };
+        let Some(object) = self.objects.get(target).cloned() else {
+            standing.reason = Some(Reason::Unknown);
+            let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
+            return Visit { plan: Plan::default(), standing, waits: Some(waits) };
+        };
+        self.adopt_rollout(entry, policy, &object, now);
+        let plan = self.plan_target(entry, policy, desired, &object, now);
+        self.keep_holds(entry, &plan, target, now);
+        for key in &plan.unread {
+            self.read(key, out);
+        }
+        let mut waits = None;
+        if let Some(step) = plan.steps.first() {
+            let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
+            match verdict {
+                Ok(()) => {
+                    self.write(&entry.identity.key.clone(), entry, target, step.clone(), now, out);
+                    waits = Some(Finding::new(Truth::False, Reason::Pending, "a write is under way"));
+                }
+                Err(why) => waits = why,
+            }
+        }
+        let rolling = self.rollouts.get(target).is_some_and(|rollout| rollout.phase != Phase::Preparing);
+        standing.applied = (!plan.claim_hash.is_empty() && self.objects.traces_of(&entry.identity.key).contains(target))
+            .then(|| (plan.claim_hash.clone(), object.meta.generation));
+        standing.ready = plan.steps.is_empty() && plan.refusals.is_empty() && plan.conflicts.is_empty() && plan.unread.is_empty() && !rolling;
+        standing.reason = plan
+            .refusals
+            .first()
+            .map(|refusal| refusal.reason)
+            .or_else(|| plan.conflicts.first().map(|conflict| conflict.reason))
+            .or_else(|| rolling.then_some(Reason::RollingOut))
+            .or_else(|| waits.as_ref().map(|why| why.reason));
+        Visit { plan, standing, waits }
+    }
+
+    /// The plan for one target as things are.
+    pub(super) fn plan_target(&self, entry: &Entry, policy: &Policy, desired: &[resolve::Desired<'_>], object: &Object, now: Instant) -> Plan {
+        if let Some(owner) = &object.meta.controller {
+            let message = format!(
+                "{} is owned by {} \"{}\", which would undo every write: govern the owner instead",
+                object.key.short(),
+                owner.kind,
+                owner.name
+            );
+            let refusal = plan::Refusal { reason: Reason::TargetControlled, message, stalled: false };
+            return Plan { refusals: vec![refusal], ..Plan::default() };
+        }
+        if object.meta.deleting {
+            let message = format!("{} is being deleted", object.key.short());
+            return Plan { refusals: vec![plan::Refusal { reason: Reason::NoTargets, message, stalled: false }], ..Plan::default() };
+        }
+        let memory = self.memory(entry, object, now);
+        plan::plan(&Situation {
+            policy,
+            desired,
+            target: object,
+            autoscaler: self.autoscaler(&object.key),
+            config_maps: &self.config_maps(policy),
+            memory: &memory,
+            now,
+        })
+    }
+
+    fn memory(&self, entry: &Entry, target: &Object, now: Instant) -> Memory {
+        let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
+        let holds = entry
+            .holds
+            .iter()
+            .map(|(key, hold)| {
+                let lifted = hold.generation < entry.identity.generation || resumed.is_some_and(|at| at >= hold.since);
+                (key.clone(), if lifted { Hold::Lifted } else { Hold::Held })
+            })
+            .collect();
+        let short = target.key.short();
+        let applied = entry
+            .written
+            .targets
+            .iter()
+            .filter(|status| status.name == short)
+            .filter_map(|status| Some((target.key.clone(), status.applied.as_ref()?.claim_hash.clone())))
+            .collect();
+        // Only what the server has: a value is taken back after everybody can know that it will not be tried again.
+        let quarantine = entry
+            .written
+            .quarantine
+            .iter()
+            .filter(|item| item.object == short && report::instant(&item.until) > now)
+            .map(|item| (item.path.as_str().into(), item.value_hash.clone()))
+            .collect();
+        Memory { holds, applied, quarantine, elders: self.elders(entry, target) }
+    }
+
+    fn keep_holds(&self, entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {
+        let told = report::find(&entry.written.conditions, ConditionType::Conflicted)
+            .filter(|condition| condition.reason == Reason::ManualOverride.as_str());
+        for key in &plan.overridden {
+            // After a restart the status is what is left of the hold.
+            let hold = told.map_or(HoldSince { generation: entry.identity.generation, since: now }, |condition| HoldSince {
+                generation: condition.observed_generation.unwrap_or(entry.identity.generation),
+                since: report::instant(&condition.last_transition_time),
+            });
+            entry.holds.entry(key.clone()).or_insert(hold);
+        }
+        let generation = entry.identity.generation;
+        let concerned = |key: &ObjectKey| key == target || key.kind != target.kind;
+        // A hold that is lifted lasts until the write that takes the fields back has succeeded.
+        entry.holds.retain(|key, hold| !concerned(key) || plan.overridden.contains(key) || hold.generation < generation && !plan.steps.is_empty());
+        if let Some(at) = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at) {
+            entry.holds.retain(|_, hold| hold.since > at || !plan.steps.is_empty() || !plan.overridden.is_empty());
+        }
+    }
+
+    /// Whether a step may be executed now.
+    fn gate(&self, entry: &mut Entry, rules: &Rules, target: &Object, step: &Step, now: Instant) -> Result<(), Option<Finding>> {
+        let object = step.object();
+        if self.busy.contains(object) || self.busy.contains(&target.key) {
+            return Err(Some(Finding::new(Truth::False, Reason::Pending, "a write is under way")));
+        }
+        if let Some(backoff) = entry.backoffs.get(object).filter(|backoff| backoff.generation == entry.identity.generation && backoff.until > now) {
+            entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
+            return Err(Some(backoff.why.clone()));
+        }
+        if !step.is_disruptive() {
+            return Ok(());
+        }
+        let mine = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
+        let supersedes = mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation));
+        let wait = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
+        match progress(target) {
+            Progress::Complete => {}
+            Progress::Running | Progress::Failed { .. } if supersedes => return Ok(()),
+            Progress::Running | Progress::Failed { .. } => {
+                let (reason, whose) =
+                    if mine.is_some() { (Reason::RollingOut, "the rollout of the last change") } else { (Reason::TargetRolloutInProgress, "somebody else's rollout") };
+                return wait(reason, format!("{whose} of {} is under way", target.key.short()));
+            }
+            Progress::Paused => return wait(Reason::TargetPaused, format!("{} is paused: run \"kubectl rollout resume\"", target.key.short())),
+            Progress::AwaitingManual => {
+                return wait(Reason::AwaitingManualRollout, format!("{} waits for a person to delete or partition pods", target.key.short()));
+            }
+        }
+        if mine.is_some() {
+            return Ok(());
+        }
+        let others = || self.rollouts.iter().filter(|(key, _)| **key != target.key);
+        let of_policy = others().filter(|(_, rollout)| rollout.policy == entry.identity.key).count();
+        let of_namespace = others().filter(|(key, _)| key.namespace == target.key.namespace).count();
+        let of_cluster = others().count();
+        if of_policy >= 1 || of_namespace >= rules.rollouts_per_namespace() || of_cluster >= self.default_rules().rollouts_per_cluster() {
+            entry.waiting = true;
+            return wait(Reason::WaitingForTurn, format!("{} rollouts of Trimtab are under way: this one waits for its turn", of_cluster));
+        }
+        Ok(())
+    }
+
+    /// Executes a step.
+    fn write(&mut self, policy: &PolicyKey, entry: &Entry, target: &ObjectKey, step: Step, now: Instant, out: &mut Vec<Effect>) {
+        let object = step.object().clone();
+        if step.is_disruptive() {
+            let rollout = self.rollouts.entry(target.clone()).or_insert_with(|| Rollout::preparing(policy.clone(), now));
+            rollout.prepare(now);
+        }
+        let (subresource, body) = match &step {
+            Step::Json { subresource, patch, .. } => (*subresource, PatchBody::Json(patch.clone())),
+            Step::Apply(write) => (None, PatchBody::Apply { body: write.body.clone(), force: write.force }),
+        };
+        let patch = Patch { object: object.clone(), subresource, manager: names::manager(&policy.1), body };
+        self.busy.insert(object);
+        let doing = Doing::Write { policy: policy.clone(), target: target.clone(), generation: entry.identity.generation, step };
+        self.emit(Action::Patch(patch), doing, out);
+    }
+
+    /// Gives back everything that a policy left on objects other than `kept`.
+    fn release_traces(&mut self, policy: &PolicyKey, kept: &BTreeSet<ObjectKey>, out: &mut Vec<Effect>) {
+        for key in self.objects.traces_of(policy) {
+            if kept.contains(&key) || self.busy.contains(&key) {
+                continue;
+            }
+            match self.objects.slot(&key) {
+                Some(Slot::Stale(_)) => self.read(&key, out),
+                Some(Slot::Bound(object)) => {
+                    let manager = names::manager(&policy.1);
+                    let Some(patch) = ownership::release(object, &manager, &[&names::baseline(&policy.1)]) else { continue };
+                    self.busy.insert(key.clone());
+                    let patch = Patch { object: key.clone(), subresource: None, manager, body: PatchBody::Json(patch) };
+                    self.rollouts.retain(|target, rollout| *target != key || rollout.policy != *policy);
+                    self.emit(Action::Patch(patch), Doing::Release { policy: policy.clone(), object: key }, out);
+                }
+                Some(Slot::Unbound { .. } | Slot::Waiting(_)) | None => {}
+            }
+        }
+    }
+
+    /// A policy that is being deleted: restore if it asked for that, release, let it go.
+    fn retire(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        if !has_finalizer(entry) {
+            return;
+        }
+        let mut left = false;
+        for object in self.objects.traces_of(key) {
+            left = true;
+            if self.busy.contains(&object) {
+                continue;
+            }
+            let Some(bound) = self.objects.get(&object).cloned() else {
+                self.read(&object, out);
+                continue;
+            };
+            let rules = entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
+            match plan::restore(&bound, &key.1, &entry.identity.uid) {
+                None => {
+                    let others: BTreeSet<ObjectKey> = self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
+                    self.release_traces(key, &others, out);
+                }
+                Some(step) => {
+                    // The values of a document are read at start: the workload is restored after its documents.
+                    if self.gate(entry, &rules, &bound, &step, now).is_ok() {
+                        self.write(key, entry, &object, step, now, out);
+                    } else {
+                        entry.wake = Some(now + Span::seconds(1));
+                    }
+                }
+            }
+        }
+        if !left && !entry.finalizers_in_flight {
+            self.set_finalizers(key, entry, false, out);
+        }
+    }
+
+    fn finalizers_ready(&mut self, key: &PolicyKey, entry: &mut Entry, policy: &Policy, out: &mut Vec<Effect>) -> bool {
+        let wanted = needs_finalizer(policy);
+        if entry.finalizers_in_flight {
+            return false;
+        }
+        if has_finalizer(entry) != wanted {
+            self.set_finalizers(key, entry, wanted, out);
+            return false;
+        }
+        true
+    }
+
+    fn set_finalizers(&mut self, key: &PolicyKey, entry: &mut Entry, wanted: bool, out: &mut Vec<Effect>) {
+        let mut finalizers: Vec<String> =
+            entry.identity.finalizers.iter().filter(|name| *name != names::RESTORE_FINALIZER).cloned().collect();
+        if wanted {
+            finalizers.push(names::RESTORE_FINALIZER.to_owned());
+        }
+        entry.finalizers_in_flight = true;
+        let action = Action::Finalizers {
+            policy: key.clone(),
+            resource_version: entry.identity.resource_version.clone(),
+            finalizers,
+        };
+        self.emit(action, Doing::Finalizers(key.clone()), out);
+    }
+
+    /// Everything that was found, as people are told it.
+    fn compose(&self, entry: &mut Entry, policy: &Policy, may_write: &Result<(), Finding>, visits: Vec<Visit>) -> Standing {
+        let measured = self.measured(&policy.identity.key);
+        let mut standing = Standing {
+            mode: policy.mode,
+            accepted: Finding::new(Truth::True, Reason::Accepted, "the spec is accepted"),
+            not_ready: None,
+            stalled: false,
+            reconciling: None,
+            applied: None,
+            compliant: measured.compliant,
+            metrics: measured.metrics,
+            conflicts: Vec::new(),
+            targets: Vec::new(),
+            settings: Vec::new(),
+            changes: Vec::new(),
+            show_plan: policy.mode == Mode::Recommend,
+            thresholds: measured.thresholds,
+            threshold_counts: measured.counts,
+        };
+        let mut waits: Option<Finding> = None;
+        let mut rolling: Option<Finding> = None;
+        for visit in visits {
+            if let Some(refusal) = visit.plan.refusals.first()
+                && standing.not_ready.is_none()
+            {
+                standing.not_ready = Some((refusal.reason, refusal.message.clone()));
+                standing.stalled = refusal.stalled;
+                standing.reconciling = Some((refusal.reason, refusal.message.clone()));
+            }
+            let planned = !visit.plan.steps.is_empty();
+            waits = waits.or(visit.waits);
+            if let Some(rollout) = self.rollouts.get(&visit.standing.key).filter(|r| r.policy == policy.identity.key) {
+                rolling = rolling.or_else(|| rollout.finding(&visit.standing.key));
+            }
+            if planned && waits.is_none() && may_write.is_ok() {
+                waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
+            }
+            standing.conflicts.extend(visit.plan.conflicts);
+            standing.settings.extend(visit.plan.settings);
+            standing.changes.extend(visit.plan.changes);
+            standing.targets.push(visit.standing);
+        }
+        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
+        let failed = entry.written.quarantine.iter().chain(&entry.memoir.quarantine).find(|item| {
+            standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
+        });
+        if let (Some(failed), None) = (failed, &standing.not_ready) {
+            let message = format!(
+                "the rollout of {} on {} failed ({}) and the previous value is back: change the value",
+                failed.path, failed.object, failed.reason
+            );
+            standing.not_ready = Some((Reason::RolledBack, message.clone()));
+            standing.stalled = true;
+            waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
+        }
+        let changes = standing.changes.len();
+        standing.applied = lands.then(|| {
+            if let Some((reason, message)) = &standing.not_ready {
+                return rolling.clone().filter(|_| *reason == Reason::RolledBack).unwrap_or_else(|| Finding::new(Truth::False, *reason, message.clone()));
+            }
+            if let Err(why) = may_write {
+                return if changes == 0 && matches!(why.reason, Reason::Suspended | Reason::Frozen) {
+                    Finding::new(Truth::True, Reason::Applied, "every value is in place")
+                } else {
+                    Finding::new(Truth::False, why.reason, format!("{}; {changes} changes are planned", why.message))
+                };
+            }
+            if let Some(rolling) = &rolling {
+                return rolling.clone();
+            }
+            if let Some(waits) = &waits {
+                return waits.clone();
+            }
+            if let Some(conflict) = standing.conflicts.first() {
+                return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
+            }
+            Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
+        });
+        let working = rolling.or_else(|| waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown)));
+        if let (None, Some(working)) = (&standing.reconciling, working) {
+            standing.reconciling = Some((working.reason, working.message));
+        }
+        standing
+    }
+}
+
+/// Whether the policy may write at all.
+fn writable(policy: &Policy, rules: &Rules) -> Result<(), Finding> {
+    let no = |reason: Reason, message: String| Err(Finding::new(Truth::False, reason, message));
+    match policy.mode {
+        Mode::Observe => return no(Reason::ObserveOnly, "the policy only observes".into()),
+        Mode::Recommend => return no(Reason::RecommendOnly, "the policy only recommends".into()),
+        Mode::Enforce => {}
+    }
+    if let Some(why) = &policy.suspended {
+        return no(Reason::Suspended, format!("the policy is suspended: {why}"));
+    }
+    if rules.spec.freeze {
+        return no(Reason::Frozen, format!("{} is frozen", rules.name()));
+    }
+    Ok(())
+}
+
+fn has_finalizer(entry: &Entry) -> bool {
+    entry.identity.finalizers.iter().any(|name| name == names::RESTORE_FINALIZER)
+}
+
+fn needs_finalizer(policy: &Policy) -> bool {
+    policy.deletion == DeletionPolicy::Restore && policy.mode == Mode::Enforce && policy.target.is_some()
+}
+
+/// What the metrics half of the engine says about a policy.
+pub(super) struct Measured {
+    pub compliant: Finding,
+    pub metrics: Finding,
+    pub thresholds: Vec<crate::api::status::ThresholdStatus>,
+    pub counts: (u32, u32),
+}
+
+impl World {
+    fn measured(&self, _policy: &PolicyKey) -> Measured {
+        Measured {
+            compliant: Finding::new(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds"),
+            metrics: Finding::new(Truth::Unknown, Reason::NoThresholds, "the policy asks for no metrics"),
+            thresholds: Vec::new(),
+            counts: (0, 0),
+        }
+    }
+}

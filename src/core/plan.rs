@@ -1,0 +1,277 @@
+//! The plan: which claims and patches, on which objects, in which order, and why.
+//!
+//! Pure. It decides *whether* an object is written; the body is then always the policy's complete claim on that object,
+//! because server-side apply removes what its sole owner stops sending. It must never leave a value out of a claim that
+//! the policy still holds: such a value is repeated as it is.
+
+mod claim;
+mod config_map;
+mod replicas;
+mod restore;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::{
+    facts::{Instant, Object, ObjectKey},
+    ownership::{self, FieldPath},
+    policy::Policy,
+    resolve::Desired,
+};
+use crate::api::conditions::Reason;
+
+pub use claim::Write;
+pub use restore::restore;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// What its knobs shall be.
+    pub desired: &'a [Desired<'a>],
+    /// The governed workload.
+    pub target: &'a Object,
+    /// The autoscaler that scales it.
+    pub autoscaler: Option<&'a Object>,
+    /// `ConfigMap`s of the namespace that the policy names.
+    pub config_maps: &'a BTreeMap<Box<str>, ConfigMap<'a>>,
+    /// What earlier passes left behind.
+    pub memory: &'a Memory,
+    /// The time.
+    pub now: Instant,
+}
+
+/// A `ConfigMap` that a policy names.
+#[derive(Clone, Copy, Debug)]
+pub enum ConfigMap<'a> {
+    /// It does not exist.
+    Missing,
+    /// It exists and its data are being fetched.
+    Unread,
+    /// Its data are known.
+    Known(&'a Object),
+}
+
+/// What earlier passes left behind, for one policy and one target.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Objects on which somebody changed what we had claimed.
+    pub holds: BTreeMap<ObjectKey, Hold>,
+    /// Hash of the claim that was last applied to an object, as far as the status tells.
+    pub applied: BTreeMap<ObjectKey, String>,
+    /// Values that are not tried again now, by path in the policy.
+    pub quarantine: BTreeMap<Box<str>, String>,
+    /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
+    pub elders: BTreeMap<String, Box<str>>,
+}
+
+/// What to do about an object on which somebody changed what we had claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing.
+    Held,
+    /// The policy changed since, or a person asked to resume: take the fields back.
+    Lifted,
+}
+
+/// A plan for one target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Writes, in order. Only the first is executed; the next plan begins with the one after it.
+    pub steps: Vec<Step>,
+    /// What would change, for people.
+    pub changes: Vec<Change>,
+    /// What makes writing to this target wrong. With one of these there are no steps.
+    pub refusals: Vec<Refusal>,
+    /// Fields that are left to somebody else.
+    pub conflicts: Vec<Conflict>,
+    /// Every knob: desired and live.
+    pub settings: Vec<Setting>,
+    /// Objects on which somebody changed what we had claimed.
+    pub overridden: Vec<ObjectKey>,
+    /// `ConfigMap`s that have to be fetched first.
+    pub unread: Vec<ObjectKey>,
+    /// Hash of the complete claim on the target.
+    pub claim_hash: String,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Edit documents of a `ConfigMap`, or release what an edit left behind: a JSON patch.
+    Json {
+        /// Object.
+        object: ObjectKey,
+        /// Subresource.
+        subresource: Option<&'static str>,
+        /// The patch.
+        patch: Json,
+        /// What it does, in a word, for Events and logs.
+        purpose: Purpose,
+        /// Whether it begins a rollout that the claim on the workload will carry out.
+        disruptive: bool,
+        /// What changes.
+        changes: Vec<Change>,
+    },
+    /// Apply the complete claim on an object.
+    Apply(Box<Write>),
+}
+
+impl Step {
+    /// The object that is written.
+    #[must_use]
+    pub fn object(&self) -> &ObjectKey {
+        match self {
+            Self::Json { object, .. } => object,
+            Self::Apply(write) => &write.object,
+        }
+    }
+
+    /// Whether pods are replaced because of it.
+    #[must_use]
+    pub fn is_disruptive(&self) -> bool {
+        match self {
+            Self::Json { disruptive, .. } => *disruptive,
+            Self::Apply(write) => write.disruptive,
+        }
+    }
+}
+
+/// What a JSON patch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Purpose {
+    /// Values inside documents.
+    Edit,
+    /// Give fields back.
+    Release,
+    /// The number of pods.
+    Scale,
+}
+
+/// A change of one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Object that is changed.
+    #[serde(serialize_with = "short")]
+    pub object: ObjectKey,
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// Value before; `None`: it was not set.
+    pub from: Option<String>,
+    /// Value after; `None`: it is not set any more.
+    pub to: Option<String>,
+    /// Why.
+    pub because: String,
+}
+
+fn short<S: serde::Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&key.short())
+}
+
+/// Why a target is not written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The finite reason.
+    pub reason: Reason,
+    /// What is wrong, where, and what to do.
+    pub message: String,
+    /// Whether only a change of the policy or its documents can help.
+    pub stalled: bool,
+}
+
+/// A field that is left to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The finite reason.
+    pub reason: Reason,
+    /// Object.
+    pub object: ObjectKey,
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// Who owns it and the ways out.
+    pub message: String,
+}
+
+/// A knob: desired and live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// The field of the object, where the landing place is one.
+    #[serde(skip)]
+    pub field: Option<FieldPath>,
+    /// Where it lands, for people.
+    pub landing: String,
+    /// Value as it is written.
+    pub desired: String,
+    /// Value that the object has; `None`: it is not set.
+    pub live: Option<String>,
+    /// Where the desired value comes from.
+    pub source: String,
+    /// Whether and why it is not at rest.
+    pub state: State,
+}
+
+/// State of a knob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// The live value is the desired one.
+    AtRest,
+    /// It will be written.
+    Planned,
+    /// It is left to somebody else.
+    Yielded,
+    /// It failed and is not tried again now.
+    Quarantined,
+    /// Something is wrong with its landing place.
+    Refused,
+    /// It is a variable: it lands nowhere.
+    Variable,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AtRest => "AtRest",
+            Self::Planned => "Planned",
+            Self::Yielded => "Yielded",
+            Self::Quarantined => "Quarantined",
+            Self::Refused => "Refused",
+            Self::Variable => "Variable",
+        }
+    }
+}
+
+/// Plans one target.
+///
+/// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number
+/// of pods. A crash in between is repaired by the next plan, because every step is decided from what is live.
+#[must_use]
+pub fn plan(situation: &Situation<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let documents = config_map::plan(situation, &mut plan);
+    workload::plan(situation, &documents, &mut plan);
+    replicas::plan(situation, &mut plan);
+    if !plan.refusals.is_empty() || !plan.unread.is_empty() {
+        plan.steps.clear();
+    }
+    plan
+}
+
+/// Stands for a value at a path of the policy: how a quarantine names what failed without repeating it.
+#[must_use]
+pub fn value_hash(path: &str, text: &str) -> String {
+    ownership::digest(&format!("{path}={text}"))
+}
+
+impl Plan {
+    fn refuse(&mut self, reason: Reason, message: String, stalled: bool) {
+        self.refusals.push(Refusal { reason, message, stalled });
+    }
+}

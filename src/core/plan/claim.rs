@@ -1,0 +1,382 @@
+//! One complete claim on one object: the mechanism behind environment, arguments, resources, whole `ConfigMap` keys,
+//! autoscaler bounds and stamps.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::{Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value_hash};
+use crate::{
+    api::{conditions::Reason, names, policy::OnConflict},
+    core::{
+        facts::{Object, ObjectKey, Span},
+        ownership::{self, Claim, FieldPath, FieldSet, Holder},
+        record::{Record, Taking},
+    },
+};
+
+/// A field and what it shall be.
+pub(super) struct Wish {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// Where it lands, for people.
+    pub landing: String,
+    /// Where the value comes from; `None` for stamps, which people do not set.
+    pub source: Option<String>,
+    /// The field.
+    pub field: FieldPath,
+    /// The value as it is written.
+    pub value: Json,
+    /// The value for people.
+    pub text: String,
+    /// The live value for people.
+    pub live_text: Option<String>,
+    /// What to do when somebody else owns the field.
+    pub on_conflict: OnConflict,
+}
+
+/// The complete claim of a policy on an object, ready to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Object.
+    pub object: ObjectKey,
+    /// Body of the server-side apply.
+    pub body: Json,
+    /// Whether every conflicting field is under `TakeOver`.
+    pub force: bool,
+    /// Whether it changes the pod template.
+    pub disruptive: bool,
+    /// What changes.
+    pub changes: Vec<Change>,
+    /// The claim itself, to compare with what the server makes of it.
+    pub claim: Claim,
+    /// Hash of the claim on this very object.
+    pub claim_hash: String,
+}
+
+/// Two takings within this time and a third would be a fight.
+const CONTEST: Span = Span::hours(1);
+
+/// Plans the claim on `object`: appends at most one release and one apply to `plan`.
+pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> Option<String> {
+    let me = names::manager(situation.policy.identity.name());
+    let mut draft = Draft::new(situation, object, &me);
+    for wish in wishes {
+        draft.add(wish, plan);
+    }
+    draft.finish(plan)
+}
+
+struct Draft<'a> {
+    situation: &'a Situation<'a>,
+    object: &'a Object,
+    me: &'a str,
+    /// Fields that our apply entry holds.
+    owned: FieldSet,
+    /// Record as the object has it, if it is of this very policy.
+    before: Option<Record>,
+    record: Record,
+    claim: Claim,
+    changes: Vec<(FieldPath, Change)>,
+    force: bool,
+    overridden: bool,
+    /// Fields that differ although we own them and nothing else was asked.
+    unexplained: Vec<(Box<str>, String)>,
+    hold: Option<Hold>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(situation: &'a Situation<'a>, object: &'a Object, me: &'a str) -> Self {
+        let identity = &situation.policy.identity;
+        // A record of another uid was left by a policy of the same name, or came back with `rollout undo`.
+        let before = Record::of(&object.meta, identity.name()).and_then(Result::ok).filter(|r| r.uid == identity.uid);
+        let mut record = before.clone().unwrap_or_else(|| Record::new(&identity.uid));
+        record.generation = identity.generation;
+        record.deletion_policy = situation.policy.deletion;
+        Self {
+            situation,
+            object,
+            me,
+            owned: ownership::owned(&object.meta, me),
+            before,
+            record,
+            claim: Claim::default(),
+            changes: Vec::new(),
+            force: false,
+            overridden: false,
+            unexplained: Vec::new(),
+            hold: situation.memory.holds.get(&object.key).copied(),
+        }
+    }
+
+    fn add(&mut self, wish: Wish, plan: &mut Plan) {
+        let live = wish.field.lookup(&self.object.content).cloned();
+        let (state, conflict) = self.decide(&wish, live.as_ref());
+        if let Some(conflict) = conflict {
+            plan.conflicts.push(conflict);
+        }
+        if let Some(source) = wish.source {
+            plan.settings.push(Setting {
+                path: wish.path,
+                field: Some(wish.field),
+                landing: wish.landing,
+                desired: wish.text,
+                live: wish.live_text,
+                source,
+                state,
+            });
+        }
+    }
+
+    /// Puts the field into the claim, or repeats what is live, or leaves it out, and says why.
+    fn decide(&mut self, wish: &Wish, live: Option<&Json>) -> (State, Option<Conflict>) {
+        let ours = self.owned.contains(&wish.field);
+        if let Some(elder) = self.situation.memory.elders.get(&wish.landing) {
+            // Our entry gives the field up: two owners of one field with two values never come to rest.
+            let message = format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
+            return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
+        }
+        if self.situation.memory.quarantine.get(&wish.path).is_some_and(|hash| *hash == value_hash(&wish.path, &wish.text)) {
+            self.take_back(wish, live, ours);
+            return (State::Quarantined, None);
+        }
+        if live == Some(&wish.value) {
+            self.claim.insert(wish.field.clone(), wish.value.clone());
+            self.remember_baseline(wish, live);
+            return (State::AtRest, None);
+        }
+        let others: Vec<Holder> =
+            ownership::holders(&self.object.meta, &wish.field).into_iter().filter(|holder| holder.manager != self.me).collect();
+        let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
+        if had && !ours {
+            return self.was_taken(wish, live, &others);
+        }
+        if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
+            if let (true, Some(live)) = (ours, live) {
+                self.claim.insert(wish.field.clone(), live.clone());
+            }
+            return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, &others))));
+        }
+        if !others.is_empty() {
+            self.force = true;
+        }
+        if ours && others.is_empty() {
+            self.unexplained.push((wish.path.clone(), wish.landing.clone()));
+        }
+        self.change(wish, live);
+        (State::Planned, None)
+    }
+
+    /// Somebody set a field that we had claimed.
+    fn was_taken(&mut self, wish: &Wish, live: Option<&Json>, others: &[Holder]) -> (State, Option<Conflict>) {
+        let applier = others.iter().find(|holder| holder.is_applier());
+        if let Some(applier) = applier {
+            if wish.on_conflict == OnConflict::Yield {
+                return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, others))));
+            }
+            let recent = self.record.taken.iter().filter(|t| t.manager == applier.manager && self.situation.now.since(t.at) < CONTEST);
+            if recent.count() >= 1 && self.hold != Some(Hold::Lifted) {
+                let message = format!(
+                    "\"{}\" took {} back twice within an hour: Trimtab has stopped. {}",
+                    applier.manager,
+                    wish.landing,
+                    applier.advice()
+                );
+                return (State::Yielded, Some(self.conflict(Reason::Contested, wish, message)));
+            }
+            let taking = Taking { manager: applier.manager.clone(), at: self.situation.now };
+            if !self.record.taken.contains(&taking) {
+                self.record.taken.push(taking);
+            }
+            self.force = true;
+            self.change(wish, live);
+            return (State::Planned, None);
+        }
+        if self.hold == Some(Hold::Lifted) {
+            self.force |= !others.is_empty();
+            self.change(wish, live);
+            return (State::Planned, None);
+        }
+        self.overridden = true;
+        let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
+        let message = format!(
+            "{who} changed {} from {} to {}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
+            wish.landing,
+            wish.text,
+            wish.live_text.as_deref().unwrap_or("nothing"),
+            self.situation.policy.identity.name(),
+        );
+        (State::Yielded, Some(self.conflict(Reason::ManualOverride, wish, message)))
+    }
+
+    /// A value that failed: back to what was there before it, or stay where we are.
+    fn take_back(&mut self, wish: &Wish, live: Option<&Json>, ours: bool) {
+        if live == Some(&wish.value) && ours {
+            let previous = self.before.as_ref().and_then(|record| record.previous.get(&wish.field)).cloned().flatten();
+            let change = Change {
+                object: self.object.key.clone(),
+                path: wish.path.clone(),
+                from: Some(wish.text.clone()),
+                to: previous.as_ref().map(text),
+                because: "the rollout of this value failed".into(),
+            };
+            self.changes.push((wish.field.clone(), change));
+            // A field that was absent before is left out: its sole owner stops sending it, so the server removes it.
+            if let Some(previous) = previous {
+                self.claim.insert(wish.field.clone(), previous);
+            }
+        } else if let (true, Some(live)) = (ours, live) {
+            self.claim.insert(wish.field.clone(), live.clone());
+        }
+    }
+
+    fn change(&mut self, wish: &Wish, live: Option<&Json>) {
+        self.claim.insert(wish.field.clone(), wish.value.clone());
+        self.remember_baseline(wish, live);
+        let change = Change {
+            object: self.object.key.clone(),
+            path: wish.path.clone(),
+            from: wish.live_text.clone(),
+            to: Some(wish.text.clone()),
+            because: wish.source.clone().unwrap_or_else(|| "a bound document changed".into()),
+        };
+        self.changes.push((wish.field.clone(), change));
+    }
+
+    fn remember_baseline(&mut self, wish: &Wish, live: Option<&Json>) {
+        self.record.paths.entry(wish.field.clone()).or_insert_with(|| live.cloned());
+    }
+
+    fn conflict(&self, reason: Reason, wish: &Wish, message: String) -> Conflict {
+        Conflict { reason, object: self.object.key.clone(), path: wish.path.clone(), message }
+    }
+
+    fn finish(mut self, plan: &mut Plan) -> Option<String> {
+        let key = self.object.key.clone();
+        let hash = claim_hash(&self.claim, &self.object.meta.uid);
+        // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
+        // object back, as `rollout undo` to a time before us does.
+        let undone = self.before.is_none()
+            && self.owned.is_empty()
+            && self.hold != Some(Hold::Lifted)
+            && !self.changes.is_empty()
+            && self.situation.memory.applied.get(&key) == Some(&hash);
+        if undone {
+            plan.conflicts.push(Conflict {
+                reason: Reason::ManualOverride,
+                object: key.clone(),
+                path: "*".into(),
+                message: format!(
+                    "somebody put {} back to a state from before this policy: it is held as it is. Change the policy, or run \
+                     \"kubectl trimtab resume {}\", to apply it again",
+                    key.short(),
+                    self.situation.policy.identity.name()
+                ),
+            });
+        }
+        // A hold ends by itself when the person puts back what we had written.
+        if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
+            plan.overridden.push(key);
+            return Some(hash);
+        }
+        let annotation = names::baseline(self.situation.policy.identity.name());
+        let claimed = self.claim.fields(&BTreeMap::from([(annotation.clone(), String::new())]));
+        let released = self.surplus(&claimed);
+        self.record.paths.retain(|field, _| claimed.contains(field));
+        if !released.is_empty()
+            && let Some(patch) = ownership::release_paths(self.object, self.me, &released)
+        {
+            plan.steps.push(Step::Json {
+                object: key.clone(),
+                subresource: None,
+                patch,
+                purpose: super::Purpose::Release,
+                disruptive: false, changes: Vec::new(),
+            });
+        }
+        if self.is_at_rest(&claimed) {
+            return Some(hash);
+        }
+        if !self.unexplained.is_empty() && self.before.as_ref().is_some_and(|record| record.applied == hash) {
+            for (path, landing) in &self.unexplained {
+                plan.conflicts.push(Conflict {
+                    reason: Reason::RewrittenByAdmission,
+                    object: key.clone(),
+                    path: path.clone(),
+                    message: format!("admission replaced the value that was written to {landing}: it is not tried again until the policy changes"),
+                });
+            }
+            return Some(hash);
+        }
+        if self.claim.is_empty() && self.before.is_none() {
+            return Some(hash);
+        }
+        if !self.changes.is_empty() {
+            self.record.previous =
+                self.changes.iter().map(|(field, _)| (field.clone(), field.lookup(&self.object.content).cloned())).collect();
+        }
+        self.record.applied.clone_from(&hash);
+        let recorded = match self.record.encode() {
+            Ok(text) => text,
+            Err(error) => {
+                plan.refuse(Reason::BaselineTooLarge, format!("failed to record what was in {} before: {error}", key.short()), true);
+                return Some(hash);
+            }
+        };
+        let annotations = BTreeMap::from([(annotation, recorded)]);
+        let disruptive = self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
+        let changes: Vec<Change> = self.changes.into_iter().map(|(_, change)| change).collect();
+        plan.changes.extend(changes.iter().cloned());
+        plan.steps.push(Step::Apply(Box::new(Write {
+            body: self.claim.body(self.object, &annotations),
+            force: self.force,
+            disruptive,
+            changes,
+            claim: self.claim,
+            claim_hash: hash.clone(),
+            object: key,
+        })));
+        Some(hash)
+    }
+
+    /// Whether nothing would change: not the values, not who owns them, not what is recorded.
+    fn is_at_rest(&self, claimed: &FieldSet) -> bool {
+        let recorded = match &self.before {
+            None => self.claim.is_empty(),
+            Some(before) => before.paths == self.record.paths && before.deletion_policy == self.record.deletion_policy,
+        };
+        recorded && self.changes.is_empty() && claimed.iter().all(|field| self.owned.contains(field))
+    }
+
+    /// Fields that we hold and do not claim any more. What lies above a claimed field stays, and so does the neighbourhood
+    /// of a field that is taken back by leaving it out: it must still be ours at that moment, or the server keeps it.
+    fn surplus(&self, claimed: &FieldSet) -> Vec<FieldPath> {
+        let removed: Vec<FieldPath> = self
+            .changes
+            .iter()
+            .filter(|(_, change)| change.to.is_none())
+            .map(|(field, _)| field.parent().unwrap_or_else(|| field.clone()))
+            .collect();
+        self.owned
+            .iter()
+            .filter(|field| !claimed.iter().any(|claimed| claimed.is_at_or_below(field)))
+            .filter(|field| !removed.iter().any(|removed| field.is_at_or_below(removed)))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Hash of a claim on one very object, so that an object that was deleted and made anew is not mistaken for it.
+fn claim_hash(claim: &Claim, uid: &str) -> String {
+    value_hash(uid, &claim.hash())
+}
+
+fn foreign(wish: &Wish, others: &[Holder]) -> String {
+    let who: Vec<String> = others.iter().map(|holder| format!("\"{}\"", holder.manager)).collect();
+    let advice = others.first().map(Holder::advice).unwrap_or_default();
+    format!("{} is owned by {}. {advice}", wish.landing, who.join(" and "))
+}
+
+fn text(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,360 @@
+//! What lands in `ConfigMap`s: places inside documents, and whole keys.
+//!
+//! A document is one opaque string to server-side apply, so an edit is a JSON patch under a `test` of the resource
+//! version, and what it leaves in `managedFields` is released at once: the owner's next apply must not meet a conflict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+
+use super::{
+    Change, Conflict, ConfigMap, Hold, Plan, Purpose, Setting, Situation, State, Step,
+    claim::{self, Wish},
+    value_hash,
+};
+use crate::{
+    api::{
+        conditions::Reason,
+        names,
+        policy::{OnConflict, Reload},
+    },
+    core::{
+        catalogue,
+        document::{self, Address, Scalar},
+        facts::{Kind, Object, ObjectKey},
+        ownership::{self, FieldPath},
+        policy::{File, Landing},
+        record::{DocumentBaseline, Record},
+        resolve::Desired,
+        units::Value,
+    },
+};
+
+/// Largest `ConfigMap`, by the API server's own rule.
+const MAX_CONFIG_MAP_BYTES: usize = 1 << 20;
+
+/// What the pod template has to know of bound documents.
+#[derive(Default)]
+pub(super) struct Documents {
+    /// Hash of the bytes that we wrote and that pods read at start only; `None` when we wrote none.
+    pub stamp: Option<String>,
+}
+
+/// Plans every `ConfigMap` that the policy names.
+pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) -> Documents {
+    let mut stamped: BTreeMap<String, String> = BTreeMap::new();
+    let named: BTreeSet<&str> = situation.desired.iter().filter_map(|desired| config_map_of(situation, desired)).collect();
+    for name in named {
+        let key = ObjectKey::new(Kind::ConfigMap, situation.target.key.namespace.clone(), name);
+        match situation.config_maps.get(name) {
+            None | Some(ConfigMap::Missing) => {
+                plan.refuse(Reason::ConfigMapNotFound, format!("{key} does not exist; Trimtab never creates one"), false);
+            }
+            Some(ConfigMap::Unread) => plan.unread.push(key),
+            Some(ConfigMap::Known(object)) => {
+                if !refused(object, plan) {
+                    one(situation, object, plan, &mut stamped);
+                }
+            }
+        }
+    }
+    let stamp = (!stamped.is_empty()).then(|| {
+        let text: Vec<String> = stamped.into_iter().map(|(place, bytes)| format!("{place}={bytes}")).collect();
+        value_hash("files", &text.join("\n"))
+    });
+    Documents { stamp }
+}
+
+fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Option<&'a str> {
+    match &desired.knob.landing {
+        Landing::Document { file, .. } => situation.policy.files.get(*file).map(|file| &*file.config_map),
+        Landing::ConfigMapKey { name, .. } => Some(name),
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+    }
+}
+
+fn refused(object: &Object, plan: &mut Plan) -> bool {
+    if object.at("/immutable") == Some(&Json::Bool(true)) {
+        plan.refuse(
+            Reason::ConfigMapImmutable,
+            format!("{} is immutable: name one that may change, for example an overlay that configMapKey fills", object.key),
+            true,
+        );
+        return true;
+    }
+    if catalogue::is_content_hashed(&object.key.name) {
+        plan.refuse(
+            Reason::ConfigMapContentHashed,
+            format!("{} is named after its content, so the next release replaces it: name a stable one, for example an overlay that configMapKey fills", object.key),
+            true,
+        );
+        return true;
+    }
+    false
+}
+
+fn one(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mut BTreeMap<String, String>) {
+    let me = names::manager(situation.policy.identity.name());
+    // What an edit before a crash has left behind, or the edit of a moment ago.
+    if let Some(patch) = ownership::release_updates(object, &me) {
+        plan.steps.push(Step::Json {
+            object: object.key.clone(),
+            subresource: None,
+            patch,
+            purpose: Purpose::Release,
+            disruptive: false, changes: Vec::new(),
+        });
+    }
+    documents(situation, object, plan, stamped);
+    let wishes = whole_keys(situation, object, stamped);
+    let holds_something = !ownership::owned(&object.meta, &me).is_empty();
+    if !wishes.is_empty() || holds_something {
+        claim::plan(situation, object, wishes, plan);
+    }
+}
+
+/// Edits of all documents of one `ConfigMap`, in one patch.
+fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mut BTreeMap<String, String>) {
+    let identity = &situation.policy.identity;
+    let before = Record::of(&object.meta, identity.name()).and_then(Result::ok).filter(|r| r.uid == identity.uid);
+    let mut edits = Edits {
+        object,
+        record: before.unwrap_or_else(|| Record::new(&identity.uid)),
+        texts: BTreeMap::new(),
+        changes: Vec::new(),
+        restarts: false,
+        overridden: false,
+    };
+    edits.record.generation = identity.generation;
+    edits.record.deletion_policy = situation.policy.deletion;
+    let mut bound = BTreeSet::new();
+    for desired in situation.desired {
+        let Landing::Document { file, at } = &desired.knob.landing else { continue };
+        let Some(file) = situation.policy.files.get(*file).filter(|file| *file.config_map == *object.key.name) else { continue };
+        let place = format!("{}#{at}", file.key);
+        bound.insert(place.clone());
+        edits.add(situation, desired, file, at, &place, plan);
+        if let (Reload::Restart, Some(document)) =
+            (file.reload, edits.record.documents.get(&place).filter(|document| document.now != document.was))
+        {
+            stamped.insert(format!("{}/{place}", object.key.name), document.now.clone());
+        }
+    }
+    edits.finish(situation, &bound, plan);
+}
+
+struct Edits<'a> {
+    object: &'a Object,
+    record: Record,
+    /// New text of each edited key.
+    texts: BTreeMap<String, String>,
+    changes: Vec<Change>,
+    restarts: bool,
+    overridden: bool,
+}
+
+impl Edits<'_> {
+    fn add(&mut self, situation: &Situation<'_>, desired: &Desired<'_>, file: &File, at: &Address, place: &str, plan: &mut Plan) {
+        let landing = format!("{at} in {} of ConfigMap/{}", file.key, file.config_map);
+        let mut view = |live: Option<String>, state: State| {
+            plan.settings.push(Setting {
+                path: desired.knob.path.clone(),
+                field: None,
+                landing: landing.clone(),
+                desired: desired.knob.text(),
+                live,
+                source: desired.source.to_string(),
+                state,
+            });
+        };
+        let current = self.texts.get(&*file.key).cloned().or_else(|| {
+            self.object.content.get("data").and_then(|data| data.get(&*file.key)).and_then(Json::as_str).map(str::to_owned)
+        });
+        let Some(current) = current else {
+            view(None, State::Refused);
+            plan.refuse(Reason::KeyPathNotFound, format!("{} has no key \"{}\" in data", self.object.key, file.key), true);
+            return;
+        };
+        let edited =
+            document::read(&current, at).and_then(|found| Ok((found, document::edit(&current, at, &scalar(desired))?)));
+        let (found, edited) = match edited {
+            Ok(edited) => edited,
+            Err(error) => {
+                view(None, State::Refused);
+                plan.refuse(error.reason(), format!("{landing}: {error}"), true);
+                return;
+            }
+        };
+        let hash = value_hash(&desired.knob.path, &desired.knob.text());
+        if situation.memory.quarantine.get(&desired.knob.path) == Some(&hash) {
+            view(Some(found.source.clone()), State::Quarantined);
+            if !edited.changed {
+                self.take_back(desired, file, &current, at, place);
+            }
+            return;
+        }
+        if !edited.changed {
+            view(Some(found.source), State::AtRest);
+            return;
+        }
+        if let Some(elder) = situation.memory.elders.get(&landing) {
+            view(Some(found.source), State::Yielded);
+            plan.conflicts.push(Conflict {
+                reason: Reason::KnobOwnedBy,
+                object: self.object.key.clone(),
+                path: desired.knob.path.clone(),
+                message: format!("{landing} is governed by the older policy \"{elder}\": remove it from one of the two"),
+            });
+            return;
+        }
+        let held = situation.memory.holds.get(&self.object.key).copied();
+        let known = self.record.documents.get(place).cloned();
+        let foreign = known.as_ref().is_some_and(|known| known.now != found.source);
+        if foreign && held != Some(Hold::Lifted) && file.on_conflict == OnConflict::Yield {
+            view(Some(found.source.clone()), State::Yielded);
+            self.overridden = true;
+            plan.conflicts.push(Conflict {
+                reason: Reason::ManualOverride,
+                object: self.object.key.clone(),
+                path: desired.knob.path.clone(),
+                message: format!(
+                    "somebody changed {landing} to {}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
+                    found.source,
+                    situation.policy.identity.name()
+                ),
+            });
+            return;
+        }
+        let now = match document::read(&edited.text, at) {
+            Ok(found) => found.source,
+            Err(error) => {
+                plan.refuse(error.reason(), format!("{landing}: {error}"), true);
+                return;
+            }
+        };
+        view(Some(found.source.clone()), State::Planned);
+        self.record.documents.insert(
+            place.to_owned(),
+            DocumentBaseline {
+                was: known.map_or_else(|| found.source.clone(), |known| known.was),
+                previous: Some(found.source.clone()),
+                now: now.clone(),
+            },
+        );
+        self.changes.push(Change {
+            object: self.object.key.clone(),
+            path: desired.knob.path.clone(),
+            from: Some(found.source),
+            to: Some(now),
+            because: desired.source.to_string(),
+        });
+        self.restarts |= file.reload == Reload::Restart;
+        self.texts.insert(file.key.to_string(), edited.text);
+    }
+
+    /// A value that failed: the exact bytes from before it.
+    fn take_back(&mut self, desired: &Desired<'_>, file: &File, current: &str, at: &Address, place: &str) {
+        let Some(document) = self.record.documents.get_mut(place) else { return };
+        let Some(previous) = document.previous.take() else { return };
+        let Ok(restored) = document::restore(current, at, &previous) else { return };
+        self.changes.push(Change {
+            object: self.object.key.clone(),
+            path: desired.knob.path.clone(),
+            from: Some(document.now.clone()),
+            to: Some(previous.clone()),
+            because: "the rollout of this value failed".into(),
+        });
+        document.now = previous;
+        self.restarts |= file.reload == Reload::Restart;
+        self.texts.insert(file.key.to_string(), restored.text);
+    }
+
+    fn finish(mut self, situation: &Situation<'_>, bound: &BTreeSet<String>, plan: &mut Plan) {
+        let held = situation.memory.holds.get(&self.object.key) == Some(&Hold::Held);
+        if self.overridden || (held && !self.changes.is_empty()) {
+            plan.overridden.push(self.object.key.clone());
+            return;
+        }
+        let forgotten = self.record.documents.len();
+        self.record.documents.retain(|place, _| bound.contains(place));
+        if self.texts.is_empty() && self.record.documents.len() == forgotten {
+            return;
+        }
+        let size: usize = self.object.content.get("data").and_then(Json::as_object).into_iter().flatten().map(|(key, text)| {
+            self.texts.get(key).map_or_else(|| text.as_str().map_or(0, str::len), String::len)
+        }).sum();
+        if size > MAX_CONFIG_MAP_BYTES {
+            plan.refuse(Reason::ConfigTooLarge, format!("{} would hold {size} bytes, more than one mebibyte", self.object.key), true);
+            return;
+        }
+        let recorded = match self.record.encode() {
+            Ok(text) => text,
+            Err(error) => {
+                plan.refuse(Reason::BaselineTooLarge, format!("failed to record what was in {} before: {error}", self.object.key), true);
+                return;
+            }
+        };
+        let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": self.object.meta.resource_version})];
+        for (key, text) in &self.texts {
+            operations.push(json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text}));
+        }
+        if self.object.meta.annotations.is_empty() {
+            operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+        }
+        let annotation = names::baseline(situation.policy.identity.name());
+        operations.push(json!({"op": "add", "path": format!("/metadata/annotations/{}", escape(&annotation)), "value": recorded}));
+        plan.changes.extend(self.changes.iter().cloned());
+        plan.steps.push(Step::Json {
+            changes: self.changes,
+            object: self.object.key.clone(),
+            subresource: None,
+            patch: Json::Array(operations),
+            purpose: Purpose::Edit,
+            disruptive: self.restarts,
+        });
+    }
+}
+
+/// Escapes one member of an RFC 6901 pointer.
+pub(super) fn escape(member: &str) -> String {
+    member.replace('~', "~0").replace('/', "~1")
+}
+
+fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap<String, String>) -> Vec<Wish> {
+    let before = Record::of(&object.meta, situation.policy.identity.name()).and_then(Result::ok);
+    let mut wishes = Vec::new();
+    for desired in situation.desired {
+        let Landing::ConfigMapKey { name, key, reload } = &desired.knob.landing else { continue };
+        if **name != *object.key.name {
+            continue;
+        }
+        let field = FieldPath::of(&["data", key]);
+        let live = field.lookup(&object.content).and_then(Json::as_str).map(str::to_owned);
+        let text = desired.knob.text();
+        // Pods have to be restarted only for a value that is not the one which they were started with.
+        let original = before.as_ref().and_then(|record| record.paths.get(&field)).cloned().unwrap_or_else(|| live.clone().map(Json::String));
+        if *reload == Reload::Restart && original.as_ref().and_then(Json::as_str) != Some(&text) {
+            stamped.insert(format!("{name}/{key}"), text.clone());
+        }
+        wishes.push(Wish {
+            path: desired.knob.path.clone(),
+            landing: format!("key {key} of ConfigMap/{name}"),
+            source: Some(desired.source.to_string()),
+            field,
+            value: json!(text),
+            text,
+            live_text: live,
+            on_conflict: desired.knob.on_conflict,
+        });
+    }
+    wishes
+}
+
+/// The value as a document holds it: numbers as numbers, words as text whatever they look like.
+fn scalar(desired: &Desired<'_>) -> Scalar {
+    let text = desired.knob.text();
+    match &desired.value {
+        Value::Enum(_) => Scalar::Text(text),
+        _ => Scalar::from_rendered(&text),
+    }
+}

@@ -1,0 +1,143 @@
+//! The number of pods: the bounds of the autoscaler where there is one, else a clamp.
+
+use serde_json::{Value as Json, json};
+
+use super::{
+    Change, Conflict, Plan, Purpose, Setting, Situation, State, Step,
+    claim::{self, Wish},
+};
+use crate::{
+    api::{conditions::Reason, names, policy::OnConflict},
+    core::{
+        facts::{Kind, Object},
+        ownership::{self, FieldPath, Holder},
+        policy::Replicas,
+    },
+};
+
+/// Plans the number of pods.
+pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
+    let target = situation.target;
+    let me = names::manager(situation.policy.identity.name());
+    // A scale of ours leaves an entry that would make the owner's next apply a conflict.
+    if let Some(patch) = ownership::release_updates(target, &me) {
+        plan.steps.push(Step::Json { object: target.key.clone(), subresource: None, patch, purpose: Purpose::Release, disruptive: false, changes: Vec::new() });
+    }
+    let Some(replicas) = &situation.policy.replicas else {
+        release_autoscaler(situation, plan);
+        return;
+    };
+    match (target.key.kind, situation.autoscaler) {
+        (Kind::DaemonSet, _) => plan.refuse(
+            Reason::ReplicasUnsupported,
+            format!("{} has as many pods as there are nodes: remove replicas from the policy", target.key.short()),
+            false,
+        ),
+        (_, Some(autoscaler)) => bounds(situation, autoscaler, replicas, plan),
+        (_, None) => clamp(target, replicas, plan),
+    }
+}
+
+/// Bounds that the policy no longer asks for are given back.
+fn release_autoscaler(situation: &Situation<'_>, plan: &mut Plan) {
+    if let Some(autoscaler) = situation.autoscaler
+        && !ownership::owned(&autoscaler.meta, &names::manager(situation.policy.identity.name())).is_empty()
+    {
+        claim::plan(situation, autoscaler, Vec::new(), plan);
+    }
+}
+
+fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, plan: &mut Plan) {
+    if let Some(owner) = &autoscaler.meta.controller {
+        plan.conflicts.push(Conflict {
+            reason: Reason::ManagedByAutoscaler,
+            object: autoscaler.key.clone(),
+            path: "replicas".into(),
+            message: format!(
+                "{} is made by {} \"{}\", which would undo any change: set its bounds there",
+                autoscaler.key.short(),
+                owner.kind,
+                owner.name
+            ),
+        });
+        return;
+    }
+    let live = |member: &str| autoscaler.integer(&format!("/spec/{member}"));
+    let min = replicas.min.or_else(|| live("minReplicas")).unwrap_or(1);
+    let max = replicas.max.or_else(|| live("maxReplicas")).unwrap_or(i64::MAX);
+    if min > max {
+        plan.refuse(
+            Reason::BoundsConflictWithTarget,
+            format!("replicas asks for at least {min}, but {} allows at most {max}: set both in the policy", autoscaler.key.short()),
+            false,
+        );
+        return;
+    }
+    let wishes = [("min", "minReplicas", replicas.min), ("max", "maxReplicas", replicas.max)]
+        .into_iter()
+        .filter_map(|(member, field, want)| Some((member, field, want?)))
+        .map(|(member, field, want)| Wish {
+            path: format!("replicas.{member}").into(),
+            landing: format!("{field} of {}", autoscaler.key.short()),
+            source: Some("spec".into()),
+            field: FieldPath::of(&["spec", field]),
+            value: json!(want),
+            text: want.to_string(),
+            live_text: live(field).map(|n| n.to_string()),
+            on_conflict: replicas.on_conflict,
+        })
+        .collect();
+    claim::plan(situation, autoscaler, wishes, plan);
+}
+
+fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
+    let live = target.integer("/spec/replicas").unwrap_or(1);
+    // Zero is how people switch a workload off; no bound brings it back.
+    let want = if live == 0 { 0 } else { live.clamp(replicas.min.unwrap_or(1), replicas.max.unwrap_or(i64::MAX)) };
+    let bounds = [replicas.min.map(|n| format!("≥ {n}")), replicas.max.map(|n| format!("≤ {n}"))];
+    let mut setting = Setting {
+        path: "replicas".into(),
+        field: None,
+        landing: format!("scale of {}", target.key.short()),
+        desired: bounds.into_iter().flatten().collect::<Vec<_>>().join(" and "),
+        live: Some(live.to_string()),
+        source: "spec".into(),
+        state: State::AtRest,
+    };
+    if want != live {
+        let others: Vec<Holder> = ownership::holders(&target.meta, &FieldPath::of(&["spec", "replicas"]));
+        let applier = others.iter().find(|holder| holder.is_applier());
+        if let (Some(applier), OnConflict::Yield) = (applier, replicas.on_conflict) {
+            setting.state = State::Yielded;
+            plan.conflicts.push(Conflict {
+                reason: Reason::FieldManagerConflict,
+                object: target.key.clone(),
+                path: "replicas".into(),
+                message: format!("spec.replicas of {} is owned by \"{}\". {}", target.key.short(), applier.manager, applier.advice()),
+            });
+        } else {
+            setting.state = State::Planned;
+            let because = format!("replicas must be {}", setting.desired);
+            let change = Change {
+                object: target.key.clone(),
+                path: "replicas".into(),
+                from: Some(live.to_string()),
+                to: Some(want.to_string()),
+                because,
+            };
+            plan.changes.push(change.clone());
+            plan.steps.push(Step::Json {
+                object: target.key.clone(),
+                subresource: Some("scale"),
+                patch: Json::Array(vec![
+                    json!({"op": "test", "path": "/metadata/resourceVersion", "value": target.meta.resource_version}),
+                    json!({"op": "add", "path": "/spec/replicas", "value": want}),
+                ]),
+                purpose: Purpose::Scale,
+                disruptive: false,
+                changes: vec![change],
+            });
+        }
+    }
+    plan.settings.push(setting);
+}

@@ -1,0 +1,318 @@
+//! What lands in the pod template: environment, arguments, resources, and the stamp of bound documents.
+
+use serde_json::{Value as Json, json};
+
+use super::{
+    Plan, Setting, Situation, State,
+    claim::{self, Wish},
+    config_map::Documents,
+    value_hash,
+};
+use crate::{
+    api::{conditions::Reason, names, policy::OnConflict},
+    core::{
+        ownership::FieldPath,
+        policy::{Knob, Landing},
+        resolve::Desired,
+        units::ResourceQuantity,
+    },
+};
+
+/// Plans the claim on the workload.
+pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut Plan) {
+    let target = situation.target;
+    let mut wishes = Vec::new();
+    let mut arguments: Vec<(Container<'_>, &Desired<'_>)> = Vec::new();
+    for desired in situation.desired {
+        let knob = desired.knob;
+        let wish = match &knob.landing {
+            Landing::Env(name) => container(situation, knob, plan).and_then(|c| environment(c, name, desired, plan)),
+            Landing::Resource { bucket, resource } => {
+                container(situation, knob, plan).and_then(|c| amount(c, bucket, resource, desired, situation, plan))
+            }
+            Landing::Arg(_) => {
+                arguments.extend(container(situation, knob, plan).map(|c| (c, desired)));
+                None
+            }
+            Landing::Variable => {
+                plan.settings.push(view(desired, "nowhere".into(), Some(desired.value.to_string()), State::Variable));
+                None
+            }
+            Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        };
+        wishes.extend(wish);
+    }
+    wishes.extend(argument_lists(&arguments, plan));
+    wishes.extend(stamp(situation, documents));
+    let hash = claim::plan(situation, target, wishes, plan);
+    plan.claim_hash = hash.unwrap_or_default();
+}
+
+/// A container of the pod template, by the list that it stands in.
+#[derive(Clone, Copy)]
+struct Container<'a> {
+    list: &'static str,
+    name: &'a str,
+    spec: &'a Json,
+}
+
+impl Container<'_> {
+    fn path(&self) -> FieldPath {
+        FieldPath::of(&["spec", "template", "spec", self.list]).key("name", self.name)
+    }
+}
+
+fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> Option<Container<'a>> {
+    let target = situation.target;
+    let wanted = knob.container.as_deref().or(situation.policy.target.as_ref().and_then(|t| t.container.as_deref()));
+    let all = || {
+        let lists = [("containers", "/spec/template/spec/containers"), ("initContainers", "/spec/template/spec/initContainers")];
+        lists.into_iter().flat_map(|(list, pointer)| {
+            target.items(pointer).filter_map(move |spec| {
+                // An init container that ends has no cache, no pool and no worker; one that always restarts is a sidecar.
+                let stays = list == "containers" || spec["restartPolicy"] == "Always";
+                let name = spec["name"].as_str()?;
+                stays.then_some(Container { list, name, spec })
+            })
+        })
+    };
+    let names = || all().map(|c| c.name).collect::<Vec<_>>().join(", ");
+    let found = match wanted {
+        Some(wanted) => all().find(|c| c.name == wanted).ok_or_else(|| {
+            (Reason::ContainerNotFound, format!("{} has no container \"{wanted}\"; it has {}: set container", target.key.short(), names()))
+        }),
+        None => {
+            let mut main = all().filter(|c| c.list == "containers");
+            match (main.next(), main.next()) {
+                (Some(only), None) => Ok(only),
+                (None, _) => Err((Reason::ContainerNotFound, format!("{} has no container", target.key.short()))),
+                (Some(_), Some(_)) => Err((
+                    Reason::ContainerAmbiguous,
+                    format!("{} has the containers {}: say which one in target.container or {}.container", target.key.short(), names(), knob.path),
+                )),
+            }
+        }
+    };
+    found.map_err(|(reason, message)| refuse(plan, reason, message)).ok()
+}
+
+/// The same thing is said once, however many knobs it concerns.
+fn refuse(plan: &mut Plan, reason: Reason, message: String) {
+    if !plan.refusals.iter().any(|r| r.message == message) {
+        plan.refuse(reason, message, false);
+    }
+}
+
+fn view(desired: &Desired<'_>, landing: String, live: Option<String>, state: State) -> Setting {
+    Setting {
+        path: desired.knob.path.clone(),
+        field: None,
+        landing,
+        desired: desired.knob.text(),
+        live,
+        source: desired.source.to_string(),
+        state,
+    }
+}
+
+fn environment(container: Container<'_>, name: &str, desired: &Desired<'_>, plan: &mut Plan) -> Option<Wish> {
+    let landing = format!("environment variable {name} of container \"{}\"", container.name);
+    let entries = || container.spec["env"].as_array().into_iter().flatten();
+    let mut same = entries().filter(|entry| entry["name"] == *name);
+    let (first, second) = (same.next(), same.next());
+    let reference = format!("$({name})");
+    let trouble = if second.is_some() {
+        Some((Reason::EnvDuplicate, format!("{landing} is listed twice: remove one of them")))
+    } else if first.is_some_and(|entry| entry.get("valueFrom").is_some()) {
+        Some((Reason::EnvFromSource, format!("{landing} comes from a valueFrom, which is never replaced: change its source, or give it a plain value")))
+    } else if references(container.spec, &reference) {
+        Some((Reason::EnvReferenced, format!("{landing} is used as {reference} elsewhere in the container, where its position in the list matters")))
+    } else {
+        None
+    };
+    let live_text = first.map(|entry| entry["value"].as_str().unwrap_or_default().to_owned());
+    if let Some((reason, message)) = trouble {
+        refuse(plan, reason, message);
+        plan.settings.push(view(desired, landing, live_text, State::Refused));
+        return None;
+    }
+    let text = desired.knob.text();
+    Some(Wish {
+        path: desired.knob.path.clone(),
+        landing,
+        source: Some(desired.source.to_string()),
+        field: container.path().field("env").key("name", name).field("value"),
+        value: json!(text),
+        live_text,
+        text,
+        on_conflict: desired.knob.on_conflict,
+    })
+}
+
+fn references(container: &Json, reference: &str) -> bool {
+    let lists = ["command", "args"].into_iter().flat_map(|list| container[list].as_array().into_iter().flatten());
+    let values = container["env"].as_array().into_iter().flatten().map(|entry| &entry["value"]);
+    lists.chain(values).filter_map(Json::as_str).any(|text| text.contains(reference))
+}
+
+fn amount(
+    container: Container<'_>,
+    bucket: &'static str,
+    resource: &'static str,
+    desired: &Desired<'_>,
+    situation: &Situation<'_>,
+    plan: &mut Plan,
+) -> Option<Wish> {
+    let landing = format!("resources.{bucket}.{resource} of container \"{}\"", container.name);
+    let live = container.spec["resources"][bucket].get(resource).and_then(Json::as_str);
+    let quantity = desired.value.resource_quantity()?;
+    contradicts(container, bucket, resource, quantity, situation, plan);
+    // Another spelling of the same amount is no change, and a claim of `2048Mi` over `2Gi` would be a conflict.
+    let text = match live {
+        Some(live) if ResourceQuantity::parse(live).is_ok_and(|live| live == quantity) => live.to_owned(),
+        _ => quantity.to_string(),
+    };
+    Some(Wish {
+        path: desired.knob.path.clone(),
+        landing,
+        source: Some(desired.source.to_string()),
+        field: container.path().field("resources").field(bucket).field(resource),
+        value: json!(text),
+        text,
+        live_text: live.map(str::to_owned),
+        on_conflict: desired.knob.on_conflict,
+    })
+}
+
+/// A request above the limit that the target has, or a limit below its request, would be refused with every new pod.
+fn contradicts(container: Container<'_>, bucket: &str, resource: &str, quantity: ResourceQuantity, situation: &Situation<'_>, plan: &mut Plan) {
+    let other = if bucket == "limits" { "requests" } else { "limits" };
+    let governed = situation.desired.iter().any(|d| {
+        matches!(d.knob.landing, Landing::Resource { bucket, resource: r } if bucket == other && r == resource)
+            && d.knob.container.as_deref() == Some(container.name)
+    });
+    let live = container.spec["resources"][other].get(resource).and_then(Json::as_str);
+    let Some(live) = live.filter(|_| !governed).and_then(|text| ResourceQuantity::parse(text).ok()) else { return };
+    let wrong = if bucket == "limits" { quantity < live } else { quantity > live };
+    if wrong {
+        refuse(
+            plan,
+            Reason::BoundsConflictWithTarget,
+            format!(
+                "resources.{}.{bucket}.{resource} is {quantity}, but {} has a {other} of {live} there: set both in the policy",
+                container.name,
+                situation.target.key.short(),
+            ),
+        );
+    }
+}
+
+/// One wish per container: `args` is a list that Kubernetes knows as a whole only, so the claim is the list as it is with
+/// our flags in it.
+fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    let mut done: Vec<&str> = Vec::new();
+    for (container, _) in arguments {
+        if done.contains(&container.name) {
+            continue;
+        }
+        done.push(container.name);
+        let live: Vec<String> =
+            container.spec["args"].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
+        let mut wanted = live.clone();
+        let mut paths: Vec<&str> = Vec::new();
+        let mut sources: Vec<String> = Vec::new();
+        for (_, desired) in arguments.iter().filter(|(c, _)| c.name == container.name) {
+            let Landing::Arg(flag) = &desired.knob.landing else { continue };
+            match set_flag(&mut wanted, flag, &desired.knob.text()) {
+                Ok(()) => {
+                    paths.push(&desired.knob.path);
+                    sources.push(desired.source.to_string());
+                }
+                Err(count) => refuse(
+                    plan,
+                    Reason::Unsupported,
+                    format!("argument {flag} is given {count} times in container \"{}\": remove all but one", container.name),
+                ),
+            }
+        }
+        if paths.is_empty() {
+            continue;
+        }
+        wishes.push(Wish {
+            path: paths.join(", ").into(),
+            landing: format!("args of container \"{}\"", container.name),
+            source: sources.first().cloned(),
+            field: container.path().field("args"),
+            value: json!(wanted),
+            text: wanted.join(" "),
+            live_text: container.spec.get("args").map(|_| live.join(" ")),
+            on_conflict: OnConflict::TakeOver,
+        });
+    }
+    wishes
+}
+
+/// Replaces the value of `flag`, written `--flag=value` or `--flag value`, or appends it.
+///
+/// # Errors
+/// How often the flag is there, if more than once: which one counts is the application's secret.
+fn set_flag(args: &mut Vec<String>, flag: &str, value: &str) -> Result<(), usize> {
+    let joined = format!("{flag}=");
+    let places: Vec<usize> =
+        (0..args.len()).filter(|i| args[*i] == flag || args[*i].starts_with(&joined)).collect();
+    match places[..] {
+        [] => args.push(format!("{joined}{value}")),
+        [at] if args[at] == flag => match args.get_mut(at + 1) {
+            Some(next) if !next.starts_with("--") => value.clone_into(next),
+            _ => args[at] = format!("{joined}{value}"),
+        },
+        [at] => args[at] = format!("{joined}{value}"),
+        _ => return Err(places.len()),
+    }
+    Ok(())
+}
+
+/// The stamp restarts pods when, and only when, bytes that this policy wrote into a document have changed.
+fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
+    let key = names::stamp(situation.policy.identity.name());
+    let field = FieldPath::of(&["spec", "template", "metadata", "annotations", &key]);
+    let live = field.lookup(&situation.target.content).and_then(Json::as_str).map(str::to_owned);
+    // A stamp that failed is asked for once more, so that the claim takes it back to what was there before it.
+    let failed = live.clone().filter(|live| situation.memory.quarantine.get("files") == Some(&value_hash("files", live)));
+    let hash = &failed.or_else(|| documents.stamp.clone())?;
+    Some(Wish {
+        path: "files".into(),
+        landing: format!("pod-template annotation {key}"),
+        source: None,
+        field,
+        value: json!(hash),
+        text: hash.clone(),
+        live_text: live,
+        on_conflict: OnConflict::Yield,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(args: &[&str], want: &[&str]) {
+        let mut list: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        set_flag(&mut list, "--workers", "4").unwrap();
+        assert_eq!(list, want);
+    }
+
+    #[test]
+    fn a_flag_is_replaced_in_place_and_never_given_twice() {
+        check(&["serve", "--workers=2", "-v"], &["serve", "--workers=4", "-v"]);
+        check(&["serve", "--workers", "2", "-v"], &["serve", "--workers", "4", "-v"]);
+        check(&["serve", "--workers"], &["serve", "--workers=4"]);
+        check(&["serve", "--workers", "--verbose"], &["serve", "--workers=4", "--verbose"]);
+        check(&[], &["--workers=4"]);
+        check(&["--workers-max=9"], &["--workers-max=9", "--workers=4"]);
+        let mut twice = vec!["--workers=1".to_owned(), "--workers=2".to_owned()];
+        assert_eq!(set_flag(&mut twice, "--workers", "4"), Err(2));
+    }
+}
