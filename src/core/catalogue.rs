@@ -113,12 +113,22 @@ mod tests {
     #[test]
     fn names_that_load_code_move_credentials_or_redirect_traffic_are_forbidden() {
         for name in [
-            "LD_PRELOAD", "PATH", "HTTP_PROXY", "https_proxy", "JAVA_TOOL_OPTIONS", "DATABASE_URL", "DB_PASSWORD", "PYTHONPATH",
-            "AWS_ROLE_ARN", "API_TOKEN", "KUBERNETES_SERVICE_HOST",
+            "LD_PRELOAD",
+            "PATH",
+            "HTTP_PROXY",
+            "https_proxy",
+            "JAVA_TOOL_OPTIONS",
+            "DATABASE_URL",
+            "DB_PASSWORD",
+            "PYTHONPATH",
+            "AWS_ROLE_ARN",
+            "API_TOKEN",
+            "KUBERNETES_SERVICE_HOST",
         ] {
             assert!(forbidden_environment(name).is_some(), "{name}");
         }
-        for name in ["DB_POOL_SIZE", "WEB_CONCURRENCY", "TRUST_SCORE_TTL", "REFLECTION_INTERVAL", "MAX_TOKENS", "PATHS"] {
+        for name in ["DB_POOL_SIZE", "WEB_CONCURRENCY", "TRUST_SCORE_TTL", "REFLECTION_INTERVAL", "MAX_TOKENS", "PATHS"]
+        {
             assert_eq!(forbidden_environment(name), None, "{name}");
         }
     }

@@ -111,10 +111,21 @@ struct Read {
 #[derive(Debug)]
 enum Doing {
     Read(ObjectKey),
-    Write { policy: PolicyKey, target: ObjectKey, generation: i64, step: Step },
-    Release { policy: PolicyKey, object: ObjectKey },
+    Write {
+        policy: PolicyKey,
+        target: ObjectKey,
+        generation: i64,
+        step: Step,
+    },
+    Release {
+        policy: PolicyKey,
+        object: ObjectKey,
+    },
     Pods(ObjectKey),
-    Status { policy: PolicyKey, status: Box<PerformancePolicyStatus> },
+    Status {
+        policy: PolicyKey,
+        status: Box<PerformancePolicyStatus>,
+    },
     Finalizers(PolicyKey),
     /// Nobody waits for its end.
     Told,
@@ -146,7 +157,10 @@ impl World {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
-        [Stream::Policies, Stream::Classes, Stream::Sources].into_iter().chain(objects).all(|stream| self.listed.contains(&stream))
+        [Stream::Policies, Stream::Classes, Stream::Sources]
+            .into_iter()
+            .chain(objects)
+            .all(|stream| self.listed.contains(&stream))
     }
 
     /// Workloads on which a rollout of ours is under way, with the policy that caused each.

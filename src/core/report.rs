@@ -14,7 +14,8 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::Mode,
     status::{
-        AppliedStatus, ChangeStatus, Counts, HistoryEntry, MAX_STATUS_BYTES, QuarantineEntry, SettingStatus, TargetStatus, ThresholdStatus,
+        AppliedStatus, ChangeStatus, Counts, HistoryEntry, MAX_STATUS_BYTES, QuarantineEntry, SettingStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 
@@ -159,7 +160,10 @@ pub fn status(
                 name: target.key.short(),
                 ready: target.ready,
                 reason: target.reason.map(|reason| reason.as_str().to_owned()),
-                applied: target.applied.clone().map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
+                applied: target
+                    .applied
+                    .clone()
+                    .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
         settings: standing
@@ -184,7 +188,11 @@ pub fn status(
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
-        plan: if standing.show_plan { standing.changes.iter().take(MAX_ENTRIES).map(change).collect() } else { Vec::new() },
+        plan: if standing.show_plan {
+            standing.changes.iter().take(MAX_ENTRIES).map(change).collect()
+        } else {
+            Vec::new()
+        },
         history: memoir.history.iter().take(MAX_ENTRIES).cloned().collect(),
         quarantine: memoir.quarantine.clone(),
     };
@@ -251,8 +259,16 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
 
 /// A condition whose transition time is kept while its status is the same.
 #[must_use]
-pub fn condition(kind: ConditionType, finding: &Finding, generation: i64, previous: &[Condition], now: &Time) -> Condition {
-    let since = find(previous, kind).filter(|old| old.status == finding.truth.as_str()).map(|old| old.last_transition_time.clone());
+pub fn condition(
+    kind: ConditionType,
+    finding: &Finding,
+    generation: i64,
+    previous: &[Condition],
+    now: &Time,
+) -> Condition {
+    let since = find(previous, kind)
+        .filter(|old| old.status == finding.truth.as_str())
+        .map(|old| old.last_transition_time.clone());
     Condition {
         type_: kind.as_str().to_owned(),
         status: finding.truth.as_str().to_owned(),
@@ -354,7 +370,11 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
     for condition in &after.conditions {
         let old = find_by_name(&before.conditions, &condition.type_);
         let same = old.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
-        let (Some(kind), Some(reason)) = (ConditionType::from_word(&condition.type_), Reason::from_word(&condition.reason)) else { continue };
+        let (Some(kind), Some(reason)) =
+            (ConditionType::from_word(&condition.type_), Reason::from_word(&condition.reason))
+        else {
+            continue;
+        };
         if same {
             continue;
         }
@@ -365,11 +385,15 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
             // Recovery is news only after a breach.
-            ConditionType::Compliant if reason == Reason::Within && old.is_some_and(|old| old.status == "False") => Some((false, "Evaluate")),
+            ConditionType::Compliant if reason == Reason::Within && old.is_some_and(|old| old.status == "False") => {
+                Some((false, "Evaluate"))
+            }
             ConditionType::Applied => match reason {
                 Reason::Applied if old.is_some() => Some((false, "Settle")),
                 Reason::RollingOut => Some((false, "Apply")),
-                Reason::RolledBack | Reason::RollingBack | Reason::WriteRejected | Reason::Forbidden => Some((true, "Apply")),
+                Reason::RolledBack | Reason::RollingBack | Reason::WriteRejected | Reason::Forbidden => {
+                    Some((true, "Apply"))
+                }
                 _ => None,
             },
             ConditionType::Ready

@@ -101,7 +101,12 @@ pub fn resolve<'a>(policy: &'a Policy, rules: &Rules) -> Result<Vec<Desired<'a>>
         wrong.push(Invalid {
             reason: Reason::ClassForbids,
             path: "mode".into(),
-            message: format!("must be one of {} under {}, not {}", allowed.join(", "), rules.name(), mode_name(policy.mode)),
+            message: format!(
+                "must be one of {} under {}, not {}",
+                allowed.join(", "),
+                rules.name(),
+                mode_name(policy.mode)
+            ),
         });
     }
     for knob in &policy.knobs {
@@ -159,7 +164,8 @@ fn ceiling(knob: &Knob, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
     let text = if resource == "cpu" { &limits.cpu } else { &limits.memory };
     // A ceiling that cannot be read is refused at admission; if it got here all the same, it forbids rather than allows.
     let Some(text) = text else { return };
-    let allowed = ResourceQuantity::parse(text).is_ok_and(|max| knob.value.resource_quantity().is_some_and(|have| have <= max));
+    let allowed =
+        ResourceQuantity::parse(text).is_ok_and(|max| knob.value.resource_quantity().is_some_and(|have| have <= max));
     if !allowed {
         wrong.push(Invalid {
             reason: Reason::ClassForbids,

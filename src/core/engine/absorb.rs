@@ -9,8 +9,8 @@ use super::{
 use crate::{
     api::PerformancePolicy,
     core::{
-        facts::{Instant, Kind, ObjectKey, Seen, Span},
         engine::{Action, Outcome, Read},
+        facts::{Instant, Kind, ObjectKey, Seen, Span},
         policy::{Identity, Landing, Policy, PolicyKey},
         report::Memoir,
     },
@@ -104,7 +104,11 @@ impl World {
             Slot::Waiting(Box::new(seen))
         } else if self.is_bound(&seen) {
             // The watch of ConfigMaps carries metadata only, so that unbound ones cost nothing.
-            if key.kind == Kind::ConfigMap && seen.rest.is_empty() { Slot::Stale(seen.meta) } else { Slot::Bound(Box::new(seen.into_object())) }
+            if key.kind == Kind::ConfigMap && seen.rest.is_empty() {
+                Slot::Stale(seen.meta)
+            } else {
+                Slot::Bound(Box::new(seen.into_object()))
+            }
         } else {
             let labels = seen.meta.labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
             Slot::Unbound { uid: seen.meta.uid.into(), resource_version: seen.meta.resource_version.into(), labels }
@@ -154,13 +158,21 @@ impl World {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let due: Vec<PolicyKey> =
-            self.policies.iter().filter(|(_, entry)| entry.wake.is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
+        let due: Vec<PolicyKey> = self
+            .policies
+            .iter()
+            .filter(|(_, entry)| entry.wake.is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in due {
             self.mark(key);
         }
-        let again: Vec<ObjectKey> =
-            self.reads.iter().filter(|(_, read)| read.again.is_some_and(|at| at <= now)).map(|(key, _)| key.clone()).collect();
+        let again: Vec<ObjectKey> = self
+            .reads
+            .iter()
+            .filter(|(_, read)| read.again.is_some_and(|at| at <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in again {
             if let Some(read) = self.reads.get_mut(&key) {
                 read.again = None;
@@ -217,18 +229,30 @@ impl World {
     /// Policies that have something to do with an object.
     fn related(&self, key: &ObjectKey) -> BTreeSet<PolicyKey> {
         let labels = self.objects.labels(key);
-        let scaled = self.objects.get(key).filter(|_| key.kind == Kind::HorizontalPodAutoscaler).and_then(super::targets::scaled);
+        let scaled = self
+            .objects
+            .get(key)
+            .filter(|_| key.kind == Kind::HorizontalPodAutoscaler)
+            .and_then(super::targets::scaled);
         let mut related: BTreeSet<PolicyKey> = self
             .policies_in(&key.namespace)
             .filter(|(_, entry)| {
                 entry.parsed.as_ref().is_ok_and(|policy| {
                     names_object(policy, key, &labels)
-                        || scaled.as_ref().is_some_and(|scaled| names_object(policy, scaled, &self.objects.labels(scaled)))
+                        || scaled
+                            .as_ref()
+                            .is_some_and(|scaled| names_object(policy, scaled, &self.objects.labels(scaled)))
                 })
             })
             .map(|(key, _)| key.clone())
             .collect();
-        related.extend(self.objects.traced().filter(|(namespace, _)| *namespace == key.namespace).filter(|policy| self.objects.traces_of(policy).contains(key)).cloned());
+        related.extend(
+            self.objects
+                .traced()
+                .filter(|(namespace, _)| *namespace == key.namespace)
+                .filter(|policy| self.objects.traces_of(policy).contains(key))
+                .cloned(),
+        );
         related
     }
 
@@ -258,13 +282,21 @@ impl World {
 fn names_object(policy: &Policy, key: &ObjectKey, labels: &std::collections::BTreeMap<String, String>) -> bool {
     if key.kind == Kind::ConfigMap {
         return policy.files.iter().any(|file| file.config_map == key.name)
-            || policy.knobs.iter().any(|knob| matches!(&knob.landing, Landing::ConfigMapKey { name, .. } if *name == key.name));
+            || policy
+                .knobs
+                .iter()
+                .any(|knob| matches!(&knob.landing, Landing::ConfigMapKey { name, .. } if *name == key.name));
     }
     policy.target.as_ref().is_some_and(|target| target.kind == key.kind && target.choice.matches(&key.name, labels))
 }
 
 impl Entry {
-    fn new(policy: &PerformancePolicy, identity: Identity, status: crate::api::PerformancePolicyStatus, now: Instant) -> Self {
+    fn new(
+        policy: &PerformancePolicy,
+        identity: Identity,
+        status: crate::api::PerformancePolicyStatus,
+        now: Instant,
+    ) -> Self {
         let memoir = Memoir {
             revision: status.revision.unwrap_or(0),
             last_change: status.last_change.as_ref().map(crate::core::report::instant),

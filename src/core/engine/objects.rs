@@ -50,7 +50,10 @@ impl Objects {
     /// Every key of one kind in one namespace.
     pub(super) fn keys(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &ObjectKey> {
         let from = ObjectKey::new(kind, namespace, "");
-        self.slots.range(from..).map(|(key, _)| key).take_while(move |key| key.kind == kind && *key.namespace == *namespace)
+        self.slots
+            .range(from..)
+            .map(|(key, _)| key)
+            .take_while(move |key| key.kind == kind && *key.namespace == *namespace)
     }
 
     /// Every key of one kind.
@@ -127,8 +130,12 @@ impl Objects {
 
     /// Takes out what waited for the list of policies.
     pub(super) fn take_waiting(&mut self) -> Vec<Seen> {
-        let keys: Vec<ObjectKey> =
-            self.slots.iter().filter(|(_, slot)| matches!(slot, Slot::Waiting(_))).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<ObjectKey> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot, Slot::Waiting(_)))
+            .map(|(key, _)| key.clone())
+            .collect();
         keys.into_iter()
             .filter_map(|key| match self.slots.remove(&key) {
                 Some(Slot::Waiting(seen)) => Some(*seen),

@@ -36,7 +36,11 @@ impl World {
             }
             Doing::Pods(target) => match outcome {
                 Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now),
-                Outcome::Object(_) | Outcome::Accepted | Outcome::NotFound | Outcome::Answer(_) | Outcome::Failed(_) => {
+                Outcome::Object(_)
+                | Outcome::Accepted
+                | Outcome::NotFound
+                | Outcome::Answer(_)
+                | Outcome::Failed(_) => {
                     self.pods_seen(&target, None, now);
                 }
             },
@@ -85,7 +89,15 @@ impl World {
         }
     }
 
-    fn written(&mut self, policy: &PolicyKey, target: &ObjectKey, generation: i64, step: Step, object: &Object, now: Instant) {
+    fn written(
+        &mut self,
+        policy: &PolicyKey,
+        target: &ObjectKey,
+        generation: i64,
+        step: Step,
+        object: &Object,
+        now: Instant,
+    ) {
         let disruptive = step.is_disruptive();
         let changes = match step {
             Step::Apply(write) => write.changes,
@@ -98,10 +110,14 @@ impl World {
                 entry.remember(generation, &changes, disruptive, now);
             }
         }
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy && disruptive) else { return };
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy && disruptive)
+        else {
+            return;
+        };
         if object.key == *target {
             // What was edited before belongs to the same rollout, and to its way back.
-            let mut carried = if rollout.phase == Phase::Preparing { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+            let mut carried =
+                if rollout.phase == Phase::Preparing { std::mem::take(&mut rollout.changes) } else { Vec::new() };
             carried.extend(changes);
             rollout.run(generation, object, carried, now);
         } else {
@@ -116,28 +132,48 @@ impl World {
     }
 
     /// A write or release failed: say why, and when it is tried again.
-    fn failed(&mut self, policy: &PolicyKey, object: &ObjectKey, failure: &Failure, now: Instant, out: &mut Vec<Effect>) {
+    fn failed(
+        &mut self,
+        policy: &PolicyKey,
+        object: &ObjectKey,
+        failure: &Failure,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let attempts = self.policies.get(policy).and_then(|entry| entry.backoffs.get(object)).map_or(0, |b| b.attempts);
         let (reason, message, wait) = match failure {
             Failure::Conflict(causes) => {
-                let who: Vec<String> = causes.iter().map(|(manager, field)| format!("\"{manager}\" owns {field}")).collect();
-                (Reason::FieldManagerConflict, format!("{}: {}", object.short(), who.join(", ")), backoff(Span::seconds(10), attempts, Span::minutes(10)))
+                let who: Vec<String> =
+                    causes.iter().map(|(manager, field)| format!("\"{manager}\" owns {field}")).collect();
+                (
+                    Reason::FieldManagerConflict,
+                    format!("{}: {}", object.short(), who.join(", ")),
+                    backoff(Span::seconds(10), attempts, Span::minutes(10)),
+                )
             }
-            Failure::Stale | Failure::Replaced => {
-                (Reason::Pending, format!("{} changed while it was written", object.short()), backoff(Span::millis(100), attempts, Span::seconds(10)))
+            Failure::Stale | Failure::Replaced => (
+                Reason::Pending,
+                format!("{} changed while it was written", object.short()),
+                backoff(Span::millis(100), attempts, Span::seconds(10)),
+            ),
+            Failure::Forbidden(message) => {
+                (Reason::Forbidden, message.clone(), backoff(Span::seconds(30), attempts, Span::minutes(5)))
             }
-            Failure::Forbidden(message) => (Reason::Forbidden, message.clone(), backoff(Span::seconds(30), attempts, Span::minutes(5))),
             Failure::Rejected(message) => (
                 Reason::WriteRejected,
                 format!("the API server refuses the write to {}: {message}", object.short()),
                 backoff(Span::minutes(10), attempts, Span::hours(2)),
             ),
-            Failure::Unknown(message) => {
-                (Reason::Pending, format!("the write to {} has no answer: {message}", object.short()), backoff(Span::seconds(1), attempts, Span::minutes(1)))
-            }
-            Failure::Throttled(message) => {
-                (Reason::Pending, format!("the API server asks to slow down: {message}"), backoff(Span::seconds(2), attempts, Span::minutes(1)))
-            }
+            Failure::Unknown(message) => (
+                Reason::Pending,
+                format!("the write to {} has no answer: {message}", object.short()),
+                backoff(Span::seconds(1), attempts, Span::minutes(1)),
+            ),
+            Failure::Throttled(message) => (
+                Reason::Pending,
+                format!("the API server asks to slow down: {message}"),
+                backoff(Span::seconds(2), attempts, Span::minutes(1)),
+            ),
         };
         if let Some(entry) = self.policies.get_mut(policy) {
             let until = now + wait;
@@ -157,7 +193,13 @@ impl World {
         }
     }
 
-    fn status_done(&mut self, policy: &PolicyKey, status: crate::api::PerformancePolicyStatus, outcome: &Outcome, now: Instant) {
+    fn status_done(
+        &mut self,
+        policy: &PolicyKey,
+        status: crate::api::PerformancePolicyStatus,
+        outcome: &Outcome,
+        now: Instant,
+    ) {
         let Some(entry) = self.policies.get_mut(policy) else { return };
         entry.status_in_flight = false;
         entry.last_write = now;
@@ -176,13 +218,23 @@ impl Entry {
         let verdict = if rolls_out { "RollingOut" } else { "Applied" };
         let changes: Vec<_> = changes.iter().map(report::change).collect();
         self.memoir.last_change = Some(now);
-        if let Some(newest) = self.memoir.history.first_mut().filter(|newest| newest.verdict == "RollingOut" && self.history_generation == generation) {
+        if let Some(newest) = self
+            .memoir
+            .history
+            .first_mut()
+            .filter(|newest| newest.verdict == "RollingOut" && self.history_generation == generation)
+        {
             newest.changes.extend(changes);
             return;
         }
         self.memoir.revision += 1;
         self.history_generation = generation;
-        let entry = crate::api::status::HistoryEntry { revision: self.memoir.revision, at: report::time(now), changes, verdict: verdict.to_owned() };
+        let entry = crate::api::status::HistoryEntry {
+            revision: self.memoir.revision,
+            at: report::time(now),
+            changes,
+            verdict: verdict.to_owned(),
+        };
         self.memoir.history.insert(0, entry);
         self.memoir.history.truncate(20);
     }

@@ -28,7 +28,8 @@ impl World {
         let quarantine = entry.written.quarantine != status.quarantine;
         let soonest = if quarantine { now } else { now + GATHER };
         let due = if urgent || quarantine { soonest } else { soonest.max(entry.last_write + COALESCE) };
-        let due = entry.wanted.as_ref().map_or(due, |(_, at)| due.min(*at).max(if quarantine { now } else { *at }.min(due)));
+        let due =
+            entry.wanted.as_ref().map_or(due, |(_, at)| due.min(*at).max(if quarantine { now } else { *at }.min(due)));
         entry.wanted = Some((status, due));
     }
 
@@ -44,7 +45,8 @@ impl World {
             .filter_map(|(key, entry)| {
                 let (status, at) = entry.wanted.as_ref()?;
                 // Spec changes go first.
-                (*at <= now).then(|| (entry.written.observed_generation == status.observed_generation, *at, key.clone()))
+                (*at <= now)
+                    .then(|| (entry.written.observed_generation == status.observed_generation, *at, key.clone()))
             })
             .collect();
         due.sort();
@@ -66,7 +68,14 @@ impl World {
         let action = Action::Status { policy: key.clone(), uid: uid.clone(), status: Box::new(status.clone()) };
         self.emit(action, Doing::Status { policy: key.clone(), status: Box::new(status) }, out);
         for (warning, reason, action, note) in notices {
-            let event = Event { policy: key.clone(), uid: uid.clone(), warning, reason: reason.as_str(), action, note: report::cut(&note, 1000) };
+            let event = Event {
+                policy: key.clone(),
+                uid: uid.clone(),
+                warning,
+                reason: reason.as_str(),
+                action,
+                note: report::cut(&note, 1000),
+            };
             self.emit(Action::Event(event), Doing::Told, out);
         }
     }

@@ -96,7 +96,16 @@ impl World {
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit = self.visit_target(entry, &policy, &rules, &desired, target, may_write.is_ok() && finalizers_ready, now, out);
+            let visit = self.visit_target(
+                entry,
+                &policy,
+                &rules,
+                &desired,
+                target,
+                may_write.is_ok() && finalizers_ready,
+                now,
+                out,
+            );
             visits.push(visit);
         }
         kept.extend(Self::named_config_maps(&policy));
@@ -173,9 +182,14 @@ impl World {
             }
         }
         let rolling = self.rollouts.get(target).is_some_and(|rollout| rollout.phase != Phase::Preparing);
-        standing.applied = (!plan.claim_hash.is_empty() && self.objects.traces_of(&entry.identity.key).contains(target))
-            .then(|| (plan.claim_hash.clone(), object.meta.generation));
-        standing.ready = plan.steps.is_empty() && plan.refusals.is_empty() && plan.conflicts.is_empty() && plan.unread.is_empty() && !rolling;
+        standing.applied = (!plan.claim_hash.is_empty()
+            && self.objects.traces_of(&entry.identity.key).contains(target))
+        .then(|| (plan.claim_hash.clone(), object.meta.generation));
+        standing.ready = plan.steps.is_empty()
+            && plan.refusals.is_empty()
+            && plan.conflicts.is_empty()
+            && plan.unread.is_empty()
+            && !rolling;
         standing.reason = plan
             .refusals
             .first()
@@ -187,7 +201,14 @@ impl World {
     }
 
     /// The plan for one target as things are.
-    pub(super) fn plan_target(&self, entry: &Entry, policy: &Policy, desired: &[resolve::Desired<'_>], object: &Object, now: Instant) -> Plan {
+    pub(super) fn plan_target(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        desired: &[resolve::Desired<'_>],
+        object: &Object,
+        now: Instant,
+    ) -> Plan {
         if let Some(owner) = &object.meta.controller {
             let message = format!(
                 "{} is owned by {} \"{}\", which would undo every write: govern the owner instead",
@@ -200,7 +221,10 @@ impl World {
         }
         if object.meta.deleting {
             let message = format!("{} is being deleted", object.key.short());
-            return Plan { refusals: vec![plan::Refusal { reason: Reason::NoTargets, message, stalled: false }], ..Plan::default() };
+            return Plan {
+                refusals: vec![plan::Refusal { reason: Reason::NoTargets, message, stalled: false }],
+                ..Plan::default()
+            };
         }
         let memory = self.memory(entry, object, now);
         plan::plan(&Situation {
@@ -248,28 +272,42 @@ impl World {
             .filter(|condition| condition.reason == Reason::ManualOverride.as_str());
         for key in &plan.overridden {
             // After a restart the status is what is left of the hold.
-            let hold = told.map_or(HoldSince { generation: entry.identity.generation, since: now }, |condition| HoldSince {
-                generation: condition.observed_generation.unwrap_or(entry.identity.generation),
-                since: report::instant(&condition.last_transition_time),
-            });
+            let hold =
+                told.map_or(HoldSince { generation: entry.identity.generation, since: now }, |condition| HoldSince {
+                    generation: condition.observed_generation.unwrap_or(entry.identity.generation),
+                    since: report::instant(&condition.last_transition_time),
+                });
             entry.holds.entry(key.clone()).or_insert(hold);
         }
         let generation = entry.identity.generation;
         let concerned = |key: &ObjectKey| key == target || key.kind != target.kind;
         // A hold that is lifted lasts until the write that takes the fields back has succeeded.
-        entry.holds.retain(|key, hold| !concerned(key) || plan.overridden.contains(key) || hold.generation < generation && !plan.steps.is_empty());
+        entry.holds.retain(|key, hold| {
+            !concerned(key) || plan.overridden.contains(key) || hold.generation < generation && !plan.steps.is_empty()
+        });
         if let Some(at) = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at) {
             entry.holds.retain(|_, hold| hold.since > at || !plan.steps.is_empty() || !plan.overridden.is_empty());
         }
     }
 
     /// Whether a step may be executed now.
-    fn gate(&self, entry: &mut Entry, rules: &Rules, target: &Object, step: &Step, now: Instant) -> Result<(), Option<Finding>> {
+    fn gate(
+        &self,
+        entry: &mut Entry,
+        rules: &Rules,
+        target: &Object,
+        step: &Step,
+        now: Instant,
+    ) -> Result<(), Option<Finding>> {
         let object = step.object();
         if self.busy.contains(object) || self.busy.contains(&target.key) {
             return Err(Some(Finding::new(Truth::False, Reason::Pending, "a write is under way")));
         }
-        if let Some(backoff) = entry.backoffs.get(object).filter(|backoff| backoff.generation == entry.identity.generation && backoff.until > now) {
+        if let Some(backoff) = entry
+            .backoffs
+            .get(object)
+            .filter(|backoff| backoff.generation == entry.identity.generation && backoff.until > now)
+        {
             entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
             return Err(Some(backoff.why.clone()));
         }
@@ -283,13 +321,24 @@ impl World {
             Progress::Complete => {}
             Progress::Running | Progress::Failed { .. } if supersedes => return Ok(()),
             Progress::Running | Progress::Failed { .. } => {
-                let (reason, whose) =
-                    if mine.is_some() { (Reason::RollingOut, "the rollout of the last change") } else { (Reason::TargetRolloutInProgress, "somebody else's rollout") };
+                let (reason, whose) = if mine.is_some() {
+                    (Reason::RollingOut, "the rollout of the last change")
+                } else {
+                    (Reason::TargetRolloutInProgress, "somebody else's rollout")
+                };
                 return wait(reason, format!("{whose} of {} is under way", target.key.short()));
             }
-            Progress::Paused => return wait(Reason::TargetPaused, format!("{} is paused: run \"kubectl rollout resume\"", target.key.short())),
+            Progress::Paused => {
+                return wait(
+                    Reason::TargetPaused,
+                    format!("{} is paused: run \"kubectl rollout resume\"", target.key.short()),
+                );
+            }
             Progress::AwaitingManual => {
-                return wait(Reason::AwaitingManualRollout, format!("{} waits for a person to delete or partition pods", target.key.short()));
+                return wait(
+                    Reason::AwaitingManualRollout,
+                    format!("{} waits for a person to delete or partition pods", target.key.short()),
+                );
             }
         }
         if mine.is_some() {
@@ -299,18 +348,33 @@ impl World {
         let of_policy = others().filter(|(_, rollout)| rollout.policy == entry.identity.key).count();
         let of_namespace = others().filter(|(key, _)| key.namespace == target.key.namespace).count();
         let of_cluster = others().count();
-        if of_policy >= 1 || of_namespace >= rules.rollouts_per_namespace() || of_cluster >= self.default_rules().rollouts_per_cluster() {
+        if of_policy >= 1
+            || of_namespace >= rules.rollouts_per_namespace()
+            || of_cluster >= self.default_rules().rollouts_per_cluster()
+        {
             entry.waiting = true;
-            return wait(Reason::WaitingForTurn, format!("{} rollouts of Trimtab are under way: this one waits for its turn", of_cluster));
+            return wait(
+                Reason::WaitingForTurn,
+                format!("{} rollouts of Trimtab are under way: this one waits for its turn", of_cluster),
+            );
         }
         Ok(())
     }
 
     /// Executes a step.
-    fn write(&mut self, policy: &PolicyKey, entry: &Entry, target: &ObjectKey, step: Step, now: Instant, out: &mut Vec<Effect>) {
+    fn write(
+        &mut self,
+        policy: &PolicyKey,
+        entry: &Entry,
+        target: &ObjectKey,
+        step: Step,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let object = step.object().clone();
         if step.is_disruptive() {
-            let rollout = self.rollouts.entry(target.clone()).or_insert_with(|| Rollout::preparing(policy.clone(), now));
+            let rollout =
+                self.rollouts.entry(target.clone()).or_insert_with(|| Rollout::preparing(policy.clone(), now));
             rollout.prepare(now);
         }
         let (subresource, body) = match &step {
@@ -319,7 +383,12 @@ impl World {
         };
         let patch = Patch { object: object.clone(), subresource, manager: names::manager(&policy.1), body };
         self.busy.insert(object);
-        let doing = Doing::Write { policy: policy.clone(), target: target.clone(), generation: entry.identity.generation, step };
+        let doing = Doing::Write {
+            policy: policy.clone(),
+            target: target.clone(),
+            generation: entry.identity.generation,
+            step,
+        };
         self.emit(Action::Patch(patch), doing, out);
     }
 
@@ -333,7 +402,9 @@ impl World {
                 Some(Slot::Stale(_)) => self.read(&key, out),
                 Some(Slot::Bound(object)) => {
                     let manager = names::manager(&policy.1);
-                    let Some(patch) = ownership::release(object, &manager, &[&names::baseline(&policy.1)]) else { continue };
+                    let Some(patch) = ownership::release(object, &manager, &[&names::baseline(&policy.1)]) else {
+                        continue;
+                    };
                     self.busy.insert(key.clone());
                     let patch = Patch { object: key.clone(), subresource: None, manager, body: PatchBody::Json(patch) };
                     self.rollouts.retain(|target, rollout| *target != key || rollout.policy != *policy);
@@ -359,10 +430,12 @@ impl World {
                 self.read(&object, out);
                 continue;
             };
-            let rules = entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
+            let rules =
+                entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
             match plan::restore(&bound, &key.1, &entry.identity.uid) {
                 None => {
-                    let others: BTreeSet<ObjectKey> = self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
+                    let others: BTreeSet<ObjectKey> =
+                        self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
                     self.release_traces(key, &others, out);
                 }
                 Some(step) => {
@@ -408,7 +481,13 @@ impl World {
     }
 
     /// Everything that was found, as people are told it.
-    fn compose(&self, entry: &mut Entry, policy: &Policy, may_write: &Result<(), Finding>, visits: Vec<Visit>) -> Standing {
+    fn compose(
+        &self,
+        entry: &mut Entry,
+        policy: &Policy,
+        may_write: &Result<(), Finding>,
+        visits: Vec<Visit>,
+    ) -> Standing {
         let measured = self.measured(&policy.identity.key);
         let mut standing = Standing {
             mode: policy.mode,
@@ -466,7 +545,10 @@ impl World {
         let changes = standing.changes.len();
         standing.applied = lands.then(|| {
             if let Some((reason, message)) = &standing.not_ready {
-                return rolling.clone().filter(|_| *reason == Reason::RolledBack).unwrap_or_else(|| Finding::new(Truth::False, *reason, message.clone()));
+                return rolling
+                    .clone()
+                    .filter(|_| *reason == Reason::RolledBack)
+                    .unwrap_or_else(|| Finding::new(Truth::False, *reason, message.clone()));
             }
             if let Err(why) = may_write {
                 return if changes == 0 && matches!(why.reason, Reason::Suspended | Reason::Frozen) {
@@ -486,7 +568,9 @@ impl World {
             }
             Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
         });
-        let working = rolling.or_else(|| waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown)));
+        let working = rolling.or_else(|| {
+            waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
+        });
         if let (None, Some(working)) = (&standing.reconciling, working) {
             standing.reconciling = Some((working.reason, working.message));
         }

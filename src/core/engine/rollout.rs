@@ -94,18 +94,29 @@ impl Rollout {
                 .changes
                 .iter()
                 .take(5)
-                .map(|c| format!("{} {} → {}", c.path, c.from.as_deref().unwrap_or("(unset)"), c.to.as_deref().unwrap_or("(unset)")))
+                .map(|c| {
+                    format!(
+                        "{} {} → {}",
+                        c.path,
+                        c.from.as_deref().unwrap_or("(unset)"),
+                        c.to.as_deref().unwrap_or("(unset)")
+                    )
+                })
                 .collect();
             shown.join(", ")
         };
         match (self.phase, &self.failed) {
             (Phase::Preparing, _) => None,
-            (Phase::RollingBack, Some((reason, why))) | (Phase::Running, Some((reason, why))) => {
-                Some(Finding::new(Truth::False, Reason::RollingBack, format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short())))
-            }
-            (Phase::Running | Phase::RollingBack, None) => {
-                Some(Finding::new(Truth::False, Reason::RollingOut, format!("{} rolls out {}", target.short(), carried())))
-            }
+            (Phase::RollingBack, Some((reason, why))) | (Phase::Running, Some((reason, why))) => Some(Finding::new(
+                Truth::False,
+                Reason::RollingBack,
+                format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),
+            )),
+            (Phase::Running | Phase::RollingBack, None) => Some(Finding::new(
+                Truth::False,
+                Reason::RollingOut,
+                format!("{} rolls out {}", target.short(), carried()),
+            )),
         }
     }
 }
@@ -124,7 +135,9 @@ impl World {
                 continue;
             }
             // A view from before the write, or a failure whose way back has not begun.
-            if object.meta.generation < rollout.object_generation || (rollout.failed.is_some() && rollout.phase == Phase::Running) {
+            if object.meta.generation < rollout.object_generation
+                || (rollout.failed.is_some() && rollout.phase == Phase::Running)
+            {
                 continue;
             }
             match (progress(&object), rollout.phase) {
@@ -144,8 +157,11 @@ impl World {
 
     fn look_at_pods(&mut self, target: &ObjectKey, object: &Object, out: &mut Vec<Effect>) {
         let labels = object.at("/spec/selector/matchLabels").and_then(serde_json::Value::as_object);
-        let selector: Vec<String> =
-            labels.into_iter().flatten().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
+        let selector: Vec<String> = labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
+            .collect();
         if selector.is_empty() {
             return;
         }
@@ -214,7 +230,8 @@ impl World {
             entry.memoir.last_change = Some(now);
         }
         self.mark(rollout.policy);
-        let waiting: Vec<PolicyKey> = self.policies.iter().filter(|(_, entry)| entry.waiting).map(|(key, _)| key.clone()).collect();
+        let waiting: Vec<PolicyKey> =
+            self.policies.iter().filter(|(_, entry)| entry.waiting).map(|(key, _)| key.clone()).collect();
         for key in waiting {
             self.mark(key);
         }
@@ -230,7 +247,9 @@ impl World {
         }
         let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
         let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
-        let (Some(history), true) = (history, record.uid == policy.identity.uid && !record.previous.is_empty()) else { return };
+        let (Some(history), true) = (history, record.uid == policy.identity.uid && !record.previous.is_empty()) else {
+            return;
+        };
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
         rollout.phase = Phase::Running;
         rollout.generation = policy.identity.generation;
@@ -252,13 +271,16 @@ impl World {
             .quarantine
             .iter()
             .find(|item| item.object == object.key.short() && rollout.changes.iter().any(|c| *c.path == *item.path))
-            .map(|item| (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned()));
+            .map(|item| {
+                (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
+            });
         self.rollouts.insert(object.key.clone(), rollout);
     }
 }
 
 /// Time of our last apply, by the API server's clock.
 fn written_at(object: &Object, manager: &str) -> Option<Instant> {
-    let entry = object.meta.managed.iter().find(|entry| entry.manager == manager && entry.operation == Operation::Apply)?;
+    let entry =
+        object.meta.managed.iter().find(|entry| entry.manager == manager && entry.operation == Operation::Apply)?;
     Instant::parse(entry.time.as_deref()?)
 }

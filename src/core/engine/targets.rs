@@ -38,7 +38,10 @@ impl World {
         match &policy.class {
             Some(name) => match self.classes.get(name) {
                 Some(class) => Ok(Rules { class: Some(name.clone()), spec: class.spec.clone() }),
-                None => Err(Unserved::new(Reason::ClassNotFound, format!("class \"{name}\" does not exist: create it, or leave className out"))),
+                None => Err(Unserved::new(
+                    Reason::ClassNotFound,
+                    format!("class \"{name}\" does not exist: create it, or leave className out"),
+                )),
             },
             None => Ok(self.default_rules()),
         }
@@ -49,7 +52,12 @@ impl World {
         let says_so = |class: &&PerformanceClassSpecOf<'_>| class.annotated;
         let all = self.classes.iter().map(|(name, class)| PerformanceClassSpecOf {
             name,
-            annotated: class.metadata.annotations.as_ref().and_then(|a| a.get(names::IS_DEFAULT_CLASS)).is_some_and(|v| v == "true"),
+            annotated: class
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(names::IS_DEFAULT_CLASS))
+                .is_some_and(|v| v == "true"),
             created: class.metadata.creation_timestamp.as_ref().map(|t| t.0.as_millisecond()),
             spec: &class.spec,
         });
@@ -79,7 +87,9 @@ impl World {
             .collect();
         if found.is_empty() {
             let what = match &target.choice {
-                crate::core::policy::Choice::Name(name) => format!("{} \"{name}\" does not exist", target.kind.as_str()),
+                crate::core::policy::Choice::Name(name) => {
+                    format!("{} \"{name}\" does not exist", target.kind.as_str())
+                }
                 crate::core::policy::Choice::Labels(labels) => {
                     let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
                     format!("no {} carries the labels {}", target.kind.as_str(), labels.join(","))
@@ -90,7 +100,12 @@ impl World {
         if found.len() > rules.targets() {
             return Err(Unserved::new(
                 Reason::TooManyTargets,
-                format!("{} objects match the target, more than the {} that {} allows", found.len(), rules.targets(), rules.name()),
+                format!(
+                    "{} objects match the target, more than the {} that {} allows",
+                    found.len(),
+                    rules.targets(),
+                    rules.name()
+                ),
             ));
         }
         Ok(found)
@@ -151,12 +166,15 @@ impl World {
     /// Landing places on `target` that older policies govern, with their names.
     pub(super) fn elders(&self, entry: &Entry, target: &Object) -> BTreeMap<String, Box<str>> {
         let mut elders: BTreeMap<String, Box<str>> = BTreeMap::new();
-        let older = self.policies_in(&target.key.namespace).filter(|(_, other)| {
-            other.identity.precedes(&entry.identity) && !other.identity.deleting
-        });
+        let older = self
+            .policies_in(&target.key.namespace)
+            .filter(|(_, other)| other.identity.precedes(&entry.identity) && !other.identity.deleting);
         for (key, other) in older {
             let Ok(policy) = &other.parsed else { continue };
-            let governs = policy.target.as_ref().is_some_and(|t| t.kind == target.key.kind && t.choice.matches(&target.key.name, &target.meta.labels));
+            let governs = policy
+                .target
+                .as_ref()
+                .is_some_and(|t| t.kind == target.key.kind && t.choice.matches(&target.key.name, &target.meta.labels));
             if !governs || policy.mode != crate::api::policy::Mode::Enforce {
                 continue;
             }
@@ -181,7 +199,11 @@ impl World {
             now: crate::core::facts::Instant::default(),
         };
         let plan = plan(&situation);
-        plan.settings.into_iter().filter(|s| !matches!(s.state, State::Variable | State::Refused)).map(|s| s.landing).collect()
+        plan.settings
+            .into_iter()
+            .filter(|s| !matches!(s.state, State::Variable | State::Refused))
+            .map(|s| s.landing)
+            .collect()
     }
 }
 

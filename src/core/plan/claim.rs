@@ -133,10 +133,17 @@ impl<'a> Draft<'a> {
         let ours = self.owned.contains(&wish.field);
         if let Some(elder) = self.situation.memory.elders.get(&wish.landing) {
             // Our entry gives the field up: two owners of one field with two values never come to rest.
-            let message = format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
+            let message =
+                format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
             return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
         }
-        if self.situation.memory.quarantine.get(&wish.path).is_some_and(|hash| *hash == value_hash(&wish.path, &wish.text)) {
+        if self
+            .situation
+            .memory
+            .quarantine
+            .get(&wish.path)
+            .is_some_and(|hash| *hash == value_hash(&wish.path, &wish.text))
+        {
             self.take_back(wish, live, ours);
             return (State::Quarantined, None);
         }
@@ -145,8 +152,10 @@ impl<'a> Draft<'a> {
             self.remember_baseline(wish, live);
             return (State::AtRest, None);
         }
-        let others: Vec<Holder> =
-            ownership::holders(&self.object.meta, &wish.field).into_iter().filter(|holder| holder.manager != self.me).collect();
+        let others: Vec<Holder> = ownership::holders(&self.object.meta, &wish.field)
+            .into_iter()
+            .filter(|holder| holder.manager != self.me)
+            .collect();
         let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
         if had && !ours {
             return self.was_taken(wish, live, &others);
@@ -172,9 +181,16 @@ impl<'a> Draft<'a> {
         let applier = others.iter().find(|holder| holder.is_applier());
         if let Some(applier) = applier {
             if wish.on_conflict == OnConflict::Yield {
-                return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, others))));
+                return (
+                    State::Yielded,
+                    Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, others))),
+                );
             }
-            let recent = self.record.taken.iter().filter(|t| t.manager == applier.manager && self.situation.now.since(t.at) < CONTEST);
+            let recent = self
+                .record
+                .taken
+                .iter()
+                .filter(|t| t.manager == applier.manager && self.situation.now.since(t.at) < CONTEST);
             if recent.count() >= 1 && self.hold != Some(Hold::Lifted) {
                 let message = format!(
                     "\"{}\" took {} back twice within an hour: Trimtab has stopped. {}",
@@ -291,7 +307,8 @@ impl<'a> Draft<'a> {
                 subresource: None,
                 patch,
                 purpose: super::Purpose::Release,
-                disruptive: false, changes: Vec::new(),
+                disruptive: false,
+                changes: Vec::new(),
             });
         }
         if self.is_at_rest(&claimed) {
@@ -312,19 +329,27 @@ impl<'a> Draft<'a> {
             return Some(hash);
         }
         if !self.changes.is_empty() {
-            self.record.previous =
-                self.changes.iter().map(|(field, _)| (field.clone(), field.lookup(&self.object.content).cloned())).collect();
+            self.record.previous = self
+                .changes
+                .iter()
+                .map(|(field, _)| (field.clone(), field.lookup(&self.object.content).cloned()))
+                .collect();
         }
         self.record.applied.clone_from(&hash);
         let recorded = match self.record.encode() {
             Ok(text) => text,
             Err(error) => {
-                plan.refuse(Reason::BaselineTooLarge, format!("failed to record what was in {} before: {error}", key.short()), true);
+                plan.refuse(
+                    Reason::BaselineTooLarge,
+                    format!("failed to record what was in {} before: {error}", key.short()),
+                    true,
+                );
                 return Some(hash);
             }
         };
         let annotations = BTreeMap::from([(annotation, recorded)]);
-        let disruptive = self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
+        let disruptive =
+            self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
         let changes: Vec<Change> = self.changes.into_iter().map(|(_, change)| change).collect();
         plan.changes.extend(changes.iter().cloned());
         plan.steps.push(Step::Apply(Box::new(Write {

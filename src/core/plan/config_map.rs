@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Change, Conflict, ConfigMap, Hold, Plan, Purpose, Setting, Situation, State, Step,
+    Change, ConfigMap, Conflict, Hold, Plan, Purpose, Setting, Situation, State, Step,
     claim::{self, Wish},
     value_hash,
 };
@@ -43,12 +43,17 @@ pub(super) struct Documents {
 /// Plans every `ConfigMap` that the policy names.
 pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) -> Documents {
     let mut stamped: BTreeMap<String, String> = BTreeMap::new();
-    let named: BTreeSet<&str> = situation.desired.iter().filter_map(|desired| config_map_of(situation, desired)).collect();
+    let named: BTreeSet<&str> =
+        situation.desired.iter().filter_map(|desired| config_map_of(situation, desired)).collect();
     for name in named {
         let key = ObjectKey::new(Kind::ConfigMap, situation.target.key.namespace.clone(), name);
         match situation.config_maps.get(name) {
             None | Some(ConfigMap::Missing) => {
-                plan.refuse(Reason::ConfigMapNotFound, format!("{key} does not exist; Trimtab never creates one"), false);
+                plan.refuse(
+                    Reason::ConfigMapNotFound,
+                    format!("{key} does not exist; Trimtab never creates one"),
+                    false,
+                );
             }
             Some(ConfigMap::Unread) => plan.unread.push(key),
             Some(ConfigMap::Known(object)) => {
@@ -77,7 +82,10 @@ fn refused(object: &Object, plan: &mut Plan) -> bool {
     if object.at("/immutable") == Some(&Json::Bool(true)) {
         plan.refuse(
             Reason::ConfigMapImmutable,
-            format!("{} is immutable: name one that may change, for example an overlay that configMapKey fills", object.key),
+            format!(
+                "{} is immutable: name one that may change, for example an overlay that configMapKey fills",
+                object.key
+            ),
             true,
         );
         return true;
@@ -102,7 +110,8 @@ fn one(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mu
             subresource: None,
             patch,
             purpose: Purpose::Release,
-            disruptive: false, changes: Vec::new(),
+            disruptive: false,
+            changes: Vec::new(),
         });
     }
     documents(situation, object, plan, stamped);
@@ -130,7 +139,9 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
     let mut bound = BTreeSet::new();
     for desired in situation.desired {
         let Landing::Document { file, at } = &desired.knob.landing else { continue };
-        let Some(file) = situation.policy.files.get(*file).filter(|file| *file.config_map == *object.key.name) else { continue };
+        let Some(file) = situation.policy.files.get(*file).filter(|file| *file.config_map == *object.key.name) else {
+            continue;
+        };
         let place = format!("{}#{at}", file.key);
         bound.insert(place.clone());
         edits.add(situation, desired, file, at, &place, plan);
@@ -154,7 +165,15 @@ struct Edits<'a> {
 }
 
 impl Edits<'_> {
-    fn add(&mut self, situation: &Situation<'_>, desired: &Desired<'_>, file: &File, at: &Address, place: &str, plan: &mut Plan) {
+    fn add(
+        &mut self,
+        situation: &Situation<'_>,
+        desired: &Desired<'_>,
+        file: &File,
+        at: &Address,
+        place: &str,
+        plan: &mut Plan,
+    ) {
         let landing = format!("{at} in {} of ConfigMap/{}", file.key, file.config_map);
         let mut view = |live: Option<String>, state: State| {
             plan.settings.push(Setting {
@@ -168,11 +187,20 @@ impl Edits<'_> {
             });
         };
         let current = self.texts.get(&*file.key).cloned().or_else(|| {
-            self.object.content.get("data").and_then(|data| data.get(&*file.key)).and_then(Json::as_str).map(str::to_owned)
+            self.object
+                .content
+                .get("data")
+                .and_then(|data| data.get(&*file.key))
+                .and_then(Json::as_str)
+                .map(str::to_owned)
         });
         let Some(current) = current else {
             view(None, State::Refused);
-            plan.refuse(Reason::KeyPathNotFound, format!("{} has no key \"{}\" in data", self.object.key, file.key), true);
+            plan.refuse(
+                Reason::KeyPathNotFound,
+                format!("{} has no key \"{}\" in data", self.object.key, file.key),
+                true,
+            );
             return;
         };
         let edited =
@@ -203,7 +231,9 @@ impl Edits<'_> {
                 reason: Reason::KnobOwnedBy,
                 object: self.object.key.clone(),
                 path: desired.knob.path.clone(),
-                message: format!("{landing} is governed by the older policy \"{elder}\": remove it from one of the two"),
+                message: format!(
+                    "{landing} is governed by the older policy \"{elder}\": remove it from one of the two"
+                ),
             });
             return;
         }
@@ -280,21 +310,37 @@ impl Edits<'_> {
         if self.texts.is_empty() && self.record.documents.len() == forgotten {
             return;
         }
-        let size: usize = self.object.content.get("data").and_then(Json::as_object).into_iter().flatten().map(|(key, text)| {
-            self.texts.get(key).map_or_else(|| text.as_str().map_or(0, str::len), String::len)
-        }).sum();
+        let size: usize = self
+            .object
+            .content
+            .get("data")
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(key, text)| self.texts.get(key).map_or_else(|| text.as_str().map_or(0, str::len), String::len))
+            .sum();
         if size > MAX_CONFIG_MAP_BYTES {
-            plan.refuse(Reason::ConfigTooLarge, format!("{} would hold {size} bytes, more than one mebibyte", self.object.key), true);
+            plan.refuse(
+                Reason::ConfigTooLarge,
+                format!("{} would hold {size} bytes, more than one mebibyte", self.object.key),
+                true,
+            );
             return;
         }
         let recorded = match self.record.encode() {
             Ok(text) => text,
             Err(error) => {
-                plan.refuse(Reason::BaselineTooLarge, format!("failed to record what was in {} before: {error}", self.object.key), true);
+                plan.refuse(
+                    Reason::BaselineTooLarge,
+                    format!("failed to record what was in {} before: {error}", self.object.key),
+                    true,
+                );
                 return;
             }
         };
-        let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": self.object.meta.resource_version})];
+        let mut operations = vec![
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": self.object.meta.resource_version}),
+        ];
         for (key, text) in &self.texts {
             operations.push(json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text}));
         }
@@ -302,7 +348,9 @@ impl Edits<'_> {
             operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
         }
         let annotation = names::baseline(situation.policy.identity.name());
-        operations.push(json!({"op": "add", "path": format!("/metadata/annotations/{}", escape(&annotation)), "value": recorded}));
+        operations.push(
+            json!({"op": "add", "path": format!("/metadata/annotations/{}", escape(&annotation)), "value": recorded}),
+        );
         plan.changes.extend(self.changes.iter().cloned());
         plan.steps.push(Step::Json {
             changes: self.changes,
@@ -332,7 +380,11 @@ fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap
         let live = field.lookup(&object.content).and_then(Json::as_str).map(str::to_owned);
         let text = desired.knob.text();
         // Pods have to be restarted only for a value that is not the one which they were started with.
-        let original = before.as_ref().and_then(|record| record.paths.get(&field)).cloned().unwrap_or_else(|| live.clone().map(Json::String));
+        let original = before
+            .as_ref()
+            .and_then(|record| record.paths.get(&field))
+            .cloned()
+            .unwrap_or_else(|| live.clone().map(Json::String));
         if *reload == Reload::Restart && original.as_ref().and_then(Json::as_str) != Some(&text) {
             stamped.insert(format!("{name}/{key}"), text.clone());
         }

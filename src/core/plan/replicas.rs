@@ -21,7 +21,14 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
     let me = names::manager(situation.policy.identity.name());
     // A scale of ours leaves an entry that would make the owner's next apply a conflict.
     if let Some(patch) = ownership::release_updates(target, &me) {
-        plan.steps.push(Step::Json { object: target.key.clone(), subresource: None, patch, purpose: Purpose::Release, disruptive: false, changes: Vec::new() });
+        plan.steps.push(Step::Json {
+            object: target.key.clone(),
+            subresource: None,
+            patch,
+            purpose: Purpose::Release,
+            disruptive: false,
+            changes: Vec::new(),
+        });
     }
     let Some(replicas) = &situation.policy.replicas else {
         release_autoscaler(situation, plan);
@@ -68,7 +75,10 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
     if min > max {
         plan.refuse(
             Reason::BoundsConflictWithTarget,
-            format!("replicas asks for at least {min}, but {} allows at most {max}: set both in the policy", autoscaler.key.short()),
+            format!(
+                "replicas asks for at least {min}, but {} allows at most {max}: set both in the policy",
+                autoscaler.key.short()
+            ),
             false,
         );
         return;
@@ -113,7 +123,12 @@ fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
                 reason: Reason::FieldManagerConflict,
                 object: target.key.clone(),
                 path: "replicas".into(),
-                message: format!("spec.replicas of {} is owned by \"{}\". {}", target.key.short(), applier.manager, applier.advice()),
+                message: format!(
+                    "spec.replicas of {} is owned by \"{}\". {}",
+                    target.key.short(),
+                    applier.manager,
+                    applier.advice()
+                ),
             });
         } else {
             setting.state = State::Planned;

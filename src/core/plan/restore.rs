@@ -90,8 +90,13 @@ fn documents(object: &Object, record: &Record) -> Option<Step> {
     if texts.is_empty() {
         return None;
     }
-    let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.meta.resource_version})];
-    operations.extend(texts.iter().map(|(key, text)| json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text})));
+    let mut operations =
+        vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.meta.resource_version})];
+    operations.extend(
+        texts
+            .iter()
+            .map(|(key, text)| json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text})),
+    );
     Some(Step::Json {
         object: object.key.clone(),
         subresource: None,

@@ -66,7 +66,10 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
     let target = situation.target;
     let wanted = knob.container.as_deref().or(situation.policy.target.as_ref().and_then(|t| t.container.as_deref()));
     let all = || {
-        let lists = [("containers", "/spec/template/spec/containers"), ("initContainers", "/spec/template/spec/initContainers")];
+        let lists = [
+            ("containers", "/spec/template/spec/containers"),
+            ("initContainers", "/spec/template/spec/initContainers"),
+        ];
         lists.into_iter().flat_map(|(list, pointer)| {
             target.items(pointer).filter_map(move |spec| {
                 // An init container that ends has no cache, no pool and no worker; one that always restarts is a sidecar.
@@ -79,7 +82,10 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
     let names = || all().map(|c| c.name).collect::<Vec<_>>().join(", ");
     let found = match wanted {
         Some(wanted) => all().find(|c| c.name == wanted).ok_or_else(|| {
-            (Reason::ContainerNotFound, format!("{} has no container \"{wanted}\"; it has {}: set container", target.key.short(), names()))
+            (
+                Reason::ContainerNotFound,
+                format!("{} has no container \"{wanted}\"; it has {}: set container", target.key.short(), names()),
+            )
         }),
         None => {
             let mut main = all().filter(|c| c.list == "containers");
@@ -88,7 +94,12 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
                 (None, _) => Err((Reason::ContainerNotFound, format!("{} has no container", target.key.short()))),
                 (Some(_), Some(_)) => Err((
                     Reason::ContainerAmbiguous,
-                    format!("{} has the containers {}: say which one in target.container or {}.container", target.key.short(), names(), knob.path),
+                    format!(
+                        "{} has the containers {}: say which one in target.container or {}.container",
+                        target.key.short(),
+                        names(),
+                        knob.path
+                    ),
                 )),
             }
         }
@@ -124,9 +135,19 @@ fn environment(container: Container<'_>, name: &str, desired: &Desired<'_>, plan
     let trouble = if second.is_some() {
         Some((Reason::EnvDuplicate, format!("{landing} is listed twice: remove one of them")))
     } else if first.is_some_and(|entry| entry.get("valueFrom").is_some()) {
-        Some((Reason::EnvFromSource, format!("{landing} comes from a valueFrom, which is never replaced: change its source, or give it a plain value")))
+        Some((
+            Reason::EnvFromSource,
+            format!(
+                "{landing} comes from a valueFrom, which is never replaced: change its source, or give it a plain value"
+            ),
+        ))
     } else if references(container.spec, &reference) {
-        Some((Reason::EnvReferenced, format!("{landing} is used as {reference} elsewhere in the container, where its position in the list matters")))
+        Some((
+            Reason::EnvReferenced,
+            format!(
+                "{landing} is used as {reference} elsewhere in the container, where its position in the list matters"
+            ),
+        ))
     } else {
         None
     };
@@ -185,7 +206,14 @@ fn amount(
 }
 
 /// A request above the limit that the target has, or a limit below its request, would be refused with every new pod.
-fn contradicts(container: Container<'_>, bucket: &str, resource: &str, quantity: ResourceQuantity, situation: &Situation<'_>, plan: &mut Plan) {
+fn contradicts(
+    container: Container<'_>,
+    bucket: &str,
+    resource: &str,
+    quantity: ResourceQuantity,
+    situation: &Situation<'_>,
+    plan: &mut Plan,
+) {
     let other = if bucket == "limits" { "requests" } else { "limits" };
     let governed = situation.desired.iter().any(|d| {
         matches!(d.knob.landing, Landing::Resource { bucket, resource: r } if bucket == other && r == resource)
@@ -217,8 +245,13 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
             continue;
         }
         done.push(container.name);
-        let live: Vec<String> =
-            container.spec["args"].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
+        let live: Vec<String> = container.spec["args"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .map(str::to_owned)
+            .collect();
         let mut wanted = live.clone();
         let mut paths: Vec<&str> = Vec::new();
         let mut sources: Vec<String> = Vec::new();
@@ -232,7 +265,10 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
                 Err(count) => refuse(
                     plan,
                     Reason::Unsupported,
-                    format!("argument {flag} is given {count} times in container \"{}\": remove all but one", container.name),
+                    format!(
+                        "argument {flag} is given {count} times in container \"{}\": remove all but one",
+                        container.name
+                    ),
                 ),
             }
         }
@@ -259,8 +295,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
 /// How often the flag is there, if more than once: which one counts is the application's secret.
 fn set_flag(args: &mut Vec<String>, flag: &str, value: &str) -> Result<(), usize> {
     let joined = format!("{flag}=");
-    let places: Vec<usize> =
-        (0..args.len()).filter(|i| args[*i] == flag || args[*i].starts_with(&joined)).collect();
+    let places: Vec<usize> = (0..args.len()).filter(|i| args[*i] == flag || args[*i].starts_with(&joined)).collect();
     match places[..] {
         [] => args.push(format!("{joined}{value}")),
         [at] if args[at] == flag => match args.get_mut(at + 1) {
@@ -279,7 +314,8 @@ fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
     let field = FieldPath::of(&["spec", "template", "metadata", "annotations", &key]);
     let live = field.lookup(&situation.target.content).and_then(Json::as_str).map(str::to_owned);
     // A stamp that failed is asked for once more, so that the claim takes it back to what was there before it.
-    let failed = live.clone().filter(|live| situation.memory.quarantine.get("files") == Some(&value_hash("files", live)));
+    let failed =
+        live.clone().filter(|live| situation.memory.quarantine.get("files") == Some(&value_hash("files", live)));
     let hash = &failed.or_else(|| documents.stamp.clone())?;
     Some(Wish {
         path: "files".into(),
