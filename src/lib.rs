@@ -5,4 +5,6 @@
 //! `ARCHITECTURE.md` has the map; `tests/architecture.rs` holds it against the imports.
 
 pub mod api;
+pub mod cli;
 pub mod core;
+pub mod shell;

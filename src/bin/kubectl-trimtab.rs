@@ -1,2 +1,7 @@
-//! Thin binary.
-fn main() {}
+//! The same command line as a plugin: `kubectl trimtab`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trimtab::cli::main("kubectl trimtab")
+}

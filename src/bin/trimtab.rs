@@ -1,2 +1,7 @@
-//! Thin binary.
-fn main() {}
+//! The operator and its command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trimtab::cli::main("trimtab")
+}

@@ -143,9 +143,8 @@ impl RawJson {
 
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        // A watch hands over a whole document, so this moves the text; serde_json has checked that it is JSON.
-        Ok(Self(raw.get().into()))
+        // serde_json has checked that it is JSON; the text moves.
+        Ok(Self(Box::<RawValue>::deserialize(deserializer)?.into()))
     }
 }
 
@@ -361,6 +360,24 @@ struct WireOwner {
 }
 
 impl Wire {
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// Namespace; empty for cluster-scoped kinds.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.metadata.namespace
+    }
+
+    /// Resource version.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
     /// The object, now that its kind is said.
     ///
     /// # Errors

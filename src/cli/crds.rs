@@ -1,0 +1,33 @@
+//! `crds`: the definitions that a cluster needs before anything else.
+
+use std::{fs, io::Write as _, path::PathBuf};
+
+use anyhow::Context as _;
+
+use crate::api::crds;
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write one file per definition into this directory, instead of printing them
+    #[arg(long, value_name = "DIRECTORY")]
+    output: Option<PathBuf>,
+}
+
+/// Prints or writes the definitions.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(directory) = &args.output {
+        fs::create_dir_all(directory).with_context(|| format!("creating directory \"{}\"", directory.display()))?;
+    }
+    for definition in crds::all() {
+        let text = crds::yaml(&definition)?;
+        match &args.output {
+            Some(directory) => {
+                let file = directory.join(crds::file_name(&definition));
+                fs::write(&file, text).with_context(|| format!("writing \"{}\"", file.display()))?;
+            }
+            None => write!(std::io::stdout(), "---\n{text}").context("writing to stdout")?,
+        }
+    }
+    Ok(())
+}

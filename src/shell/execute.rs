@@ -1,0 +1,132 @@
+//! Carries out effects and says how each ended. Retries nothing: the engine decides what happens next.
+
+mod events;
+mod failure;
+mod request;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use kube::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::timeout;
+
+pub use self::failure::describe;
+use self::request::Call;
+use super::sources::Sources;
+use crate::core::{
+    engine::{Action, Failure, Outcome, effect},
+    facts::{Kind, Pod, Seen},
+};
+
+/// Time after which a request counts as possibly executed. An API server answers or refuses within seconds; its own
+/// limit, 60 s, would hold a place for too long.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Carries out effects.
+#[derive(Clone)]
+pub struct Executor {
+    client: Client,
+    sources: Arc<Sources>,
+    /// `reportingInstance` of Events.
+    instance: Arc<str>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor that reports Events as `instance`. `client` must not retry by itself.
+    #[must_use]
+    pub fn new(client: Client, sources: Arc<Sources>, instance: &str) -> Self {
+        Self { client, sources, instance: instance.into(), timeout: TIMEOUT }
+    }
+
+    /// Carries out one action.
+    pub async fn execute(self, action: Action) -> Outcome {
+        match action {
+            Action::Query { source, expr, at, range } => {
+                Outcome::Answer(self.sources.ask(&source, &expr, at, range).await)
+            }
+            Action::Alerts { source, alerts } => {
+                self.sources.alert(&source, &alerts);
+                Outcome::Accepted
+            }
+            Action::Event(event) => self.event(event).await,
+            Action::Get(object) => self.call(Call::get(&object), Shows::Object(object.kind)).await,
+            Action::ListPods { workload, selector } => {
+                self.call(Call::list_pods(&workload.namespace, &selector), Shows::Pods).await
+            }
+            Action::Patch(patch) => {
+                let shows = match patch.subresource {
+                    None => Shows::Object(patch.object.kind),
+                    Some(_) => Shows::Nothing,
+                };
+                self.call(Call::patch(patch), shows).await
+            }
+            Action::Status { policy, uid, status } => {
+                self.call(Call::policy_status(&policy, &uid, &status), Shows::Nothing).await
+            }
+            Action::SourceStatus { source, status } => {
+                self.call(Call::source_status(&source, &status), Shows::Nothing).await
+            }
+            Action::Finalizers { policy, resource_version, finalizers } => {
+                self.call(Call::finalizers(&policy, &resource_version, &finalizers), Shows::Nothing).await
+            }
+        }
+    }
+
+    async fn event(&self, event: effect::Event) -> Outcome {
+        self.call(Call::event(&event, &self.instance), Shows::Nothing).await
+    }
+
+    async fn call(&self, call: Result<Call, request::Error>, shows: Shows) -> Outcome {
+        let call = match call {
+            Ok(call) => call,
+            // A request that cannot even be written will not be accepted at another time either.
+            Err(error) => return Outcome::Failed(Failure::Rejected(error.to_string())),
+        };
+        let Call { request, what } = call;
+        match timeout(self.timeout, self.client.request_text(request)).await {
+            Err(_elapsed) => {
+                Outcome::Failed(Failure::Unknown(format!("{what}: no answer within {} s", self.timeout.as_secs())))
+            }
+            Ok(Err(error)) => failure::outcome(&what, &error),
+            Ok(Ok(text)) => shows.read(&text).unwrap_or_else(|error| {
+                Outcome::Failed(Failure::Unknown(format!("{what}: cannot read the API server's answer: {error}")))
+            }),
+        }
+    }
+}
+
+/// What the answer to a successful request holds.
+enum Shows {
+    /// The object.
+    Object(Kind),
+    /// A list of pods.
+    Pods,
+    /// Nothing that anybody needs.
+    Nothing,
+}
+
+impl Shows {
+    fn read(self, text: &str) -> Result<Outcome, serde_json::Error> {
+        Ok(match self {
+            Self::Object(kind) => Outcome::Object(Box::new(Seen::from_json(kind, text)?)),
+            Self::Pods => {
+                let list: List = serde_json::from_str(text)?;
+                Outcome::Pods(list.items.iter().map(Pod::read).collect())
+            }
+            Self::Nothing => Outcome::Accepted,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Value>,
+}

@@ -1,0 +1,9 @@
+//! What the process says about itself: logs, and its own metrics.
+
+pub mod logging;
+pub mod metrics;
+pub mod readings;
+
+pub use logging::LogFormat;
+pub use metrics::Metrics;
+pub use readings::Reading;

@@ -1,0 +1,237 @@
+//! One watch per kind: what the API server shows becomes inputs of the engine.
+//!
+//! Lists are quorum reads: a list from a cache may be older than what this process saw before, and the engine would take
+//! it for the truth. (`kube`'s streaming lists start at resource version 0 and have the same fault.)
+
+mod decode;
+mod lists;
+
+use std::{fmt, sync::Arc};
+
+use futures::{StreamExt as _, stream::select_all};
+use kube::{
+    Api, Client, Resource,
+    api::ApiResource,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{debug, info, warn};
+
+use self::{
+    decode::{Guarded, Slim},
+    lists::{Lists, Name},
+};
+use super::{
+    execute::describe,
+    health::{Health, stream_name},
+    telemetry::Metrics,
+};
+use crate::{
+    api::{MetricsSource, PerformanceClass, PerformancePolicy},
+    core::{
+        engine::{Input, Stream},
+        facts::Kind,
+    },
+};
+
+/// The streams of the operator.
+pub const STREAMS: [Stream; 8] = [
+    Stream::Policies,
+    Stream::Classes,
+    Stream::Sources,
+    Stream::Objects(Kind::Deployment),
+    Stream::Objects(Kind::StatefulSet),
+    Stream::Objects(Kind::DaemonSet),
+    Stream::Objects(Kind::HorizontalPodAutoscaler),
+    Stream::Objects(Kind::ConfigMap),
+];
+
+/// What every watch needs.
+#[derive(Clone)]
+pub struct Watches {
+    /// A client that does not retry by itself.
+    pub client: Client,
+    /// Namespaces to watch; none: the whole cluster.
+    pub namespaces: Vec<String>,
+    /// Where inputs go.
+    pub inputs: mpsc::Sender<Input>,
+    /// Where lists and errors are counted.
+    pub metrics: Arc<Metrics>,
+    /// Who has to know that a stream is listed.
+    pub health: Arc<Health>,
+}
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watches").field("namespaces", &self.namespaces).finish_non_exhaustive()
+    }
+}
+
+impl Watches {
+    /// Starts all streams. They end when the set is dropped, or when nobody takes inputs any more.
+    #[must_use]
+    pub fn start(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for stream in STREAMS {
+            match stream {
+                Stream::Policies => {
+                    let apis =
+                        self.scoped(Api::all, Api::namespaced);
+                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<PerformancePolicy>, gone| {
+                        shown.into_change(gone, |name| name).map(Input::Policy)
+                    }));
+                }
+                Stream::Classes => {
+                    let apis = vec![Api::all(self.client.clone())];
+                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<PerformanceClass>, gone| {
+                        shown.into_change(gone, |(_, name)| name).map(Input::Class)
+                    }));
+                }
+                Stream::Sources => {
+                    let apis = vec![Api::all(self.client.clone())];
+                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<MetricsSource>, gone| {
+                        shown.into_change(gone, |(_, name)| name).map(Input::Source)
+                    }));
+                }
+                // A change of a ConfigMap says no more than that there was one: only bound ones are read, by the engine.
+                Stream::Objects(kind @ Kind::ConfigMap) => {
+                    tasks.spawn(self.clone().follow_objects::<true>(stream, kind));
+                }
+                Stream::Objects(kind) => {
+                    tasks.spawn(self.clone().follow_objects::<false>(stream, kind));
+                }
+            }
+        }
+        tasks
+    }
+
+    async fn follow_objects<const METADATA_ONLY: bool>(self, stream: Stream, kind: Kind) {
+        let resource = resource(kind);
+        let apis = self.scoped(
+            |client| Api::all_with(client, &resource),
+            |client, namespace| Api::namespaced_with(client, namespace, &resource),
+        );
+        self.follow(stream, apis, move |shown: Slim<METADATA_ONLY>, gone| {
+            shown.into_change(kind, gone).map(Input::Object)
+        })
+        .await;
+    }
+
+    /// One `Api` for the cluster, or one per namespace.
+    fn scoped<K>(
+        &self,
+        all: impl FnOnce(Client) -> Api<K>,
+        namespaced: impl Fn(Client, &str) -> Api<K>,
+    ) -> Vec<Api<K>> {
+        if self.namespaces.is_empty() {
+            return vec![all(self.client.clone())];
+        }
+        self.namespaces.iter().map(|namespace| namespaced(self.client.clone(), namespace)).collect()
+    }
+
+    /// Follows one kind in all its namespaces. `read` turns what is shown, or gone, into an input.
+    async fn follow<K>(
+        self,
+        stream: Stream,
+        apis: Vec<Api<K>>,
+        read: impl Fn(K, bool) -> Result<Input, String> + Send + 'static,
+    ) where
+        K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut lists = Lists::new(apis.len());
+        let mut events = select_all(apis.into_iter().enumerate().map(|(part, api)| {
+            watcher(api, watcher::Config::default()).default_backoff().map(move |event| (part, event)).boxed()
+        }));
+        while let Some((part, event)) = events.next().await {
+            let input = match event {
+                Ok(Event::Init) => {
+                    lists.begin(part);
+                    continue;
+                }
+                Ok(Event::InitApply(shown) | Event::Apply(shown)) => {
+                    let name = name_of(&shown);
+                    lists.show(part, &name);
+                    self.readable(stream, &name, read(shown, false))
+                }
+                Ok(Event::Delete(shown)) => {
+                    let name = name_of(&shown);
+                    lists.drop(part, &name);
+                    self.readable(stream, &name, read(shown, true))
+                }
+                Ok(Event::InitDone) => lists.end(part).map(|listing| {
+                    self.listed(stream, listing.names.len());
+                    Input::Listed(stream, listing)
+                }),
+                Err(error) => {
+                    self.failed(stream, &error);
+                    continue;
+                }
+            };
+            if let Some(input) = input
+                && self.inputs.send(input).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// The input, unless the object cannot be read. Its name stays in the listing: it exists, so nothing of it may be
+    /// taken for abandoned.
+    fn readable(&self, stream: Stream, (namespace, name): &Name, input: Result<Input, String>) -> Option<Input> {
+        input
+            .inspect_err(|error| {
+                let kind = stream_name(stream);
+                warn!(kind, %namespace, %name, error, "cannot read an object; it is left alone until it changes");
+                self.metrics.unreadable.with_label_values(&[kind]).inc();
+            })
+            .ok()
+    }
+
+    fn listed(&self, stream: Stream, objects: usize) {
+        let kind = stream_name(stream);
+        debug!(kind, objects, "listed");
+        self.metrics.watch_lists.with_label_values(&[kind]).inc();
+        if self.health.listed(stream) {
+            info!(milliseconds = self.health.uptime().as_millis(), "every kind is listed");
+        }
+    }
+
+    fn failed(&self, stream: Stream, error: &watcher::Error) {
+        let kind = stream_name(stream);
+        self.metrics.watch_errors.with_label_values(&[kind]).inc();
+        match error {
+            watcher::Error::WatchError(status) if status.code == 410 => {
+                info!(kind, "the watch expired; listing again");
+            }
+            watcher::Error::InitialListFailed(error) => {
+                warn!(kind, error = describe(error), "cannot list; trying again within 30 s");
+            }
+            watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
+                warn!(kind, error = describe(error), "the watch was interrupted; trying again within 30 s");
+            }
+            watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => {
+                warn!(kind, %error, "the watch was interrupted; trying again within 30 s");
+            }
+        }
+    }
+}
+
+fn name_of(shown: &impl Resource) -> Name {
+    let meta = shown.meta();
+    (meta.namespace.as_deref().unwrap_or_default().into(), meta.name.as_deref().unwrap_or_default().into())
+}
+
+fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or(("", kind.api_version()));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: kind.api_version().to_owned(),
+        kind: kind.as_str().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}
