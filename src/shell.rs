@@ -14,5 +14,7 @@ pub mod prometheus;
 pub mod server;
 pub mod sources;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod watch;

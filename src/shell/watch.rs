@@ -79,8 +79,7 @@ impl Watches {
         for stream in STREAMS {
             match stream {
                 Stream::Policies => {
-                    let apis =
-                        self.scoped(Api::all, Api::namespaced);
+                    let apis = self.scoped(Api::all, Api::namespaced);
                     tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<PerformancePolicy>, gone| {
                         shown.into_change(gone, |name| name).map(Input::Policy)
                     }));

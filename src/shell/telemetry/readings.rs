@@ -71,7 +71,7 @@ mod tests {
             "# HELP trimtab_threshold_value Last reading.\n# TYPE trimtab_threshold_value gauge\n\
              trimtab_threshold_value{policy=\"a\\\"b\"} 1.5\n\
              trimtab_threshold_value{policy=\"c\"} NaN\n\
-             trimtab_threshold_value{policy=\"d\"} +Inf\n"
+             trimtab_threshold_value{policy=\"d\"} inf\n"
         );
     }
 }
