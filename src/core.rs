@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod document;
 pub mod engine;
+pub mod evaluate;
 pub mod facts;
 pub mod lease;
 pub mod ownership;
