@@ -89,6 +89,8 @@ impl Claim {
     /// The body of a server-side apply of this claim on `object`: with its uid and resource version as preconditions (an
     /// object that was replaced or has changed since is not written), with `annotations` on the object, and with the keys
     /// of every list item.
+    ///
+    /// Without the uid the API server would make an object that is gone; with it, it answers 409.
     #[must_use]
     pub fn body(&self, object: &Object, annotations: &BTreeMap<String, String>) -> Value {
         let key = &object.key;
@@ -103,10 +105,37 @@ impl Claim {
             metadata["annotations"] = json!(annotations);
         }
         let mut body = json!({"apiVersion": key.kind.api_version(), "kind": key.kind.as_str(), "metadata": metadata});
-        for (path, value) in &self.leaves {
+        for (path, value) in self.in_live_order(&object.content) {
             place(&mut body, path.segments(), value);
         }
         body
+    }
+
+    /// The leaves, with list items in the order in which `content` has them, and new ones behind. The API server's merge
+    /// takes over the order of the body: another order of the same variables is another pod template, thus a rollout.
+    fn in_live_order(&self, content: &Value) -> Vec<(&FieldPath, &Value)> {
+        let mut leaves: Vec<_> = self.leaves.iter().collect();
+        leaves.sort_by_cached_key(|(path, _)| {
+            let mut live = Some(content);
+            let mut order = Vec::with_capacity(path.segments().len());
+            for segment in path.segments() {
+                let mut position = 0;
+                live = match segment {
+                    Segment::Field(name) => live.and_then(|live| live.get(&**name)),
+                    Segment::Key(keys) => {
+                        let items = live.and_then(Value::as_array);
+                        let found =
+                            items.and_then(|items| items.iter().enumerate().find(|(_, item)| identifies(keys, item)));
+                        position = found.map_or(usize::MAX, |(position, _)| position);
+                        found.map(|(_, item)| item)
+                    }
+                    Segment::Item(_) | Segment::Index(_) => None,
+                };
+                order.push((position, segment.clone()));
+            }
+            order
+        });
+        leaves
     }
 }
 
@@ -217,6 +246,25 @@ mod tests {
                         "ports": [{"containerPort": 80, "protocol": "TCP", "hostPort": 8080}]},
                     {"name": "side", "resources": {"limits": {"cpu": "2"}}}]}}}})
         );
+    }
+
+    #[test]
+    fn items_keep_the_order_of_the_live_list_and_new_ones_follow() {
+        let mut live = object();
+        let env = json!([{"name": "Z", "value": "1"}, {"name": "M"}, {"name": "B"}]);
+        live.content =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "side"}, {"name": "api", "env": env}]}}}});
+        let env = |name: &str| container("api").field("env").key("name", name).field("value");
+        let claim: Claim = ["A", "B", "C", "Z"].map(|name| (env(name), json!(name))).into_iter().collect();
+        let mut claim = claim;
+        claim.insert(container("side").field("image"), "x");
+        let body = claim.body(&live, &BTreeMap::new());
+        let names = |items: &Value| {
+            items.as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let containers = &body["spec"]["template"]["spec"]["containers"];
+        assert_eq!(names(containers), ["side", "api"]);
+        assert_eq!(names(&containers[1]["env"]), ["Z", "B", "A", "C"]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Holder {
                 format!("policy {:?} sets it: let one policy only set this field", self.policy().unwrap_or_default())
             }
             Tool::KubectlApply => "take it out of the manifest that kubectl applies, or set `onConflict: TakeOver` on the knob".to_owned(),
-            Tool::Helm => "leave it out of the chart's values, or set `onConflict: TakeOver` on the knob".to_owned(),
+            Tool::Helm => "leave it out of the chart, or set `onConflict: TakeOver` on the knob and upgrade with `--force-conflicts` from then on".to_owned(),
             Tool::ArgoCd => "list the field in the Application's `ignoreDifferences` with `RespectIgnoreDifferences=true` and take it out of the manifest, or set `onConflict: TakeOver` on the knob".to_owned(),
             Tool::FluxKustomize => "take it out of the manifest (or remove it with `spec.patches` of the Kustomization), or set `onConflict: TakeOver` on the knob".to_owned(),
             Tool::FluxHelm => "leave it out of the HelmRelease's values and list it in `spec.driftDetection.ignore`, or set `onConflict: TakeOver` on the knob".to_owned(),
@@ -83,6 +83,8 @@ impl Holder {
         }
         let known = MANAGERS.iter().find(|known| known.matches(&self.manager));
         match (known, self.operation) {
+            // `kubectl rollout undo`, `kubectl scale` and the like: kubectl names only some of its subcommands.
+            (Some(Known { name: "kubectl", .. }), Operation::Update) => Tool::Person,
             (Some(known), _) => known.tool,
             // Whoever applies server-side declares what shall hold, and declares it again.
             (None, Operation::Apply) => Tool::Deployer,
@@ -140,7 +142,7 @@ const fn known(name: &'static str, tool: Tool) -> Known {
 const MANAGERS: [Known; 34] = [
     // kubectl apply without --server-side: an Update, but the manifest comes again with the next apply.
     known("kubectl-client-side-apply", Tool::KubectlApply),
-    // kubectl apply --server-side; also every write of kubectl before 1.20, when one name stood for all subcommands.
+    // kubectl apply --server-side; an Update under the same name is a person (above).
     known("kubectl", Tool::KubectlApply),
     // Keeps the last-applied annotation of the same manifests while they move to server-side apply.
     known("kubectl-last-applied", Tool::KubectlApply),
@@ -244,6 +246,7 @@ mod tests {
             ("kubectl-set", Update, false),
             ("kubectl-patch", Update, false),
             ("kubectl-rollout", Update, false),
+            ("kubectl", Update, false),
             ("node-fetch", Update, false),
         ] {
             assert_eq!(holder(manager, operation).is_applier(), applier, "{manager}");

@@ -160,16 +160,28 @@ impl FieldPath {
     }
 
     /// The value at this path in `content` (an object without its metadata). `None` when there is nothing.
+    ///
+    /// A variable without `value` has the empty text: the API server takes an empty `value` and does not store it.
     #[must_use]
     pub fn lookup<'a>(&self, content: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(content, |value, segment| match segment {
+        let found = self.0.iter().try_fold(content, |value, segment| match segment {
             Segment::Field(name) => value.get(&**name),
             Segment::Key(keys) => value.as_array()?.iter().find(|item| identifies(keys, item)),
             Segment::Item(wanted) => value.as_array()?.iter().find(|item| json::same(item, wanted)),
             Segment::Index(index) => value.get(index),
-        })
+        });
+        found.or_else(|| self.is_blank_variable(content).then_some(&EMPTY))
+    }
+
+    fn is_blank_variable(&self, content: &Value) -> bool {
+        let [.., Segment::Field(list), Segment::Key(_), Segment::Field(last)] = self.0.as_slice() else { return false };
+        let variable =
+            || self.parent().and_then(|item| item.lookup(content).map(|item| item.get("valueFrom").is_none()));
+        &**list == "env" && &**last == "value" && variable() == Some(true)
     }
 }
+
+static EMPTY: Value = Value::String(String::new());
 
 /// Whether `item` is the one that `keys` name. A port without `protocol` is `TCP`: the one key that the API server defaults.
 pub(super) fn identifies(keys: &BTreeMap<String, Value>, item: &Value) -> bool {
@@ -475,6 +487,16 @@ pub(in crate::core) mod tests {
         assert_eq!(FieldPath::of(&["spec", "set"]).then(Segment::Item(json!("y"))).lookup(&content), Some(&json!("y")));
         assert_eq!(FieldPath::of(&["spec", "set"]).then(Segment::Index(2)).lookup(&content), None);
         assert_eq!(FieldPath::of(&["spec", "set", "x"]).lookup(&content), None);
+    }
+
+    #[test]
+    fn a_variable_without_value_is_blank_and_one_with_a_source_is_not() {
+        let content = json!({"env": [{"name": "A"}, {"name": "B", "valueFrom": {}}, {"name": "C", "value": "c"}]});
+        let value = |name: &str| FieldPath::of(&["env"]).key("name", name).field("value");
+        assert_eq!(value("A").lookup(&content), Some(&json!("")));
+        assert_eq!(value("B").lookup(&content), None);
+        assert_eq!(value("C").lookup(&content), Some(&json!("c")));
+        assert_eq!(value("D").lookup(&content), None);
     }
 
     proptest! {
