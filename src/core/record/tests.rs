@@ -16,6 +16,7 @@ fn sample() -> Record {
     Record {
         uid: "u-1".into(),
         generation: 3,
+        applied: "c1a1".into(),
         deletion_policy: DeletionPolicy::Restore,
         paths: BTreeMap::from([
             (env("A"), Some(json!("1"))),
@@ -54,7 +55,7 @@ fn the_text_is_compact_and_readable() {
     let text = sample().encode().unwrap();
     assert_eq!(
         text,
-        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"reverted":[["/spec/template/spec/containers:api/env:A=","0f",2,"RolledBack"]]}"##
+        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"applied":"c1a1","documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"reverted":[["/spec/template/spec/containers:api/env:A=","0f",2,"RolledBack"]]}"##
     );
     assert_eq!(Record::decode(&text), Ok(sample()));
 }
@@ -169,6 +170,7 @@ prop_compose! {
             previous.extend(paths.clone());
         }
         Record {
+            applied: if repeat { format!("{generation:x}") } else { String::new() },
             uid, generation, deletion_policy: if restore { DeletionPolicy::Restore } else { DeletionPolicy::Retain }, paths, previous,
             documents: documents.into_iter().map(|(at, (was, now, previous))| (at, DocumentBaseline { was, now, previous })).collect(),
             taken: taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
