@@ -3,7 +3,8 @@
 #   image.sh [NAME]            a binary of the package (default: trimtab)
 #   image.sh --example NAME    an example of the package
 # Environment: PROFILE=release|dev (dev: quick), REF (another name of the image), BINARY (take this file, build nothing),
-#              LINK=static|dynamic (default: static where the musl target is installed)
+#              LINK=static|dynamic (default: static for a release where the musl target is installed; dynamic for dev,
+#              because it shares the build of the tests)
 # The layout is the one of the Dockerfile: /NAME, CA certificates, user 65532.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -25,7 +26,7 @@ musl=$(uname -m)-unknown-linux-musl
 link=${LINK:-}
 if [ -z "$link" ]; then
   # Without rustup the sysroot tells whether the target is there.
-  if [ -d "$(rustc --print sysroot)/lib/rustlib/$musl" ]; then link=static; else link=dynamic; fi
+  if [ "$profile" = release ] && [ -d "$(rustc --print sysroot)/lib/rustlib/$musl" ]; then link=static; else link=dynamic; fi
 fi
 
 binary=${BINARY:-}
@@ -47,13 +48,18 @@ if [ -z "$binary" ]; then
 fi
 [ -x "$binary" ] || { echo "there is no program at \"$binary\"" >&2; exit 1; }
 
-files=("$binary:/$name")
+mkdir -p target/image
+program=$binary
+if [ "$profile" = dev ] && command -v strip > /dev/null; then
+  program=target/image/$name.stripped       # symbols are two thirds of a dev build, and every node unpacks them
+  strip --strip-debug -o "$program" "$binary"
+fi
+files=("$program:/$name")
 # Shared libraries, under the names by which the program asks for them; none for a static one.
 while read -r library; do files+=("$(readlink -f "$library"):$library"); done < <(ldd "$binary" 2> /dev/null | grep -o '/[^ ]*')
 certificates=/etc/ssl/certs/ca-certificates.crt
 if [ -s $certificates ]; then files+=("$certificates:$certificates"); else echo "warning: no CA certificates on this machine, so none in the image; install ca-certificates" >&2; fi
 
-mkdir -p target/image
 "$here/mkimages.py" one --user 65532:65532 --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.title=$name" \
   "$out" "$ref" "/$name" "${files[@]}"
 cat <<K
