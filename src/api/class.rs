@@ -27,6 +27,7 @@ use super::{
     derive = "PartialEq",
     derive = "Default",
     doc = "A PerformanceClass says what the policies that name it may do, as a StorageClass does for volumes. Platform teams own it.",
+    validation = ("size(self.metadata.name) <= 63", "metadata.name must be at most 63 characters: policies refer by it"),
     printcolumn(
         name = "Default",
         type_ = "string",

@@ -57,7 +57,8 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
 
 /// Rewrites a schema, and all below it, from what serde accepts to what Kubernetes means.
 fn for_kubernetes(schema: &mut JSONSchemaProps) {
-    // A `null` would be stored, be shown as drift, and make every rule that reads the field fail in CEL's own words.
+    // The API server drops a `null` that the schema does not allow, and stores one that it does; then every rule that reads
+    // the field would fail in CEL's own words.
     schema.nullable = None;
     // The API server warns about formats that it does not know.
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {

@@ -35,7 +35,7 @@
 //! | `noData` | after `15m`, with severity `warning` |
 //! | `alerting.sink` | the class's, else nobody is told |
 //!
-//! An empty list or map means the same as an omitted one. `null` is refused at admission.
+//! An empty list or map means the same as an omitted one, and so does `null`, which the API server drops.
 
 use std::collections::BTreeMap;
 
@@ -237,7 +237,7 @@ pub struct MetricsRef {
     pub source: Option<String>,
     /// Label values that every series of this policy carries, beside those by which the source tells workloads apart.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = rules::series_labels)]
+    #[schemars(transform = rules::policy_labels)]
     pub labels: BTreeMap<String, String>,
 }
 

@@ -240,21 +240,30 @@ const CONTROL: &str =
 
 // labels
 
-fn labels(schema: &mut Schema, max_value: u32) {
-    set(schema, "maxProperties", 16);
+fn labels(schema: &mut Schema, most: u32, max_value: u32) {
+    set(schema, "maxProperties", most);
     set(schema, "additionalProperties", json!({"type": "string", "maxLength": max_value}));
 }
 
-/// Label values that series carry.
-pub(super) fn series_labels(schema: &mut Schema) {
-    labels(schema, 256);
-    add(schema, "self.all(k, size(k) <= 128)", "label names must be at most 128 characters");
+fn prometheus_labels(schema: &mut Schema, most: u32) {
+    labels(schema, most, 256);
+    add(schema, "self.all(k, size(k) <= 63)", "label names must be at most 63 characters");
     add(schema, format!("self.all(k, k.matches('{LABEL_NAME}'))"), "must be label names: letters, digits and _");
+}
+
+/// Label values that the series of a whole policy carry.
+pub(super) fn policy_labels(schema: &mut Schema) {
+    prometheus_labels(schema, 16);
+}
+
+/// Label values that the series of one threshold carry.
+pub(super) fn series_labels(schema: &mut Schema) {
+    prometheus_labels(schema, 8);
 }
 
 /// Labels of alerts.
 pub(super) fn alert_labels(schema: &mut Schema) {
-    series_labels(schema);
+    prometheus_labels(schema, 16);
     add(
         schema,
         "self.all(k, !(k in ['alertname', 'namespace', 'policy', 'threshold', 'severity', 'target', 'target_kind', \
@@ -265,8 +274,13 @@ pub(super) fn alert_labels(schema: &mut Schema) {
 
 /// Labels of Kubernetes objects.
 pub(super) fn object_labels(schema: &mut Schema) {
-    labels(schema, 63);
-    set(schema, "minProperties", 1);
+    labels(schema, 16, 63);
+    add(
+        schema,
+        "self.all(k, size(k) <= 317 && k.matches('^([a-z0-9][-a-z0-9.]*/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && \
+         self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",
+        "must be the labels of an object",
+    );
 }
 
 // durations that stand alone

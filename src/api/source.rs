@@ -22,6 +22,7 @@ use super::{rules, status};
     derive = "PartialEq",
     derive = "Default",
     doc = "A MetricsSource is a Prometheus-compatible server that policies read, with the Alertmanagers that their alerts go to. Admins own it, because an address is a way to reach into a network.",
+    validation = ("size(self.metadata.name) <= 63", "metadata.name must be at most 63 characters: policies refer by it"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.prometheus.url"),
     printcolumn(
         name = "Available",
@@ -86,6 +87,7 @@ pub struct TenantHeader {
 
 /// Labels by which series tell the workload they belong to.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = ("!has(self.pod) || !has(self.workload)", "at most one of pod and workload may be set"))]
 pub struct Identity {
     /// Label that holds the namespace; default `namespace`.
     #[serde(skip_serializing_if = "Option::is_none")]
