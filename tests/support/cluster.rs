@@ -21,8 +21,8 @@
 //! cluster's DNS are simply there, `KUBECONFIG` is set, and `kubectl` and `helm` are in `PATH`. `cargo test NAME`, parallel
 //! tests and captured output work as everywhere.
 //!
-//! The cluster ends with the test process, however it ends (`CLUSTER_OWNER`). A cluster that cannot start fails the test; it
-//! is never skipped.
+//! The cluster ends with the test process, however it ends (`CLUSTER_OWNER`), and so do its files, unless a test failed: then
+//! its logs stay and their place is printed. A cluster that cannot start fails the test; it is never skipped.
 //!
 //! | environment | effect |
 //! |---|---|
@@ -173,8 +173,39 @@ impl Outside {
                  CLUSTER_NAME={0} tests/cluster/cluster.sh down",
                 outside.name
             );
+        } else {
+            outside.clean_up_after(std::process::id());
         }
         outside
+    }
+
+    /// Leaves a process behind that removes the cluster's files when `process` has ended, unless a test has asked for them.
+    ///
+    /// libtest calls nothing at the end of a test binary, and a killed binary could not do it.
+    fn clean_up_after(&self, process: u32) {
+        let script = format!(
+            "tail --pid={process} -f /dev/null; if [ -e \"$1\" ]; then rm -f \"$1\"; else exec \"$0\" down; fi > /dev/null 2>&1"
+        );
+        let mut cleaner = Command::new("setsid");
+        cleaner.args(["--fork", "sh", "-c", &script]).arg(self.script().get_program()).arg(self.logs_wanted());
+        cleaner.env("CLUSTER_NAME", &self.name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        cleaner.status().unwrap_or_else(|error| panic!("running {cleaner:?}: {error}"));
+    }
+
+    /// The file that stands for a failed test.
+    fn logs_wanted(&self) -> PathBuf {
+        env::temp_dir().join(format!("trimtab-{}.failed", self.name))
+    }
+
+    /// Keeps the cluster's files, and says where they are.
+    fn keep_logs(&self) {
+        if env::var_os(JOIN).is_none() && std::fs::write(self.logs_wanted(), "").is_ok() {
+            println!(
+                "logs: $CLUSTER_STATE/{0}/log (default: ${{TMPDIR:-/tmp}}/trimtab-cluster-$UID/{0}/log); \
+                 tests/cluster/cluster.sh gc removes them",
+                self.name
+            );
+        }
     }
 
     fn script(&self) -> Command {
@@ -199,6 +230,9 @@ impl Outside {
             assert!(ran || !output.status.success(), "no test is called \"{test}\"; pass here!() to cluster::test");
             output.status
         };
+        if !status.success() {
+            self.keep_logs();
+        }
         assert!(status.success(), "\"{test}\" failed inside cluster \"{}\" ({status}); see above", self.name);
     }
 }
