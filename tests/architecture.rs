@@ -1,0 +1,146 @@
+//! The map against the territory: imports point one way.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Rooms of the crate, lowest first. A room may import from lower rows, never from its own or a higher one.
+const CRATE: &[&[&str]] = &[&["api"], &["core"], &["shell"], &["cli"], &["bin"]];
+
+/// Rooms of `core`, lowest first. Rooms of the lowest row are leaves and may use each other as far as no circle arises.
+const CORE: &[&[&str]] = &[
+    &["units", "formula", "document", "promql", "catalogue", "facts", "lease"],
+    &["policy", "ownership"],
+    &["record"],
+    &["resolve", "evaluate"],
+    &["plan"],
+    &["report"],
+    &["engine"],
+];
+
+fn rank(table: &[&[&str]], room: &str) -> Option<usize> {
+    table.iter().position(|row| row.contains(&room))
+}
+
+fn sources(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Paths that a file imports from inside the crate, such as `core::plan`. Braces are flattened; tests are not code of the room.
+fn imports(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        found.extend(flatten(&code[at + "crate::".len()..]));
+    }
+    found
+}
+
+fn flatten(text: &str) -> Vec<String> {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
+    let head = text[..end].trim_end_matches(':').to_owned();
+    if !text[end..].starts_with('{') {
+        return vec![head];
+    }
+    let mut depth = 0_usize;
+    let mut items = vec![String::new()];
+    for c in text[end..].chars() {
+        match c {
+            '{' => {
+                depth += 1;
+                if depth == 1 {
+                    continue;
+                }
+            }
+            '}' => {
+                depth -= 1;
+                if depth == 0 {
+                    break;
+                }
+            }
+            ',' if depth == 1 => {
+                items.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(item) = items.last_mut() {
+            item.push(c);
+        }
+    }
+    items
+        .iter()
+        .map(|item| item.trim())
+        .filter(|item| !item.is_empty())
+        .flat_map(flatten)
+        .map(|tail| if head.is_empty() { tail } else { format!("{head}::{tail}") })
+        .collect()
+}
+
+#[test]
+fn imports_point_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for file in sources(&src) {
+        let relative = file.strip_prefix(&src).unwrap();
+        let parts: Vec<String> =
+            relative.components().map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()).collect();
+        let Some(own) = rank(CRATE, &parts[0]) else { continue };
+        for import in imports(&fs::read_to_string(&file).unwrap()) {
+            *seen.entry(parts[0].clone()).or_default() += 1;
+            let target: Vec<&str> = import.split("::").collect();
+            let Some(other) = rank(CRATE, target[0]) else { continue };
+            if other > own {
+                wrong.push(format!("{} imports crate::{import}", relative.display()));
+            }
+            if parts[0] == "core" && target[0] == "core" && parts.len() > 1 && target.len() > 1 && parts[1] != target[1] {
+                match (rank(CORE, &parts[1]), rank(CORE, target[1])) {
+                    (Some(own), Some(other)) if other < own || (own == 0 && other == 0) => {}
+                    (Some(_), Some(_)) => wrong.push(format!("{} imports crate::{import}", relative.display())),
+                    (None, _) => wrong.push(format!("core::{} is not in the table", parts[1])),
+                    (_, None) => wrong.push(format!("core::{} is not in the table", target[1])),
+                }
+            }
+        }
+    }
+    assert!(seen.get("core").is_some_and(|n| *n > 50), "the reader of imports found almost nothing: {seen:?}");
+    assert!(wrong.is_empty(), "imports against the order of ARCHITECTURE.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");
+    let banned = [
+        "SystemTime", "std::time::Instant", "Instant::now", "Timestamp::now", "std::env", "std::fs", "std::net", "std::thread",
+        "std::process", "tokio", "async fn", ".await", "kube::Client", "kube::Api", "reqwest", "rand::", "tracing::", "println!", "eprintln!",
+    ];
+    let mut wrong = Vec::new();
+    for file in sources(&core).into_iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            if let Some(word) = banned.iter().find(|word| line.contains(**word) && !line.trim_start().starts_with("//")) {
+                wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "core must not touch the world:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_imports_flattens_braces() {
+    let text = "use crate::{api::{names, policy::Mode}, core::facts};\nfn f() { crate::shell::x(); }";
+    assert_eq!(imports(text), ["api::names", "api::policy::Mode", "core::facts", "shell::x"]);
+}
