@@ -53,7 +53,7 @@ real() {
   local vip pod dir2
   MODE=real "$cl" check > /dev/null || exit $?
   "$here/selftest/snapshot.sh" "$base" > "$work/before"
-  claim "up" env MODE=real PROM=1 AUDIT=1 "$cl" up
+  claim "up" env MODE=real PROM=1 AUDIT=1 ALERT_WEBHOOK=http://10.88.0.1:9999/ "$cl" up
   sed 's/^/                   /' "$work/out"
   (cd "$here/selftest/client" && CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local go build -trimpath -ldflags '-s -w' -o "$work/client" .) || exit 1
   python3 "$here/mkimages.py" one --user 65532 "$work/client.tar" localhost/client:1 /client "$work/client:/client" || exit 1
@@ -83,7 +83,9 @@ real() {
   claim "no target is down" eval '! prom_has "up == 0"'
   (eval "$("$cl" env)"; cp "$here/selftest/rules.yaml" "$CLUSTER_DIR/prom/rules/"; promtool check rules "$here/selftest/rules.yaml" && curl -s --fail -X POST "$CLUSTER_PROMETHEUS/-/reload"; echo "$CLUSTER_DIR" > "$work/dir")
   alert() { inside sh -c 'curl -s "$CLUSTER_ALERTMANAGER/api/v2/alerts"' | jq -e 'map(select(.labels.alertname == "ForbiddenRequests")) | length > 0' > /dev/null; }
+  inside timeout 120 python3 "$here/selftest/webhook.py" 9999 "$work/webhook" > /dev/null 2>&1 &
   claim "an alert reaches Alertmanager" within 30 alert
+  claim "and the webhook" within 30 grep -s ForbiddenRequests "$work/webhook"
   inside kubectl patch configmap web --type merge -p '{"data": {"index.html": "edited\n"}}' > /dev/null
   claim "a ConfigMap edit reaches the container's file" within 30 eval '[ "$(inside kubectl exec deploy/web -- cat /www/index.html)" = edited ]'
   kill_web() { inside kubectl exec "$1" -- kill -TERM 1; }
@@ -101,8 +103,11 @@ real() {
   claim "PostgreSQL runs in a pod" inside sh -c 'kubectl apply -f "$0" && kubectl rollout status deploy/postgres --timeout=60s' "$here/selftest/postgres.yaml"
   claim "PostgreSQL answers with the limit it was given" eval 'is "$(inside kubectl exec deploy/postgres -- psql -h postgres -Atc "show max_connections")" 40'
   outage_claims
-  claim "a second cluster at the same time, with two nodes, simulated ones beside" env MODE=real NODES=2 KWOK_NODES=3 CLUSTER_NAME="${base}2" "$cl" up
+  claim "a second cluster at the same time, with two nodes, simulated ones beside" env MODE=real NODES=2 KWOK_NODES=3 UNSAFE_SYSCTLS=net.core.somaxconn CLUSTER_NAME="${base}2" "$cl" up
   claim "it has all five nodes" is "$(CLUSTER_NAME=${base}2 inside kubectl get nodes --no-headers | grep -cw Ready)" 5
+  somaxconn() { is "$(CLUSTER_NAME=${base}2 inside kubectl logs sysctl)" 321; }
+  CLUSTER_NAME=${base}2 inside kubectl apply -f "$here/selftest/sysctl.yaml" > /dev/null
+  claim "an unsafe sysctl that was allowed is set in a pod of its last node" within 20 somaxconn
   claim "they do not see each other" eval '[ "$(CLUSTER_NAME=${base}2 inside kubectl get deploy -o name)" = "" ] && within 10 inside kubectl get deploy web'
   dir2=$(dirname "$(cat "$work/dir")")/${base}2
   kill -KILL "$(cat "$dir2/pid")"
