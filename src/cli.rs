@@ -3,7 +3,9 @@
 //! Each subcommand is one file: an `Args` that says what can be typed, and a `run` that does it. Data goes to stdout, talk
 //! to stderr.
 
+mod cluster;
 mod crds;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -19,8 +21,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the CRDs, or write them to files
+    /// Print the CRDs, write them to files, or apply them to the cluster
     Crds(crds::Args),
+    /// Prepare the cluster for the removal of the operator; the chart does this by itself
+    Uninstall(uninstall::Args),
     /// Print the version
     Version,
 }
@@ -52,6 +56,7 @@ pub fn main(program: &'static str) -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Crds(args) => crds::run(&args)?,
+        Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
         Command::Version => println!("trimtab {}", env!("CARGO_PKG_VERSION")),
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,10 @@ pub const MANAGER_PREFIX: &str = "trimtab/";
 pub const STATUS_MANAGER: &str = "trimtab-status";
 /// Field manager of finalizers on our own objects.
 pub const FINALIZER_MANAGER: &str = "trimtab-finalizer";
+/// Field manager of our definitions.
+pub const CRD_MANAGER: &str = "trimtab-crds";
+/// Annotation of a definition: the version of the program that applied it.
+pub const CRD_VERSION: &str = "trimtab.dev/version";
 /// Finalizer of a policy whose `deletionPolicy` is `Restore`.
 pub const RESTORE_FINALIZER: &str = "trimtab.dev/restore";
 /// Prefix of the annotation that records, on a governed object, what was there before our first claim.
