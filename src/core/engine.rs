@@ -4,6 +4,7 @@
 //! private. The engine never waits: an effect's end is an input like any other, and between the two the object is busy.
 
 mod absorb;
+pub mod account;
 pub mod effect;
 pub mod input;
 mod objects;
@@ -15,6 +16,7 @@ mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use account::{Account, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 

@@ -579,7 +579,7 @@ impl World {
 }
 
 /// Whether the policy may write at all.
-fn writable(policy: &Policy, rules: &Rules) -> Result<(), Finding> {
+pub(super) fn writable(policy: &Policy, rules: &Rules) -> Result<(), Finding> {
     let no = |reason: Reason, message: String| Err(Finding::new(Truth::False, reason, message));
     match policy.mode {
         Mode::Observe => return no(Reason::ObserveOnly, "the policy only observes".into()),

@@ -1,0 +1,102 @@
+//! The engine's view of one policy for people: what `plan` and `explain` print is what the controller would write.
+
+use super::World;
+use crate::{
+    api::conditions::Reason,
+    core::{
+        facts::{Instant, ObjectKey, Progress, progress},
+        plan::Plan,
+        policy::{Policy, PolicyKey},
+        resolve::{self, Rules},
+    },
+};
+
+/// What a policy amounts to.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Namespace and name.
+    pub key: PolicyKey,
+    /// The parsed policy; `None` when it cannot be parsed.
+    pub policy: Option<Policy>,
+    /// Name of its class; `None`: built-in limits.
+    pub class: Option<Box<str>>,
+    /// Everything that keeps it from being served, one reason and message each.
+    pub troubles: Vec<(Reason, String)>,
+    /// Whether it may write: mode, suspension and freeze.
+    pub writes: Result<(), (Reason, String)>,
+    /// What would happen to each target, in whatever mode the policy is.
+    pub targets: Vec<TargetAccount>,
+}
+
+/// What would happen to one target.
+#[derive(Clone, Debug)]
+pub struct TargetAccount {
+    /// Which.
+    pub key: ObjectKey,
+    /// The plan.
+    pub plan: Plan,
+    /// State of its rollout.
+    pub progress: Progress,
+    /// Number of pods that a rollout replaces.
+    pub replicas: i64,
+}
+
+impl World {
+    /// The accounts of all policies.
+    #[must_use]
+    pub fn accounts(&self, now: Instant) -> Vec<Account> {
+        self.policies.keys().filter_map(|key| self.account(key, now)).collect()
+    }
+
+    /// The account of one policy; `None` when it is not known.
+    #[must_use]
+    pub fn account(&self, key: &PolicyKey, now: Instant) -> Option<Account> {
+        let entry = self.policies.get(key)?;
+        let mut account =
+            Account { key: key.clone(), policy: None, class: None, troubles: Vec::new(), writes: Ok(()), targets: Vec::new() };
+        let policy = match &entry.parsed {
+            Ok(policy) => policy,
+            Err(wrong) => {
+                account.troubles = wrong.iter().map(|invalid| (invalid.reason, invalid.to_string())).collect();
+                return Some(account);
+            }
+        };
+        account.policy = Some(policy.clone());
+        let rules = match self.rules(policy) {
+            Ok(rules) => rules,
+            Err(unserved) => {
+                account.troubles.push((unserved.reason, unserved.message));
+                return Some(account);
+            }
+        };
+        account.class.clone_from(&rules.class);
+        account.writes = may_write(policy, &rules);
+        match (resolve::resolve(policy, &rules), self.targets(policy, &rules)) {
+            (Ok(desired), Ok(targets)) => {
+                for target in targets {
+                    let Some(object) = self.objects.get(&target) else { continue };
+                    account.targets.push(TargetAccount {
+                        plan: self.plan_target(entry, policy, &desired, object, now),
+                        progress: progress(object),
+                        replicas: object.integer("/spec/replicas").unwrap_or(1),
+                        key: target,
+                    });
+                }
+            }
+            (desired, targets) => {
+                if let Err(wrong) = desired {
+                    account.troubles.extend(wrong.iter().map(|invalid| (invalid.reason, invalid.to_string())));
+                }
+                if let Err(unserved) = targets {
+                    account.troubles.push((unserved.reason, unserved.message));
+                }
+            }
+        }
+        Some(account)
+    }
+}
+
+fn may_write(policy: &Policy, rules: &Rules) -> Result<(), (Reason, String)> {
+    super::reconcile::writable(policy, rules).map_err(|finding| (finding.reason, finding.message))
+}
+
