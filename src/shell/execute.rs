@@ -69,7 +69,7 @@ impl Executor {
                 self.call(Call::patch(patch), shows).await
             }
             Action::Status { policy, uid, status } => {
-                self.call(Call::policy_status(&policy, &uid, &status), Shows::Nothing).await
+                self.call(Call::policy_status(&policy, &status), Shows::Uid(uid)).await
             }
             Action::SourceStatus { source, status } => {
                 self.call(Call::source_status(&source, &status), Shows::Nothing).await
@@ -109,6 +109,9 @@ enum Shows {
     Object(Kind),
     /// A list of pods.
     Pods,
+    /// The object, which should have this uid. If it has not, somebody made it anew since, and what was written to it was
+    /// not meant for it.
+    Uid(String),
     /// Nothing that anybody needs.
     Nothing,
 }
@@ -121,9 +124,23 @@ impl Shows {
                 let list: List = serde_json::from_str(text)?;
                 Outcome::Pods(list.items.iter().map(Pod::read).collect())
             }
+            Self::Uid(uid) => {
+                let written: Written = serde_json::from_str(text)?;
+                if written.metadata.uid == uid { Outcome::Accepted } else { Outcome::Failed(Failure::Replaced) }
+            }
             Self::Nothing => Outcome::Accepted,
         })
     }
+}
+
+#[derive(Deserialize)]
+struct Written {
+    metadata: Uid,
+}
+
+#[derive(Deserialize)]
+struct Uid {
+    uid: String,
 }
 
 #[derive(Deserialize)]

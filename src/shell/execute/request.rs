@@ -84,11 +84,10 @@ impl Call {
 
     pub fn policy_status(
         (namespace, name): &(Box<str>, Box<str>),
-        uid: &str,
         status: &PerformancePolicyStatus,
     ) -> Result<Self, Error> {
-        // The uid makes the write of a status of a policy that was replaced in the meantime fail.
-        let metadata = json!({"namespace": namespace, "name": name, "uid": uid});
+        // The API server ignores the uid here, and says in its answer whose status it wrote.
+        let metadata = json!({"namespace": namespace, "name": name});
         let what = format!("writing the status of PerformancePolicy \"{namespace}/{name}\"");
         status_of(&policies(namespace), "PerformancePolicy", name, &metadata, status, what)
     }
@@ -106,9 +105,10 @@ impl Call {
     ) -> Result<Self, Error> {
         let what = format!("setting the finalizers of PerformancePolicy \"{namespace}/{name}\"");
         let params = PatchParams { field_manager: Some(names::FINALIZER_MANAGER.to_owned()), ..PatchParams::default() };
-        // `add` replaces a member that is there, and makes one that is not.
+        // A `test` of the resource version would fail without saying why; writing it back is the same condition, answered
+        // by a conflict. `add` replaces a member that is there, and makes one that is not.
         let operations = json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]);
         match serde_json::from_value::<JsonPatch>(operations) {

@@ -1,0 +1,361 @@
+//! The shell against a real API server. Each test has a namespace of its own.
+//!
+//! `tests/cluster/cluster.sh exec -- cargo test --test shell -- --ignored`
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        coordination::v1::Lease,
+        core::v1::{ConfigMap, Namespace},
+        events::v1::Event as ApiEvent,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, Patch as ApiPatch, PatchParams, PostParams},
+    runtime::wait::{await_condition, conditions},
+};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::{
+    sync::{OnceCell, mpsc, watch},
+    time::timeout,
+};
+use trimtab::{
+    api::{PerformancePolicy, PerformancePolicyStatus, crds, names},
+    core::{
+        engine::{Action, Change, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream, effect::Event},
+        facts::{Kind, ObjectKey},
+    },
+    shell::{
+        execute::Executor,
+        health::Health,
+        lease::{Candidate, Timing},
+        operator,
+        sources::Sources,
+        telemetry::Metrics,
+        tls,
+        watch::{STREAMS, Watches},
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NEED: &str = "needs an API server: tests/cluster/cluster.sh exec -- cargo test --test shell -- --ignored";
+
+async fn client() -> Client {
+    static CRDS: OnceCell<()> = OnceCell::const_new();
+    tls::install_provider();
+    let client = Client::try_from(operator::config().await.expect(NEED)).expect(NEED);
+    let installing = client.clone();
+    CRDS.get_or_init(|| async move { install(installing).await }).await;
+    client
+}
+
+async fn install(client: Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client);
+    for definition in crds::all() {
+        let params = PatchParams::apply("trimtab-tests").force();
+        api.patch(&definition.name_any(), &params, &ApiPatch::Apply(&definition)).await.expect("install a CRD");
+        let ready = await_condition(api.clone(), &definition.name_any(), conditions::is_crd_established());
+        timeout(PATIENCE, ready).await.expect("the CRD is served in time").expect("watch the CRD");
+    }
+}
+
+/// A namespace that is made anew.
+async fn namespace(client: &Client, name: &str) -> String {
+    let api: Api<Namespace> = Api::all(client.clone());
+    if let Some(old) = api.get_opt(name).await.expect("look for the namespace") {
+        api.delete(name, &DeleteParams::background()).await.expect("delete the namespace");
+        let uid = old.uid().expect("a uid");
+        let gone = await_condition(api.clone(), name, conditions::is_deleted(&uid));
+        timeout(PATIENCE, gone).await.expect("the namespace goes in time").expect("watch the namespace");
+    }
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
+    api.create(&PostParams::default(), &namespace).await.expect("create the namespace");
+    name.to_owned()
+}
+
+fn metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::register(&Registry::new()).expect("an empty registry"))
+}
+
+fn executor(client: &Client) -> Executor {
+    Executor::new(client.clone(), Arc::new(Sources::new(None, metrics())), "trimtab-0")
+}
+
+/// A Deployment without pods, made as a user makes one.
+async fn deployment(client: &Client, namespace: &str, name: &str) -> Deployment {
+    let deployment = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "api", "image": "example.invalid/api:1", "env": [{"name": "SIZE", "value": "1"}]}]},
+            },
+        },
+    });
+    let params = PostParams { field_manager: Some("kubectl-create".into()), ..PostParams::default() };
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    api.create(&params, &serde_json::from_value(deployment).expect("a Deployment"))
+        .await
+        .expect("create the Deployment")
+}
+
+fn apply(object: &ObjectKey, body: Value, force: bool) -> Action {
+    let mut whole = json!({"apiVersion": object.kind.api_version(), "kind": object.kind.as_str()});
+    for (key, value) in body.as_object().expect("a map") {
+        whole[key] = value.clone();
+    }
+    Action::Patch(Patch {
+        object: object.clone(),
+        subresource: None,
+        manager: names::manager("p"),
+        body: PatchBody::Apply { body: whole, force },
+    })
+}
+
+fn json_patch(object: &ObjectKey, subresource: Option<&'static str>, operations: Value) -> Action {
+    let body = PatchBody::Json(operations);
+    Action::Patch(Patch { object: object.clone(), subresource, manager: names::manager("p"), body })
+}
+
+#[tokio::test]
+#[ignore = "needs an API server"]
+async fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
+    let client = client().await;
+    let namespace = namespace(&client, "shell-objects").await;
+    let live = deployment(&client, &namespace, "web").await;
+    let web = ObjectKey::new(Kind::Deployment, namespace.as_str(), "web");
+    let none = ObjectKey::new(Kind::Deployment, namespace.as_str(), "none");
+    let executor = executor(&client);
+    let run = async |action: Action| executor.clone().execute(action).await;
+
+    let Outcome::Object(seen) = run(Action::Get(web.clone())).await else { panic!("it is there") };
+    assert_eq!(seen.key, web);
+    assert_eq!(Some(&seen.meta.uid), live.metadata.uid.as_ref());
+    assert!(matches!(run(Action::Get(none.clone())).await, Outcome::NotFound));
+
+    // An apply with uid and resourceVersion, as the engine sends it.
+    let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
+    let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "POOL", "value": value}]}]}}});
+    let outcome = run(apply(&web, json!({"metadata": identity, "spec": claim("20")}), false)).await;
+    let Outcome::Object(written) = outcome else { panic!("{outcome:?}") };
+    assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
+    assert!(written.rest["spec"].get().contains(r#""POOL""#));
+
+    let stale = run(apply(&web, json!({"metadata": identity, "spec": claim("21")}), false)).await;
+    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+
+    let foreign = json!({"name": "web", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
+    let replaced = run(apply(&web, json!({"metadata": foreign, "spec": claim("21")}), false)).await;
+    assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
+    let gone = json!({"name": "none", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
+    let gone = run(apply(&none, json!({"metadata": gone, "spec": claim("21")}), false)).await;
+    assert!(matches!(gone, Outcome::NotFound), "{gone:?}");
+
+    let conflict = |force| apply(&web, json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}), force);
+    let Outcome::Failed(Failure::Conflict(conflicts)) = run(conflict(false)).await else { panic!("a conflict") };
+    assert_eq!(conflicts, [("kubectl-create".to_owned(), ".spec.replicas".to_owned())]);
+
+    for spec in [json!({"nonsense": 1}), json!({"minReadySeconds": -1}), json!({"minReadySeconds": "x"})] {
+        let rejected = run(apply(&web, json!({"metadata": {"name": "web"}, "spec": spec}), false)).await;
+        assert!(matches!(rejected, Outcome::Failed(Failure::Rejected(_))), "{rejected:?}");
+    }
+
+    // JSON patches: a failed test, a resource version that is not current, and one that fits.
+    let test = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]);
+    let stale = run(json_patch(&web, None, test)).await;
+    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+    let replace = json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "add", "path": "/metadata/labels", "value": {}}]);
+    let stale = run(json_patch(&web, None, replace)).await;
+    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+    let scale = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
+    assert!(matches!(run(json_patch(&web, Some("scale"), scale)).await, Outcome::Accepted));
+    let missing = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
+    assert!(matches!(run(json_patch(&none, None, missing)).await, Outcome::NotFound));
+
+    let pods = run(Action::ListPods { workload: web.clone(), selector: "app=web".into() }).await;
+    assert!(matches!(&pods, Outcome::Pods(pods) if pods.is_empty()), "{pods:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server"]
+async fn status_finalizers_and_events_of_a_policy_are_written() {
+    let client = client().await;
+    let namespace = namespace(&client, "shell-policy").await;
+    let api: Api<PerformancePolicy> = Api::namespaced(client.clone(), &namespace);
+    let policy: PerformancePolicy =
+        serde_json::from_value(json!({"metadata": {"name": "api"}, "spec": {"mode": "Observe"}})).expect("a policy");
+    let policy = api.create(&PostParams::default(), &policy).await.expect("create the policy");
+    let key = || (Box::from(namespace.as_str()), Box::from("api"));
+    let executor = executor(&client);
+    let run = async |action: Action| executor.clone().execute(action).await;
+
+    let status = PerformancePolicyStatus { observed_generation: Some(1), ..PerformancePolicyStatus::default() };
+    let write = |uid: String| Action::Status { policy: key(), uid, status: Box::new(status.clone()) };
+    let outcome = run(write(policy.uid().expect("a uid"))).await;
+    assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
+    let written = api.get("api").await.expect("read the policy");
+    assert_eq!(written.status, Some(status.clone()));
+    let replaced = run(write("0c9b8dbc".into())).await;
+    assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
+
+    let finalizers = |resource_version: &str| Action::Finalizers {
+        policy: key(),
+        resource_version: resource_version.to_owned(),
+        finalizers: vec![names::RESTORE_FINALIZER.to_owned()],
+    };
+    let stale = run(finalizers(&policy.resource_version().expect("a version"))).await;
+    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+    let outcome = run(finalizers(&api.get("api").await.expect("read").resource_version().expect("a version"))).await;
+    assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
+    let held = api.get("api").await.expect("read the policy");
+    assert_eq!(held.finalizers(), [names::RESTORE_FINALIZER]);
+    let version = held.resource_version().expect("a version");
+    let none = Action::Finalizers { policy: key(), resource_version: version, finalizers: vec![] };
+    assert!(matches!(run(none).await, Outcome::Accepted));
+    assert!(api.get("api").await.expect("read the policy").finalizers().is_empty());
+
+    let event = Event {
+        policy: key(),
+        uid: policy.uid().expect("a uid"),
+        warning: true,
+        reason: "Breached",
+        action: "Evaluate",
+        note: "p95 is 140ms, above 100ms. ".repeat(100),
+    };
+    for _ in 0..2 {
+        let outcome = run(Action::Event(event.clone())).await;
+        assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
+    }
+    let events: Api<ApiEvent> = Api::namespaced(client.clone(), &namespace);
+    let events = events.list(&Default::default()).await.expect("list Events").items;
+    assert_eq!(events.len(), 2);
+    let regarding = events[0].regarding.as_ref().expect("an object");
+    assert_eq!((regarding.kind.as_deref(), regarding.name.as_deref()), (Some("PerformancePolicy"), Some("api")));
+
+    api.delete("api", &DeleteParams::default()).await.expect("delete the policy");
+    assert!(matches!(run(write("0c9b8dbc".into())).await, Outcome::NotFound));
+}
+
+/// Everything that is told until every stream was listed once.
+async fn until_listed(inputs: &mut mpsc::Receiver<Input>) -> (Vec<Input>, Vec<(Stream, Listing)>) {
+    let (mut told, mut listings) = (Vec::new(), Vec::new());
+    let all = async {
+        while listings.len() < STREAMS.len() {
+            match inputs.recv().await.expect("the watches go on") {
+                Input::Listed(stream, listing) => listings.push((stream, listing)),
+                other => told.push(other),
+            }
+        }
+    };
+    timeout(PATIENCE, all).await.expect("everything is listed in time");
+    (told, listings)
+}
+
+async fn until(inputs: &mut mpsc::Receiver<Input>, what: &str, found: impl Fn(&Input) -> bool) -> Input {
+    let find = async {
+        loop {
+            let input = inputs.recv().await.expect("the watches go on");
+            if found(&input) {
+                return input;
+            }
+        }
+    };
+    timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("never told: {what}"))
+}
+
+#[tokio::test]
+#[ignore = "needs an API server"]
+async fn watches_tell_what_is_there_what_changes_and_what_goes() {
+    let client = client().await;
+    let (a, b) = (namespace(&client, "shell-watch-a").await, namespace(&client, "shell-watch-b").await);
+    deployment(&client, &a, "web").await;
+    deployment(&client, &b, "web").await;
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &b);
+    let map: ConfigMap =
+        serde_json::from_value(json!({"metadata": {"name": "config"}, "data": {"key": "value"}})).expect("a ConfigMap");
+    maps.create(&PostParams::default(), &map).await.expect("create the ConfigMap");
+
+    let (sender, mut inputs) = mpsc::channel(16);
+    let health = Arc::new(Health::new(STREAMS));
+    let namespaces = vec![a.clone(), b.clone()];
+    let watches =
+        Watches { client: client.clone(), namespaces, inputs: sender, metrics: metrics(), health: health.clone() };
+    let tasks = watches.start();
+    let (told, listings) = until_listed(&mut inputs).await;
+    assert_eq!(health.unready(), None);
+
+    let names = |stream| &listings.iter().find(|(listed, _)| *listed == stream).expect("listed").1.names;
+    let web = |namespace: &str| (namespace.into(), "web".into());
+    assert_eq!(*names(Stream::Objects(Kind::Deployment)), [web(&a), web(&b)].into());
+    assert!(names(Stream::Objects(Kind::ConfigMap)).contains(&(b.as_str().into(), "config".into())));
+    let config = told.iter().find_map(|input| match input {
+        Input::Object(Change::Applied(seen)) if &*seen.key.name == "config" => Some(seen),
+        _ => None,
+    });
+    assert!(config.expect("shown").rest.is_empty(), "of ConfigMaps only the metadata is asked for");
+
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &a);
+    let label = json!({"metadata": {"labels": {"changed": "yes"}}});
+    deployments.patch("web", &PatchParams::default(), &ApiPatch::Merge(&label)).await.expect("label");
+    until(
+        &mut inputs,
+        "the change",
+        |input| matches!(input, Input::Object(Change::Applied(seen)) if seen.meta.labels.contains_key("changed")),
+    )
+    .await;
+    deployments.delete("web", &DeleteParams::background()).await.expect("delete");
+    let web = ObjectKey::new(Kind::Deployment, a.as_str(), "web");
+    until(&mut inputs, "the deletion", |input| matches!(input, Input::Object(Change::Deleted(key)) if *key == web))
+        .await;
+    drop(tasks);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server"]
+async fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
+    let client = client().await;
+    let namespace = namespace(&client, "shell-lease").await;
+    let timing = Timing { duration: Duration::from_secs(3), renew: Duration::from_millis(500) };
+    let start = |name: &str| {
+        let (leads, led) = watch::channel(false);
+        let (stop, stops) = watch::channel(false);
+        let candidate = Candidate::new(client.clone(), &namespace, name, timing);
+        (led, stop, tokio::spawn(candidate.run(leads, stops)))
+    };
+    let wait = async |led: &mut watch::Receiver<bool>| {
+        timeout(PATIENCE, led.wait_for(|leads| *leads)).await.expect("it leads in time").expect("it takes part");
+    };
+    let (mut a, stop_a, task_a) = start("a");
+    wait(&mut a).await;
+    let (mut b, _stop_b, task_b) = start("b");
+
+    // A release is taken at once, before the Lease could have ended by itself.
+    stop_a.send_replace(true);
+    task_a.await.expect("a ends").expect("a released");
+    wait(&mut b).await;
+
+    // A leader that dies is replaced after the duration.
+    let (mut c, _stop_c, task_c) = start("c");
+    task_b.abort();
+    wait(&mut c).await;
+    let api: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+    let spec = api.get(names::LEASE).await.expect("read the Lease").spec.expect("a spec");
+    assert_eq!(spec.holder_identity.as_deref(), Some("c"));
+    assert_eq!(spec.lease_transitions, Some(2));
+
+    // A leader whose Lease was taken by force ends with an error.
+    let force = json!({"spec": {"holderIdentity": "d"}});
+    api.patch(names::LEASE, &PatchParams::default(), &ApiPatch::Merge(&force)).await.expect("take the Lease");
+    let lost = timeout(PATIENCE, task_c).await.expect("c notices in time").expect("c ends");
+    assert!(lost.is_err());
+    assert!(!*c.borrow(), "c no longer leads");
+}
