@@ -5,6 +5,7 @@
 
 mod cluster;
 mod crds;
+mod operator;
 mod uninstall;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Print the CRDs, write them to files, or apply them to the cluster
     Crds(crds::Args),
+    /// Run the operator until it is told to stop
+    Operator(Box<operator::Args>),
     /// Prepare the cluster for the removal of the operator; the chart does this by itself
     Uninstall(uninstall::Args),
     /// Print the version
@@ -56,6 +59,7 @@ pub fn main(program: &'static str) -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Crds(args) => crds::run(&args)?,
+        Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
         Command::Version => println!("trimtab {}", env!("CARGO_PKG_VERSION")),
     }

@@ -20,14 +20,30 @@ use super::{
     lease::{Candidate, Timing},
     server::{self, Pages},
     sources::Sources,
-    telemetry::Metrics,
+    telemetry::{Metrics, Reading},
     watch::{STREAMS, Watches},
 };
-use crate::core::engine::{Action, Input};
+use crate::core::{
+    engine::{self, Action, Effect, Input, World},
+    facts::Instant,
+};
 
 /// Silence of the API server on one connection after which the connection counts as dead. Every watch shows a bookmark
 /// about once a minute.
 const SILENCE: std::time::Duration = std::time::Duration::from_secs(150);
+
+impl Engine for World {
+    fn step(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        engine::step(self, input, now)
+    }
+
+    fn readings(&self, _: Instant) -> Vec<Reading> {
+        let rollouts = self.rollouts().count();
+        #[expect(clippy::cast_precision_loss, reason = "rollouts are few")]
+        let value = rollouts as f64;
+        vec![Reading { name: "trimtab_rollouts", help: "Rollouts of ours that are under way.", labels: vec![], value }]
+    }
+}
 
 /// What the operator was asked to do.
 #[derive(Clone, Debug)]
