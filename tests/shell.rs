@@ -59,9 +59,9 @@ async fn client() -> Client {
 async fn install(client: Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client);
     for definition in crds::all() {
-        let params = PatchParams::apply("trimtab-tests").force();
-        api.patch(&definition.name_any(), &params, &ApiPatch::Apply(&definition)).await.expect("install a CRD");
-        let ready = await_condition(api.clone(), &definition.name_any(), conditions::is_crd_established());
+        let (name, params) = (definition.name_any(), PatchParams::apply("trimtab-tests").force());
+        api.patch(&name, &params, &ApiPatch::Apply(&definition)).await.expect("install a CRD");
+        let ready = await_condition(api.clone(), &name, conditions::is_crd_established());
         timeout(PATIENCE, ready).await.expect("the CRD is served in time").expect("watch the CRD");
     }
 }
