@@ -43,6 +43,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting of a document, and most keys in an [`Address`].
 pub const MAX_DEPTH: usize = 32;
 
+/// Most values, maps and lists in a document: it bounds what an edit costs, far above what people write by hand.
+pub const MAX_VALUES: usize = 1 << 16;
+
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentFormat {
@@ -136,16 +139,17 @@ pub fn edit(text: &str, address: &Address, wanted: &Scalar) -> Result<Edited, Do
         Landing::Text(landed) => landed,
     };
     let source = match address.format() {
-        DocumentFormat::Yaml => yaml::spell(leaf, landed),
+        DocumentFormat::Yaml => yaml::spell(leaf, landed, text.get(node.span.end..).unwrap_or_default())
+            .map_err(|why| DocumentError::surprise(text, node, why))?,
         DocumentFormat::Json => json::spell(leaf, &landed),
     };
-    let edited = splice(text, &root, node, &source, address)?;
+    let (edited, root_after) = splice(text, &root, node, &source, address)?;
     // The value must also read back as what was meant, or the quoting rules of this module have a hole.
-    let reread = read(&edited, address)?;
-    if reread.kind == leaf.kind && reread.holds(wanted) {
-        Ok(Edited { text: edited, previous: previous.to_owned(), changed: true })
-    } else {
-        Err(DocumentError::surprise(text, node, "the new value would read back as another one"))
+    match tree::find(&root_after, address) {
+        Ok((_, after)) if after.kind == leaf.kind && scalar::land(after, wanted) == Ok(Landing::Equal) => {
+            Ok(Edited { text: edited, previous: previous.to_owned(), changed: true })
+        }
+        _ => Err(DocumentError::surprise(text, node, "the new value would read back as another one")),
     }
 }
 
@@ -159,9 +163,9 @@ pub fn restore(text: &str, address: &Address, previous: &str) -> Result<Edited, 
     if current == previous {
         return Ok(Edited { text: text.to_owned(), previous: current.to_owned(), changed: false });
     }
-    let restored = splice(text, &root, node, previous, address)?;
-    match read(&restored, address) {
-        Ok(found) if found.source == previous => {
+    let (restored, root_after) = splice(text, &root, node, previous, address)?;
+    match tree::find(&root_after, address) {
+        Ok((after, _)) if after.source(&restored)? == previous => {
             Ok(Edited { text: restored, previous: current.to_owned(), changed: true })
         }
         _ => Err(DocumentError::surprise(text, node, "what was recorded to be put back there is not one value")),
@@ -169,7 +173,13 @@ pub fn restore(text: &str, address: &Address, previous: &str) -> Result<Edited, 
 }
 
 /// Replaces the bytes of `node` and proves by two readers that no other value changed.
-fn splice(text: &str, root: &Node, node: &Node, source: &str, address: &Address) -> Result<String, DocumentError> {
+fn splice(
+    text: &str,
+    root: &Node,
+    node: &Node,
+    source: &str,
+    address: &Address,
+) -> Result<(String, Node), DocumentError> {
     let outside = || DocumentError::surprise(text, node, "the place of the value cannot be told");
     let (before, after) =
         (text.get(..node.span.start).ok_or_else(outside)?, text.get(node.span.end..).ok_or_else(outside)?);
@@ -186,7 +196,7 @@ fn splice(text: &str, root: &Node, node: &Node, source: &str, address: &Address)
     let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread())?);
     let only_there =
         root.equals_except(&root_after, address.keys()) && tree::values_equal_except(&first, &second, address.keys());
-    if only_there { Ok(edited) } else { Err(spread()) }
+    if only_there { Ok((edited, root_after)) } else { Err(spread()) }
 }
 
 fn parse(text: &str, format: DocumentFormat) -> Result<Node, DocumentError> {

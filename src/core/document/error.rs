@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Address, Kind, MAX_BYTES, MAX_DEPTH, tree::Node};
+use super::{Address, Kind, MAX_BYTES, MAX_DEPTH, MAX_VALUES, tree::Node};
 use crate::{api::conditions::Reason, core::units::Excerpt};
 
 /// Why a document is not read or not edited. Messages quote keys, never values: a document may hold secrets.
@@ -32,7 +32,7 @@ pub enum DocumentError {
         /// What is in the way.
         why: String,
     },
-    /// The document is longer or deeper than this module takes.
+    /// The document is longer or deeper than this module takes, or has more values.
     #[error("document is too large: {what}")]
     ConfigTooLarge {
         /// In which respect.
@@ -60,6 +60,11 @@ impl DocumentError {
     /// The text is nested too deeply at byte `offset`.
     pub(super) fn too_deep(text: &str, offset: usize) -> Self {
         Self::ConfigTooLarge { what: Excess::Depth { line: line(text, offset) } }
+    }
+
+    /// The text has too many values.
+    pub(super) const fn too_many() -> Self {
+        Self::ConfigTooLarge { what: Excess::Values }
     }
 
     /// Something at byte `offset` of `text` is in the way.
@@ -168,6 +173,8 @@ pub enum Mismatch {
 pub enum Excess {
     /// It has, or would have, so many bytes.
     Bytes(usize),
+    /// It has more values than [`MAX_VALUES`].
+    Values,
     /// It is nested too deeply in this line.
     Depth {
         /// Line, from 1.
@@ -179,6 +186,7 @@ impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "{bytes} bytes, where a ConfigMap holds at most {MAX_BYTES}"),
+            Self::Values => write!(f, "it has more than {MAX_VALUES} values"),
             Self::Depth { line } => write!(f, "line {line} is nested more than {MAX_DEPTH} levels deep"),
         }
     }

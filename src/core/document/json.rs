@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::{
-    DocumentError, Kind, MAX_DEPTH,
+    DocumentError, Kind, MAX_DEPTH, MAX_VALUES,
     tree::{self, Content, Leaf, Node, Style},
 };
 
 /// Parses a document and refuses keys that come twice.
 pub(super) fn parse(text: &str) -> Result<Node, DocumentError> {
-    let mut parser = Parser { text, at: 0, depth: 0 };
+    let mut parser = Parser { text, at: 0, depth: 0, values: 0 };
     parser.skip_space();
     let root = parser.value()?;
     parser.skip_space();
@@ -34,6 +34,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    values: usize,
 }
 
 impl Parser<'_> {
@@ -63,6 +64,10 @@ impl Parser<'_> {
     }
 
     fn value(&mut self) -> Result<Node, DocumentError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(DocumentError::too_many());
+        }
         let start = self.at;
         let content = match self.peek() {
             Some(b'{') => self.nested(Self::map)?,

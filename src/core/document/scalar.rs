@@ -111,6 +111,7 @@ pub(super) enum Landing {
 pub(super) fn land(leaf: &Leaf, wanted: &Scalar) -> Result<Landing, Mismatch> {
     let quoted = matches!(leaf.style, Style::SingleQuoted | Style::DoubleQuoted);
     match (leaf.kind, wanted) {
+        (Kind::Text | Kind::Number | Kind::Boolean, Scalar::Text(_)) if leaf.ambiguous => Err(Mismatch::Ambiguous),
         (Kind::Text, Scalar::Text(text)) if *text == leaf.text => Ok(Landing::Equal),
         (Kind::Text, Scalar::Text(text)) if text.chars().all(is_printable) => Ok(Landing::Text(text.clone())),
         (Kind::Text, Scalar::Text(_)) => Err(Mismatch::Unprintable),
@@ -137,7 +138,6 @@ pub(super) fn land(leaf: &Leaf, wanted: &Scalar) -> Result<Landing, Mismatch> {
             let (words, current) = Words::of(&leaf.text).ok_or_else(|| mismatch(leaf, wanted))?;
             Ok(if current == *switch { Landing::Equal } else { Landing::Text(words.spell(*switch)) })
         }
-        (Kind::Number | Kind::Boolean, Scalar::Text(_)) if leaf.ambiguous => Err(Mismatch::Ambiguous),
         _ => Err(mismatch(leaf, wanted)),
     }
 }

@@ -284,6 +284,7 @@ fn another_type_is_refused() {
                      in the document in quotes";
     refused("a: yes", &text("no"), ambiguous);
     refused("a: 12:30", &text("13:00"), ambiguous);
+    refused("{a: ?x}", &text("y"), ambiguous);
     let unprintable =
         "the policy's value has a line break or a control character; only text of one line can be written";
     for value in ["a\nb", "a\r", "\t", "\0", "\x1b[0m", "\u{85}", "\u{2028}", "\u{feff}"] {
@@ -332,6 +333,12 @@ fn documents_are_bounded() {
     refused(&full, "/a", &number("50"), Reason::ConfigTooLarge, message);
 
     for format in DocumentFormat::ALL {
+        // The list itself is a value.
+        let list = |items: usize| format!("[5{}]", ",1".repeat(items - 1));
+        assert_eq!(read(&list(MAX_VALUES - 1), &at(format, "/0")).unwrap().source, "5");
+        let message = "document is too large: it has more than 65536 values";
+        refused_in(format, &list(MAX_VALUES), "/0", &number("7"), Reason::ConfigTooLarge, message);
+
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         let place = "/0".repeat(MAX_DEPTH);
         check_in(format, &nested(MAX_DEPTH), &place, &number("2"), &nested(MAX_DEPTH).replace('1', "2"));

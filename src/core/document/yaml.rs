@@ -15,7 +15,7 @@ use serde_saphyr::{
 
 use self::plain::{classify, is_safe_plain};
 use super::{
-    DocumentError, Excess, Kind, MAX_BYTES, MAX_DEPTH,
+    DocumentError, Excess, Kind, MAX_BYTES, MAX_DEPTH, MAX_VALUES,
     tree::{self, Content, Leaf, Node, Style},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Node, DocumentError> {
         flow_nesting_limit: MAX_DEPTH + 1,
         block_nesting_limit: MAX_DEPTH + 1,
     };
-    let mut builder = Builder { text, open: Vec::new(), root: None };
+    let mut builder = Builder { text, open: Vec::new(), root: None, values: 0 };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let line = error.marker().line().max(1);
@@ -68,15 +68,21 @@ pub(super) fn witness(text: &str) -> Result<Value, DocumentError> {
     })
 }
 
-/// The bytes of a value that says `landed` in the manner of `leaf`.
-pub(super) fn spell(leaf: &Leaf, landed: String) -> String {
-    match (leaf.style, leaf.kind) {
+/// The bytes of a value that says `landed` in the manner of `leaf`, or why there are none; `after` follows the value.
+pub(super) fn spell(leaf: &Leaf, landed: String, after: &str) -> Result<String, &'static str> {
+    let needs_quotes = leaf.kind == Kind::Text && leaf.style == Style::Plain && !is_safe_plain(&landed, leaf.flow);
+    let space = after.split_once(|c: char| !c.is_ascii_whitespace()).map_or(after, |(space, _)| space);
+    if needs_quotes && !leaf.flow && space.contains(['\n', '\r']) && space.contains('\t') {
+        // libyaml takes a tab in an empty line for a part of a word, but not after quotes.
+        return Err("the value would need quotes, and a tab in the empty lines after it would then be an error");
+    }
+    Ok(match (leaf.style, leaf.kind) {
         (Style::SingleQuoted, _) => format!("'{}'", landed.replace('\'', "''")),
-        (Style::Plain | Style::Block, kind) if kind != Kind::Text || is_safe_plain(&landed, leaf.flow) => landed,
+        (Style::Plain | Style::Block, _) if !needs_quotes => landed,
         (Style::Plain | Style::Block | Style::DoubleQuoted, _) => {
             format!("\"{}\"", landed.replace('\\', "\\\\").replace('"', "\\\""))
         }
-    }
+    })
 }
 
 /// Builds the tree from the parser's events.
@@ -84,6 +90,8 @@ struct Builder<'a> {
     text: &'a str,
     open: Vec<Open>,
     root: Option<Node>,
+    /// How many nodes there are so far, without keys.
+    values: usize,
 }
 
 /// A map or list whose end has not come.
@@ -163,13 +171,21 @@ impl Builder<'_> {
     }
 
     fn add(&mut self, node: Node) -> Result<(), DocumentError> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(DocumentError::too_many());
+        }
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open { inside: Inside::List(items), .. }) => items.push(node),
-            Some(Open { inside: Inside::Map { entries, key }, .. }) => match key.take() {
-                Some(name) => entries.push((name, node)),
-                None => *key = Some(key_of(self.text, node)?),
-            },
+            Some(Open { inside: Inside::Map { entries, key }, .. }) => {
+                if let Some(name) = key.take() {
+                    entries.push((name, node));
+                } else {
+                    *key = Some(key_of(self.text, node)?);
+                    self.values -= 1;
+                }
+            }
         }
         Ok(())
     }
@@ -194,6 +210,8 @@ fn leaf(document: &str, bytes: &Range<usize>, text: String, style: Style, flow: 
         Style::Block => (Kind::Lines, false),
         _ if source.contains(['\n', '\r']) => (Kind::Lines, false),
         Style::Plain if source.is_empty() => (Kind::Null, false),
+        // libyaml takes `[?x]` for a map; in the 1.2 specification it is text.
+        Style::Plain if flow && source.starts_with(['?', ':']) => (Kind::Text, true),
         Style::Plain => classify(&text),
         Style::SingleQuoted | Style::DoubleQuoted => (Kind::Text, false),
     };
