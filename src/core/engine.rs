@@ -12,6 +12,7 @@ mod outcome;
 mod publish;
 mod reconcile;
 mod rollout;
+pub mod sweep;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};

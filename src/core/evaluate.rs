@@ -228,6 +228,11 @@ impl Track {
         *memory = Memory { phase: Phase::Breached, side, since: Some(Second::ceil(since)), value: narrow(value) };
     }
 
+    /// Takes over since when readings were missing before a restart. It is said again when the first one is missing.
+    pub fn recall_gap(&mut self, since: Instant) {
+        self.blind = Some(Second::ceil(since));
+    }
+
     /// The verdict.
     #[must_use]
     pub fn verdict(&self, levels: &[Level]) -> Verdict {

@@ -136,18 +136,18 @@ impl<'a> Parser<'a> {
         Self { threshold, wrong }
     }
 
-    fn refuse(&mut self, member: &str, message: impl ToString) {
-        self.refuse_for(Reason::InvalidSpec, member, message);
+    fn refuse(&mut self, member: &str, message: impl Into<String>) {
+        self.refuse_for(Reason::InvalidSpec, member, message.into());
     }
 
-    fn refuse_for(&mut self, reason: Reason, member: &str, message: impl ToString) {
+    fn refuse_for(&mut self, reason: Reason, member: &str, message: String) {
         let separator = if member.is_empty() { "" } else { "." };
         let path = format!("thresholds.{}{separator}{member}", self.threshold.name);
-        self.wrong.push(Invalid { reason, path, message: message.to_string() });
+        self.wrong.push(Invalid { reason, path, message });
     }
 
     fn accept<T, E: ToString>(&mut self, member: &str, parsed: Result<T, E>) -> Option<T> {
-        parsed.map_err(|error| self.refuse(member, error)).ok()
+        parsed.map_err(|error| self.refuse(member, error.to_string())).ok()
     }
 
     fn parse(mut self, common: &BTreeMap<String, String>) -> Option<Threshold> {
@@ -211,7 +211,7 @@ impl<'a> Parser<'a> {
                 SelectorError::Metric(_) => format!("metric.{kind}"),
                 SelectorError::Label(_) | SelectorError::Reserved(_) => "metric.labels".to_owned(),
             };
-            self.refuse(&member, error);
+            self.refuse(&member, error.to_string());
         });
         let statistic: Result<_, StatisticError> = Statistic::of(kind, statistic.as_deref());
         let statistic = self.accept("metric.statistic", statistic);

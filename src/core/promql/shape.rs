@@ -34,6 +34,12 @@ impl Shape {
         &self.attribution
     }
 
+    /// The time over which the statistic is taken.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        self.window
+    }
+
     /// The unit of its readings, from the metric's name.
     #[must_use]
     pub fn unit(&self) -> MetricUnit {

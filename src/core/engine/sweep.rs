@@ -1,0 +1,227 @@
+//! The metrics half of the engine: asks for readings, judges thresholds with them, and keeps alerts alive.
+//!
+//! A *question* is one query for all policies that read the same thing in the same way, with the query for the age of its
+//! data beside it. Each question is asked at the interval of its source and never again before it was answered, so a slow
+//! one delays itself only. What an answer says of each threshold, [`crate::core::evaluate`] decides.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `rows` | policies, and a row for each threshold of each target |
+//! | `question` | what is asked, and what may be made of the answers |
+//! | `source` | whether a source answers, and its status |
+//! | `alerts` | what is sent to Alertmanagers |
+//! | `standing` | what a policy's status says |
+
+mod alerts;
+mod question;
+mod rows;
+mod source;
+mod standing;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::{
+    alerts::Alerts,
+    question::{Ask, Part, Question},
+    rows::Governed,
+    source::{Source, concerns_source},
+};
+pub use self::{
+    rows::Subject,
+    standing::{Measured, Reading},
+};
+use super::{Action, Answer};
+use crate::{
+    api::MetricsSource,
+    core::{facts::Instant, policy::PolicyKey},
+};
+
+/// Number of an action, by which a query's answer finds its question. Unique in the life of a `Sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(u64);
+
+/// The metrics half of the engine.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    policies: BTreeMap<PolicyKey, Governed>,
+    sources: BTreeMap<Box<str>, Source>,
+    alerts: Alerts,
+    /// Queries under way.
+    asked: BTreeMap<Token, (Box<str>, Ask, Part)>,
+    last_token: u64,
+    /// Counts the changes of what is asked: a row that is younger than a query is not judged by its answer.
+    version: u32,
+    /// Policies by the number under which questions know them.
+    order: Vec<PolicyKey>,
+    /// Whether verdicts or subjects have changed since alerts were looked at.
+    restless: bool,
+}
+
+impl Sweep {
+    /// Begins anew, as a new leader does: alerts that fired elsewhere end there by themselves, answers under way are not
+    /// waited for, and how long bounds have been crossed is asked of the past.
+    pub fn rebuild(&mut self) {
+        // Tokens stay unique, so that a late answer finds nothing.
+        *self = Self { last_token: self.last_token, ..Self::default() };
+    }
+
+    /// Asks what is due, and sends alerts. `subjects` are all policies that are served, `sources` all sources. Returns the
+    /// policies whose thresholds, targets or source are others than before, so that people must be told something else.
+    ///
+    /// To be called at least every second, and when a policy, class or source changed.
+    pub fn tick(
+        &mut self,
+        subjects: &[Subject<'_>],
+        sources: &BTreeMap<Box<str>, MetricsSource>,
+        now: Instant,
+        out: &mut Vec<(Token, Action)>,
+    ) -> BTreeSet<PolicyKey> {
+        let changed = self.follow(subjects, sources, now);
+        let names: Vec<Box<str>> = self.sources.keys().cloned().collect();
+        for name in names {
+            self.ask(&name, now, out);
+        }
+        self.flush(now, out);
+        changed
+    }
+
+    /// Whether `tick` has something to do although no policy, class, source or target changed.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.restless || self.sources.values().any(|source| source.resend_due(now) || source.is_due(now))
+    }
+
+    /// Takes an answer. Returns the policies of which people must be told something else now.
+    pub fn answer(&mut self, token: Token, answer: Answer, now: Instant) -> BTreeSet<PolicyKey> {
+        let mut changed = BTreeSet::new();
+        let Some((name, ask, part)) = self.asked.remove(&token) else { return changed };
+        let waiting = self.asked.values().any(|(source, ..)| *source == name);
+        let Some(source) = self.sources.get_mut(&name) else { return changed };
+        let Some(question) = source.questions.get_mut(&ask) else { return changed };
+        let Some(at) = question.asked_at() else { return changed };
+        let interval = source.spec.interval;
+        // What the past was is of no use to tell whether the source lives now: it may just be too much to ask.
+        let flipped = match &answer {
+            Err(refusal) if concerns_source(refusal.reason) => {
+                part != Part::Past && source.health.failed(refusal, at, interval, waiting)
+            }
+            Ok(_) | Err(_) => source.health.answered(at, now),
+        };
+        let round = question.take(&ask, part, answer);
+        if let Some(round) = round {
+            self.restless = true;
+            let continuity = question.continuity(interval);
+            for (policy, row) in &question.members {
+                let Some(key) = self.order.get(*policy as usize) else { continue };
+                let Some(governed) = self.policies.get_mut(key) else { continue };
+                if governed.judge(key, usize::from(*row), &round, continuity, interval) {
+                    changed.insert(key.clone());
+                }
+            }
+            question.reschedule(&round, interval, now);
+        }
+        if flipped {
+            self.restless = true;
+            // Rows that nobody has asked about say that the source is down, until it is not.
+            let blind = self.policies.iter().filter(|(_, governed)| governed.source == name && governed.is_unjudged());
+            changed.extend(blind.map(|(key, _)| key.clone()));
+        }
+        changed
+    }
+
+    /// Sends alerts whose time has come: new ones and resolved ones at once, all others again and again.
+    pub fn flush(&mut self, now: Instant, out: &mut Vec<(Token, Action)>) {
+        let due = self.restless || self.sources.values().any(|source| source.resend_due(now));
+        if !due {
+            return;
+        }
+        self.restless = false;
+        for (source, alerts) in self.alerts.pass(&self.policies, &mut self.sources, now) {
+            self.emit(Action::Alerts { source, alerts }, out);
+        }
+    }
+
+    fn ask(&mut self, name: &str, now: Instant, out: &mut Vec<(Token, Action)>) {
+        let Some(source) = self.sources.get_mut(name) else { return };
+        let mut queries = Vec::new();
+        // An evaluation time of whole seconds, so that what is remembered of it is exact.
+        let at = now.whole_seconds();
+        let interval = source.spec.interval;
+        for (ask, question) in source.due(now) {
+            queries.extend(question.ask(at, interval, self.version).into_iter().map(|(part, expr, range)| {
+                let action = Action::Query { source: name.into(), expr, at, range };
+                (ask.clone(), part, action)
+            }));
+        }
+        for (ask, part, action) in queries {
+            let token = self.emit(action, out);
+            self.asked.insert(token, (name.into(), ask, part));
+        }
+    }
+
+    fn emit(&mut self, action: Action, out: &mut Vec<(Token, Action)>) -> Token {
+        self.last_token += 1;
+        let token = Token(self.last_token);
+        out.push((token, action));
+        token
+    }
+
+    /// Follows policies and sources: rows, questions and who is asked for what. Returns the policies that it concerns.
+    fn follow(
+        &mut self,
+        subjects: &[Subject<'_>],
+        sources: &BTreeMap<Box<str>, MetricsSource>,
+        now: Instant,
+    ) -> BTreeSet<PolicyKey> {
+        let moved = source::follow(&mut self.sources, sources);
+        let of_moved = self.policies.iter().filter(|(_, governed)| moved.contains(&governed.source));
+        let mut changed: BTreeSet<PolicyKey> = of_moved.map(|(key, _)| key.clone()).collect();
+        let known: BTreeSet<&PolicyKey> = subjects.iter().map(Subject::key).collect();
+        let gone = self.policies.keys().filter(|key| !known.contains(key)).cloned();
+        changed.extend(gone);
+        self.policies.retain(|key, _| known.contains(key));
+        let version = self.version.wrapping_add(1);
+        for subject in subjects {
+            let key = subject.key();
+            let news = match self.policies.get_mut(key) {
+                Some(governed) => governed.follow(subject, version),
+                None => self.policies.insert(key.clone(), Governed::new(subject, version)).is_none(),
+            };
+            if news {
+                changed.insert(key.clone());
+            }
+        }
+        if !changed.is_empty() || !moved.is_empty() {
+            self.version = version;
+            self.restless = true;
+            self.index(now);
+        }
+        changed
+    }
+
+    /// Groups all rows by the question that answers them. Questions that are asked already go on.
+    fn index(&mut self, now: Instant) {
+        self.order = self.policies.keys().cloned().collect();
+        let mut drafts: BTreeMap<&str, BTreeMap<Ask, question::Draft>> = BTreeMap::new();
+        for (number, (key, governed)) in self.policies.iter().enumerate() {
+            let Some(source) = self.sources.get(&governed.source) else { continue };
+            let drafts = drafts.entry(&governed.source).or_default();
+            governed.draft(key, u32::try_from(number).unwrap_or(u32::MAX), &source.spec.identity, drafts);
+        }
+        for (name, source) in &mut self.sources {
+            let mut old = std::mem::take(&mut source.questions);
+            for (ask, draft) in drafts.remove(&**name).unwrap_or_default() {
+                let question = match old.remove(&ask) {
+                    Some(question) => question.redraw(&ask, draft, source.spec.interval),
+                    None => Question::new(&ask, draft, source.spec.interval, now, source.is_new),
+                };
+                source.questions.insert(ask, question);
+            }
+            // The first questions of a source ask for the past, too; later policies begin now.
+            source.is_new &= source.questions.is_empty();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

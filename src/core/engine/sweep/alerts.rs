@@ -1,0 +1,255 @@
+//! What is sent to Alertmanagers: each alert at once, again and again while it lasts, and once more when it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    super::Alert,
+    rows::{Governed, Row},
+    source::{Source, concerns_source},
+    standing,
+};
+use crate::{
+    api::{
+        names,
+        policy::{Alerting, Severity},
+    },
+    core::{
+        evaluate::{Breach, Gap},
+        facts::{Instant, ObjectKey},
+        policy::{Policy, PolicyKey, Threshold, thresholds::word},
+        resolve::Rules,
+    },
+};
+
+/// Labels that say what an alert is; none of anybody else's may take their place.
+const OWN_LABELS: [&str; 8] =
+    ["alertname", "namespace", "policy", "threshold", "severity", "target_kind", "target", "source"];
+/// An alert ends by itself when it was not sent again in so many times.
+const LIFE_IN_RESENDS: i64 = 4;
+
+type Labels = BTreeMap<String, String>;
+
+/// What a policy and its class add to every alert.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wording {
+    class: Labels,
+    policy: Option<Alerting>,
+}
+
+impl Wording {
+    pub fn of(policy: &Policy, rules: &Rules) -> Self {
+        Self { class: rules.spec.alert_labels.clone(), policy: policy.spec.alerting.clone() }
+    }
+
+    pub fn is_of(&self, policy: &Policy, rules: &Rules) -> bool {
+        self.class == rules.spec.alert_labels && self.policy == policy.spec.alerting
+    }
+
+    fn labels(&self) -> Labels {
+        let mut labels = self.class.clone();
+        labels.extend(self.policy.iter().flat_map(|alerting| alerting.labels.clone()));
+        labels.retain(|label, _| !OWN_LABELS.contains(&label.as_str()));
+        labels
+    }
+
+    fn runbook(&self) -> Option<&str> {
+        self.policy.as_ref()?.runbook_url.as_deref()
+    }
+}
+
+/// What fires.
+#[derive(Debug, Default)]
+pub(super) struct Alerts {
+    /// By the source whose Alertmanagers know it, and its labels, which are its identity.
+    fired: BTreeMap<(Box<str>, Labels), Fired>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Fired {
+    /// The row that it speaks of; `None`: the source.
+    row: Option<RowName>,
+    starts_at: Instant,
+    annotations: Labels,
+}
+
+/// A row that outlives an edit of its policy.
+type RowName = (PolicyKey, Box<str>, Option<ObjectKey>);
+
+impl Alerts {
+    /// What is to be sent now, by source.
+    pub fn pass(
+        &mut self,
+        policies: &BTreeMap<PolicyKey, Governed>,
+        sources: &mut BTreeMap<Box<str>, Source>,
+        now: Instant,
+    ) -> Vec<(Box<str>, Vec<Alert>)> {
+        let wanted = self.wanted(policies, sources, now);
+        let mut batches: BTreeMap<Box<str>, Vec<Alert>> = BTreeMap::new();
+        for ((source, labels), fired) in &self.fired {
+            let over = !wanted.contains_key(&(source.clone(), labels.clone()));
+            if over && sources.contains_key(source) {
+                batches.entry(source.clone()).or_default().push(fired.alert(labels, now));
+            }
+        }
+        for ((source, labels), fire) in &wanted {
+            let Some(known) = sources.get(source) else { continue };
+            let news = self.fired.get(&(source.clone(), labels.clone())) != Some(fire);
+            if news || known.resend_due(now) {
+                let ends_at = now + known.resend().times(LIFE_IN_RESENDS);
+                batches.entry(source.clone()).or_default().push(fire.alert(labels, ends_at));
+            }
+        }
+        for source in sources.values_mut().filter(|source| source.resend_due(now)) {
+            source.resend_at = now + source.resend();
+        }
+        self.fired = wanted;
+        batches.into_iter().collect()
+    }
+
+    fn wanted(
+        &self,
+        policies: &BTreeMap<PolicyKey, Governed>,
+        sources: &BTreeMap<Box<str>, Source>,
+        now: Instant,
+    ) -> BTreeMap<(Box<str>, Labels), Fired> {
+        let mut wanted = BTreeMap::new();
+        let mut unjudged = BTreeSet::new();
+        for (key, governed) in policies {
+            let Some(wording) = &governed.wording else { continue };
+            let Some(source) = sources.get(&governed.source).filter(|source| source.has_alertmanagers()) else {
+                continue;
+            };
+            for row in &governed.rows {
+                let Some(threshold) = governed.threshold(row) else { continue };
+                let about = About { policy: key, governed, row, threshold, wording };
+                if !row.track.is_judged() {
+                    unjudged.insert(about.name());
+                    continue;
+                }
+                if let Some(breach) = row.track.breach(&threshold.levels) {
+                    let (labels, fired) = about.breached(&breach);
+                    wanted.insert((governed.source.clone(), labels), fired);
+                }
+                // Of a dead source one alert is enough.
+                let is_sources = |gap: &Gap| source.health.down.is_some() || concerns_source(gap.missing.why);
+                let gap = row.track.gap().filter(|gap| !is_sources(gap));
+                if let Some(gap) = gap.filter(|gap| now.since(gap.since) >= threshold.no_data.after) {
+                    let (labels, fired) = about.without_data(&gap);
+                    wanted.insert((governed.source.clone(), labels), fired);
+                }
+            }
+        }
+        for (name, source) in sources.iter().filter(|(_, source)| source.has_alertmanagers()) {
+            if let Some(down) = &source.health.down {
+                let (labels, fired) = source_down(name, down.since, &standing::failure(&down.refusal));
+                wanted.insert((name.clone(), labels), fired);
+            }
+        }
+        // What is not judged again yet, after an edit, holds.
+        for (identity, fired) in &self.fired {
+            let held = fired.row.as_ref().is_some_and(|row| unjudged.contains(row));
+            if held && sources.contains_key(&identity.0) {
+                wanted.insert(identity.clone(), fired.clone());
+            }
+        }
+        wanted
+    }
+}
+
+impl Fired {
+    fn alert(&self, labels: &Labels, ends_at: Instant) -> Alert {
+        Alert { labels: labels.clone(), annotations: self.annotations.clone(), starts_at: self.starts_at, ends_at }
+    }
+}
+
+/// What an alert speaks of.
+struct About<'a> {
+    policy: &'a PolicyKey,
+    governed: &'a Governed,
+    row: &'a Row,
+    threshold: &'a Threshold,
+    wording: &'a Wording,
+}
+
+impl About<'_> {
+    fn name(&self) -> RowName {
+        (self.policy.clone(), self.threshold.name.clone(), self.governed.target(self.row).cloned())
+    }
+
+    /// What it is called in texts.
+    fn subject(&self) -> String {
+        let (namespace, policy) = self.policy;
+        match self.governed.target(self.row) {
+            Some(target) => format!("{} of {target}", self.threshold.name),
+            None => format!("{} of policy \"{namespace}/{policy}\"", self.threshold.name),
+        }
+    }
+
+    fn labels(&self, alertname: &str, severity: Severity) -> Labels {
+        let (namespace, policy) = self.policy;
+        let mut labels = self.wording.labels();
+        let mut own = vec![
+            ("alertname", alertname.to_owned()),
+            ("namespace", namespace.to_string()),
+            ("policy", policy.to_string()),
+            ("threshold", self.threshold.name.to_string()),
+            ("severity", word(severity).to_owned()),
+        ];
+        if let Some(target) = self.governed.target(self.row) {
+            own.push(("target_kind", target.kind.as_str().to_owned()));
+            own.push(("target", target.name.to_string()));
+        }
+        labels.extend(own.into_iter().map(|(label, value)| (label.to_owned(), value)));
+        labels
+    }
+
+    fn fired(&self, starts_at: Instant, summary: String, description: String) -> Fired {
+        let mut annotations = Labels::from([("summary".to_owned(), summary), ("description".to_owned(), description)]);
+        annotations.extend(self.threshold.advice.as_deref().map(|advice| ("advice".to_owned(), advice.to_owned())));
+        annotations.extend(self.wording.runbook().map(|url| ("runbook_url".to_owned(), url.to_owned())));
+        Fired { row: Some(self.name()), starts_at, annotations }
+    }
+
+    fn breached(&self, breach: &Breach) -> (Labels, Fired) {
+        let summary = format!("{} is {} {}", self.subject(), breach.side.as_str(), breach.bound);
+        let hold = self.threshold.levels.iter().find(|level| level.severity == breach.severity).map(|level| level.hold);
+        let hold = hold.filter(|hold| hold.as_millis() > 0).map(|hold| format!(" for {}", standing::span(hold)));
+        let description = format!(
+            "{} was {} at {}, {} {}{}. Policy {}/{}.",
+            self.threshold.name,
+            breach.bound.unit().format(breach.value),
+            breach.since,
+            breach.side.as_str(),
+            breach.bound,
+            hold.unwrap_or_default(),
+            self.policy.0,
+            self.policy.1,
+        );
+        (self.labels(names::ALERT_BREACHED, breach.severity), self.fired(breach.since, summary, description))
+    }
+
+    fn without_data(&self, gap: &Gap) -> (Labels, Fired) {
+        let severity = self.threshold.no_data.severity;
+        let summary = format!("{} has no data", self.subject());
+        let description = format!(
+            "{}: {} since {}. What was breached is held. Policy {}/{}.",
+            self.threshold.name,
+            standing::missing(gap.missing),
+            gap.since,
+            self.policy.0,
+            self.policy.1,
+        );
+        let starts_at = gap.since + self.threshold.no_data.after;
+        (self.labels(names::ALERT_NO_DATA, severity), self.fired(starts_at, summary, description))
+    }
+}
+
+fn source_down(name: &str, since: Instant, failure: &str) -> (Labels, Fired) {
+    let labels = [("alertname", names::ALERT_SOURCE_DOWN), ("source", name), ("severity", word(Severity::Critical))];
+    let summary = format!("MetricsSource {name} does not answer");
+    let description =
+        format!("{failure}, since {since}. No threshold that reads it is judged; what was breached is held.");
+    let annotations = Labels::from([("summary".to_owned(), summary), ("description".to_owned(), description)]);
+    let labels = labels.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
+    (labels, Fired { row: None, starts_at: since, annotations })
+}

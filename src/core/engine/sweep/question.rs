@@ -1,0 +1,334 @@
+//! What is asked, and what may be made of the answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Answer, Refusal, Series};
+use crate::{
+    api::conditions::Reason,
+    core::{
+        evaluate::Missing,
+        facts::{Instant, Span},
+        promql::{
+            self, Attribution, FreeQuery, Freshness, NoDataReason, Query, RangeWindow, Sample, SampleBatch, SeriesKey,
+            Shape,
+        },
+    },
+};
+
+/// How far in the future a sample may lie.
+const MAX_LEAD: Span = Span::minutes(1);
+/// Data may at least be this old: twice the longest scrape interval that is usual.
+const MIN_MAX_AGE: Span = Span::minutes(2);
+/// Missed intervals after which data is too old.
+const MAX_AGE_INTERVALS: i64 = 5;
+/// A reading counts as continuous if at most one sweep between it and the last one was lost.
+const CONTINUITY_INTERVALS: i64 = 2;
+/// Points of the past that are asked for, of one series: what a `for` of hours needs to know is not seconds.
+const MAX_PAST_POINTS: i64 = 240;
+/// How much slower a question is asked at most that is too expensive or cannot be parsed.
+const MAX_SLOWDOWN: i64 = 8;
+
+/// What is asked: the identity of a question.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ask {
+    /// A reading of many workloads.
+    Shape(Shape),
+    /// A policy's own query.
+    Free(FreeQuery),
+}
+
+/// Which of a question's queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// The readings.
+    Value,
+    /// The age of the data.
+    Freshness,
+    /// The readings of before.
+    Past,
+}
+
+/// A query of a question: its text, and start and step if it is about the past.
+type Queried = (Part, String, Option<(Instant, Span)>);
+
+/// Who wants an answer, while questions are put together.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub wanted: BTreeSet<SeriesKey>,
+    pub members: Vec<(u32, u16)>,
+    /// The longest `for` of anybody.
+    pub lookback: Span,
+}
+
+/// A question and how far it has got.
+#[derive(Debug)]
+pub(super) struct Question {
+    expr: Box<str>,
+    freshness: Option<Box<str>>,
+    /// Number of the policy and of its row.
+    pub members: Vec<(u32, u16)>,
+    lookback: Span,
+    /// When it is asked next.
+    due: Instant,
+    /// How many intervals pass between two rounds.
+    slowdown: i64,
+    /// Whether the past is to be asked, too.
+    past: bool,
+    round: Option<Round>,
+    /// Why the last round failed as a whole.
+    pub failure: Option<Refusal>,
+}
+
+/// One asking of a question.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub at: Instant,
+    pub version: u32,
+    waiting: BTreeSet<Part>,
+    value: Result<Values, Refusal>,
+    freshness: Option<Result<SampleBatch, Refusal>>,
+    past_step: Span,
+    past: BTreeMap<SeriesKey, Vec<(Instant, f64)>>,
+}
+
+/// What a query answered.
+#[derive(Debug)]
+enum Values {
+    Shaped(SampleBatch),
+    Free(Vec<f64>),
+}
+
+impl Question {
+    pub fn new(ask: &Ask, draft: Draft, interval: Span, now: Instant, past: bool) -> Self {
+        let (expr, freshness) = texts(ask, &draft.wanted, interval);
+        let (members, lookback) = (draft.members, draft.lookback);
+        Self { expr, freshness, members, lookback, due: now, slowdown: 1, past, round: None, failure: None }
+    }
+
+    /// The same question for other askers.
+    pub fn redraw(self, ask: &Ask, draft: Draft, interval: Span) -> Self {
+        let (expr, freshness) = texts(ask, &draft.wanted, interval);
+        Self { expr, freshness, members: draft.members, lookback: draft.lookback, ..self }
+    }
+
+    /// Whether it is to be asked. A clock that was set back does not make anybody wait for it to catch up.
+    pub fn is_due(&self, interval: Span, now: Instant) -> bool {
+        self.round.is_none() && (self.due <= now || self.due.since(now) > self.step(interval).times(2))
+    }
+
+    pub const fn is_under_way(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// Begins a round.
+    pub fn ask(&mut self, at: Instant, interval: Span, version: u32) -> Vec<Queried> {
+        let mut queries = vec![(Part::Value, self.expr.to_string(), None)];
+        queries.extend(self.freshness.as_ref().map(|expr| (Part::Freshness, expr.to_string(), None)));
+        let mut past_step = Span::ZERO;
+        if std::mem::take(&mut self.past) && self.lookback > Span::ZERO {
+            let step = interval.as_millis().max(self.lookback.as_millis() / MAX_PAST_POINTS);
+            let range = RangeWindow::before(at.millis(), self.lookback.as_millis(), step);
+            past_step = Span::millis(range.step);
+            queries.push((Part::Past, self.expr.to_string(), Some((Instant::from_millis(range.start), past_step))));
+        }
+        self.round = Some(Round {
+            at,
+            version,
+            waiting: queries.iter().map(|(part, ..)| *part).collect(),
+            value: Err(Refusal { reason: Reason::Unknown, message: String::new() }),
+            freshness: None,
+            past_step,
+            past: BTreeMap::new(),
+        });
+        queries
+    }
+
+    pub fn asked_at(&self) -> Option<Instant> {
+        self.round.as_ref().map(|round| round.at)
+    }
+
+    /// Takes the answer to one of the queries; the round, if it was the last one.
+    pub fn take(&mut self, ask: &Ask, part: Part, answer: Answer) -> Option<Round> {
+        let round = self.round.as_mut()?;
+        if !round.waiting.remove(&part) {
+            return None;
+        }
+        match part {
+            Part::Value => round.value = answer.and_then(|series| values(ask, round.at, &series)),
+            Part::Freshness => round.freshness = Some(answer.and_then(|series| batch(ask, round.at, &series))),
+            // Without a past everything begins now: late, never early.
+            Part::Past => round.past = answer.map(|series| past(ask, series)).unwrap_or_default(),
+        }
+        if round.waiting.is_empty() { self.round.take() } else { None }
+    }
+
+    /// When to ask again, after a round.
+    pub fn reschedule(&mut self, round: &Round, interval: Span, now: Instant) {
+        let refused = round.refusal();
+        let slower =
+            refused.is_some_and(|refusal| matches!(refusal.reason, Reason::QueryTooExpensive | Reason::QueryInvalid));
+        self.slowdown = if slower { (self.slowdown * 2).min(MAX_SLOWDOWN) } else { 1 };
+        self.failure = refused.cloned();
+        self.due = slot_after(round.at.max(now - self.step(interval)), self.step(interval));
+    }
+
+    /// How far apart two readings may be without a gap between them.
+    pub fn continuity(&self, interval: Span) -> Span {
+        self.step(interval).times(CONTINUITY_INTERVALS)
+    }
+
+    fn step(&self, interval: Span) -> Span {
+        interval.times(self.slowdown)
+    }
+}
+
+/// The next multiple of `step` that is at least half a step away.
+fn slot_after(at: Instant, step: Span) -> Instant {
+    let step = step.as_millis().max(1);
+    let slot = (at.millis().saturating_add(step / 2)).div_euclid(step).saturating_add(1);
+    Instant::from_millis(slot.saturating_mul(step))
+}
+
+/// How old data may be.
+fn max_age(interval: Span) -> Span {
+    interval.times(MAX_AGE_INTERVALS).max(MIN_MAX_AGE)
+}
+
+/// The query, and that for the age of its data: where the window is no longer than data may be old, older data does not
+/// answer at all.
+fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, Option<Box<str>>) {
+    match ask {
+        Ask::Free(query) => (query.expr().into(), None),
+        Ask::Shape(shape) => {
+            let query = Query::Shaped { shape, wanted };
+            let window = i64::try_from(shape.window().millis()).unwrap_or(i64::MAX);
+            let needed = window > max_age(interval).as_millis();
+            (query.expr().into(), query.freshness().filter(|_| needed).map(Into::into))
+        }
+    }
+}
+
+impl Round {
+    /// The reading of a row, and its past.
+    pub fn reading(&self, key: &SeriesKey, interval: Span) -> Result<f64, Missing> {
+        let value = match &self.value {
+            Ok(Values::Shaped(batch)) => batch.reading(key),
+            Ok(Values::Free(values)) => SampleBatch::single(values),
+            Err(refusal) => return Err(Missing::new(refusal.reason)),
+        };
+        let limits = Freshness { max_age: seconds(max_age(interval)), max_lead: seconds(MAX_LEAD) };
+        let newest = match &self.freshness {
+            None => return value.map_err(missing),
+            Some(Err(refusal)) => return Err(Missing::new(refusal.reason)),
+            Some(Ok(batch)) => batch.reading(key),
+        };
+        match (value, newest) {
+            // A range function still sees what the age query no longer does.
+            (Ok(_), Err(NoDataReason::NoData)) => Err(Missing::new(Reason::StaleData)),
+            // No reading because what there is is too old: say that.
+            (Ok(_) | Err(NoDataReason::NoData), Ok(_)) | (Ok(_), Err(_)) => {
+                limits.check(self.at.seconds(), newest).and(value).map_err(missing)
+            }
+            (Err(why), _) => Err(missing(why)),
+        }
+    }
+
+    /// The readings of a row before this round, and how far two of them may be apart without a gap.
+    pub fn past(&self, key: &SeriesKey) -> (&[(Instant, f64)], Span) {
+        (self.past.get(key).map_or(&[], Vec::as_slice), self.past_step.times(CONTINUITY_INTERVALS))
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        let freshness = self.freshness.as_ref().and_then(|answer| answer.as_ref().err());
+        self.value.as_ref().err().or(freshness)
+    }
+}
+
+fn missing(why: NoDataReason) -> Missing {
+    let series = match why {
+        NoDataReason::AmbiguousResult { count } => u16::try_from(count).unwrap_or(u16::MAX),
+        _ => 0,
+    };
+    Missing { why: Reason::from_word(why.as_str()).unwrap_or(Reason::NoData), series }
+}
+
+fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> {
+    match ask {
+        Ask::Shape(_) => batch(ask, at, series).map(Values::Shaped),
+        Ask::Free(_) => {
+            timely(at, series)?;
+            Ok(Values::Free(series.iter().filter_map(|series| Some(series.points.last()?.1)).collect()))
+        }
+    }
+}
+
+fn batch(ask: &Ask, at: Instant, series: &[Series]) -> Result<SampleBatch, Refusal> {
+    timely(at, series)?;
+    let samples = series.iter().filter_map(|series| {
+        let value = series.points.last()?.1;
+        Some(Sample { key: key(ask, series)?, value })
+    });
+    Ok(SampleBatch::new(samples))
+}
+
+/// An answer carries the time it was computed for, which is the time that was asked for; a cache in between, or a backend
+/// that ignores the time, shows here.
+fn timely(at: Instant, series: &[Series]) -> Result<(), Refusal> {
+    let refuse = |reason, message: &str| Err(Refusal { reason, message: message.to_owned() });
+    for (time, _) in series.iter().filter_map(|series| series.points.last()) {
+        let age = at.seconds() - time;
+        if age < -seconds(MAX_LEAD) {
+            return refuse(Reason::ClockSkew, "the answer is of a later time than asked for");
+        }
+        if age.is_nan() || age > seconds(MIN_MAX_AGE) {
+            return refuse(Reason::StaleData, "the answer is of an earlier time than asked for");
+        }
+    }
+    Ok(())
+}
+
+fn past(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, f64)>> {
+    let mut past: BTreeMap<SeriesKey, Option<Vec<(Instant, f64)>>> = BTreeMap::new();
+    for series in series {
+        let Some(key) = key(ask, &series) else { continue };
+        let points = series.points.iter().map(|(time, value)| (instant(*time), *value)).collect();
+        // Of several series none is the right one.
+        past.entry(key).and_modify(|known| *known = None).or_insert(Some(points));
+    }
+    past.into_iter().filter_map(|(key, points)| Some((key, points?))).collect()
+}
+
+/// Whose series it is; all of a free query belong to whoever asks.
+fn key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
+    match ask {
+        Ask::Shape(shape) => shape.attribution().key(|label| series.labels.get(label).map(|value| &**value)),
+        Ask::Free(_) => Some(nobody()),
+    }
+}
+
+/// The key of a free query's answer.
+pub(super) fn nobody() -> SeriesKey {
+    SeriesKey::namespace("")
+}
+
+/// How series of a kind of workload are told apart.
+pub(super) fn attribution(identity: &promql::Identity, kind: Option<crate::core::facts::Kind>) -> Attribution {
+    use crate::core::facts::Kind;
+    use promql::WorkloadKind;
+    identity.attribution(kind.and_then(|kind| match kind {
+        Kind::Deployment => Some(WorkloadKind::Deployment),
+        Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
+        Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => None,
+    }))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "spans are at most years of milliseconds")]
+fn seconds(span: Span) -> f64 {
+    span.as_millis() as f64 / 1000.0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and such times are no readings")]
+fn instant(seconds: f64) -> Instant {
+    Instant::from_millis((seconds * 1000.0).round() as i64)
+}

@@ -1,0 +1,270 @@
+//! Policies as the sweep knows them, and a row for each threshold of each target.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    alerts::Wording,
+    question::{Ask, Draft, Round, attribution, nobody},
+};
+use crate::{
+    api::{PerformancePolicyStatus, names, policy::Sink},
+    core::{
+        evaluate::{Track, Verdict},
+        facts::{Instant, ObjectKey, Span},
+        policy::{Policy, PolicyKey, Threshold, thresholds::Metric},
+        promql::{self, SeriesKey},
+        report,
+        resolve::Rules,
+        units::Quantity,
+    },
+};
+
+/// A policy that is served, with what it governs at the moment.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The rules of its class.
+    pub rules: &'a Rules,
+    /// What it governs; none for a policy without target.
+    pub targets: Vec<ObjectKey>,
+    /// Its status as it was last written: after a restart, a breach that was announced holds on.
+    pub status: &'a PerformancePolicyStatus,
+}
+
+impl Subject<'_> {
+    pub(super) fn key(&self) -> &PolicyKey {
+        &self.policy.identity.key
+    }
+
+    fn source(&self) -> &str {
+        let own = self.policy.spec.metrics.as_ref().and_then(|metrics| metrics.source.as_deref());
+        own.or(self.rules.spec.source.as_deref()).unwrap_or(names::DEFAULT_SOURCE)
+    }
+
+    fn wants_alerts(&self) -> bool {
+        self.policy.sink.or(self.rules.spec.sink) == Some(Sink::Alertmanager)
+    }
+}
+
+/// A policy as the sweep knows it.
+#[derive(Debug)]
+pub(super) struct Governed {
+    /// Generation of the policy that this follows.
+    pub generation: i64,
+    pub source: Box<str>,
+    pub thresholds: Arc<[Threshold]>,
+    pub targets: Vec<ObjectKey>,
+    has_target: bool,
+    free_queries: bool,
+    /// What its alerts carry; `None`: nobody is told.
+    pub wording: Option<Wording>,
+    pub rows: Vec<Row>,
+}
+
+/// One threshold on one target.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub track: Track,
+    /// Version of what is asked, since which the row exists.
+    version: u32,
+    threshold: u16,
+    target: Option<u16>,
+}
+
+impl Governed {
+    pub fn new(subject: &Subject<'_>, version: u32) -> Self {
+        let mut governed = Self {
+            generation: subject.policy.identity.generation,
+            source: subject.source().into(),
+            thresholds: subject.policy.thresholds.clone(),
+            targets: subject.targets.clone(),
+            has_target: subject.policy.target.is_some(),
+            free_queries: subject.rules.spec.free_queries,
+            wording: subject.wants_alerts().then(|| Wording::of(subject.policy, subject.rules)),
+            rows: Vec::new(),
+        };
+        governed.rows = governed.all_rows(version);
+        governed.recall(subject);
+        governed
+    }
+
+    /// Follows an edit of the policy or its class, and its targets. Returns whether anything changed.
+    pub fn follow(&mut self, subject: &Subject<'_>, version: u32) -> bool {
+        let (policy, rules) = (subject.policy, subject.rules);
+        self.generation = policy.identity.generation;
+        let same_wording = match &self.wording {
+            Some(wording) => subject.wants_alerts() && wording.is_of(policy, rules),
+            None => !subject.wants_alerts(),
+        };
+        if !same_wording {
+            self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
+        }
+        let same_thresholds = Arc::ptr_eq(&self.thresholds, &policy.thresholds) || self.thresholds == policy.thresholds;
+        if same_thresholds
+            && *self.source == *subject.source()
+            && self.targets == subject.targets
+            && self.has_target == policy.target.is_some()
+            && self.free_queries == rules.spec.free_queries
+        {
+            return !same_wording;
+        }
+        let mut next = Self {
+            generation: policy.identity.generation,
+            source: subject.source().into(),
+            thresholds: policy.thresholds.clone(),
+            targets: subject.targets.clone(),
+            has_target: policy.target.is_some(),
+            free_queries: rules.spec.free_queries,
+            wording: self.wording.take(),
+            rows: Vec::new(),
+        };
+        next.rows = next.all_rows(version);
+        if next.source == self.source {
+            next.inherit(self);
+        }
+        *self = next;
+        true
+    }
+
+    fn all_rows(&self, version: u32) -> Vec<Row> {
+        let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        let mut rows = Vec::new();
+        for (index, threshold) in self.thresholds.iter().enumerate() {
+            let row = |target| Row { track: Track::default(), version, threshold: number(index), target };
+            match &threshold.metric {
+                // The class said no, and so does the policy's condition.
+                Metric::Free(_) if !self.free_queries => {}
+                // Its reading is one for all targets; if there is only one, it is that one's.
+                Metric::Free(_) => rows.push(row((self.targets.len() == 1).then_some(0))),
+                Metric::Series { .. } if self.has_target => {
+                    rows.extend((0..self.targets.len()).map(|target| row(Some(number(target)))));
+                }
+                Metric::Series { .. } => rows.push(row(None)),
+            }
+        }
+        rows
+    }
+
+    /// Rows whose threshold and target are the same as before keep what they know.
+    fn inherit(&mut self, old: &Self) {
+        let known: BTreeMap<_, _> =
+            old.rows.iter().filter_map(|row| Some(((&*old.threshold(row)?.name, old.target(row)), row))).collect();
+        let mut kept = Vec::with_capacity(self.rows.len());
+        for row in &self.rows {
+            let threshold = self.threshold(row);
+            let same = threshold
+                .and_then(|threshold| known.get(&(&*threshold.name, self.target(row))))
+                .filter(|before| old.threshold(before) == threshold);
+            kept.push(same.map_or_else(
+                || row.clone(),
+                |before| Row { track: before.track, version: before.version, ..row.clone() },
+            ));
+        }
+        self.rows = kept;
+    }
+
+    /// Takes over what the status says of before a restart, if it speaks of this spec.
+    fn recall(&mut self, subject: &Subject<'_>) {
+        if subject.status.observed_generation != Some(subject.policy.identity.generation) {
+            return;
+        }
+        for said in &subject.status.thresholds {
+            let index = self.rows.iter().position(|row| {
+                self.threshold(row).is_some_and(|threshold| *threshold.name == *said.name)
+                    && self.listed_target(row) == said.target
+            });
+            let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { continue };
+            let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { continue };
+            let since = report::instant(&said.since);
+            match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
+                ("Breached", Some(severity), Some(value)) => {
+                    row.track.recall(&threshold.levels, severity, since, value.amount.as_f64());
+                }
+                ("NoData", ..) => row.track.recall_gap(since),
+                _ => {}
+            }
+        }
+    }
+
+    pub fn threshold(&self, row: &Row) -> Option<&Threshold> {
+        self.thresholds.get(usize::from(row.threshold))
+    }
+
+    pub fn target(&self, row: &Row) -> Option<&ObjectKey> {
+        row.target.and_then(|target| self.targets.get(usize::from(target)))
+    }
+
+    /// The target as the status lists it: not at all where there is only one.
+    pub fn listed_target(&self, row: &Row) -> Option<String> {
+        self.target(row).filter(|_| self.targets.len() > 1).map(ObjectKey::short)
+    }
+
+    pub fn verdict(&self, row: &Row) -> Verdict {
+        self.threshold(row).map_or(Verdict::Unjudged, |threshold| row.track.verdict(&threshold.levels))
+    }
+
+    pub fn is_unjudged(&self) -> bool {
+        self.rows.iter().any(|row| !row.track.is_judged())
+    }
+
+    fn series_key(&self, policy: &PolicyKey, row: &Row) -> SeriesKey {
+        match (self.threshold(row).map(|threshold| &threshold.metric), self.target(row)) {
+            (Some(Metric::Free(_)), _) => nobody(),
+            (_, Some(target)) => SeriesKey::workload(&target.namespace, &target.name),
+            (_, None) => SeriesKey::namespace(&policy.0),
+        }
+    }
+
+    /// The question that answers a row.
+    pub fn ask(&self, row: &Row, identity: &promql::Identity) -> Option<Ask> {
+        match &self.threshold(row)?.metric {
+            Metric::Free(query) => Some(Ask::Free(query.clone())),
+            metric @ Metric::Series { .. } => {
+                let kind = self.target(row).map(|target| target.kind);
+                metric.shape(attribution(identity, kind)).map(Ask::Shape)
+            }
+        }
+    }
+
+    /// Enters all rows with the questions that answer them.
+    pub fn draft(
+        &self,
+        policy: &PolicyKey,
+        number: u32,
+        identity: &promql::Identity,
+        drafts: &mut BTreeMap<Ask, Draft>,
+    ) {
+        for (index, row) in self.rows.iter().enumerate() {
+            let (Some(threshold), Some(ask)) = (self.threshold(row), self.ask(row, identity)) else { continue };
+            let Ok(index) = u16::try_from(index) else { return };
+            let draft = drafts.entry(ask).or_default();
+            draft.wanted.insert(self.series_key(policy, row));
+            draft.members.push((number, index));
+            let hold = threshold.levels.iter().map(|level| level.hold).max().unwrap_or_default();
+            draft.lookback = draft.lookback.max(hold);
+        }
+    }
+
+    /// Judges a row by a round. Returns whether people must be told something else.
+    pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, interval: Span) -> bool {
+        let Some(row) = self.rows.get(index) else { return false };
+        let key = self.series_key(policy, row);
+        let Some(row) = self.rows.get_mut(index) else { return false };
+        let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { return false };
+        // Nobody asked about it when the round began.
+        if row.version > round.version {
+            return false;
+        }
+        let before = row.track.announced();
+        let to_base = |value| threshold.unit.to_base(value);
+        let (past, apart) = round.past(&key);
+        if !past.is_empty() {
+            let past: Vec<(Instant, f64)> = past.iter().map(|(at, value)| (*at, to_base(*value))).collect();
+            row.track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
+        }
+        let reading = round.reading(&key, interval).map(to_base);
+        row.track.judge(&threshold.levels, round.at, reading, continuity);
+        row.track.announced() != before
+    }
+}

@@ -1,0 +1,324 @@
+//! What a policy's status says of its thresholds, and live readings.
+//!
+//! Texts hold the reading at the transition and never the latest, so that they change with verdicts only.
+
+use super::{
+    super::Refusal,
+    Sweep,
+    rows::{Governed, Row},
+    source::{Source, concerns_source},
+};
+use crate::{
+    api::{
+        PerformancePolicyStatus,
+        conditions::{ConditionType, Reason},
+        status::ThresholdStatus,
+    },
+    core::{
+        evaluate::{Breach, Gap, Missing, Verdict},
+        facts::{ObjectKey, Span},
+        policy::{
+            PolicyKey, Threshold,
+            thresholds::{Level, word},
+        },
+        report::{self, Finding, Truth},
+        units::{Decimal, Dimension, Quantity},
+    },
+};
+
+/// Thresholds that a message names.
+const NAMED: usize = 3;
+
+/// What the metrics half of the engine says about a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Whether the thresholds hold.
+    pub compliant: Finding,
+    /// Whether the queries were answered.
+    pub metrics: Finding,
+    /// What only a change of the policy can help: a query that its backend cannot parse.
+    pub stalled: Option<(Reason, String)>,
+    /// Thresholds that are breached or without data, the worst first.
+    pub thresholds: Vec<ThresholdStatus>,
+    /// Thresholds in all, over all targets, and those within their bounds.
+    pub counts: (u32, u32),
+}
+
+/// The latest reading of a threshold on a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading<'a> {
+    /// The policy.
+    pub policy: &'a PolicyKey,
+    /// Name of the threshold.
+    pub threshold: &'a str,
+    /// The target; nothing where a reading is one for all.
+    pub target: Option<&'a ObjectKey>,
+    /// The reading in base units, unless it is missing.
+    pub value: Option<f64>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The bounds.
+    pub levels: &'a [Level],
+}
+
+impl Measured {
+    fn nothing(truth: Truth, reason: Reason, message: &str) -> Self {
+        let finding = Finding::new(truth, reason, message);
+        Self { compliant: finding.clone(), metrics: finding, stalled: None, thresholds: Vec::new(), counts: (0, 0) }
+    }
+}
+
+impl Sweep {
+    /// What the status of a policy says of its thresholds, where `written` is the status as it is.
+    ///
+    /// Until every threshold was measured, after a restart, it says what it said before.
+    #[must_use]
+    pub fn standing(&self, policy: &PolicyKey, written: &PerformancePolicyStatus) -> Measured {
+        let Some(governed) = self.policies.get(policy) else {
+            return said_before(written)
+                .unwrap_or_else(|| Measured::nothing(Truth::Unknown, Reason::Unknown, "the policy is not measured"));
+        };
+        if governed.thresholds.is_empty() {
+            return Measured::nothing(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds");
+        }
+        if governed.rows.is_empty() {
+            let message = "no object matches the target, so there is nothing to measure";
+            return Measured::nothing(Truth::Unknown, Reason::NoTargets, message);
+        }
+        let source = self.sources.get(&governed.source);
+        let states: Vec<State<'_>> = governed.rows.iter().map(|row| State::of(governed, row, source)).collect();
+        let unjudged = states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged));
+        // Of a spec before this one, it says nothing about this one.
+        let same_spec = written.observed_generation == Some(governed.generation);
+        if unjudged
+            && same_spec
+            && let Some(before) = said_before(written)
+        {
+            return before;
+        }
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let within = states.iter().filter(|state| state.is_within()).count();
+        let mut measured = Measured {
+            compliant: compliant(&states),
+            metrics: metrics(&states, governed, source),
+            stalled: None,
+            thresholds: listed(&states, governed),
+            counts: (count(states.len()), count(within)),
+        };
+        if measured.metrics.reason == Reason::QueryInvalid {
+            measured.stalled = Some((Reason::QueryInvalid, measured.metrics.message.clone()));
+        }
+        measured
+    }
+
+    /// The latest readings of all policies.
+    pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+        self.policies.iter().flat_map(|(policy, governed)| {
+            governed.rows.iter().filter_map(move |row| {
+                let threshold = governed.threshold(row)?;
+                Some(Reading {
+                    policy,
+                    threshold: &threshold.name,
+                    target: governed.target(row),
+                    value: row.track.value(),
+                    verdict: governed.verdict(row),
+                    levels: &threshold.levels,
+                })
+            })
+        })
+    }
+}
+
+/// A row and what is known of it.
+struct State<'a> {
+    threshold: Option<&'a Threshold>,
+    /// The target, where the policy has several.
+    target: Option<String>,
+    verdict: Verdict,
+    /// The worst breached level, held or not.
+    breach: Option<Breach>,
+    row: &'a Row,
+}
+
+impl<'a> State<'a> {
+    fn of(governed: &'a Governed, row: &'a Row, source: Option<&Source>) -> Self {
+        let threshold = governed.threshold(row);
+        let verdict = match (governed.verdict(row), source.and_then(|source| source.health.down.as_ref())) {
+            // Nobody asks about every single row while the source is down.
+            (Verdict::Unjudged, Some(down)) => {
+                Verdict::NoData(Gap { since: down.since, missing: Missing::new(down.refusal.reason) })
+            }
+            (verdict, _) => verdict,
+        };
+        let breach = threshold.and_then(|threshold| row.track.breach(&threshold.levels));
+        let breach = breach.filter(|_| !matches!(verdict, Verdict::Unjudged));
+        Self { threshold, target: governed.listed_target(row), verdict, breach, row }
+    }
+
+    fn name(&self) -> String {
+        let name = self.threshold.map_or("", |threshold| &threshold.name);
+        self.target.as_ref().map_or_else(|| name.to_owned(), |target| format!("{name} of {target}"))
+    }
+
+    const fn is_within(&self) -> bool {
+        matches!(self.verdict, Verdict::Within | Verdict::Pending { .. })
+    }
+
+    const fn gap(&self) -> Option<Gap> {
+        match self.verdict {
+            Verdict::NoData(gap) => Some(gap),
+            Verdict::Unjudged | Verdict::Within | Verdict::Pending { .. } | Verdict::Breached(_) => None,
+        }
+    }
+}
+
+fn compliant(states: &[State<'_>]) -> Finding {
+    let mut breached: Vec<(&State<'_>, Breach)> =
+        states.iter().filter_map(|state| Some((state, state.breach?))).collect();
+    breached.sort_by_key(|(_, breach)| std::cmp::Reverse(breach.severity));
+    if !breached.is_empty() {
+        let said = list(breached.iter().map(|(state, breach)| {
+            let held = state.gap().map(|gap| format!(", no data since {}", gap.since)).unwrap_or_default();
+            format!(
+                "{} was {} at {}, {} {} ({}{held})",
+                state.name(),
+                breach.bound.unit().format(breach.value),
+                breach.since,
+                breach.side.as_str(),
+                breach.bound,
+                word(breach.severity),
+            )
+        }));
+        let total = format!("{} of {} thresholds {} breached", breached.len(), states.len(), are(breached.len()));
+        return Finding::new(Truth::False, Reason::Breached, format!("{total}: {said}"));
+    }
+    let blind: Vec<_> = states.iter().filter(|state| state.gap().is_some()).collect();
+    if !blind.is_empty() {
+        let said = list(blind.iter().map(|state| state.name()));
+        let total = format!("{} of {} thresholds cannot be judged without data", blind.len(), states.len());
+        return Finding::new(Truth::Unknown, Reason::NoData, format!("{total}: {said}"));
+    }
+    if states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
+        return Finding::new(Truth::Unknown, Reason::Unknown, "not all thresholds have been measured yet");
+    }
+    Finding::new(Truth::True, Reason::Within, format!("all thresholds hold ({})", states.len()))
+}
+
+fn metrics(states: &[State<'_>], governed: &Governed, source: Option<&Source>) -> Finding {
+    let Some(source) = source else {
+        let message = format!("there is no MetricsSource \"{}\"", governed.source);
+        return Finding::new(Truth::False, Reason::SourceNotFound, message);
+    };
+    let mut blind: Vec<(&State<'_>, Gap)> = states.iter().filter_map(|state| Some((state, state.gap()?))).collect();
+    // What concerns all of them first, then what only a person can help.
+    blind.sort_by_key(|(_, gap)| (!concerns_source(gap.missing.why), gap.missing.why != Reason::QueryInvalid));
+    if let Some((_, worst)) = blind.first() {
+        let reason = worst.missing.why;
+        if concerns_source(reason) {
+            let failure = source.health.down.as_ref().map(|down| failure(&down.refusal));
+            let failure = failure.unwrap_or_else(|| missing(worst.missing));
+            let message = format!("MetricsSource \"{}\": {failure}, since {}", governed.source, worst.since);
+            return Finding::new(Truth::False, reason, message);
+        }
+        let said = list(blind.iter().map(|(state, gap)| {
+            let refusal = governed
+                .ask(state.row, &source.spec.identity)
+                .and_then(|ask| source.questions.get(&ask)?.failure.as_ref())
+                .filter(|refusal| refusal.reason == gap.missing.why && !refusal.message.is_empty());
+            let detail = refusal.map(|refusal| format!(" ({})", refusal.message)).unwrap_or_default();
+            format!("{}: {}{detail}, since {}", state.name(), missing(gap.missing), gap.since)
+        }));
+        return Finding::new(Truth::False, reason, said);
+    }
+    if states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
+        return Finding::new(Truth::Unknown, Reason::Unknown, "not everything has been asked yet");
+    }
+    Finding::new(Truth::True, Reason::Answered, format!("MetricsSource \"{}\" answers every query", governed.source))
+}
+
+/// Thresholds that are not within, the worst first.
+fn listed(states: &[State<'_>], governed: &Governed) -> Vec<ThresholdStatus> {
+    let mut listed: Vec<&State<'_>> =
+        states.iter().filter(|state| state.breach.is_some() || state.gap().is_some()).collect();
+    listed.sort_by_key(|state| std::cmp::Reverse(state.breach.map(|breach| breach.severity)));
+    listed
+        .into_iter()
+        .filter_map(|state| {
+            let (word, since, value) = match (state.gap(), state.breach) {
+                (Some(gap), _) => ("NoData", gap.since, gap.missing.why.as_str().to_owned()),
+                (None, Some(breach)) => ("Breached", breach.since, breach.bound.unit().format(breach.value)),
+                (None, None) => return None,
+            };
+            Some(ThresholdStatus {
+                name: governed.threshold(state.row)?.name.to_string(),
+                target: state.target.clone(),
+                state: word.to_owned(),
+                severity: state.breach.map(|breach| breach.severity),
+                since: report::time(since),
+                value,
+            })
+        })
+        .collect()
+}
+
+/// What the status says now, if it says anything about this.
+fn said_before(written: &PerformancePolicyStatus) -> Option<Measured> {
+    let finding = |kind| {
+        let condition = report::find(&written.conditions, kind)?;
+        let truth =
+            [Truth::True, Truth::False, Truth::Unknown].into_iter().find(|truth| truth.as_str() == condition.status)?;
+        Some(Finding::new(truth, Reason::from_word(&condition.reason)?, condition.message.clone()))
+    };
+    let (compliant, metrics) = (finding(ConditionType::Compliant)?, finding(ConditionType::MetricsAvailable)?);
+    let stalled = (metrics.reason == Reason::QueryInvalid).then(|| (metrics.reason, metrics.message.clone()));
+    let counts = written.counts.as_ref().map_or((0, 0), |counts| (counts.thresholds, counts.thresholds_within));
+    Some(Measured { compliant, metrics, stalled, thresholds: written.thresholds.clone(), counts })
+}
+
+const fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+/// The first few of a list.
+fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+    let more = items.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = items.take(NAMED).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join("; ")
+}
+
+/// Why a reading is missing, in words.
+pub(super) fn missing(missing: Missing) -> String {
+    let text = match missing.why {
+        Reason::NoData => "no series answers",
+        Reason::NotANumber => "the reading is not a number",
+        Reason::StaleData => "the newest sample is too old",
+        Reason::ClockSkew => "samples lie in the future: compare the clocks",
+        Reason::AmbiguousResult => return format!("{} series answer where one must", missing.series),
+        Reason::WrongType => "the answer is of another type than asked for",
+        Reason::PartialResult => "the answer is incomplete",
+        Reason::QueryInvalid => "the backend cannot parse the query",
+        Reason::QueryFailed => "the backend could not execute the query",
+        Reason::QueryTooExpensive => "the query exceeds a limit of the backend",
+        Reason::BackendUnavailable => "the backend does not answer",
+        Reason::BackendThrottled => "the backend asks to slow down",
+        Reason::BackendUnauthorized => "the backend refuses the credential",
+        Reason::BadResponse => "what answers is not a Prometheus",
+        other => other.as_str(),
+    };
+    text.to_owned()
+}
+
+/// How a source fails, in words.
+pub(super) fn failure(refusal: &Refusal) -> String {
+    let words = missing(Missing::new(refusal.reason));
+    if refusal.message.is_empty() { words } else { format!("{words} ({})", refusal.message) }
+}
+
+/// A span as a policy writes it.
+pub(super) fn span(span: Span) -> String {
+    let seconds = Decimal::from_nanos(i128::from(span.as_millis()) * 1_000_000);
+    Quantity::new(seconds, Dimension::Duration).to_string()
+}
