@@ -81,10 +81,8 @@ impl Holder {
         if self.manager.starts_with(names::MANAGER_PREFIX) {
             return Tool::Policy;
         }
-        let known = MANAGERS.iter().find(|known| known.matches(&self.manager));
+        let known = MANAGERS.iter().find(|known| known.matches(self));
         match (known, self.operation) {
-            // `kubectl rollout undo`, `kubectl scale` and the like: kubectl names only some of its subcommands.
-            (Some(Known { name: "kubectl", .. }), Operation::Update) => Tool::Person,
             (Some(known), _) => known.tool,
             // Whoever applies server-side declares what shall hold, and declares it again.
             (None, Operation::Apply) => Tool::Deployer,
@@ -120,21 +118,25 @@ enum Tool {
 struct Known {
     /// The manager's name; a `*` at one end stands for anything.
     name: &'static str,
+    /// The operation, where the other one tells nothing.
+    operation: Option<Operation>,
     tool: Tool,
 }
 
 impl Known {
-    fn matches(&self, manager: &str) -> bool {
-        match (self.name.strip_suffix('*'), self.name.strip_prefix('*')) {
-            (Some(prefix), _) => manager.starts_with(prefix),
-            (None, Some(suffix)) => manager.ends_with(suffix),
-            (None, None) => manager == self.name,
-        }
+    fn matches(&self, holder: &Holder) -> bool {
+        let manager = holder.manager.as_str();
+        self.operation.is_none_or(|operation| operation == holder.operation)
+            && match (self.name.strip_suffix('*'), self.name.strip_prefix('*')) {
+                (Some(prefix), _) => manager.starts_with(prefix),
+                (None, Some(suffix)) => manager.ends_with(suffix),
+                (None, None) => manager == self.name,
+            }
     }
 }
 
 const fn known(name: &'static str, tool: Tool) -> Known {
-    Known { name, tool }
+    Known { name, operation: None, tool }
 }
 
 /// Managers whose name tells what they do. A manager that is not here is an applier if it applies server-side, and a person
@@ -142,8 +144,9 @@ const fn known(name: &'static str, tool: Tool) -> Known {
 const MANAGERS: [Known; 34] = [
     // kubectl apply without --server-side: an Update, but the manifest comes again with the next apply.
     known("kubectl-client-side-apply", Tool::KubectlApply),
-    // kubectl apply --server-side; an Update under the same name is a person (above).
-    known("kubectl", Tool::KubectlApply),
+    // kubectl apply --server-side. An Update under the same name is a person's `rollout undo` or `scale`: kubectl gives only
+    // some of its subcommands a name of their own.
+    Known { name: "kubectl", operation: Some(Operation::Apply), tool: Tool::KubectlApply },
     // Keeps the last-applied annotation of the same manifests while they move to server-side apply.
     known("kubectl-last-applied", Tool::KubectlApply),
     // What existed before anybody applied, or more than ten Update entries folded into one: whoever wrote it is unknown, and

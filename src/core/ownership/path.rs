@@ -174,10 +174,12 @@ impl FieldPath {
     }
 
     fn is_blank_variable(&self, content: &Value) -> bool {
-        let [.., Segment::Field(list), Segment::Key(_), Segment::Field(last)] = self.0.as_slice() else { return false };
+        let [.., Segment::Field(list), Segment::Key(_), Segment::Field(member)] = self.0.as_slice() else {
+            return false;
+        };
         let variable =
             || self.parent().and_then(|item| item.lookup(content).map(|item| item.get("valueFrom").is_none()));
-        &**list == "env" && &**last == "value" && variable() == Some(true)
+        &**list == "env" && &**member == "value" && variable() == Some(true)
     }
 }
 

@@ -36,10 +36,10 @@ pub fn release_many(object: &Object, managers: &[&str], annotations: &[&str]) ->
 /// which must not stand in the way of the owner's next apply. `None` when there is nothing of it.
 #[must_use]
 pub fn release_updates(object: &Object, manager: &str) -> Option<Value> {
-    let managed = &object.meta.managed;
+    let entries = &object.meta.managed;
     let kept: Vec<_> =
-        managed.iter().filter(|entry| entry.manager != manager || entry.operation == Operation::Apply).collect();
-    guarded(object, if kept.len() < managed.len() { vec![replace(&kept)] } else { Vec::new() })
+        entries.iter().filter(|entry| entry.manager != manager || entry.operation == Operation::Apply).collect();
+    guarded(object, if kept.len() < entries.len() { vec![replace(&kept)] } else { Vec::new() })
 }
 
 /// The patch after which `manager` owns neither `paths` nor anything below them, and keeps what else it owns. List items of
