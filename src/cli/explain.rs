@@ -1,0 +1,127 @@
+//! `explain`: which policy governs which value of a workload, where it lands, and whose the field is.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::{
+    plan::connections,
+    render::{Paint, table},
+    select::{Cluster, Output, block_on, print},
+    world::Documents,
+};
+use crate::{
+    core::{
+        engine::Account,
+        facts::Kind,
+        plan::{Conflict, Setting, State},
+    },
+    shell::clock,
+};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The workload, such as deploy/api, or a policy, such as policy/api
+    #[arg(value_name = "KIND/NAME")]
+    object: String,
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+/// What explains one policy's part in a workload.
+#[derive(Debug, Serialize)]
+struct Part {
+    policy: String,
+    mode: String,
+    target: String,
+    settings: Vec<Setting>,
+    conflicts: Vec<String>,
+    refusals: Vec<String>,
+    #[serde(skip)]
+    connections: String,
+}
+
+/// Exit codes: 0 something governs the object, 1 nothing does, or the command failed.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let wanted = Wanted::parse(&args.object)?;
+    let accounts = block_on(async {
+        let (client, namespace) = args.cluster.connect().await?;
+        let world = Documents::of_cluster(&client, &namespace).await?.into_world(clock::now());
+        Ok(world.accounts(clock::now()))
+    })?;
+    let parts: Vec<Part> = accounts.iter().flat_map(|account| parts(account, &wanted)).collect();
+    print(args.output, &parts, || {
+        if parts.is_empty() {
+            return format!("no policy governs {}\n", args.object);
+        }
+        let paint = Paint::detect();
+        parts.iter().map(|part| text(part, paint)).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(if parts.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+enum Wanted {
+    Object(Kind, String),
+    Policy(String),
+}
+
+impl Wanted {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let (kind, name) = text.split_once('/').context("name the object as KIND/NAME, for example deploy/api")?;
+        let name = name.to_owned();
+        Ok(match kind.to_lowercase().as_str() {
+            "deploy" | "deployment" | "deployments" => Self::Object(Kind::Deployment, name),
+            "sts" | "statefulset" | "statefulsets" => Self::Object(Kind::StatefulSet, name),
+            "ds" | "daemonset" | "daemonsets" => Self::Object(Kind::DaemonSet, name),
+            "policy" | "perfpol" | "performancepolicy" | "performancepolicies" => Self::Policy(name),
+            other => bail!("\"{other}\" is not a kind that policies govern: use deploy, sts, ds or policy"),
+        })
+    }
+}
+
+fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
+    let of_policy = matches!(wanted, Wanted::Policy(name) if *account.key.1 == **name);
+    account
+        .targets
+        .iter()
+        .filter(|target| match wanted {
+            Wanted::Object(kind, name) => target.key.kind == *kind && *target.key.name == **name,
+            Wanted::Policy(_) => of_policy,
+        })
+        .map(|target| Part {
+            policy: format!("{}/{}", account.key.0, account.key.1),
+            mode: account.policy.as_ref().map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
+            target: target.key.short(),
+            settings: target.plan.settings.clone(),
+            conflicts: target.plan.conflicts.iter().map(|Conflict { reason, message, .. }| format!("{reason}: {message}")).collect(),
+            refusals: target.plan.refusals.iter().map(|refusal| format!("{}: {}", refusal.reason, refusal.message)).collect(),
+            connections: account.policy.as_ref().map(connections).unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn text(part: &Part, paint: Paint) -> String {
+    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let rows: Vec<Vec<String>> = part
+        .settings
+        .iter()
+        .map(|s| {
+            let value = match (s.state, &s.live) {
+                (State::AtRest | State::Variable, _) => s.desired.clone(),
+                (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
+            };
+            vec![s.path.to_string(), value, s.landing.clone(), format!("from {}", s.source), s.state.as_str().to_owned()]
+        })
+        .collect();
+    out.push_str(&table(2, &rows));
+    out.push_str(&part.connections);
+    for line in part.refusals.iter().chain(&part.conflicts) {
+        out.push_str(&format!("  {} {line}\n", paint.warn("!")));
+    }
+    out
+}

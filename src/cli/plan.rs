@@ -1,0 +1,219 @@
+//! `plan`: what the controller would write, and why. The same engine decides it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{
+    render::{Paint, table},
+    select::{Cluster, Output, block_on, print},
+    world::Documents,
+};
+use crate::{
+    core::{
+        engine::{Account, TargetAccount},
+        plan::{Change, Conflict, Setting, State, Step},
+        policy::Policy,
+        resolve::mode_name,
+    },
+    shell::clock,
+};
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files or directories with policies and, offline, the objects that they govern; - for standard input
+    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    filename: Vec<PathBuf>,
+    /// Take the governed objects, classes and other policies from the cluster
+    #[arg(long)]
+    live: bool,
+    /// Also show values that are in place already
+    #[arg(long)]
+    all: bool,
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+/// Exit codes, as those of `kubectl diff`: 0 nothing would change, 1 something would, 2 the policy cannot be served.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let namespace = args.cluster.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let (world, mine) = if args.live {
+        block_on(async {
+            let (client, namespace) = args.cluster.connect().await?;
+            let documents = Documents::read(&args.filename, &namespace)?;
+            let mine = names(&documents);
+            Ok((documents.join(&client).await?.into_world(clock::now()), mine))
+        })?
+    } else {
+        let documents = Documents::read(&args.filename, &namespace)?;
+        let mine = names(&documents);
+        (documents.into_world(clock::now()), mine)
+    };
+    let accounts: Vec<Account> = world.accounts(clock::now()).into_iter().filter(|account| mine.contains(&account.key)).collect();
+    let report = PlanReport::of(&accounts);
+    print(args.output, &report, || {
+        let paint = Paint::detect();
+        accounts.iter().map(|account| text(account, args.all, paint)).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(if report.policies.iter().any(|policy| !policy.troubles.is_empty()) {
+        ExitCode::from(2)
+    } else if report.policies.iter().any(|policy| policy.targets.iter().any(|target| !target.changes.is_empty())) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn names(documents: &Documents) -> Vec<(Box<str>, Box<str>)> {
+    let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+    documents.policies.iter().map(|policy| (name(&policy.metadata.namespace), name(&policy.metadata.name))).collect()
+}
+
+/// The plan as data.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanReport<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    policies: Vec<PolicyReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyReport<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    troubles: Vec<Trouble>,
+    targets: Vec<TargetReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Trouble {
+    reason: &'static str,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetReport<'a> {
+    target: String,
+    rollouts: usize,
+    pods: i64,
+    changes: &'a [Change],
+    conflicts: Vec<Trouble>,
+    settings: &'a [Setting],
+}
+
+impl<'a> PlanReport<'a> {
+    fn of(accounts: &'a [Account]) -> Self {
+        let policies = accounts
+            .iter()
+            .map(|account| PolicyReport {
+                namespace: &account.key.0,
+                name: &account.key.1,
+                troubles: troubles(account).map(|(reason, message)| Trouble { reason, message }).collect(),
+                targets: account
+                    .targets
+                    .iter()
+                    .map(|target| TargetReport {
+                        target: target.key.short(),
+                        rollouts: usize::from(restarts(target)),
+                        pods: if restarts(target) { target.replicas } else { 0 },
+                        changes: &target.plan.changes,
+                        conflicts: target
+                            .plan
+                            .conflicts
+                            .iter()
+                            .map(|conflict| Trouble { reason: conflict.reason.as_str(), message: conflict.message.clone() })
+                            .collect(),
+                        settings: &target.plan.settings,
+                    })
+                    .collect(),
+            })
+            .collect();
+        Self { api_version: "trimtab.dev/v1alpha1", kind: "PlanReport", policies }
+    }
+}
+
+fn troubles(account: &Account) -> impl Iterator<Item = (&'static str, String)> {
+    let refusals = account.targets.iter().flat_map(|target| &target.plan.refusals).map(|refusal| (refusal.reason.as_str(), refusal.message.clone()));
+    account.troubles.iter().map(|(reason, message)| (reason.as_str(), message.clone())).chain(refusals)
+}
+
+fn restarts(target: &TargetAccount) -> bool {
+    target.plan.steps.iter().any(Step::is_disruptive)
+}
+
+/// The plan for people.
+pub fn text(account: &Account, all: bool, paint: Paint) -> String {
+    let mode = account.policy.as_ref().map_or("", |policy| mode_name(policy.mode));
+    let class = account.class.as_ref().map_or_else(|| "built-in limits".to_owned(), |class| format!("class {class}"));
+    let mut out = format!("{}  {mode}, {class}\n", paint.bold(&format!("PerformancePolicy {}/{}", account.key.0, account.key.1)));
+    for (reason, message) in troubles(account) {
+        out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
+    }
+    if let Some(policy) = &account.policy {
+        out.push_str(&connections(policy));
+    }
+    for target in &account.targets {
+        out.push_str(&target_text(target, all, paint));
+    }
+    if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
+        out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));
+    }
+    out
+}
+
+/// What the pools of a policy add up to: the number that a database must bear.
+pub fn connections(policy: &Policy) -> String {
+    policy
+        .pools
+        .iter()
+        .filter(|pool| pool.connections > 0)
+        .map(|pool| match &pool.per_worker {
+            Some(worker) => format!(
+                "  pool {}: up to {} connections × {} {worker} processes = {} per pod\n",
+                pool.name,
+                pool.connections,
+                pool.processes,
+                pool.connections.saturating_mul(pool.processes)
+            ),
+            None => format!("  pool {}: up to {} connections per pod\n", pool.name, pool.connections),
+        })
+        .collect()
+}
+
+fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
+    let mut out = format!("  {}\n", paint.bold(&target.key.short()));
+    let shown: Vec<&Setting> = target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
+    let rows: Vec<Vec<String>> = shown
+        .iter()
+        .map(|s| {
+            let mark = match s.state {
+                State::Planned => "~",
+                State::AtRest => "=",
+                State::Variable => "·",
+                State::Yielded | State::Quarantined | State::Refused => "✗",
+            };
+            let live = s.live.as_deref().unwrap_or("(unset)");
+            let value = if s.state == State::AtRest { live.to_owned() } else { format!("{live} → {}", s.desired) };
+            vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]
+        })
+        .collect();
+    out.push_str(&table(4, &rows));
+    for Conflict { reason, message, .. } in &target.plan.conflicts {
+        out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
+    }
+    let changes = target.plan.changes.len();
+    let summary = match (changes, restarts(target)) {
+        (0, _) => "nothing to change".to_owned(),
+        (n, true) => format!("{n} changes, one rollout of {} pods", target.replicas),
+        (n, false) => format!("{n} changes, no restart"),
+    };
+    out.push_str(&format!("    {}\n", paint.dim(&summary)));
+    out
+}

@@ -1,0 +1,74 @@
+//! Flags that every command shares with kubectl, and the client that follows from them.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+/// Which cluster and namespace.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Cluster {
+    /// Namespace [default: that of the kubeconfig's context]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// File that describes clusters [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// How data are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For programs, readable by people.
+    Yaml,
+}
+
+impl Cluster {
+    /// A client, and the namespace that the command is about.
+    pub async fn connect(&self) -> anyhow::Result<(Client, String)> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let config = match (&self.kubeconfig, &self.context) {
+            (None, None) => Config::infer().await.context("finding an API server; set KUBECONFIG or --kubeconfig to a file that works with kubectl")?,
+            (file, _) => {
+                let kubeconfig = match file {
+                    Some(file) => Kubeconfig::read_from(file).with_context(|| format!("reading \"{}\"", file.display()))?,
+                    None => Kubeconfig::read().context("reading the kubeconfig")?,
+                };
+                Config::from_custom_kubeconfig(kubeconfig, &options).await.context("choosing a cluster from the kubeconfig")?
+            }
+        };
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        Ok((Client::try_from(config).context("connecting to the API server")?, namespace))
+    }
+}
+
+/// Runs `future` to its end on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?.block_on(future)
+}
+
+/// Prints `value` as JSON or YAML; `text` in the format for people.
+pub fn print(output: Output, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let text = match output {
+        Output::Text => text(),
+        Output::Json => format!("{}\n", serde_json::to_string_pretty(value).context("writing JSON")?),
+        Output::Yaml => serde_saphyr::to_string(value).context("writing YAML")?,
+    };
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `trimtab status | head` is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing to stdout"),
+    }
+}

@@ -1,0 +1,62 @@
+//! `suspend` and `resume`: an on-call's stop and go, by annotation, so that GitOps cannot undo it.
+
+use anyhow::Context as _;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::select::{Cluster, block_on};
+use crate::{
+    api::{PerformancePolicy, names},
+    shell::clock,
+};
+
+/// What can be typed after `suspend`.
+#[derive(Debug, clap::Args)]
+pub struct Suspend {
+    /// Name of the policy
+    name: String,
+    /// Why; it is shown in the status
+    #[arg(long, default_value = "suspended from the command line")]
+    reason: String,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+/// What can be typed after `resume`.
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    /// Name of the policy
+    name: String,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+/// Freezes the writes of a policy.
+pub fn suspend(args: &Suspend) -> anyhow::Result<()> {
+    let annotations = json!({names::SUSPENDED: args.reason});
+    annotate(&args.cluster, &args.name, &annotations, "suspended")
+}
+
+/// Ends a suspension, and the holds that manual changes have caused so far.
+pub fn resume(args: &Resume) -> anyhow::Result<()> {
+    let annotations = json!({names::SUSPENDED: null, names::RESUMED_AT: clock::now().whole_seconds().to_string()});
+    annotate(&args.cluster, &args.name, &annotations, "resumed")
+}
+
+fn annotate(cluster: &Cluster, name: &str, annotations: &serde_json::Value, done: &str) -> anyhow::Result<()> {
+    let policy = block_on(async {
+        let (client, namespace) = cluster.connect().await?;
+        let api: Api<PerformancePolicy> = Api::namespaced(client, &namespace);
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let parameters = PatchParams { field_manager: Some("kubectl-trimtab".to_owned()), ..PatchParams::default() };
+        api.patch(name, &parameters, &patch).await.with_context(|| format!("annotating performancepolicy \"{namespace}/{name}\""))
+    })?;
+    println!("performancepolicy.trimtab.dev/{name} {done}");
+    if policy.spec.suspend == Some(true) && done == "resumed" {
+        eprintln!("note: spec.suspend is true, so the policy stays suspended until its manifest changes");
+    }
+    Ok(())
+}
