@@ -5,8 +5,15 @@
 
 mod cluster;
 mod crds;
+mod explain;
 mod operator;
+mod plan;
+mod render;
+mod select;
+mod status;
+mod suspend;
 mod uninstall;
+mod world;
 
 use std::process::ExitCode;
 
@@ -28,6 +35,16 @@ enum Command {
     Operator(Box<operator::Args>),
     /// Prepare the cluster for the removal of the operator; the chart does this by itself
     Uninstall(uninstall::Args),
+    /// Show what would be written, and why; offline from files, or against a cluster
+    Plan(plan::Args),
+    /// Show how policies fare
+    Status(status::Args),
+    /// Show which policy governs which value of a workload
+    Explain(explain::Args),
+    /// Freeze the writes of a policy
+    Suspend(suspend::Suspend),
+    /// End a suspension, and take back what people changed by hand
+    Resume(suspend::Resume),
     /// Print the version
     Version,
 }
@@ -61,6 +78,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Crds(args) => crds::run(&args)?,
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
+        Command::Plan(args) => return plan::run(&args),
+        Command::Status(args) => return status::run(&args),
+        Command::Explain(args) => return explain::run(&args),
+        Command::Suspend(args) => suspend::suspend(&args)?,
+        Command::Resume(args) => suspend::resume(&args)?,
         Command::Version => println!("trimtab {}", env!("CARGO_PKG_VERSION")),
     }
     Ok(ExitCode::SUCCESS)

@@ -96,8 +96,10 @@ fn imports_point_one_way() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for file in sources(&src) {
         let relative = file.strip_prefix(&src).unwrap();
-        let parts: Vec<String> =
-            relative.components().map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()).collect();
+        let parts: Vec<String> = relative
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned())
+            .collect();
         let Some(own) = rank(CRATE, &parts[0]) else { continue };
         for import in imports(&fs::read_to_string(&file).unwrap()) {
             *seen.entry(parts[0].clone()).or_default() += 1;
@@ -106,7 +108,8 @@ fn imports_point_one_way() {
             if other > own {
                 wrong.push(format!("{} imports crate::{import}", relative.display()));
             }
-            if parts[0] == "core" && target[0] == "core" && parts.len() > 1 && target.len() > 1 && parts[1] != target[1] {
+            if parts[0] == "core" && target[0] == "core" && parts.len() > 1 && target.len() > 1 && parts[1] != target[1]
+            {
                 match (rank(CORE, &parts[1]), rank(CORE, target[1])) {
                     (Some(own), Some(other)) if other < own || (own == 0 && other == 0) => {}
                     (Some(_), Some(_)) => wrong.push(format!("{} imports crate::{import}", relative.display())),
@@ -124,14 +127,32 @@ fn imports_point_one_way() {
 fn the_core_is_pure() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");
     let banned = [
-        "SystemTime", "std::time::Instant", "Instant::now", "Timestamp::now", "std::env", "std::fs", "std::net", "std::thread",
-        "std::process", "tokio", "async fn", ".await", "kube::Client", "kube::Api", "reqwest", "rand::", "tracing::", "println!", "eprintln!",
+        "SystemTime",
+        "std::time::Instant",
+        "Instant::now",
+        "Timestamp::now",
+        "std::env",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::process",
+        "tokio",
+        "async fn",
+        ".await",
+        "kube::Client",
+        "kube::Api",
+        "reqwest",
+        "rand::",
+        "tracing::",
+        "println!",
+        "eprintln!",
     ];
     let mut wrong = Vec::new();
     for file in sources(&core).into_iter().filter(|file| !file.ends_with("tests.rs")) {
         let text = fs::read_to_string(&file).unwrap();
         for (number, line) in text.lines().enumerate() {
-            if let Some(word) = banned.iter().find(|word| line.contains(**word) && !line.trim_start().starts_with("//")) {
+            if let Some(word) = banned.iter().find(|word| line.contains(**word) && !line.trim_start().starts_with("//"))
+            {
                 wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
             }
         }

@@ -95,11 +95,24 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
         })
         .map(|target| Part {
             policy: format!("{}/{}", account.key.0, account.key.1),
-            mode: account.policy.as_ref().map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
+            mode: account
+                .policy
+                .as_ref()
+                .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
             settings: target.plan.settings.clone(),
-            conflicts: target.plan.conflicts.iter().map(|Conflict { reason, message, .. }| format!("{reason}: {message}")).collect(),
-            refusals: target.plan.refusals.iter().map(|refusal| format!("{}: {}", refusal.reason, refusal.message)).collect(),
+            conflicts: target
+                .plan
+                .conflicts
+                .iter()
+                .map(|Conflict { reason, message, .. }| format!("{reason}: {message}"))
+                .collect(),
+            refusals: target
+                .plan
+                .refusals
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .collect(),
             connections: account.policy.as_ref().map(connections).unwrap_or_default(),
         })
         .collect()
@@ -115,7 +128,13 @@ fn text(part: &Part, paint: Paint) -> String {
                 (State::AtRest | State::Variable, _) => s.desired.clone(),
                 (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
-            vec![s.path.to_string(), value, s.landing.clone(), format!("from {}", s.source), s.state.as_str().to_owned()]
+            vec![
+                s.path.to_string(),
+                value,
+                s.landing.clone(),
+                format!("from {}", s.source),
+                s.state.as_str().to_owned(),
+            ]
         })
         .collect();
     out.push_str(&table(2, &rows));

@@ -53,7 +53,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mine = names(&documents);
         (documents.into_world(clock::now()), mine)
     };
-    let accounts: Vec<Account> = world.accounts(clock::now()).into_iter().filter(|account| mine.contains(&account.key)).collect();
+    let accounts: Vec<Account> =
+        world.accounts(clock::now()).into_iter().filter(|account| mine.contains(&account.key)).collect();
     let report = PlanReport::of(&accounts);
     print(args.output, &report, || {
         let paint = Paint::detect();
@@ -128,7 +129,10 @@ impl<'a> PlanReport<'a> {
                             .plan
                             .conflicts
                             .iter()
-                            .map(|conflict| Trouble { reason: conflict.reason.as_str(), message: conflict.message.clone() })
+                            .map(|conflict| Trouble {
+                                reason: conflict.reason.as_str(),
+                                message: conflict.message.clone(),
+                            })
                             .collect(),
                         settings: &target.plan.settings,
                     })
@@ -140,7 +144,11 @@ impl<'a> PlanReport<'a> {
 }
 
 fn troubles(account: &Account) -> impl Iterator<Item = (&'static str, String)> {
-    let refusals = account.targets.iter().flat_map(|target| &target.plan.refusals).map(|refusal| (refusal.reason.as_str(), refusal.message.clone()));
+    let refusals = account
+        .targets
+        .iter()
+        .flat_map(|target| &target.plan.refusals)
+        .map(|refusal| (refusal.reason.as_str(), refusal.message.clone()));
     account.troubles.iter().map(|(reason, message)| (reason.as_str(), message.clone())).chain(refusals)
 }
 
@@ -152,7 +160,8 @@ fn restarts(target: &TargetAccount) -> bool {
 pub fn text(account: &Account, all: bool, paint: Paint) -> String {
     let mode = account.policy.as_ref().map_or("", |policy| mode_name(policy.mode));
     let class = account.class.as_ref().map_or_else(|| "built-in limits".to_owned(), |class| format!("class {class}"));
-    let mut out = format!("{}  {mode}, {class}\n", paint.bold(&format!("PerformancePolicy {}/{}", account.key.0, account.key.1)));
+    let mut out =
+        format!("{}  {mode}, {class}\n", paint.bold(&format!("PerformancePolicy {}/{}", account.key.0, account.key.1)));
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
@@ -189,7 +198,8 @@ pub fn connections(policy: &Policy) -> String {
 
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     let mut out = format!("  {}\n", paint.bold(&target.key.short()));
-    let shown: Vec<&Setting> = target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
+    let shown: Vec<&Setting> =
+        target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown
         .iter()
         .map(|s| {

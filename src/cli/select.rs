@@ -39,13 +39,19 @@ impl Cluster {
     pub async fn connect(&self) -> anyhow::Result<(Client, String)> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let config = match (&self.kubeconfig, &self.context) {
-            (None, None) => Config::infer().await.context("finding an API server; set KUBECONFIG or --kubeconfig to a file that works with kubectl")?,
+            (None, None) => Config::infer()
+                .await
+                .context("finding an API server; set KUBECONFIG or --kubeconfig to a file that works with kubectl")?,
             (file, _) => {
                 let kubeconfig = match file {
-                    Some(file) => Kubeconfig::read_from(file).with_context(|| format!("reading \"{}\"", file.display()))?,
+                    Some(file) => {
+                        Kubeconfig::read_from(file).with_context(|| format!("reading \"{}\"", file.display()))?
+                    }
                     None => Kubeconfig::read().context("reading the kubeconfig")?,
                 };
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.context("choosing a cluster from the kubeconfig")?
+                Config::from_custom_kubeconfig(kubeconfig, &options)
+                    .await
+                    .context("choosing a cluster from the kubeconfig")?
             }
         };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());

@@ -51,21 +51,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn fetch(args: &Args, client: Client, namespace: &str) -> anyhow::Result<Vec<PerformancePolicy>> {
-    let api: Api<PerformancePolicy> = if args.all_namespaces { Api::all(client) } else { Api::namespaced(client, namespace) };
+    let api: Api<PerformancePolicy> =
+        if args.all_namespaces { Api::all(client) } else { Api::namespaced(client, namespace) };
     if let Some(name) = &args.name {
         anyhow::ensure!(!args.all_namespaces, "a name and --all-namespaces exclude each other");
-        let policy = api.get(name).await.with_context(|| format!("reading performancepolicy \"{namespace}/{name}\""))?;
+        let policy =
+            api.get(name).await.with_context(|| format!("reading performancepolicy \"{namespace}/{name}\""))?;
         return Ok(vec![policy]);
     }
     Ok(api.list(&ListParams::default()).await.context("listing performancepolicies; are the CRDs installed?")?.items)
 }
 
 fn truth(policy: &PerformancePolicy, kind: ConditionType) -> &str {
-    policy.status.as_ref().and_then(|status| find(&status.conditions, kind)).map_or("", |condition| condition.status.as_str())
+    policy
+        .status
+        .as_ref()
+        .and_then(|status| find(&status.conditions, kind))
+        .map_or("", |condition| condition.status.as_str())
 }
 
 fn reason(policy: &PerformancePolicy, kind: ConditionType) -> &str {
-    policy.status.as_ref().and_then(|status| find(&status.conditions, kind)).map_or("", |condition| condition.reason.as_str())
+    policy
+        .status
+        .as_ref()
+        .and_then(|status| find(&status.conditions, kind))
+        .map_or("", |condition| condition.reason.as_str())
 }
 
 fn overview(policies: &[PerformancePolicy], with_namespace: bool, now: Instant) -> String {
@@ -107,7 +117,11 @@ fn one(policy: &PerformancePolicy, now: Instant, paint: Paint) -> String {
     let metadata = &policy.metadata;
     let mut out = format!(
         "{}\n",
-        paint.bold(&format!("PerformancePolicy {}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default()))
+        paint.bold(&format!(
+            "PerformancePolicy {}/{}",
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default()
+        ))
     );
     let Some(status) = &policy.status else {
         out.push_str("  no status yet: is the operator running?\n");
@@ -121,7 +135,13 @@ fn one(policy: &PerformancePolicy, now: Instant, paint: Paint) -> String {
             .iter()
             .map(|t| {
                 let severity = t.severity.map(|s| format!("{s:?}").to_lowercase()).unwrap_or_default();
-                vec![t.name.clone(), t.state.clone(), severity, t.value.clone(), format!("for {}", since(instant(&t.since), now))]
+                vec![
+                    t.name.clone(),
+                    t.state.clone(),
+                    severity,
+                    t.value.clone(),
+                    format!("for {}", since(instant(&t.since), now)),
+                ]
             })
             .collect();
         out.push_str(&table(4, &rows));
@@ -136,7 +156,12 @@ fn one(policy: &PerformancePolicy, now: Instant, paint: Paint) -> String {
         out.push_str("  history\n");
     }
     for entry in &status.history {
-        out.push_str(&format!("    {} {} ago, {}\n", paint.bold(&format!("#{}", entry.revision)), since(instant(&entry.at), now), entry.verdict));
+        out.push_str(&format!(
+            "    {} {} ago, {}\n",
+            paint.bold(&format!("#{}", entry.revision)),
+            since(instant(&entry.at), now),
+            entry.verdict
+        ));
         out.push_str(&table(6, &entry.changes.iter().map(change).collect::<Vec<_>>()));
     }
     out
@@ -152,7 +177,12 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
             _ => paint.warn("?"),
         };
         let since = since(instant(&condition.last_transition_time), now);
-        out.push_str(&format!("  {mark} {:<17} {} {}\n", condition.type_, condition.reason, paint.dim(&format!("({since})"))));
+        out.push_str(&format!(
+            "  {mark} {:<17} {} {}\n",
+            condition.type_,
+            condition.reason,
+            paint.dim(&format!("({since})"))
+        ));
         if condition.status != "True" || abnormal {
             out.push_str(&format!("      {}\n", condition.message));
         }
@@ -162,7 +192,12 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
 
 fn change(change: &crate::api::status::ChangeStatus) -> Vec<String> {
     let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "(unset)".to_owned());
-    vec![change.path.clone(), format!("{} → {}", value(&change.from), value(&change.to)), change.object.clone(), change.because.clone()]
+    vec![
+        change.path.clone(),
+        format!("{} → {}", value(&change.from), value(&change.to)),
+        change.object.clone(),
+        change.because.clone(),
+    ]
 }
 
 /// A span as kubectl writes ages.

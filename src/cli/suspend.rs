@@ -52,7 +52,9 @@ fn annotate(cluster: &Cluster, name: &str, annotations: &serde_json::Value, done
         let api: Api<PerformancePolicy> = Api::namespaced(client, &namespace);
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let parameters = PatchParams { field_manager: Some("kubectl-trimtab".to_owned()), ..PatchParams::default() };
-        api.patch(name, &parameters, &patch).await.with_context(|| format!("annotating performancepolicy \"{namespace}/{name}\""))
+        api.patch(name, &parameters, &patch)
+            .await
+            .with_context(|| format!("annotating performancepolicy \"{namespace}/{name}\""))
     })?;
     println!("performancepolicy.trimtab.dev/{name} {done}");
     if policy.spec.suspend == Some(true) && done == "resumed" {

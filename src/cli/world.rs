@@ -50,13 +50,17 @@ impl Documents {
             }
         }
         if documents.policies.is_empty() {
-            bail!("no PerformancePolicy in {}", paths.iter().map(|p| format!("\"{}\"", p.display())).collect::<Vec<_>>().join(", "));
+            bail!(
+                "no PerformancePolicy in {}",
+                paths.iter().map(|p| format!("\"{}\"", p.display())).collect::<Vec<_>>().join(", ")
+            );
         }
         Ok(documents)
     }
 
     fn add(&mut self, text: &str, origin: &str, namespace: &str) -> anyhow::Result<()> {
-        let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| anyhow::anyhow!("reading {origin}: {error}"))?;
+        let values: Vec<Value> =
+            serde_saphyr::from_multiple(text).map_err(|error| anyhow::anyhow!("reading {origin}: {error}"))?;
         for (index, mut value) in values.into_iter().enumerate() {
             let kind = value["kind"].as_str().unwrap_or_default().to_owned();
             let origin = format!("{origin}, document {}", index + 1);
@@ -71,7 +75,8 @@ impl Documents {
                 "MetricsSource" => self.sources.push(typed(value, &origin)?),
                 other => {
                     if let Some(kind) = Kind::from_name(other) {
-                        let seen = Seen::from_json(kind, &value.to_string()).with_context(|| format!("reading {other} in {origin}"))?;
+                        let seen = Seen::from_json(kind, &value.to_string())
+                            .with_context(|| format!("reading {other} in {origin}"))?;
                         self.objects.push(seen);
                     }
                 }
@@ -104,7 +109,8 @@ impl Documents {
     /// Adds what the cluster has beside the policies of the files: classes, sources, and the objects and other policies of
     /// the policies' namespaces. A policy of the files stands for the cluster's of the same name.
     pub async fn join(mut self, client: &Client) -> anyhow::Result<Self> {
-        let mut namespaces: Vec<String> = self.policies.iter().filter_map(|policy| policy.metadata.namespace.clone()).collect();
+        let mut namespaces: Vec<String> =
+            self.policies.iter().filter_map(|policy| policy.metadata.namespace.clone()).collect();
         namespaces.sort();
         namespaces.dedup();
         for namespace in namespaces {
@@ -113,7 +119,9 @@ impl Documents {
             self.sources.extend(live.sources);
             self.objects.extend(live.objects);
             for policy in live.policies {
-                let same = |mine: &&mut PerformancePolicy| mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace;
+                let same = |mine: &&mut PerformancePolicy| {
+                    mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace
+                };
                 match self.policies.iter_mut().find(same) {
                     // The identity of the cluster's policy decides which records on objects are its own.
                     Some(mine) => {
@@ -139,11 +147,16 @@ impl Documents {
             objects: Vec::new(),
         };
         for kind in Kind::ALL {
-            let prefix = if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
+            let prefix =
+                if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
             let path = format!("{prefix}/namespaces/{namespace}/{}", kind.plural());
             let request = Request::new(path).list(&all).context("building a request")?;
-            let text = client.request_text(request).await.with_context(|| format!("listing {} of namespace \"{namespace}\"", kind.plural()))?;
-            let items: Items = serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
+            let text = client
+                .request_text(request)
+                .await
+                .with_context(|| format!("listing {} of namespace \"{namespace}\"", kind.plural()))?;
+            let items: Items =
+                serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
             for item in items.items {
                 documents.objects.push(item.into_seen(kind).with_context(|| format!("reading {}", kind.plural()))?);
             }
@@ -161,7 +174,11 @@ async fn list<K>(api: Api<K>, all: &ListParams, what: &str) -> anyhow::Result<Ve
 where
     K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    Ok(api.list(all).await.with_context(|| format!("listing {what}; are the CRDs installed? \"trimtab crds apply\" does it"))?.items)
+    Ok(api
+        .list(all)
+        .await
+        .with_context(|| format!("listing {what}; are the CRDs installed? \"trimtab crds apply\" does it"))?
+        .items)
 }
 
 fn typed<T: DeserializeOwned>(value: Value, origin: &str) -> anyhow::Result<T> {
@@ -175,7 +192,9 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).with_context(|| format!("reading directory \"{}\"", path.display()))? {
         let path = entry.with_context(|| format!("reading directory \"{}\"", path.display()))?.path();
-        if path.is_file() && path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known)) {
+        if path.is_file()
+            && path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known))
+        {
             found.push(path);
         }
     }

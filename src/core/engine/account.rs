@@ -52,8 +52,14 @@ impl World {
     #[must_use]
     pub fn account(&self, key: &PolicyKey, now: Instant) -> Option<Account> {
         let entry = self.policies.get(key)?;
-        let mut account =
-            Account { key: key.clone(), policy: None, class: None, troubles: Vec::new(), writes: Ok(()), targets: Vec::new() };
+        let mut account = Account {
+            key: key.clone(),
+            policy: None,
+            class: None,
+            troubles: Vec::new(),
+            writes: Ok(()),
+            targets: Vec::new(),
+        };
         let policy = match &entry.parsed {
             Ok(policy) => policy,
             Err(wrong) => {
@@ -99,4 +105,3 @@ impl World {
 fn may_write(policy: &Policy, rules: &Rules) -> Result<(), (Reason, String)> {
     super::reconcile::writable(policy, rules).map_err(|finding| (finding.reason, finding.message))
 }
-
