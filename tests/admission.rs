@@ -18,7 +18,10 @@ use kube::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use trimtab::api::{MetricsSource, PerformanceClass, PerformancePolicy, crds};
+use trimtab::{
+    api::{MetricsSource, PerformanceClass, PerformancePolicy, crds},
+    core::policy::Policy,
+};
 
 use crate::cluster::{Cluster, Options};
 
@@ -60,6 +63,27 @@ fn every_row_of_bad_input_has_a_case() {
     let covered: Vec<u8> = policies().iter().filter_map(|case| case.row).chain([42]).collect();
     let missing: Vec<_> = ROWS_OF_ADMISSION.iter().filter(|row| !covered.contains(row)).collect();
     assert!(missing.is_empty(), "rows without a case in tests/data/admission/policies.yaml: {missing:?}");
+}
+
+#[test]
+fn the_operator_reads_what_is_accepted_and_refuses_what_slips_past_admission() {
+    let mut wrong = Vec::new();
+    for case in policies() {
+        let document = document(&ApiResource::erase::<PerformancePolicy>(&()), Some("shop"), 0, &case);
+        // What our types cannot read is answered as such and never parsed.
+        let Ok(policy) = serde_json::from_value::<PerformancePolicy>(document) else {
+            assert!(case.refused.is_some(), "our type does not read the accepted case \"{}\"", case.name);
+            continue;
+        };
+        match (&case.refused, Policy::parse(&policy)) {
+            (None, Err(refused)) => wrong.push(format!("{}: is refused: {}", case.name, refused[0])),
+            (Some(message), Ok(_)) => {
+                wrong.push(format!("{}: is served, though admission says: {message}", case.name));
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "the operator and the API server disagree:\n- {}", wrong.join("\n- "));
 }
 
 #[test]

@@ -245,25 +245,32 @@ fn labels(schema: &mut Schema, most: u32, max_value: u32) {
     set(schema, "additionalProperties", json!({"type": "string", "maxLength": max_value}));
 }
 
-fn prometheus_labels(schema: &mut Schema, most: u32) {
+/// Label values that series carry. Prometheus 3 takes names such as `http.route`, and queries quote them.
+fn selected_labels(schema: &mut Schema, most: u32) {
     labels(schema, most, 256);
     add(schema, "self.all(k, size(k) <= 63)", "label names must be at most 63 characters");
-    add(schema, format!("self.all(k, k.matches('{LABEL_NAME}'))"), "must be label names: letters, digits and _");
+    add(
+        schema,
+        "self.all(k, k.matches('^[!-~]+$') && !(k in ['__name__', 'le']))",
+        "must be label names without spaces, and neither __name__ nor le",
+    );
 }
 
 /// Label values that the series of a whole policy carry.
 pub(super) fn policy_labels(schema: &mut Schema) {
-    prometheus_labels(schema, 16);
+    selected_labels(schema, 16);
 }
 
 /// Label values that the series of one threshold carry.
 pub(super) fn series_labels(schema: &mut Schema) {
-    prometheus_labels(schema, 8);
+    selected_labels(schema, 8);
 }
 
-/// Labels of alerts.
+/// Labels of alerts. Alertmanager and its templates take plain names only.
 pub(super) fn alert_labels(schema: &mut Schema) {
-    prometheus_labels(schema, 16);
+    labels(schema, 16, 256);
+    add(schema, "self.all(k, size(k) <= 63)", "label names must be at most 63 characters");
+    add(schema, format!("self.all(k, k.matches('{LABEL_NAME}'))"), "must be label names: letters, digits and _");
     add(
         schema,
         "self.all(k, !(k in ['alertname', 'namespace', 'policy', 'threshold', 'severity', 'target', 'target_kind', \

@@ -19,6 +19,7 @@ use crate::api::{
 };
 
 mod rules;
+mod shape;
 pub mod thresholds;
 
 pub use self::thresholds::Threshold;
@@ -252,6 +253,7 @@ impl Policy {
         parser.settings(&spec.settings);
         parser.resolve_files(&files);
         rules::check(&parser.knobs, spec, &files, &mut parser.wrong);
+        shape::check(policy, &mut parser.wrong);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         if spec.target.is_none() {
@@ -558,7 +560,7 @@ impl<'a> Parser<'a> {
             };
             let value = self.knob(path.clone(), kind, &setting.knob);
             if let (ValueType::Enum, Some(Value::Enum(word))) = (kind, value)
-                && !setting.allowed.contains(&word)
+                && !shape::enum_words(&word, setting.knob.format).all(|word| setting.allowed.iter().any(|w| w == word))
             {
                 self.refuse(
                     Reason::InvalidSpec,
