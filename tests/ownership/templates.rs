@@ -1,7 +1,7 @@
 //! `kubectl rollout`: what going back does to fields and records.
 
 use serde_json::json;
-use trimtab::core::ownership::{holders, release};
+use trimtab::core::ownership::{holders, owned, release};
 
 use super::world::{BASELINE, POLICY, env, live, managers, manifest, manifest_with, owns, variables, with_world};
 use crate::here;
@@ -33,7 +33,10 @@ fn rollout_undo_brings_back_values_and_records_under_kubectls_name() {
         assert_eq!(live(&first), ["A=1"]);
         assert!(!first.meta.annotations.contains_key(BASELINE.0));
         assert!(holders(&first.meta, &env("B")).is_empty());
-        assert!(managers(&first).contains(&POLICY), "we still own the identity of the container");
+        assert!(
+            managers(&first).contains(&POLICY) && owned(&first.meta, POLICY).is_bare(),
+            "the container's identity stays ours"
+        );
         let next = world.claim(&variables(&[("B", "3")])).await.unwrap();
         assert_eq!(live(&next), ["A=1", "B=3"], "nothing but our own restraint keeps us from applying again");
     });

@@ -67,6 +67,17 @@ impl FieldSet {
             })
     }
 
+    /// Whether no value is owned, only list items with the members that identify them: what is left of a claim when somebody
+    /// put the whole object back, because a container outlives its variables.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.0.iter().all(|path| match path.segments() {
+            [.., Segment::Key(keys), Segment::Field(member)] => keys.contains_key(&**member),
+            [.., Segment::Key(_)] => true,
+            _ => false,
+        })
+    }
+
     /// Adds a path.
     pub fn insert(&mut self, path: FieldPath) {
         self.0.insert(path);
@@ -215,6 +226,13 @@ mod tests {
             .chain(["X", "Y"].into_iter().flat_map(|n| [env(n), env(n).field("name"), env(n).field("value")]))
             .collect();
         let mut set = claim.clone();
+        assert!(!set.is_bare());
+        let bare: FieldSet = set
+            .iter()
+            .filter(|path| !path.is_at_or_below(&env("X")) && !path.is_at_or_below(&env("Y")))
+            .cloned()
+            .collect();
+        assert!(bare.is_bare() && !bare.is_empty());
         assert!(set.remove(&env("X").field("value")));
         assert!(!set.covers(&env("X")));
         assert!(set.contains(&env("Y").field("value")) && set.contains(&container()));
