@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn cache(ttl: Duration, capacity: usize) -> TtlCache<u32> {
         let counter = |name: &str| IntCounter::new(name, "a counter of this test").unwrap();

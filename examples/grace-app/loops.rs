@@ -114,7 +114,7 @@ async fn reflect(app: Arc<App>, last_seen: Arc<Mutex<i64>>) -> Result<(), AskErr
 }
 
 /// Messages that the meta loop keeps.
-const KEEP: u32 = 15_000;
+const KEEP: u32 = 10_000;
 
 async fn trim(app: Arc<App>) -> Result<(), AskError> {
     app.ask(&Query::Trim { keep: KEEP }).await.map(|_| ())

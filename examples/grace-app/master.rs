@@ -107,8 +107,9 @@ pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<bool> {
     let admin = TcpListener::bind((options.host, options.metrics_port))
         .await
         .with_context(|| format!("failed to listen on port {} (METRICS_PORT)", options.metrics_port))?;
-    let mut listeners = Listeners::new(SocketAddr::new(options.host, options.port));
-    let (standin, database_url) = database(&options).await?;
+    let mut listeners = Listeners::new(SocketAddr::new(options.host, options.port))?;
+    let (standin, database_url) = find_database(&options).await?;
+    let database = Database::parse(&database_url).map_err(anyhow::Error::msg)?;
     let (stage, stages) = watch::channel(Stage::Running);
     let pod = Arc::new(Pod {
         slots: std::sync::Mutex::default(),
@@ -119,7 +120,6 @@ pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<bool> {
     });
     let (updates, current) = watch::channel(first);
     let mut workers = Workers { pod: Arc::clone(&pod), settings: current, database_url };
-    workers.resize(&mut listeners)?;
     println!(
         "listening on {} (application) and {} (metrics)",
         listeners.address,
@@ -133,17 +133,27 @@ pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<bool> {
         .clone()
         .filter(|_| options.config_watch)
         .map(|path| tokio::spawn(watch_file(path, changes)));
+    let preparation = prepare(&database);
+    tokio::pin!(preparation);
+    let mut prepared = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // Until the tables are there, the ports are open and the server says why it is not ready.
+            () = &mut preparation, if !prepared => {
+                prepared = true;
+                workers.resize(&mut listeners)?;
+            }
             Some(()) = edits.recv() => {
                 match settings::load(&options.overrides, options.config_file.as_deref()) {
                     Ok(new) => {
                         tracing::info!(settings = ?new, "took over changed settings");
                         updates.send_replace(new);
-                        workers.resize(&mut listeners)?;
                         pod.metrics.reloaded(true);
+                        if prepared {
+                            workers.resize(&mut listeners)?;
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(error = chain(&error), "kept the settings as they were");
@@ -217,15 +227,23 @@ impl Workers {
 /// replaced wait for its successor.
 struct Listeners {
     address: SocketAddr,
+    /// The first one, until its worker starts.
+    first: Option<std::net::TcpListener>,
 }
 
 impl Listeners {
-    const fn new(address: SocketAddr) -> Self {
-        Self { address }
+    /// Takes the port. With port 0, the first listener decides for the others.
+    fn new(address: SocketAddr) -> anyhow::Result<Self> {
+        let first = Self::listen(address)?;
+        let address = first.local_addr().with_context(|| format!("failed to listen on {address}"))?;
+        Ok(Self { address, first: Some(first) })
     }
 
     fn open(&mut self) -> anyhow::Result<std::net::TcpListener> {
-        let address = self.address;
+        self.first.take().map_or_else(|| Self::listen(self.address), Ok)
+    }
+
+    fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
         let open = || -> std::io::Result<TcpListener> {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             socket.set_reuseaddr(true)?;
@@ -234,10 +252,7 @@ impl Listeners {
             socket.listen(BACKLOG)
         };
         let failed = || format!("failed to listen on {address} (HOST, PORT)");
-        let listener = open().with_context(failed)?;
-        // With port 0, the first listener decides for the others.
-        self.address = listener.local_addr().with_context(failed)?;
-        listener.into_std().with_context(failed)
+        open().and_then(TcpListener::into_std).with_context(failed)
     }
 }
 
@@ -245,7 +260,7 @@ impl Listeners {
 const BACKLOG: u32 = 1024;
 
 /// Finds the database: the one that the URL names, or a stand-in of our own on loopback.
-async fn database(options: &ServeOptions) -> anyhow::Result<(Option<StandIn>, String)> {
+async fn find_database(options: &ServeOptions) -> anyhow::Result<(Option<StandIn>, String)> {
     let Some(url) = &options.database_url else {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
             .await
@@ -255,13 +270,17 @@ async fn database(options: &ServeOptions) -> anyhow::Result<(Option<StandIn>, St
         tokio::spawn(standin.clone().serve(listener));
         return Ok((Some(standin), format!("standin://{address}")));
     };
-    if let Database::Postgres(config) = Database::parse(url).map_err(anyhow::Error::msg)? {
-        while let Err(error) = create_schema(&config).await {
+    Ok((None, url.clone()))
+}
+
+/// Creates the tables of a real database, and waits for it if it is away.
+async fn prepare(database: &Database) {
+    if let Database::Postgres(config) = database {
+        while let Err(error) = create_schema(config).await {
             tracing::warn!(error = chain(&error), "failed to prepare the database, trying again");
             sleep(crate::pool::RETRY).await;
         }
     }
-    Ok((None, url.clone()))
 }
 
 async fn create_schema(config: &tokio_postgres::Config) -> Result<(), crate::database::DatabaseError> {

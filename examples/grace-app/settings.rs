@@ -301,6 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_the_deployment_names_every_setting_with_its_default() {
+        let manifest = include_str!("../grace/app.yaml");
+        let (_, after) = manifest.split_once("config.yaml: |\n").unwrap();
+        let (block, _) = after.split_once("\n---").unwrap();
+        let text: String =
+            block.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+        assert_eq!(given(&text), given(""));
+        let document = parse(&text).unwrap();
+        let missing = format!("{document:?}").matches("None").count();
+        assert_eq!(missing, 0, "a policy can only change a key that is there: {document:#?}");
+    }
+
+    #[test]
     fn seconds_are_plain_numbers() {
         assert_eq!("0.25".parse(), Ok(Seconds(Duration::from_millis(250))));
         for wrong in ["30s", "", "-1", "NaN", "1e40"] {

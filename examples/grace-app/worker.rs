@@ -8,15 +8,16 @@ use axum::serve::Listener;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{oneshot, watch},
+    task::JoinSet,
 };
 
 use crate::{
     api,
     app::{App, Phase},
-    control::{self, Incoming, Line, Notice, Order, Outgoing},
+    control::{self, Line, Notice, Order, Outgoing},
     database::Database,
     loops,
-    pool::RETRY,
+    pool::{Pool, RETRY},
     settings::Settings,
 };
 
@@ -24,7 +25,7 @@ use crate::{
 pub(crate) async fn run() -> anyhow::Result<()> {
     let hint = "a worker is started by `grace-app serve`, not by hand";
     let listener = control::inherited_listener().context(hint)?;
-    let Line { mut incoming, mut outgoing } = Line::inherited().context(hint)?;
+    let Line { mut incoming, outgoing } = Line::inherited().context(hint)?;
     let Some(Order::Start { settings, database_url }) = incoming.receive().await.context(hint)? else {
         bail!("{hint}");
     };
@@ -40,88 +41,97 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         let _: Result<(), oneshot::error::RecvError> = stopped.await;
     });
     let mut server = tokio::spawn(server.into_future());
-    let mut loops = loops::start(&app);
 
-    fill(&app).await;
-    outgoing.send(&Notice::Ready).await.context("failed to report to the master")?;
-    let obey = obey(&mut incoming, &mut outgoing, &app, &updates, &phase);
-    tokio::select! {
-        result = obey => if let Err(error) = result {
-            tracing::warn!(%error, "lost the master, finishing what is in flight");
-        },
-        result = &mut server => {
-            result.context("the server panicked")?.context("the server failed")?;
-            bail!("the server stopped by itself");
+    let filled = fill(app.pool.clone());
+    tokio::pin!(filled);
+    let mut worker = Worker { app, updates, phase, outgoing, loops: JoinSet::new() };
+    let (mut ready, mut commanded) = (false, true);
+    loop {
+        tokio::select! {
+            () = &mut filled, if !ready => {
+                ready = true;
+                worker.begin().await;
+            }
+            order = incoming.receive(), if commanded => match order {
+                Ok(Some(order)) => worker.obey(order).await,
+                Ok(None) => {
+                    tracing::warn!("lost the master, finishing what is in flight");
+                    commanded = false;
+                    worker.drain();
+                }
+                Err(error) => return Err(error).context("failed to understand the master"),
+            },
+            result = &mut server => {
+                result.context("the server panicked")?.context("the server failed")?;
+                break;
+            }
         }
     }
-
-    phase.send_replace(Phase::Draining);
-    loops.abort_all();
-    let finished = async { server.await.context("the server panicked")?.context("the server failed") };
-    // The master may still want figures; a worker without one just finishes.
-    let reports = async {
-        while let Ok(true) = report_once(&mut incoming, &mut outgoing, &app).await {}
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        result = finished => result?,
-        () = reports => {}
-    }
-    app.pool.close();
+    worker.app.pool.close();
     // The last figures, so that no request is missing in the pod's counts.
-    let last = Notice::Report { metrics: app.gather() };
-    if let Err(error) = outgoing.send(&last).await {
-        tracing::debug!(%error, "the master does not take the last figures");
-    }
+    worker.report().await;
     Ok(())
 }
 
 /// Opens the persistent connections. A database that is away is waited for here: a worker without
 /// one is not ready, but need not die either.
-async fn fill(app: &App) {
-    while let Err(error) = app.pool.fill().await {
+async fn fill(pool: Pool<Database>) {
+    while let Err(error) = pool.fill().await {
         tracing::warn!(error = %chain(&error), "failed to open the connection pool, trying again");
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Follows orders until the order to drain.
-async fn obey(
-    incoming: &mut Incoming,
-    outgoing: &mut Outgoing,
-    app: &App,
-    updates: &watch::Sender<Settings>,
-    phase: &watch::Sender<Phase>,
-) -> io::Result<()> {
-    loop {
-        match incoming.receive().await?.ok_or(io::ErrorKind::UnexpectedEof)? {
-            Order::Reload { settings } => {
-                app.apply(&settings);
-                updates.send_replace(settings);
-                // Opens what a larger pool lacks; a database that is away shows in its own check.
-                if let Err(error) = app.pool.fill().await {
-                    tracing::warn!(error = %chain(&error), "failed to open more connections");
-                }
-            }
-            Order::Report => outgoing.send(&Notice::Report { metrics: app.gather() }).await?,
-            Order::Closing => {
-                phase.send_replace(Phase::Closing);
-            }
-            Order::Drain => return Ok(()),
-            Order::Start { .. } => {
-                return Err(io::Error::other("the master started a worker twice"));
-            }
-        }
-    }
+struct Worker {
+    app: Arc<App>,
+    updates: watch::Sender<Settings>,
+    phase: watch::Sender<Phase>,
+    outgoing: Outgoing,
+    loops: JoinSet<()>,
 }
 
-/// Answers one order while draining; false when there will be no more.
-async fn report_once(incoming: &mut Incoming, outgoing: &mut Outgoing, app: &App) -> io::Result<bool> {
-    let order: Option<Order> = incoming.receive().await?;
-    if let Some(Order::Report) = order {
-        outgoing.send(&Notice::Report { metrics: app.gather() }).await?;
+impl Worker {
+    /// The pool is open: the background loops may use it, and the master may count on us.
+    async fn begin(&mut self) {
+        if *self.phase.borrow() != Phase::Draining {
+            self.loops = loops::start(&self.app);
+        }
+        self.tell(&Notice::Ready).await;
     }
-    Ok(order.is_some())
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Reload { settings } => {
+                self.app.apply(&settings);
+                self.updates.send_replace(settings);
+                // Opens what a larger pool lacks. It ends with the process at the latest.
+                tokio::spawn(fill(self.app.pool.clone()));
+            }
+            Order::Report => self.report().await,
+            Order::Closing => {
+                self.phase.send_replace(Phase::Closing);
+            }
+            Order::Drain => self.drain(),
+            Order::Start { .. } => tracing::error!("the master started a worker twice"),
+        }
+    }
+
+    fn drain(&mut self) {
+        self.phase.send_replace(Phase::Draining);
+        self.loops.abort_all();
+    }
+
+    async fn report(&mut self) {
+        let metrics = self.app.gather();
+        self.tell(&Notice::Report { metrics }).await;
+    }
+
+    /// A master that does not listen has gone; the next read says so, and what to do.
+    async fn tell(&mut self, notice: &Notice) {
+        if let Err(error) = self.outgoing.send(notice).await {
+            tracing::debug!(%error, "the master does not listen");
+        }
+    }
 }
 
 /// An error with its causes, for a log line.

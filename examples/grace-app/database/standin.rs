@@ -293,7 +293,7 @@ impl Store {
 }
 
 /// Messages that the stand-in remembers; it lives in memory.
-const CAPACITY: usize = 20_000;
+const CAPACITY: usize = 12_000;
 
 /// The client's end of a connection to a stand-in.
 pub(crate) struct Connection {

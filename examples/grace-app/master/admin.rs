@@ -81,6 +81,9 @@ impl Pod {
             return Some("stopping");
         }
         let slots = self.slots();
+        if slots.is_empty() {
+            return Some("starting: waiting for the database");
+        }
         if slots.iter().all(Slot::is_ready) {
             self.started.store(true, Relaxed);
         }

@@ -11,7 +11,7 @@
 )]
 
 /// The application's own modules.
-#[path = "../examples/grace-app"]
+#[path = "../../examples/grace-app"]
 mod application {
     pub(crate) mod api;
     pub(crate) mod app;
@@ -30,3 +30,8 @@ mod application {
 
 // They know each other as children of the crate's root.
 use application::{api, app, cache, control, database, loops, metrics, pool, process, settings, worker};
+
+mod harness;
+mod load_generator;
+mod postgresql;
+mod server;
