@@ -305,8 +305,8 @@ mod tests {
         let manifest = include_str!("../grace/app.yaml");
         let (_, after) = manifest.split_once("config.yaml: |\n").unwrap();
         let (block, _) = after.split_once("\n---").unwrap();
-        let text: String =
-            block.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+        let lines: Vec<_> = block.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+        let text = lines.join("\n");
         assert_eq!(given(&text), given(""));
         let document = parse(&text).unwrap();
         let missing = format!("{document:?}").matches("None").count();
