@@ -8,7 +8,11 @@
 #[path = "support/cluster.rs"]
 mod cluster;
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    path::{Path, PathBuf},
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -404,6 +408,57 @@ fn policies_are_selected_by_mode_class_and_suspension() {
             let found = api.list(&ListParams::default().fields(selector)).await.expect("list by field");
             let names: Vec<_> = found.iter().map(kube::ResourceExt::name_any).collect();
             assert_eq!(names, [expected], "{selector}");
+        }
+    });
+}
+
+/// Every document of ours below `directory`, with its file.
+fn examples(directory: &Path) -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("list a directory of examples") {
+        let path = entry.expect("a directory entry").path();
+        if path.is_dir() {
+            found.extend(examples(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(&path).expect("read an example");
+            let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
+                .unwrap_or_else(|error| panic!("\"{}\" is no YAML: {error}", path.display()));
+            let ours = documents.into_iter().filter(|document| document["apiVersion"] == "trimtab.dev/v1alpha1");
+            found.extend(ours.map(|document| (path.clone(), document)));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_is_accepted_and_can_be_served() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let namespace = cluster.namespace().await;
+        let found = examples(&cluster::repository().join("examples"));
+        assert!(found.iter().any(|(_, document)| document["kind"] == "PerformancePolicy"), "there is no example");
+        for (file, mut document) in found {
+            let file = file.display();
+            let resource = match document["kind"].as_str() {
+                Some("PerformancePolicy") => ApiResource::erase::<PerformancePolicy>(&()),
+                Some("PerformanceClass") => ApiResource::erase::<PerformanceClass>(&()),
+                Some("MetricsSource") => ApiResource::erase::<MetricsSource>(&()),
+                kind => panic!("\"{file}\" has kind {kind:?}"),
+            };
+            let api: Api<DynamicObject> = if resource.kind == "PerformancePolicy" {
+                document["metadata"]["namespace"] = namespace.clone().into();
+                Api::namespaced_with(cluster.client.clone(), &namespace, &resource)
+            } else {
+                Api::all_with(cluster.client.clone(), &resource)
+            };
+            let dry = PostParams { dry_run: true, ..PostParams::default() };
+            let object = serde_json::from_value(document.clone()).expect("an object");
+            api.create(&dry, &object).await.unwrap_or_else(|error| panic!("\"{file}\" is refused: {error}"));
+            if resource.kind == "PerformancePolicy" {
+                let policy = serde_json::from_value(document).expect("our type reads it");
+                let parsed = Policy::parse(&policy);
+                assert!(parsed.is_ok(), "\"{file}\" cannot be served: {parsed:?}");
+            }
         }
     });
 }
