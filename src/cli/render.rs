@@ -13,12 +13,6 @@ impl Paint {
         Self(std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
     }
 
-    /// No colour.
-    #[must_use]
-    pub const fn plain() -> Self {
-        Self(false)
-    }
-
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -87,6 +81,6 @@ mod tests {
 
     #[test]
     fn plain_paint_adds_nothing() {
-        assert_eq!(Paint::plain().bad("no"), "no");
+        assert_eq!(Paint(false).bad("no"), "no");
     }
 }

@@ -71,7 +71,7 @@ struct Entry {
     /// Status on the server, as far as we know.
     written: PerformancePolicyStatus,
     /// Status that shall be written, and when.
-    wanted: Option<(PerformancePolicyStatus, Instant)>,
+    wanted: Option<Wanted>,
     last_write: Instant,
     status_in_flight: bool,
     finalizers_in_flight: bool,
@@ -84,6 +84,15 @@ struct Entry {
     wake: Option<Instant>,
     /// A write waits for a rollout elsewhere to end.
     waiting: bool,
+}
+
+/// A status that shall be written.
+#[derive(Debug)]
+struct Wanted {
+    status: PerformancePolicyStatus,
+    /// Since when some status has been wanted.
+    since: Instant,
+    due: Instant,
 }
 
 /// Since when an object is left to a person.

@@ -1,16 +1,21 @@
 //! Telling people: one latest-wins queue of statuses, and Events on transitions.
 
-use super::{Action, Doing, Effect, Entry, Event, World};
-use crate::core::{
-    facts::{Instant, Span},
-    policy::PolicyKey,
-    report::{self, Standing},
+use super::{Action, Doing, Effect, Entry, Event, Wanted, World};
+use crate::{
+    api::conditions::Reason,
+    core::{
+        facts::{Instant, Span},
+        policy::PolicyKey,
+        report::{self, Standing},
+    },
 };
 
 /// Least time between two statuses of one policy.
 const COALESCE: Span = Span::seconds(5);
 /// Time that a status waits for what comes with it: an apply usually answers within this.
 const GATHER: Span = Span::millis(300);
+/// Time that a status waits for the answer to a write.
+const PATIENCE: Span = Span::seconds(2);
 /// Status writes per second, over all policies.
 const RATE: u32 = 50;
 
@@ -23,14 +28,23 @@ impl World {
             entry.wanted = None;
             return;
         }
-        // A spec change is answered at once, and a quarantine holds up a rollback.
-        let urgent = entry.written.observed_generation != status.observed_generation;
-        let quarantine = entry.written.quarantine != status.quarantine;
-        let soonest = if quarantine { now } else { now + GATHER };
-        let due = if urgent || quarantine { soonest } else { soonest.max(entry.last_write + COALESCE) };
-        let due =
-            entry.wanted.as_ref().map_or(due, |(_, at)| due.min(*at).max(if quarantine { now } else { *at }.min(due)));
-        entry.wanted = Some((status, due));
+        // A quarantine holds up a rollback, and a spec change is answered at once: as soon as the write that follows from it
+        // has an answer, so that one status tells both.
+        let pending = standing.applied.as_ref().is_some_and(|applied| applied.reason == Reason::Pending);
+        let due = if entry.written.quarantine != status.quarantine {
+            now
+        } else if pending {
+            now + PATIENCE
+        } else if entry.written.observed_generation == status.observed_generation {
+            (now + GATHER).max(entry.last_write + COALESCE)
+        } else {
+            now + GATHER
+        };
+        // A status that changes all the time is written all the same, and one that repeats keeps its place.
+        let since = entry.wanted.as_ref().map_or(now, |wanted| wanted.since);
+        let same = entry.wanted.as_ref().filter(|wanted| report::says_the_same(&wanted.status, &status));
+        let due = due.min(since + COALESCE.times(2)).min(same.map_or(due, |wanted| wanted.due));
+        entry.wanted = Some(Wanted { status, since, due });
     }
 
     /// Writes the statuses that are due.
@@ -43,7 +57,7 @@ impl World {
             .iter()
             .filter(|(_, entry)| !entry.status_in_flight)
             .filter_map(|(key, entry)| {
-                let (status, at) = entry.wanted.as_ref()?;
+                let Wanted { status, due: at, .. } = entry.wanted.as_ref()?;
                 // Spec changes go first.
                 (*at <= now)
                     .then(|| (entry.written.observed_generation == status.observed_generation, *at, key.clone()))
@@ -61,7 +75,7 @@ impl World {
 
     fn publish_one(&mut self, key: &PolicyKey, out: &mut Vec<Effect>) {
         let Some(entry) = self.policies.get_mut(key) else { return };
-        let Some((status, _)) = entry.wanted.take() else { return };
+        let Some(Wanted { status, .. }) = entry.wanted.take() else { return };
         entry.status_in_flight = true;
         let uid = entry.identity.uid.clone();
         let notices = report::notices(&entry.written, &status);

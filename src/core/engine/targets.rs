@@ -157,7 +157,9 @@ impl World {
         wanted.extend(Self::named_config_maps(policy));
         wanted.extend(self.objects.traces_of(&policy.identity.key));
         for key in wanted {
-            if matches!(self.objects.slot(&key), Some(Slot::Unbound { .. } | Slot::Stale(_))) {
+            // The end of a write brings the object by itself.
+            let is_short = matches!(self.objects.slot(&key), Some(Slot::Unbound { .. } | Slot::Stale(_)));
+            if is_short && !self.busy.contains(&key) {
                 self.read(&key, out);
             }
         }

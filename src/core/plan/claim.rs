@@ -9,7 +9,7 @@ use super::{Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
-        facts::{Object, ObjectKey, Span},
+        facts::{Instant, Object, ObjectKey, Span},
         ownership::{self, Claim, FieldPath, FieldSet, Holder},
         record::{Record, Taking},
     },
@@ -186,12 +186,10 @@ impl<'a> Draft<'a> {
                     Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, others))),
                 );
             }
-            let recent = self
-                .record
-                .taken
-                .iter()
-                .filter(|t| t.manager == applier.manager && self.situation.now.since(t.at) < CONTEST);
-            if recent.count() >= 1 && self.hold != Some(Hold::Lifted) {
+            // What earlier writes recorded: the fields of one write are taken over together, once.
+            let earlier = || self.before.iter().flat_map(|record| &record.taken);
+            let recent = earlier().any(|taking| is_recent(taking, applier, self.situation.now));
+            if recent && self.hold != Some(Hold::Lifted) {
                 let message = format!(
                     "\"{}\" took {} back twice within an hour: Trimtab has stopped. {}",
                     applier.manager,
@@ -200,15 +198,15 @@ impl<'a> Draft<'a> {
                 );
                 return (State::Yielded, Some(self.conflict(Reason::Contested, wish, message)));
             }
-            let taking = Taking { manager: applier.manager.clone(), at: self.situation.now };
-            if !self.record.taken.contains(&taking) {
-                self.record.taken.push(taking);
-            }
+            note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
             self.change(wish, live);
             return (State::Planned, None);
         }
-        if self.hold == Some(Hold::Lifted) {
+        // An owner that drops a field which was taken over removes it although we hold its value (kubectl's client-side
+        // apply does): nobody wants anything else of it.
+        let dropped = live.is_none() && others.is_empty() && wish.on_conflict == OnConflict::TakeOver;
+        if self.hold == Some(Hold::Lifted) || dropped {
             self.force |= !others.is_empty();
             self.change(wish, live);
             return (State::Planned, None);
@@ -273,7 +271,7 @@ impl<'a> Draft<'a> {
         // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
         // object back, as `rollout undo` to a time before us does.
         let undone = self.before.is_none()
-            && self.owned.is_empty()
+            && self.owned.is_bare()
             && self.hold != Some(Hold::Lifted)
             && !self.changes.is_empty()
             && self.situation.memory.applied.get(&key) == Some(&hash);
@@ -388,6 +386,20 @@ impl<'a> Draft<'a> {
             .filter(|field| !removed.iter().any(|removed| field.is_at_or_below(removed)))
             .cloned()
             .collect()
+    }
+}
+
+/// Whether a field was taken over from this manager so short a time ago that once more would be a fight.
+pub(super) fn is_recent(taking: &Taking, holder: &Holder, now: Instant) -> bool {
+    taking.manager == holder.manager && now.since(taking.at) < CONTEST
+}
+
+/// Records that fields are taken over from a manager, once per write, and forgets what is long past.
+pub(super) fn note_taking(record: &mut Record, holder: &Holder, now: Instant) {
+    record.taken.retain(|taking| now.since(taking.at) < CONTEST);
+    let taking = Taking { manager: holder.manager.clone(), at: now };
+    if !record.taken.contains(&taking) {
+        record.taken.push(taking);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         facts::{Kind, Object, ObjectKey},
         ownership::{self, FieldPath},
         policy::{File, Landing},
-        record::{DocumentBaseline, Record},
+        record::{DocumentBaseline, Record, Taking},
         resolve::Desired,
         units::Value,
     },
@@ -128,6 +128,7 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
     let before = Record::of(&object.meta, identity.name()).and_then(Result::ok).filter(|r| r.uid == identity.uid);
     let mut edits = Edits {
         object,
+        taken: before.iter().flat_map(|record| record.taken.clone()).collect(),
         record: before.unwrap_or_else(|| Record::new(&identity.uid)),
         texts: BTreeMap::new(),
         changes: Vec::new(),
@@ -157,6 +158,8 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
 struct Edits<'a> {
     object: &'a Object,
     record: Record,
+    /// What earlier edits took over, and from whom.
+    taken: Vec<Taking>,
     /// New text of each edited key.
     texts: BTreeMap<String, String>,
     changes: Vec<Change>,
@@ -237,22 +240,12 @@ impl Edits<'_> {
             });
             return;
         }
-        let held = situation.memory.holds.get(&self.object.key).copied();
         let known = self.record.documents.get(place).cloned();
-        let foreign = known.as_ref().is_some_and(|known| known.now != found.source);
-        if foreign && held != Some(Hold::Lifted) && file.on_conflict == OnConflict::Yield {
-            view(Some(found.source.clone()), State::Yielded);
-            self.overridden = true;
-            plan.conflicts.push(Conflict {
-                reason: Reason::ManualOverride,
-                object: self.object.key.clone(),
-                path: desired.knob.path.clone(),
-                message: format!(
-                    "somebody changed {landing} to {}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
-                    found.source,
-                    situation.policy.identity.name()
-                ),
-            });
+        if known.as_ref().is_some_and(|known| known.now != found.source)
+            && let Some(conflict) = self.was_changed(situation, desired, file, &landing, &found.source)
+        {
+            view(Some(found.source), State::Yielded);
+            plan.conflicts.push(conflict);
             return;
         }
         let now = match document::read(&edited.text, at) {
@@ -280,6 +273,52 @@ impl Edits<'_> {
         });
         self.restarts |= file.reload == Reload::Restart;
         self.texts.insert(file.key.to_string(), edited.text);
+    }
+
+    /// Somebody changed a value that we had written; `None` when it is taken back.
+    fn was_changed(
+        &mut self,
+        situation: &Situation<'_>,
+        desired: &Desired<'_>,
+        file: &File,
+        landing: &str,
+        live: &str,
+    ) -> Option<Conflict> {
+        if situation.memory.holds.get(&self.object.key) == Some(&Hold::Lifted) {
+            return None;
+        }
+        let me = names::manager(situation.policy.identity.name());
+        let others = ownership::holders(&self.object.meta, &FieldPath::of(&["data", &file.key]));
+        let other = others.iter().find(|holder| holder.manager != me);
+        let who = other.map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
+        let (reason, message) = match other.filter(|holder| holder.is_applier()) {
+            Some(applier) if file.on_conflict == OnConflict::TakeOver => {
+                if !self.taken.iter().any(|taking| claim::is_recent(taking, applier, situation.now)) {
+                    claim::note_taking(&mut self.record, applier, situation.now);
+                    return None;
+                }
+                let advice = applier.advice();
+                (
+                    Reason::Contested,
+                    format!("{who} took {landing} back twice within an hour: Trimtab has stopped. {advice}"),
+                )
+            }
+            Some(applier) => {
+                self.overridden = true;
+                let advice = applier.advice();
+                (
+                    Reason::FieldManagerConflict,
+                    format!("{who} changed {landing} to {live}: it is held as it is. {advice}"),
+                )
+            }
+            None => {
+                self.overridden = true;
+                let name = situation.policy.identity.name();
+                let way_out = format!("Change the policy, or run \"kubectl trimtab resume {name}\", to take it back");
+                (Reason::ManualOverride, format!("{who} changed {landing} to {live}: it is held as it is. {way_out}"))
+            }
+        };
+        Some(Conflict { reason, object: self.object.key.clone(), path: desired.knob.path.clone(), message })
     }
 
     /// A value that failed: the exact bytes from before it.
