@@ -27,12 +27,13 @@ use tokio::{
     time::timeout,
 };
 use trimtab::{
-    api::{PerformancePolicy, PerformancePolicyStatus, crds, names},
+    api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, crds, names},
     core::{
-        engine::{Action, Change, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream, effect::Event},
-        facts::{Kind, ObjectKey},
+        engine::{Action, Alert, Change, Event, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream},
+        facts::{Kind, ObjectKey, Span},
     },
     shell::{
+        clock,
         execute::Executor,
         health::Health,
         lease::{Candidate, Timing},
@@ -176,8 +177,8 @@ async fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
     let replace = json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "add", "path": "/metadata/labels", "value": {}}]);
     let stale = run(json_patch(&web, None, replace)).await;
     assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
-    let scale = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
-    assert!(matches!(run(json_patch(&web, Some("scale"), scale)).await, Outcome::Accepted));
+    let replicas = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
+    assert!(matches!(run(json_patch(&web, Some("scale"), replicas)).await, Outcome::Accepted));
     let missing = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
     assert!(matches!(run(json_patch(&none, None, missing)).await, Outcome::NotFound));
 
@@ -358,4 +359,64 @@ async fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
     let lost = timeout(PATIENCE, task_c).await.expect("c notices in time").expect("c ends");
     assert!(lost.is_err());
     assert!(!*c.borrow(), "c no longer leads");
+}
+
+/// Real Prometheus and Alertmanager, as `PROM=1` brings them up.
+#[tokio::test]
+#[ignore = "needs an API server, Prometheus and Alertmanager"]
+async fn queries_are_answered_and_alerts_arrive() {
+    tls::install_provider();
+    let sources = Sources::new(None, metrics());
+    let source: MetricsSource = serde_json::from_value(json!({
+        "metadata": {"name": "default"},
+        "spec": {
+            "prometheus": {"url": "http://prometheus.monitoring:9090"},
+            "alertmanagers": ["http://alertmanager.monitoring:9093"],
+        },
+    }))
+    .expect("a source");
+    sources.observe(&Input::Source(Change::Applied(Box::new(source))));
+    let now = clock::now();
+
+    let series = sources.ask("default", "vector(1)", now, None).await.expect("an answer");
+    assert_eq!(series[0].points[0].1.to_bits(), 1.0_f64.to_bits());
+    let range = Some((now - Span::minutes(5), Span::seconds(30)));
+    let series = sources.ask("default", "vector(1)", now, range).await.expect("an answer");
+    assert_eq!(series[0].points.len(), 11);
+    let nothing = sources.ask("default", "vector(0) / 0 > 1", now, None).await.expect("an answer");
+    assert!(nothing.is_empty());
+
+    let refused = async |expr: &str| sources.ask("default", expr, now, None).await.expect_err("a refusal").reason;
+    assert_eq!(refused("sum(").await, Reason::QueryInvalid);
+    assert_eq!(refused("\"text\"").await, Reason::WrongType);
+    assert_eq!(refused("up offset 1h[5m]").await, Reason::QueryInvalid);
+    let twice = r#"label_replace(vector(1), "a", "b", "", "") or vector(1)"#;
+    assert_eq!(refused(&format!("vector(1) + on() group_left() ({twice})")).await, Reason::QueryFailed);
+    assert_eq!(sources.ask("other", "up", now, None).await.expect_err("unknown").reason, Reason::SourceNotFound);
+
+    let name = format!("TrimtabShellTest{}", now.millis());
+    let alert = |ends_at| Alert {
+        labels: [("alertname".to_owned(), name.clone()), ("severity".to_owned(), "warning".to_owned())].into(),
+        annotations: [("summary".to_owned(), "a test".to_owned())].into(),
+        starts_at: now,
+        ends_at,
+    };
+    let client = reqwest::Client::new();
+    let active = async || {
+        let url = "http://alertmanager.monitoring:9093/api/v2/alerts";
+        let alerts: Vec<Value> = client.get(url).send().await.expect("Alertmanager").json().await.expect("JSON");
+        alerts.iter().filter(|alert| alert["labels"]["alertname"] == *name).count()
+    };
+    let arrive = async |count: usize| {
+        let wait = async {
+            while active().await != count {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("Alertmanager follows in time");
+    };
+    sources.alert("default", &[alert(now + Span::minutes(4))]);
+    arrive(1).await;
+    sources.alert("default", &[alert(clock::now())]);
+    arrive(0).await;
 }

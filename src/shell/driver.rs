@@ -5,6 +5,8 @@
 //! never waits for the world.
 
 mod lanes;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 

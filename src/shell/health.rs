@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
+
+use tokio::sync::watch;
 
 use super::clock::Stopwatch;
 use crate::core::{
@@ -26,7 +25,7 @@ pub struct Health {
     turned: AtomicI64,
     stopping: AtomicBool,
     /// Streams whose first list is not complete.
-    pending: Mutex<BTreeSet<Stream>>,
+    pending: watch::Sender<BTreeSet<Stream>>,
 }
 
 impl Health {
@@ -37,7 +36,7 @@ impl Health {
             stopwatch: Stopwatch::start(),
             turned: AtomicI64::new(0),
             stopping: AtomicBool::new(false),
-            pending: Mutex::new(streams.into_iter().collect()),
+            pending: watch::Sender::new(streams.into_iter().collect()),
         }
     }
 
@@ -48,8 +47,13 @@ impl Health {
 
     /// A stream has been listed. Answers whether it was the last one that was missing.
     pub fn listed(&self, stream: Stream) -> bool {
-        let mut pending = self.pending();
-        pending.remove(&stream) && pending.is_empty()
+        self.pending.send_if_modified(|pending| pending.remove(&stream)) && self.pending.borrow().is_empty()
+    }
+
+    /// Waits until a stream has been listed.
+    pub async fn until_listed(&self, stream: Stream) {
+        // It cannot fail: the other end is `self`.
+        let _closed = self.pending.subscribe().wait_for(|pending| !pending.contains(&stream)).await.is_err();
     }
 
     /// The process ends: send no more requests here.
@@ -76,14 +80,9 @@ impl Health {
         if self.stopping.load(Ordering::Relaxed) {
             return Some("the process is stopping".to_owned());
         }
-        let pending = self.pending();
+        let pending = self.pending.borrow();
         let names: Vec<&str> = pending.iter().map(|stream| stream_name(*stream)).collect();
         (!names.is_empty()).then(|| format!("waiting for the first list of {}", names.join(", ")))
-    }
-
-    fn pending(&self) -> MutexGuard<'_, BTreeSet<Stream>> {
-        // A set of plain values is whole whatever thread died while holding it.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -113,7 +113,7 @@ impl Candidate {
                 Ok(Ok(true)) => {
                     // From before the request: the server may have counted from then.
                     trusted = Some(began + span(self.timing.trust()));
-                    if !leads.send_replace(true) {
+                    if leads.send_if_modified(|leads| !std::mem::replace(leads, true)) {
                         info!(identity = self.me, "leading");
                     }
                     sleep(self.timing.renew).await;

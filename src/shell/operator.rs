@@ -222,10 +222,12 @@ fn part_ended(part: &str, died: Option<tokio::task::JoinError>) -> anyhow::Error
 
 /// Tells the engine what this replica is, as long as it runs.
 async fn tell_leadership(mut leads: watch::Receiver<bool>, inputs: mpsc::Sender<Input>, metrics: Arc<Metrics>) {
-    loop {
-        let leading = *leads.borrow_and_update();
+    // The engine takes itself for a standby replica until it hears otherwise.
+    let mut leading = false;
+    while leads.wait_for(|leads| *leads != leading).await.is_ok() {
+        leading = !leading;
         metrics.leader.set(leading.into());
-        if inputs.send(Input::Leadership(leading)).await.is_err() || leads.changed().await.is_err() {
+        if inputs.send(Input::Leadership(leading)).await.is_err() {
             return;
         }
     }

@@ -3,6 +3,7 @@
 pub mod logging;
 pub mod metrics;
 pub mod readings;
+pub mod thresholds;
 
 pub use logging::LogFormat;
 pub use metrics::Metrics;

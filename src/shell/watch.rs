@@ -73,6 +73,9 @@ impl fmt::Debug for Watches {
 
 impl Watches {
     /// Starts all streams. They end when the set is dropped, or when nobody takes inputs any more.
+    ///
+    /// Objects are listed after policies: the engine keeps what a policy is bound to and drops the rest, which it cannot
+    /// do while it does not know the policies.
     #[must_use]
     pub fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -109,6 +112,7 @@ impl Watches {
     }
 
     async fn follow_objects<const METADATA_ONLY: bool>(self, stream: Stream, kind: Kind) {
+        self.health.until_listed(Stream::Policies).await;
         let resource = resource(kind);
         let apis = self.scoped(
             |client| Api::all_with(client, &resource),

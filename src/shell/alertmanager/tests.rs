@@ -61,7 +61,7 @@ async fn a_failed_batch_is_sent_again_and_a_refused_one_is_not() {
     let server =
         RawServer::start([Reply::Close, Reply::json(503, ""), Reply::json(200, ""), Reply::json(400, "")]).await;
     let metrics = metrics();
-    let outbox = Outbox::new("default", &[server.url.clone()], &metrics);
+    let outbox = Outbox::new("default", std::slice::from_ref(&server.url), &metrics);
     outbox.put(&[alert("a", Span::minutes(4))]);
     let taken = metrics.alert_batches.with_label_values(&["taken"]);
     eventually("the third attempt is taken", || taken.get() == 1).await;
@@ -76,7 +76,7 @@ async fn a_dead_alertmanager_costs_nothing_but_the_oldest_batches() {
     tls::install_provider();
     let server = RawServer::start([Reply::Silence]).await;
     let metrics = metrics();
-    let outbox = Outbox::new("default", &[server.url.clone()], &metrics);
+    let outbox = Outbox::new("default", std::slice::from_ref(&server.url), &metrics);
     outbox.put(&[alert("first", Span::ZERO)]);
     eventually("the first is under way", || server.requests().len() == 1).await;
     // None of these waits, although nobody takes them.

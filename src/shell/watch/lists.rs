@@ -77,9 +77,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(listing: Option<Listing>, want: &[(&str, &str)]) {
+    fn check(listing: Option<&Listing>, want: &[(&str, &str)]) {
         let want = want.iter().map(|(a, b)| name(a, b)).collect();
-        assert_eq!(listing, Some(Listing { names: want }));
+        assert_eq!(listing, Some(&Listing { names: want }));
     }
 
     #[test]
@@ -88,11 +88,11 @@ mod tests {
         lists.begin(0);
         lists.show(0, &name("a", "x"));
         lists.show(0, &name("b", "y"));
-        check(lists.end(0), &[("a", "x"), ("b", "y")]);
+        check(lists.end(0).as_ref(), &[("a", "x"), ("b", "y")]);
         lists.show(0, &name("a", "z"));
         assert!(lists.parts[0].names.is_empty());
         lists.begin(0);
-        check(lists.end(0), &[]);
+        check(lists.end(0).as_ref(), &[]);
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         lists.show(0, &name("a", "old"));
         lists.begin(0);
         lists.show(0, &name("a", "new"));
-        check(lists.end(0), &[("a", "new")]);
+        check(lists.end(0).as_ref(), &[("a", "new")]);
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         lists.show(0, &name("a", "x"));
         assert_eq!(lists.end(0), None);
         lists.show(1, &name("b", "y"));
-        check(lists.end(1), &[("a", "x"), ("b", "y")]);
+        check(lists.end(1).as_ref(), &[("a", "x"), ("b", "y")]);
     }
 
     #[test]
@@ -127,6 +127,6 @@ mod tests {
         lists.show(0, &name("a", "came"));
         lists.drop(0, &name("a", "x"));
         lists.begin(1);
-        check(lists.end(1), &[("a", "came")]);
+        check(lists.end(1).as_ref(), &[("a", "came")]);
     }
 }

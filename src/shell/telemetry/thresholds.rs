@@ -1,0 +1,62 @@
+//! Live readings of thresholds. They are here and not in a status, so that a settled policy is never written.
+
+use super::Reading;
+use crate::core::{
+    engine::sweep,
+    evaluate::Verdict,
+    policy::thresholds::{Level, word},
+};
+
+/// The metrics of one threshold on one target.
+#[must_use]
+pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
+    let (namespace, policy) = threshold.policy;
+    let (kind, target) = threshold.target.map_or(("", ""), |target| (target.kind.as_str(), &*target.name));
+    let labels = |more: &[(&'static str, &str)]| {
+        let who = [
+            ("namespace", &**namespace),
+            ("policy", &**policy),
+            ("threshold", threshold.threshold),
+            ("target_kind", kind),
+            ("target", target),
+        ];
+        who.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
+    };
+    let mut found = vec![Reading {
+        name: "trimtab_threshold_state",
+        help: "Always 1; the label state is Unjudged, Within, Pending, Breached or NoData.",
+        labels: labels(&[("state", state(&threshold.verdict))]),
+        value: 1.0,
+    }];
+    if let Some(value) = threshold.value {
+        found.push(Reading {
+            name: "trimtab_threshold_value",
+            help: "Latest reading of a threshold, in base units (seconds, bytes, ratio, per second). Missing without data.",
+            labels: labels(&[]),
+            value,
+        });
+    }
+    for Level { severity, above, below, hold: _ } in threshold.levels {
+        for (side, limit) in [("above", above), ("below", below)] {
+            if let Some(limit) = limit {
+                found.push(Reading {
+                    name: "trimtab_threshold_bound",
+                    help: "Bound of a threshold, in base units. It is breached strictly above or below, as the label side says.",
+                    labels: labels(&[("severity", word(*severity)), ("side", side)]),
+                    value: limit.bound.as_f64(),
+                });
+            }
+        }
+    }
+    found
+}
+
+const fn state(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unjudged => "Unjudged",
+        Verdict::Within => "Within",
+        Verdict::Pending { .. } => "Pending",
+        Verdict::Breached(_) => "Breached",
+        Verdict::NoData(_) => "NoData",
+    }
+}
