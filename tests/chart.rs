@@ -4,6 +4,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/helm.rs"]
+mod helm;
 #[path = "chart/rbac.rs"]
 mod rbac;
 #[path = "chart/render.rs"]

@@ -3,11 +3,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::OnceLock,
+    process::Output,
 };
 
 use serde_json::Value;
+
+pub use crate::helm::chart;
+use crate::helm::helm;
 
 /// What every rendering needs: the chart has no default registry.
 pub const IMAGE: &str = "image.repository=registry.example.com/trimtab";
@@ -15,45 +17,14 @@ pub const IMAGE: &str = "image.repository=registry.example.com/trimtab";
 /// The sets of values whose renderings are kept under `tests/golden/chart`.
 pub const CASES: [&str; 3] = ["default", "watch-namespaces", "everything"];
 
-/// The repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The chart.
-pub fn chart() -> PathBuf {
-    root().join("charts/trimtab")
-}
-
 /// Where the values and the rendering of a case are.
 pub fn golden(file: &str) -> PathBuf {
-    root().join("tests/golden/chart").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(file)
 }
 
-/// Helm of the pinned version, built on first use.
-fn helm() -> &'static Path {
-    static HELM: OnceLock<PathBuf> = OnceLock::new();
-    HELM.get_or_init(|| {
-        let build = root().join("tests/cluster/build.sh");
-        let output = Command::new(&build).arg("helm").output().expect("run tests/cluster/build.sh");
-        assert!(output.status.success(), "building helm failed:\n{}", String::from_utf8_lossy(&output.stderr));
-        let folder = String::from_utf8(output.stdout).expect("a path in UTF-8");
-        Path::new(folder.trim()).join("bin/helm")
-    })
-}
-
-/// Runs Helm without a cluster and without the user's own configuration.
+/// Runs Helm without a cluster.
 pub fn run(arguments: &[&str]) -> Output {
-    let home = env::temp_dir().join("trimtab-helm");
-    Command::new(helm())
-        .args(arguments)
-        .current_dir(root())
-        .env("HELM_CONFIG_HOME", home.join("config"))
-        .env("HELM_CACHE_HOME", home.join("cache"))
-        .env("HELM_DATA_HOME", home.join("data"))
-        .env("KUBECONFIG", "/dev/null")
-        .output()
-        .expect("run helm")
+    helm().args(arguments).env("KUBECONFIG", "/dev/null").output().expect("run helm")
 }
 
 /// Renders the chart as release `trimtab` in namespace `trimtab-system`, hooks included.

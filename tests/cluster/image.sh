@@ -2,7 +2,7 @@
 # Builds a container image of one of our programs as an OCI archive, without Docker: target/image/NAME.tar, localhost/NAME:VERSION.
 #   image.sh [NAME]            a binary of the package (default: trimtab)
 #   image.sh --example NAME    an example of the package
-# Environment: PROFILE=release|dev (dev: quick), REF (another name of the image), BINARY (take this file, build nothing),
+# Environment: PROFILE=release|dev (dev: quick), REF (another name of the image), BINARY (take this file, build nothing), OUT (archive),
 #              LINK=static|dynamic (default: static for a release where the musl target is installed; dynamic for dev,
 #              because it shares the build of the tests)
 # The layout is the one of the Dockerfile: /NAME, CA certificates, user 65532.
@@ -20,7 +20,7 @@ case $profile in
 esac
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 ref=${REF:-localhost/$name:$version}
-out=target/image/$name.tar
+out=${OUT:-target/image/$name.tar}
 musl=$(uname -m)-unknown-linux-musl
 
 link=${LINK:-}
@@ -48,7 +48,7 @@ if [ -z "$binary" ]; then
 fi
 [ -x "$binary" ] || { echo "there is no program at \"$binary\"" >&2; exit 1; }
 
-mkdir -p target/image
+mkdir -p "$(dirname "$out")"
 program=$binary
 if [ "$profile" = dev ] && command -v strip > /dev/null; then
   program=target/image/$name.stripped       # symbols are two thirds of a dev build, and every node unpacks them

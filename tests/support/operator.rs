@@ -1,0 +1,124 @@
+//! The operator in a test cluster as its users run it: a pod of an image, installed by real Helm from `charts/trimtab`, under
+//! the chart's own RBAC. Needs real nodes.
+//!
+//! ```ignore
+//! let _alone = operator::alone();                    // one operator per cluster: its kinds are cluster-scoped
+//! operator::load_image();
+//! operator::helm_install(&["--set=prometheus.url=http://prometheus.monitoring:9090"]);
+//! ```
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    env,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
+
+use crate::helm::{chart, helm};
+
+/// Where the operator lives.
+pub const NAMESPACE: &str = "trimtab-system";
+
+/// Name of the release, and so of the Deployment.
+pub const RELEASE: &str = "trimtab";
+
+/// Name of the image in the cluster.
+pub const IMAGE: &str = "localhost/trimtab";
+
+/// Keeps other tests of the same cluster from installing an operator until it is dropped.
+#[must_use = "other tests go on as soon as it is dropped"]
+pub fn alone() -> File {
+    lock("operator")
+}
+
+fn lock(name: &str) -> File {
+    let path = cluster_dir().join(format!("{name}.lock"));
+    let file = File::create(&path).unwrap_or_else(|error| panic!("creating \"{}\": {error}", path.display()));
+    file.lock().unwrap_or_else(|error| panic!("locking \"{}\": {error}", path.display()));
+    file
+}
+
+fn cluster_dir() -> PathBuf {
+    env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which a cluster of cluster.sh sets").into()
+}
+
+/// Makes an image of the program that these tests were built with, and loads it into every node, once per cluster.
+///
+/// `TRIMTAB_TEST_IMAGE=FILE` takes that OCI archive instead, for example the one of `make image`.
+pub fn load_image() {
+    let _others_wait = lock("image");
+    let stamp = cluster_dir().join("image.loaded");
+    let program = Path::new(env!("CARGO_BIN_EXE_trimtab"));
+    let given = env::var_os("TRIMTAB_TEST_IMAGE").map(PathBuf::from);
+    if modified(&stamp).is_some_and(|loaded| modified(given.as_deref().unwrap_or(program)) < Some(loaded)) {
+        return;
+    }
+    let archive = given.unwrap_or_else(|| {
+        let archive = cluster_dir().join("trimtab.tar");
+        let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/image.sh"));
+        build.env("BINARY", program).env("OUT", &archive);
+        run(&mut build);
+        archive
+    });
+    let nodes = cluster_dir().read_dir().expect("list the cluster's directory");
+    let sockets: Vec<_> = nodes
+        .map(|entry| entry.expect("a directory entry").path().join("cd/c.sock"))
+        .filter(|socket| socket.exists())
+        .collect();
+    assert!(!sockets.is_empty(), "the cluster has no real node; give Options {{ real_nodes: true, .. }}");
+    for socket in sockets {
+        let mut import = Command::new(ctr());
+        import.arg("-a").arg(socket).args(["-n", "k8s.io", "images", "import", "--local"]).arg(&archive);
+        run(&mut import);
+    }
+    File::create(&stamp).expect("remember that the image is loaded");
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
+}
+
+/// containerd's client, beside the folder with the cluster's other programs.
+fn ctr() -> PathBuf {
+    let path = env::var_os("PATH").expect("PATH");
+    env::split_paths(&path)
+        .map(|folder| folder.join("../libexec/ctr"))
+        .find(|program| program.exists())
+        .expect("ctr, which a cluster with real nodes has")
+}
+
+/// Runs a program, which must succeed, and gives what it printed on both outputs.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} failed ({}):\n{text}", output.status);
+    text
+}
+
+/// Runs Helm in the cluster, for the release. It must succeed; both outputs are given.
+pub fn helm_run(arguments: &[&str]) -> String {
+    run(helm().args(arguments).args(["--namespace", NAMESPACE]))
+}
+
+/// Installs the chart, or upgrades the release to it, and waits until the operator is ready.
+pub fn helm_install(arguments: &[&str]) -> String {
+    helm_install_chart(&chart(), arguments)
+}
+
+/// As [`helm_install`], from another copy of the chart.
+pub fn helm_install_chart(chart: &Path, arguments: &[&str]) -> String {
+    let chart = chart.to_str().expect("a path in UTF-8");
+    let image = format!("--set=image.repository={IMAGE},image.pullPolicy=Never");
+    let mut all = vec!["upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=90s", &image];
+    all.extend(arguments);
+    helm_run(&all)
+}
+
+/// Uninstalls the release.
+pub fn helm_uninstall() -> String {
+    helm_run(&["uninstall", RELEASE, "--wait", "--timeout=60s"])
+}
