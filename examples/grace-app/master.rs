@@ -4,7 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -86,15 +86,24 @@ struct MasterMetrics {
     process: ProcessGauges,
 }
 
+/// The workers, those of the past included: one lock, so that no scrape finds the counts of a
+/// worker missing, or twice, while it goes.
+#[derive(Clone, Default)]
+struct Roster {
+    slots: Vec<Slot>,
+    /// Slots that were given up and whose workers are still busy.
+    leaving: Vec<Slot>,
+    /// What the slots have counted that are no more.
+    remains: Snapshot,
+}
+
 /// Everything that the admin port shows.
 struct Pod {
-    slots: std::sync::Mutex<Vec<Slot>>,
-    /// The counts of workers whose slots were given up.
-    remains: std::sync::Mutex<Snapshot>,
+    roster: Mutex<Roster>,
     metrics: MasterMetrics,
     stage: watch::Receiver<Stage>,
     /// Whether all workers have been ready once: the end of the start.
-    started: std::sync::atomic::AtomicBool,
+    started: AtomicBool,
 }
 
 /// Serves until SIGTERM or SIGINT. The answer is whether every worker drained in time.
@@ -112,11 +121,10 @@ pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<bool> {
     let database = Database::parse(&database_url).map_err(anyhow::Error::msg)?;
     let (stage, stages) = watch::channel(Stage::Running);
     let pod = Arc::new(Pod {
-        slots: std::sync::Mutex::default(),
-        remains: std::sync::Mutex::default(),
+        roster: Mutex::default(),
         metrics: MasterMetrics::new(standin)?,
         stage: stages,
-        started: std::sync::atomic::AtomicBool::new(false),
+        started: AtomicBool::new(false),
     });
     let (updates, current) = watch::channel(first);
     let mut workers = Workers { pod: Arc::clone(&pod), settings: current, database_url };
@@ -189,10 +197,10 @@ impl Workers {
     fn resize(&mut self, listeners: &mut Listeners) -> anyhow::Result<()> {
         let wanted = self.settings.borrow().workers.get();
         self.pod.metrics.web_concurrency.set(count(wanted));
-        let mut slots = self.pod.slots();
-        while slots.len() < wanted {
+        let mut roster = self.pod.roster();
+        while roster.slots.len() < wanted {
             let listener = listeners.open()?;
-            slots.push(Slot::start(
+            roster.slots.push(Slot::start(
                 listener,
                 self.settings.clone(),
                 self.database_url.clone(),
@@ -200,11 +208,15 @@ impl Workers {
                 self.pod.metrics.restarts.clone(),
             ));
         }
-        for slot in slots.drain(wanted..) {
+        let surplus = roster.slots.split_off(wanted);
+        roster.leaving.extend_from_slice(&surplus);
+        for slot in surplus {
             let pod = Arc::clone(&self.pod);
             tokio::spawn(async move {
                 let last = slot.retire().await;
-                pod.remains().merge(&last);
+                let mut roster = pod.roster();
+                roster.leaving.retain(|other| !other.is(&slot));
+                roster.remains.merge(&last);
             });
         }
         Ok(())
@@ -213,9 +225,9 @@ impl Workers {
     /// Waits until every worker has gone, and ends those that take too long.
     async fn join(self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let slots: Vec<Slot> = self.pod.slots().clone();
+        let Roster { slots, leaving, remains: _ } = self.pod.roster().clone();
         let mut drained = true;
-        for slot in slots {
+        for slot in slots.iter().chain(&leaving) {
             drained &= slot.join(deadline).await;
         }
         drained

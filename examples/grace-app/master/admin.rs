@@ -12,7 +12,7 @@ use axum::{
 use futures::future::join_all;
 use tokio::net::TcpListener;
 
-use super::{Pod, Slot, Stage};
+use super::{Pod, Roster, Slot, Stage};
 use crate::metrics::{count, snapshot::Snapshot};
 
 pub(super) async fn serve(listener: TcpListener, pod: Arc<Pod>) {
@@ -40,23 +40,19 @@ async fn ready(State(pod): State<Arc<Pod>>) -> Response {
 }
 
 impl Pod {
-    /// The slots. The lock is never held across a wait.
-    pub(super) fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn remains(&self) -> MutexGuard<'_, Snapshot> {
-        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The workers. The lock is never held across a wait.
+    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks every worker for its figures and adds them up.
     async fn gather(&self) -> Snapshot {
-        let slots = self.slots().clone();
-        let reports = join_all(slots.iter().map(Slot::report)).await;
+        let Roster { slots, leaving, remains } = self.roster().clone();
+        let reports = join_all(slots.iter().chain(&leaving).map(Slot::report)).await;
         let ready = slots.iter().filter(|slot| slot.is_ready()).count();
         self.show_workers(ready, slots.len());
         let mut sum = Snapshot::of(&self.metrics.registry);
-        sum.merge(&self.remains());
+        sum.merge(&remains);
         for report in &reports {
             sum.merge(report);
         }
@@ -80,7 +76,7 @@ impl Pod {
         if *self.stage.borrow() != Stage::Running {
             return Some("stopping");
         }
-        let slots = self.slots();
+        let slots = &self.roster().slots;
         if slots.is_empty() {
             return Some("starting: waiting for the database");
         }

@@ -73,6 +73,11 @@ impl Slot {
         Self { ready, requests, last, given_up: Arc::new(given_up), done, kill: Arc::new(kill) }
     }
 
+    /// Whether both are handles to the same slot.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ready, &other.ready)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Relaxed)
     }
@@ -89,7 +94,7 @@ impl Slot {
     }
 
     /// Drains the worker for good and returns what it has counted.
-    pub(super) async fn retire(self) -> Snapshot {
+    pub(super) async fn retire(&self) -> Snapshot {
         self.given_up.send_replace(Stage::Draining);
         self.finished().await;
         self.last.borrow().clone()
