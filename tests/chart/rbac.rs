@@ -8,10 +8,10 @@ use crate::render::{CASES, case, objects, of_kind, strings};
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
 const ALLOWED: [(&str, &str, &[&str]); 20] = [
-    ("trimtab", "performancepolicies", &["get", "list", "watch", "patch"]),
+    ("trimtab", "performancepolicies", &["list", "watch", "patch"]),
     ("trimtab", "performancepolicies/status", &["patch"]),
-    ("trimtab", "performanceclasses", &["get", "list", "watch"]),
-    ("trimtab", "metricssources", &["get", "list", "watch"]),
+    ("trimtab", "performanceclasses", &["list", "watch"]),
+    ("trimtab", "metricssources", &["list", "watch"]),
     ("trimtab", "metricssources/status", &["patch"]),
     ("trimtab", "deployments", &["get", "list", "watch", "patch"]),
     ("trimtab", "statefulsets", &["get", "list", "watch", "patch"]),

@@ -112,7 +112,7 @@ tolerations:
 {{- define "trimtab.governRules" -}}
 - apiGroups: [trimtab.dev]
   resources: [performancepolicies]
-  verbs: [get, list, watch, patch] # patch: the finalizer of a policy with deletionPolicy Restore
+  verbs: [list, watch, patch] # patch: the finalizer of a policy with deletionPolicy Restore
 - apiGroups: [trimtab.dev]
   resources: [performancepolicies/status]
   verbs: [patch]
@@ -140,7 +140,7 @@ tolerations:
 {{- define "trimtab.clusterRules" -}}
 - apiGroups: [trimtab.dev]
   resources: [performanceclasses, metricssources]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [trimtab.dev]
   resources: [metricssources/status]
   verbs: [patch]
