@@ -1,5 +1,7 @@
 //! The map against the territory: imports point one way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,

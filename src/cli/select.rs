@@ -1,6 +1,6 @@
 //! Flags that every command shares with kubectl, and the client that follows from them.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use kube::{
@@ -71,7 +71,6 @@ pub fn print(output: Output, value: &impl serde::Serialize, text: impl FnOnce() 
         Output::Json => format!("{}\n", serde_json::to_string_pretty(value).context("writing JSON")?),
         Output::Yaml => serde_saphyr::to_string(value).context("writing YAML")?,
     };
-    use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {
         // `trimtab status | head` is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

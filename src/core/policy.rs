@@ -227,6 +227,7 @@ pub struct Invalid {
     pub message: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn as_word<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(reason.as_str())
 }
@@ -256,14 +257,14 @@ impl Policy {
         shape::check(policy, &mut parser.wrong);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
-        if spec.target.is_none() {
-            if let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable) {
-                wrong.push(Invalid {
-                    reason: Reason::InvalidSpec,
-                    path: knob.path.to_string(),
-                    message: "has a landing place, but the policy has no target: set spec.target".into(),
-                });
-            }
+        if spec.target.is_none()
+            && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
+        {
+            wrong.push(Invalid {
+                reason: Reason::InvalidSpec,
+                path: knob.path.to_string(),
+                message: "has a landing place, but the policy has no target: set spec.target".into(),
+            });
         }
         if !wrong.is_empty() {
             return Err(wrong);

@@ -21,7 +21,7 @@ const RATE: u32 = 50;
 
 impl World {
     /// Notes the status that a policy shall have. A flip that reverts before it is written writes nothing.
-    pub(super) fn want_status(&self, entry: &mut Entry, standing: &Standing, now: Instant) {
+    pub(super) fn want_status(entry: &mut Entry, standing: &Standing, now: Instant) {
         entry.memoir.quarantine.retain(|item| report::instant(&item.until) > now);
         let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
         if report::says_the_same(&status, &entry.written) {

@@ -54,7 +54,7 @@ impl World {
             return;
         }
         let standing = self.standing(key, entry, now, out);
-        self.want_status(entry, &standing, now);
+        Self::want_status(entry, &standing, now);
     }
 
     fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
@@ -166,7 +166,7 @@ impl World {
         };
         self.adopt_rollout(entry, policy, &object, now);
         let plan = self.plan_target(entry, policy, desired, &object, now);
-        self.keep_holds(entry, &plan, target, now);
+        Self::keep_holds(entry, &plan, target, now);
         for key in &plan.unread {
             self.read(key, out);
         }
@@ -267,7 +267,7 @@ impl World {
         Memory { holds, applied, quarantine, elders: self.elders(entry, target) }
     }
 
-    fn keep_holds(&self, entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {
+    fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {
         let told = report::find(&entry.written.conditions, ConditionType::Conflicted)
             .filter(|condition| condition.reason == Reason::ManualOverride.as_str());
         for key in &plan.overridden {
@@ -355,7 +355,7 @@ impl World {
             entry.waiting = true;
             return wait(
                 Reason::WaitingForTurn,
-                format!("{} rollouts of Trimtab are under way: this one waits for its turn", of_cluster),
+                format!("{of_cluster} rollouts of Trimtab are under way: this one waits for its turn"),
             );
         }
         Ok(())

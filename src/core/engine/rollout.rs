@@ -107,7 +107,7 @@ impl Rollout {
         };
         match (self.phase, &self.failed) {
             (Phase::Preparing, _) => None,
-            (Phase::RollingBack, Some((reason, why))) | (Phase::Running, Some((reason, why))) => Some(Finding::new(
+            (Phase::RollingBack | Phase::Running, Some((reason, why))) => Some(Finding::new(
                 Truth::False,
                 Reason::RollingBack,
                 format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),

@@ -63,7 +63,7 @@ impl World {
         });
         let all: Vec<_> = all.collect();
         let newest = all.iter().filter(says_so).max_by_key(|class| (class.created, std::cmp::Reverse(class.name)));
-        newest.map_or_else(Rules::built_in, |class| Rules { class: Some(class.name.clone()), spec: class.spec.clone() })
+        newest.map_or_else(Rules::built_in, |class| Rules { class: Some(class.name.into()), spec: class.spec.clone() })
     }
 
     /// The workloads that a policy governs. None: it measures only.
@@ -210,7 +210,7 @@ impl World {
 }
 
 struct PerformanceClassSpecOf<'a> {
-    name: &'a Box<str>,
+    name: &'a str,
     annotated: bool,
     created: Option<i64>,
     spec: &'a PerformanceClassSpec,

@@ -15,13 +15,13 @@ use crate::api::policy::TargetKind;
 pub enum Kind {
     /// `apps/v1` Deployment.
     Deployment,
-    /// `apps/v1` StatefulSet.
+    /// `apps/v1` `StatefulSet`.
     StatefulSet,
-    /// `apps/v1` DaemonSet.
+    /// `apps/v1` `DaemonSet`.
     DaemonSet,
-    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    /// `autoscaling/v2` `HorizontalPodAutoscaler`.
     HorizontalPodAutoscaler,
-    /// `v1` ConfigMap.
+    /// `v1` `ConfigMap`.
     ConfigMap,
 }
 

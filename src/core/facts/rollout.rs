@@ -24,8 +24,8 @@ pub enum Progress {
 
 /// State of the rollout of `workload`.
 ///
-/// Deployment: the newest template is observed, and updated = total = available, nothing terminating. StatefulSet:
-/// `updateRevision == currentRevision` and all ready. DaemonSet: updated = desired = available.
+/// Deployment: the newest template is observed, and updated = total = available, nothing terminating. `StatefulSet`:
+/// `updateRevision == currentRevision` and all ready. `DaemonSet`: updated = desired = available.
 #[must_use]
 pub fn progress(workload: &Object) -> Progress {
     let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);

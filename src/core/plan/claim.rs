@@ -58,7 +58,7 @@ pub struct Write {
 const CONTEST: Span = Span::hours(1);
 
 /// Plans the claim on `object`: appends at most one release and one apply to `plan`.
-pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> Option<String> {
+pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> String {
     let me = names::manager(situation.policy.identity.name());
     let mut draft = Draft::new(situation, object, &me);
     for wish in wishes {
@@ -265,7 +265,7 @@ impl<'a> Draft<'a> {
         Conflict { reason, object: self.object.key.clone(), path: wish.path.clone(), message }
     }
 
-    fn finish(mut self, plan: &mut Plan) -> Option<String> {
+    fn finish(mut self, plan: &mut Plan) -> String {
         let key = self.object.key.clone();
         let hash = claim_hash(&self.claim, &self.object.meta.uid);
         // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
@@ -291,7 +291,7 @@ impl<'a> Draft<'a> {
         // A hold ends by itself when the person puts back what we had written.
         if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
             plan.overridden.push(key);
-            return Some(hash);
+            return hash;
         }
         let annotation = names::baseline(self.situation.policy.identity.name());
         let claimed = self.claim.fields(&BTreeMap::from([(annotation.clone(), String::new())]));
@@ -310,7 +310,7 @@ impl<'a> Draft<'a> {
             });
         }
         if self.is_at_rest(&claimed) {
-            return Some(hash);
+            return hash;
         }
         if !self.unexplained.is_empty() && self.before.as_ref().is_some_and(|record| record.applied == hash) {
             for (path, landing) in &self.unexplained {
@@ -321,10 +321,10 @@ impl<'a> Draft<'a> {
                     message: format!("admission replaced the value that was written to {landing}: it is not tried again until the policy changes"),
                 });
             }
-            return Some(hash);
+            return hash;
         }
         if self.claim.is_empty() && self.before.is_none() {
-            return Some(hash);
+            return hash;
         }
         if !self.changes.is_empty() {
             self.record.previous = self
@@ -342,7 +342,7 @@ impl<'a> Draft<'a> {
                     format!("failed to record what was in {} before: {error}", key.short()),
                     true,
                 );
-                return Some(hash);
+                return hash;
             }
         };
         let annotations = BTreeMap::from([(annotation, recorded)]);
@@ -359,7 +359,7 @@ impl<'a> Draft<'a> {
             claim_hash: hash.clone(),
             object: key,
         })));
-        Some(hash)
+        hash
     }
 
     /// Whether nothing would change: not the values, not who owns them, not what is recorded.

@@ -20,10 +20,11 @@ use crate::{
 #[must_use]
 pub fn restore(object: &Object, policy: &str, uid: &str) -> Option<Step> {
     let record = Record::of(&object.meta, policy).and_then(Result::ok).filter(|record| record.uid == uid)?;
-    if object.key.kind == Kind::ConfigMap && !record.documents.is_empty() {
-        if let Some(step) = documents(object, &record) {
-            return Some(step);
-        }
+    if object.key.kind == Kind::ConfigMap
+        && !record.documents.is_empty()
+        && let Some(step) = documents(object, &record)
+    {
+        return Some(step);
     }
     fields(object, policy, &record)
 }

@@ -44,8 +44,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
     }
     wishes.extend(argument_lists(&arguments, plan));
     wishes.extend(stamp(situation, documents));
-    let hash = claim::plan(situation, target, wishes, plan);
-    plan.claim_hash = hash.unwrap_or_default();
+    plan.claim_hash = claim::plan(situation, target, wishes, plan);
 }
 
 /// A container of the pod template, by the list that it stands in.
@@ -80,28 +79,27 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
         })
     };
     let names = || all().map(|c| c.name).collect::<Vec<_>>().join(", ");
-    let found = match wanted {
-        Some(wanted) => all().find(|c| c.name == wanted).ok_or_else(|| {
+    let found = if let Some(wanted) = wanted {
+        all().find(|c| c.name == wanted).ok_or_else(|| {
             (
                 Reason::ContainerNotFound,
                 format!("{} has no container \"{wanted}\"; it has {}: set container", target.key.short(), names()),
             )
-        }),
-        None => {
-            let mut main = all().filter(|c| c.list == "containers");
-            match (main.next(), main.next()) {
-                (Some(only), None) => Ok(only),
-                (None, _) => Err((Reason::ContainerNotFound, format!("{} has no container", target.key.short()))),
-                (Some(_), Some(_)) => Err((
-                    Reason::ContainerAmbiguous,
-                    format!(
-                        "{} has the containers {}: say which one in target.container or {}.container",
-                        target.key.short(),
-                        names(),
-                        knob.path
-                    ),
-                )),
-            }
+        })
+    } else {
+        let mut main = all().filter(|c| c.list == "containers");
+        match (main.next(), main.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err((Reason::ContainerNotFound, format!("{} has no container", target.key.short()))),
+            (Some(_), Some(_)) => Err((
+                Reason::ContainerAmbiguous,
+                format!(
+                    "{} has the containers {}: say which one in target.container or {}.container",
+                    target.key.short(),
+                    names(),
+                    knob.path
+                ),
+            )),
         }
     };
     found.map_err(|(reason, message)| refuse(plan, reason, message)).ok()
