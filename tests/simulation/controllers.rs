@@ -1,0 +1,244 @@
+//! The workload controllers: pods are replaced over time, and some values make them fail.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trimtab::core::facts::{Instant, Kind, ObjectKey, Pod, Span};
+
+use super::server::{Server, Stored};
+
+/// Time until a new pod is ready.
+const START: Span = Span::seconds(2);
+/// Time that a pod takes to end.
+const GRACE: Span = Span::seconds(2);
+/// Progress deadline of Deployments.
+const DEADLINE: Span = Span::seconds(60);
+/// A text that makes containers crash, in a variable or a document.
+pub const CRASHES: &str = "66";
+/// A text that keeps pods from ever becoming ready.
+pub const HANGS: &str = "77";
+
+#[derive(Clone, Debug)]
+struct Replica {
+    name: String,
+    revision: u64,
+    created: Instant,
+    crashes: bool,
+    hangs: bool,
+    gone: Option<Instant>,
+}
+
+impl Replica {
+    fn is_ready(&self, now: Instant) -> bool {
+        !self.crashes && !self.hangs && self.created + START <= now
+    }
+}
+
+/// A revision of the pod template, as `ReplicaSet`s keep it.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    pub number: u64,
+    pub template: Value,
+    pub annotations: Value,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Workload {
+    /// Oldest first; the last one is current.
+    pub revisions: Vec<Revision>,
+    pods: Vec<Replica>,
+    progressed: Instant,
+    failed: bool,
+    complete: bool,
+    /// Who made the current template.
+    pub cause: String,
+}
+
+impl Workload {
+    /// Whether pods are being replaced, and neither failed for good nor paused.
+    pub const fn is_rolling(&self) -> bool {
+        !self.complete && !self.failed
+    }
+
+    pub const fn has_settled(&self) -> bool {
+        self.complete || self.failed
+    }
+}
+
+#[derive(Default)]
+pub struct Controllers {
+    pub workloads: BTreeMap<ObjectKey, Workload>,
+    pods: u64,
+    revisions: u64,
+}
+
+impl Controllers {
+    /// Takes note of who changed templates since the last call.
+    pub fn note(&mut self, server: &mut Server) {
+        for (key, who) in std::mem::take(&mut server.templates) {
+            let workload = self.workloads.entry(key).or_default();
+            workload.cause = who;
+            workload.complete = false;
+            workload.failed = false;
+            workload.progressed = server.now;
+        }
+    }
+
+    /// One pass over all workloads.
+    pub fn act(&mut self, server: &mut Server) {
+        self.note(server);
+        self.workloads.retain(|key, _| server.objects.contains_key(key));
+        let keys: Vec<ObjectKey> = server.objects.keys().filter(|key| key.kind.is_workload()).cloned().collect();
+        for key in keys {
+            let stored = server.objects[&key].clone();
+            let status = self.reconcile(&stored, server);
+            server.set_status(&key, status);
+        }
+    }
+
+    fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {
+        let now = server.now;
+        let workload = self.workloads.entry(stored.key.clone()).or_default();
+        let template = stored.template().clone();
+        let paused = stored.at("/spec/paused") == &json!(true);
+        let first = workload.revisions.is_empty();
+        if !paused || first {
+            match workload.revisions.iter().position(|revision| revision.template == template) {
+                Some(at) => {
+                    let mut revision = workload.revisions.remove(at);
+                    // The revision that comes back counts as new.
+                    if at < workload.revisions.len() {
+                        self.revisions += 1;
+                        workload.progressed = now;
+                        workload.failed = false;
+                    }
+                    revision.annotations = stored.at("/metadata/annotations").clone();
+                    workload.revisions.push(revision);
+                }
+                None => {
+                    self.revisions += 1;
+                    let annotations = stored.at("/metadata/annotations").clone();
+                    workload.revisions.push(Revision { number: self.revisions, template: template.clone(), annotations });
+                    workload.progressed = now;
+                    workload.failed = false;
+                }
+            }
+        }
+        let current = workload.revisions.last().unwrap().number;
+        let want = match stored.key.kind {
+            Kind::DaemonSet => 2,
+            _ => usize::try_from(stored.at("/spec/replicas").as_i64().unwrap_or(1)).unwrap(),
+        };
+        workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > now));
+        let surge = usize::from(stored.key.kind == Kind::Deployment);
+        let text = bound_text(stored, server);
+        let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
+        let updated =
+            |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none() && pod.revision == current).count();
+        if first {
+            while live(&workload.pods) < want {
+                self.pods += 1;
+                workload.pods.push(pod(self.pods, current, now - START, &text));
+            }
+        }
+        if !paused {
+            // One step at a time, as with the default surge.
+            if updated(&workload.pods) < want && live(&workload.pods) < want + surge {
+                self.pods += 1;
+                workload.pods.push(pod(self.pods, current, now, &text));
+                workload.progressed = now;
+            }
+            let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
+            let old = workload.pods.iter_mut().find(|pod| {
+                pod.gone.is_none()
+                    && pod.revision != current
+                    && (!pod.is_ready(now) || ready + surge > want)
+            });
+            if let Some(old) = old {
+                old.gone = Some(now + GRACE);
+                workload.progressed = now;
+            }
+            while updated(&workload.pods) > want {
+                let surplus = workload.pods.iter_mut().rev().find(|pod| pod.gone.is_none() && pod.revision == current);
+                surplus.unwrap().gone = Some(now + GRACE);
+            }
+        }
+        let total = live(&workload.pods);
+        let updated = updated(&workload.pods);
+        let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
+        let terminating = workload.pods.len() - total;
+        let complete = total == want && updated == want && ready == want && terminating == 0;
+        workload.complete = complete && workload.revisions.last().unwrap().template == template;
+        let late = now.since(workload.progressed) > DEADLINE;
+        workload.failed = !complete && !paused && late && stored.key.kind == Kind::Deployment;
+        status(stored, workload, [total, updated, ready, terminating, want])
+    }
+
+    pub fn list_pods(&self, key: &ObjectKey, now: Instant) -> Vec<Pod> {
+        let pods = self.workloads.get(key).map_or(&[][..], |workload| &workload.pods);
+        pods.iter()
+            .map(|pod| {
+                let age = now.since(pod.created).as_millis();
+                let restarts = if pod.crashes { age / 5000 } else { 0 };
+                Pod {
+                    name: pod.name.clone(),
+                    revision: Some(format!("rev-{}", pod.revision)),
+                    created: pod.created.whole_seconds(),
+                    deleting: pod.gone.is_some(),
+                    restarts,
+                    waiting: (restarts >= 2).then(|| "CrashLoopBackOff".to_owned()),
+                    unschedulable: None,
+                }
+            })
+            .collect()
+    }
+}
+
+fn pod(number: u64, revision: u64, created: Instant, text: &str) -> Replica {
+    let has = |what: &str| {
+        text.match_indices(what).any(|(at, _)| {
+            let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+            around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
+        })
+    };
+    let (crashes, hangs) = (has(CRASHES), has(HANGS));
+    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, gone: None }
+}
+
+/// Everything that a new pod reads when it starts.
+fn bound_text(stored: &Stored, server: &Server) -> String {
+    let mut text = stored.at("/spec/template/spec").to_string();
+    for volume in stored.at("/spec/template/spec/volumes").as_array().into_iter().flatten() {
+        let name = volume["configMap"]["name"].as_str().unwrap_or_default();
+        let key = ObjectKey::new(Kind::ConfigMap, stored.key.namespace.clone(), name);
+        if let Some(map) = server.objects.get(&key) {
+            text.push_str(&map.at("/data").to_string().replace("\\n", "\n"));
+        }
+    }
+    text
+}
+
+fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
+    let [total, updated, ready, terminating, want] = counts;
+    let current = workload.revisions.last().unwrap().number;
+    let generation = stored.generation;
+    match stored.key.kind {
+        Kind::Deployment => {
+            let mut conditions = vec![];
+            if workload.failed {
+                conditions.push(json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                    "message": "timed out progressing"}));
+            }
+            json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+                "availableReplicas": ready, "terminatingReplicas": terminating, "conditions": conditions})
+        }
+        Kind::StatefulSet => {
+            let old = workload.pods.iter().find(|pod| pod.revision != current && pod.gone.is_none());
+            let before = if workload.complete { current } else { old.map_or(current, |pod| pod.revision) };
+            json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+                "availableReplicas": ready, "currentRevision": format!("rev-{before}"), "updateRevision": format!("rev-{current}")})
+        }
+        _ => json!({"observedGeneration": generation, "desiredNumberScheduled": want, "updatedNumberScheduled": updated,
+            "numberAvailable": ready, "numberReady": ready}),
+    }
+}

@@ -1,0 +1,203 @@
+//! What must hold after every event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use trimtab::{
+    api::names,
+    core::{
+        engine::{Action, Change, Effect, Input, Patch, PatchBody, Stream},
+        facts::ObjectKey,
+        ownership::FieldPath,
+        policy::PolicyKey,
+        record::Record,
+    },
+};
+
+use super::{
+    controllers::Controllers,
+    schema,
+    server::{Server, Stored},
+};
+
+#[derive(Default)]
+pub struct Invariants {
+    /// Every value that anybody ever gave a field.
+    known: BTreeMap<(ObjectKey, FieldPath), BTreeSet<String>>,
+    /// Every value that a policy ever asked for.
+    asked: BTreeMap<PolicyKey, BTreeSet<String>>,
+    /// Workloads whose present rollout was begun by a late request of an ex-leader.
+    late: BTreeSet<ObjectKey>,
+    /// Template revisions that we made, by workload.
+    pub revisions: BTreeMap<ObjectKey, u32>,
+}
+
+impl Invariants {
+    pub fn restarted(&mut self) {}
+
+    pub fn foreign(&mut self, key: &ObjectKey, _who: &str) {
+        self.late.remove(key);
+    }
+
+    /// Takes note of what happened.
+    pub fn observe(&mut self, log: &[(Stream, Input)], server: &Server) {
+        for (_, input) in log {
+            match input {
+                Input::Object(Change::Applied(seen)) => {
+                    let Some(stored) = server.objects.get(&seen.key) else { continue };
+                    for (path, value) in schema::leaves(&stored.tree) {
+                        self.known.entry((seen.key.clone(), path)).or_default().insert(value.to_string());
+                    }
+                }
+                Input::Policy(Change::Applied(policy)) => {
+                    let key = super::server::policy_key(policy);
+                    let mut texts = BTreeSet::new();
+                    collect(&json!(policy.spec), &mut texts);
+                    self.asked.entry(key).or_default().extend(texts);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A request that the engine has decided on.
+    pub fn decided(&mut self, effect: &Effect, _server: &Server) -> Result<(), String> {
+        match &effect.action {
+            Action::Patch(patch) => guarded(patch),
+            Action::Status { status, policy, .. } => {
+                let bytes = json!(status).to_string().len();
+                if bytes > 8 * 1024 { Err(format!("the status of {policy:?} has {bytes} bytes")) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A write of ours that has changed an object.
+    pub fn written(
+        &mut self,
+        patch: &Patch,
+        before: &Stored,
+        after: &Stored,
+        _server: &Server,
+        is_late: bool,
+    ) -> Result<(), String> {
+        let key = &patch.object;
+        let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+        let whose: PolicyKey = (key.namespace.clone(), policy.into());
+        let (old, new) = (schema::leaves(&before.tree), schema::leaves(&after.tree));
+        for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
+            if path.to_string().starts_with(".metadata") || path.to_string().contains(names::STAMP_PREFIX) {
+                continue;
+            }
+            let known = self.known.get(&(key.clone(), path.clone())).is_some_and(|k| k.contains(&value.to_string()));
+            let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let asked = self.asked.get(&whose).is_some_and(|asked| asked.contains(&plain));
+            let is_identity = value.is_null() || path.to_string().ends_with(".name");
+            // The lines of a document are looked at one by one.
+            let document = plain.lines().count() > 1;
+            if !known && !asked && !is_identity && !document {
+                return Err(format!("{} was set to {value} at {path}, which nobody ever asked for", key.short()));
+            }
+        }
+        self.record(policy, before, after)?;
+        if before.template() != after.template() {
+            *self.revisions.entry(key.clone()).or_default() += 1;
+            if is_late {
+                self.late.insert(key.clone());
+            } else {
+                self.late.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The record holds what was there before our first claim, and keeps it.
+    fn record(&self, policy: &str, before: &Stored, after: &Stored) -> Result<(), String> {
+        let name = names::baseline(policy);
+        let read = |stored: &Stored| stored.annotation(&name).and_then(|text| Record::decode(text).ok());
+        let manager = names::manager(policy);
+        let owned = |stored: &Stored| {
+            let entry = stored.managers.iter().find(|m| {
+                m.name == manager && m.operation == trimtab::core::facts::Operation::Apply && m.subresource.is_empty()
+            });
+            entry.map(|entry| entry.fields.clone()).unwrap_or_default()
+        };
+        let (old, new) = (read(before), read(after));
+        let Some(new) = new else { return Ok(()) };
+        let old = old.filter(|old| old.uid == new.uid);
+        let live = schema::leaves(&before.tree);
+        for (path, value) in &new.paths {
+            let truth = match old.as_ref().and_then(|old| old.paths.get(path)) {
+                Some(kept) => kept.clone(),
+                None => live.get(path).cloned(),
+            };
+            if *value != truth {
+                return Err(format!("the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}", after.key.short()));
+            }
+        }
+        let is_value = |path: &FieldPath| {
+            let text = path.to_string();
+            !text.starts_with(".metadata") && !text.ends_with(']') && !text.ends_with(".name")
+        };
+        for path in owned(after).iter().filter(|path| is_value(path)) {
+            if !new.paths.contains_key(path) {
+                return Err(format!("{policy} owns {path} of {} and has not recorded what was there", after.key.short()));
+            }
+        }
+        for (place, document) in old.iter().flat_map(|old| &old.documents) {
+            if let Some(kept) = new.documents.get(place)
+                && kept.was != document.was
+            {
+                return Err(format!("the record of {place} says {} and said {}", kept.was, document.was));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold at any time.
+    pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        let rolling: Vec<(&ObjectKey, &str)> = controllers
+            .workloads
+            .iter()
+            .filter(|(key, workload)| {
+                let paused = server.objects.get(*key).is_some_and(|stored| stored.at("/spec/paused") == &json!(true));
+                workload.is_rolling() && !paused && workload.cause.starts_with(names::MANAGER_PREFIX) && !self.late.contains(*key)
+            })
+            .map(|(key, workload)| (key, workload.cause.as_str()))
+            .collect();
+        for (key, cause) in &rolling {
+            let others = || rolling.iter().filter(|(other, _)| other != key);
+            if let Some((other, _)) = others().find(|(other, _)| other.namespace == key.namespace) {
+                return Err(format!("{} and {} roll out at the same time, for {cause}", key.short(), other.short()));
+            }
+        }
+        if rolling.len() > 3 {
+            return Err(format!("{} rollouts are under way", rolling.len()));
+        }
+        Ok(())
+    }
+}
+
+/// Every write says which version of which object it is meant for.
+fn guarded(patch: &Patch) -> Result<(), String> {
+    let is_guarded = match &patch.body {
+        PatchBody::Apply { body, .. } => {
+            body["metadata"]["uid"].is_string() && body["metadata"]["resourceVersion"].is_string()
+        }
+        PatchBody::Json(operations) => {
+            operations[0]["op"] == "test" && operations[0]["path"] == "/metadata/resourceVersion"
+        }
+    };
+    if is_guarded { Ok(()) } else { Err(format!("a write without precondition: {patch:?}")) }
+}
+
+/// Every scalar of a value, as text.
+fn collect(value: &Value, out: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.values().for_each(|value| collect(value, out)),
+        Value::Array(items) => items.iter().for_each(|value| collect(value, out)),
+        Value::String(text) => drop(out.insert(text.clone())),
+        Value::Null => {}
+        scalar => drop(out.insert(scalar.to_string())),
+    }
+}

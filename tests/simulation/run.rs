@@ -1,0 +1,433 @@
+//! A run: the clock, the order of things, faults, and the checks after every event.
+
+use std::{cell::RefCell, collections::VecDeque, fmt::Write as _};
+
+use trimtab::core::{
+    engine::{Action, Effect, Failure, Input, Outcome},
+    facts::{Instant, ObjectKey, Span},
+};
+
+use super::{
+    controllers::Controllers,
+    invariants::Invariants,
+    random::Random,
+    replica::{Replica, Request, execute, streams},
+    server::Server,
+};
+
+/// Faults, in chances per 1000 events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    pub crash: usize,
+    pub lose_reply: usize,
+    pub refuse: usize,
+    pub stall: usize,
+    pub relist: usize,
+    pub handover: usize,
+    pub clock: usize,
+}
+
+impl Faults {
+    pub const NONE: Self =
+        Self { crash: 0, lose_reply: 0, refuse: 0, stall: 0, relist: 0, handover: 0, clock: 0 };
+    pub const ALL: Self =
+        Self { crash: 4, lose_reply: 30, refuse: 30, stall: 10, relist: 3, handover: 2, clock: 0 };
+}
+
+/// What a run has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    pub events: u64,
+    pub faults: u64,
+    pub writes: u64,
+    pub gets: u64,
+    pub statuses: u64,
+    pub told: u64,
+    pub crashes: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.faults += other.faults;
+        self.writes += other.writes;
+        self.gets += other.gets;
+        self.statuses += other.statuses;
+        self.told += other.told;
+        self.crashes += other.crashes;
+    }
+
+    pub const fn requests(&self) -> u64 {
+        self.writes + self.gets + self.statuses + self.told
+    }
+}
+
+pub struct Run {
+    pub random: Random,
+    pub server: Server,
+    pub controllers: Controllers,
+    pub leader: Replica,
+    ex_leader: Option<(Replica, Instant)>,
+    pub faults: Faults,
+    pub counts: Counts,
+    pub invariants: Invariants,
+    /// Difference between the operator's clock and the world's.
+    skew: Span,
+    next_second: Instant,
+    /// The last events, for the report of a failure.
+    pub journal: VecDeque<String>,
+}
+
+thread_local! {
+    /// The journal of the run of this thread, for its panic.
+    pub static JOURNAL: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl Run {
+    pub fn new(seed: u64) -> Self {
+        let start = Instant::parse("2026-11-21T10:00:00Z").unwrap();
+        let mut server = Server::default();
+        server.now = start;
+        let mut leader = Replica::start(&server);
+        leader.tell(Input::Leadership(true), start);
+        Self {
+            random: Random::new(seed),
+            leader,
+            server,
+            controllers: Controllers::default(),
+            ex_leader: None,
+            faults: Faults::NONE,
+            counts: Counts::default(),
+            invariants: Invariants::default(),
+            skew: Span::ZERO,
+            next_second: start,
+            journal: VecDeque::new(),
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.server.now
+    }
+
+    pub fn note(&mut self, what: impl Into<String>) {
+        let line = format!("{} {}", self.server.now, what.into());
+        if self.journal.len() == 80 {
+            self.journal.pop_front();
+        }
+        self.journal.push_back(line);
+    }
+
+    /// Ends the run as failed.
+    pub fn fail(&self, what: &str) -> ! {
+        let mut text = String::new();
+        for line in &self.journal {
+            writeln!(text, "  {line}").unwrap();
+        }
+        panic!("{what}\nthe last events:\n{text}");
+    }
+
+    /// What somebody does to the cluster.
+    pub fn people<T>(&mut self, what: &str, act: impl FnOnce(&mut Server, &mut Controllers) -> T) -> T {
+        self.note(format!("people: {what}"));
+        let result = act(&mut self.server, &mut self.controllers);
+        self.server.templates.iter().for_each(|(key, who)| self.invariants.foreign(key, who));
+        self.settle_log();
+        result
+    }
+
+    /// Hands what happened to the watches.
+    fn settle_log(&mut self) {
+        self.controllers.note(&mut self.server);
+        let log = std::mem::take(&mut self.server.log);
+        self.invariants.observe(&log, &self.server);
+        self.leader.show(&log);
+        if let Err(what) = self.invariants.check(&self.server, &self.controllers) {
+            self.fail(&what);
+        }
+    }
+
+    /// Lets that much time pass, with everything that happens in it.
+    pub fn pass(&mut self, time: Span) {
+        let until = self.server.now + time;
+        while self.server.now < until {
+            self.turn();
+        }
+    }
+
+    /// One event.
+    pub fn turn(&mut self) {
+        self.counts.events += 1;
+        let now = self.server.now;
+        if self.faults.crash > 0 {
+            self.inject();
+        }
+        let showing = self.leader.showing(now);
+        let sendable = self.leader.sendable();
+        let answered = self.leader.answered();
+        let late = self.ex_leader.as_ref().map_or(0, |(old, _)| old.sendable().len());
+        let choices = showing.len() * 2 + sendable.len() * 2 + answered.len() * 2 + usize::from(late > 0);
+        if choices == 0 {
+            self.server.now = self.next_second;
+            self.second();
+            return;
+        }
+        let choice = self.random.below(choices);
+        if choice < showing.len() * 2 {
+            let stream = showing[choice / 2];
+            if let Some(input) = self.leader.streams.get_mut(&stream).and_then(VecDeque::pop_front) {
+                self.tell(input);
+            }
+        } else if choice < (showing.len() + sendable.len()) * 2 {
+            self.send(sendable[(choice - showing.len() * 2) / 2]);
+        } else if choice < (showing.len() + sendable.len() + answered.len()) * 2 {
+            let at = answered[(choice - (showing.len() + sendable.len()) * 2) / 2];
+            let Request { effect, reply, .. } = self.leader.requests.remove(at);
+            self.tell(Input::Done(effect.id, reply.unwrap()));
+        } else {
+            self.send_late();
+        }
+        self.server.now = self.server.now + Span::millis(self.random.between(1, 60));
+        if self.server.now >= self.next_second {
+            self.second();
+        }
+    }
+
+    /// What happens every second: controllers work, and the operator ticks.
+    fn second(&mut self) {
+        self.next_second = self.server.now.whole_seconds() + Span::seconds(1);
+        self.controllers.act(&mut self.server);
+        self.settle_log();
+        self.tell(Input::Tick);
+        if self.ex_leader.as_ref().is_some_and(|(old, until)| *until <= self.server.now || old.requests.is_empty()) {
+            self.ex_leader = None;
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let now = self.server.now + self.skew;
+        let told = describe(&input);
+        let effects = self.leader.tell(input, now);
+        if !effects.is_empty() || !matches!(told.as_str(), "tick") {
+            self.note(format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
+        }
+        for effect in &effects {
+            match &effect.action {
+                Action::Patch(_) | Action::Finalizers { .. } => self.counts.writes += 1,
+                Action::Get(_) | Action::ListPods { .. } | Action::Query { .. } => self.counts.gets += 1,
+                Action::Status { .. } | Action::SourceStatus { .. } => self.counts.statuses += 1,
+                Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
+            }
+            if let Err(what) = self.invariants.decided(effect, &self.server) {
+                self.fail(&what);
+            }
+        }
+    }
+
+    fn send(&mut self, at: usize) {
+        let action = self.leader.requests[at].effect.action.clone();
+        if self.random.chance(self.faults.refuse) {
+            self.counts.faults += 1;
+            let why = "injected".to_owned();
+            let failure = match self.random.below(5) {
+                0 => Failure::Stale,
+                1 => Failure::Throttled(why),
+                2 => Failure::Forbidden(why),
+                _ => Failure::Unknown(why),
+            };
+            self.note(format!("refused {} {failure:?}", name(&action)));
+            self.leader.requests[at].reply = Some(Outcome::Failed(failure));
+            return;
+        }
+        let outcome = self.execute(&action, false);
+        let reply = if self.random.chance(self.faults.lose_reply) {
+            self.counts.faults += 1;
+            self.note(format!("lost the reply to {}", name(&action)));
+            Outcome::Failed(Failure::Unknown("no answer within 30 s".to_owned()))
+        } else {
+            outcome
+        };
+        self.leader.requests[at].reply = Some(reply);
+    }
+
+    fn execute(&mut self, action: &Action, is_late: bool) -> Outcome {
+        let before = match action {
+            Action::Patch(patch) => self.server.objects.get(&patch.object).cloned(),
+            _ => None,
+        };
+        let outcome = execute(&mut self.server, &self.controllers, action);
+        let how = match &outcome {
+            Outcome::Failed(failure) => format!("{failure:?}"),
+            Outcome::NotFound => "NotFound".to_owned(),
+            _ => "ok".to_owned(),
+        };
+        self.note(format!("{}executed {}: {how}", if is_late { "late, " } else { "" }, name(action)));
+        if let Action::Patch(patch) = action
+            && let Some(before) = &before
+            && let Some(after) = self.server.objects.get(&patch.object)
+            && after.version != before.version
+            && let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late)
+        {
+            self.fail(&what);
+        }
+        self.settle_log();
+        outcome
+    }
+
+    fn send_late(&mut self) {
+        let Some((mut old, until)) = self.ex_leader.take() else { return };
+        if let Some(at) = old.sendable().first().copied() {
+            let request = old.requests.remove(at);
+            self.execute(&request.effect.action, true);
+        }
+        self.ex_leader = Some((old, until));
+    }
+
+    fn inject(&mut self) {
+        let now = self.server.now;
+        if self.random.chance(self.faults.crash) {
+            self.crash();
+        } else if self.random.chance(self.faults.handover) {
+            self.counts.faults += 1;
+            self.note("another replica takes over; the old one's requests are still under way");
+            let mut old = self.restart();
+            old.is_ex_leader = true;
+            // Only what it has really sent can arrive.
+            let sent = old.sendable();
+            let mut at = 0;
+            old.requests.retain(|_| {
+                at += 1;
+                sent.contains(&(at - 1))
+            });
+            self.ex_leader = Some((old, now + Span::seconds(30)));
+        }
+        if self.random.chance(self.faults.stall) {
+            self.counts.faults += 1;
+            let stream = *self.random.pick(&streams());
+            let until = now + Span::seconds(self.random.between(1, 15));
+            self.leader.stalled.insert(stream, until);
+        }
+        if self.random.chance(self.faults.relist) {
+            self.counts.faults += 1;
+            let stream = *self.random.pick(&streams());
+            self.note(format!("relist of {stream:?}"));
+            self.leader.relist(stream, &self.server);
+        }
+        if self.random.chance(self.faults.clock) {
+            self.counts.faults += 1;
+            self.skew = Span::seconds(self.random.between(-30, 30));
+            self.note(format!("the operator's clock is off by {} s", self.skew.as_millis() / 1000));
+        }
+    }
+
+    /// The operator is killed, whatever it was doing, and started again.
+    pub fn crash(&mut self) {
+        self.counts.faults += 1;
+        self.counts.crashes += 1;
+        self.note("the operator crashes");
+        drop(self.restart());
+    }
+
+    fn restart(&mut self) -> Replica {
+        let old = std::mem::replace(&mut self.leader, Replica::start(&self.server));
+        self.invariants.restarted();
+        self.tell(Input::Leadership(true));
+        old
+    }
+
+    /// Whether nothing is under way anywhere.
+    fn is_quiet(&self) -> bool {
+        self.leader.requests.is_empty()
+            && self.leader.streams.values().all(VecDeque::is_empty)
+            && self.ex_leader.is_none()
+            && self.controllers.workloads.values().all(super::controllers::Workload::has_settled)
+    }
+
+    /// Faults cease; time passes until nothing has happened for `rest`.
+    pub fn come_to_rest(&mut self, rest: Span, at_most: Span) {
+        self.faults = Faults::NONE;
+        self.skew = Span::ZERO;
+        self.leader.stalled.clear();
+        self.note("faults cease");
+        let began = self.server.now;
+        let mut since = began;
+        let mut last = self.counts.requests();
+        while self.server.now.since(since) < rest {
+            self.turn();
+            if self.counts.requests() != last || !self.is_quiet() {
+                last = self.counts.requests();
+                since = self.server.now;
+            }
+            if self.server.now.since(began) > at_most {
+                self.fail("it does not come to rest");
+            }
+        }
+    }
+
+    /// Nothing is asked and nothing is written over 30 ticks.
+    #[track_caller]
+    pub fn stay_at_rest(&mut self) {
+        let before = self.counts.requests();
+        for _ in 0..30 {
+            self.server.now = self.next_second;
+            self.second();
+        }
+        if self.counts.requests() != before {
+            self.fail(&format!("{} requests at rest", self.counts.requests() - before));
+        }
+    }
+
+    pub fn object(&self, key: &ObjectKey) -> &super::server::Stored {
+        &self.server.objects[key]
+    }
+}
+
+fn describe(input: &Input) -> String {
+    use trimtab::core::engine::Change;
+    match input {
+        Input::Policy(Change::Applied(policy)) => format!(
+            "policy {} rv {} generation {:?}",
+            policy.metadata.name.as_deref().unwrap_or_default(),
+            policy.metadata.resource_version.as_deref().unwrap_or_default(),
+            policy.metadata.generation
+        ),
+        Input::Policy(Change::Deleted(key)) => format!("policy {} is gone", key.1),
+        Input::Class(_) => "class".to_owned(),
+        Input::Source(_) => "source".to_owned(),
+        Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
+        Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
+        Input::Listed(stream, _) => format!("listed {stream:?}"),
+        Input::Leadership(is) => format!("leader {is}"),
+        Input::Done(id, outcome) => {
+            let text = match outcome {
+                Outcome::Object(seen) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
+                Outcome::Failed(failure) => format!("{failure:?}"),
+                Outcome::Pods(pods) => format!("{} pods", pods.len()),
+                other => format!("{other:?}"),
+            };
+            format!("done {}: {text}", id.0)
+        }
+        Input::Tick => "tick".to_owned(),
+    }
+}
+
+fn decided(effect: &Effect) -> String {
+    format!("\n      -> {} {}", effect.id.0, name(&effect.action))
+}
+
+fn name(action: &Action) -> String {
+    match action {
+        Action::Get(key) => format!("get {}", key.short()),
+        Action::ListPods { workload, .. } => format!("list pods of {}", workload.short()),
+        Action::Patch(patch) => format!("patch {} by {} {:?}", patch.object.short(), patch.manager, patch.body),
+        Action::Status { policy, status, .. } => {
+            let conditions: Vec<String> =
+                status.conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect();
+            format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
+        }
+        Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
+        Action::Event(event) => format!("event {}/{}", event.reason, event.action),
+        Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
+            format!("source {source}")
+        }
+    }
+}

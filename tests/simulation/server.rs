@@ -1,0 +1,520 @@
+//! The API server: objects, managers of fields, preconditions, and what the watches show.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use serde_json::{Value, json};
+use trimtab::{
+    api::{PerformanceClass, PerformancePolicy, PerformancePolicyStatus},
+    core::{
+        engine::{Change, Failure, Input, Outcome, Stream},
+        facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
+        ownership::{FieldPath, FieldSet},
+        policy::PolicyKey,
+    },
+};
+
+use super::schema::{self, Fields};
+
+/// An entry of `managedFields`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manager {
+    pub name: String,
+    pub operation: Operation,
+    pub subresource: String,
+    pub at: Instant,
+    pub fields: Fields,
+}
+
+/// An object as etcd holds it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub key: ObjectKey,
+    pub uid: String,
+    pub version: u64,
+    pub generation: i64,
+    pub controller: Option<String>,
+    pub managers: Vec<Manager>,
+    /// `metadata.annotations`, `metadata.labels`, and `spec` or `data`.
+    pub tree: Value,
+    pub status: Value,
+    seen: Rc<Seen>,
+}
+
+impl Stored {
+    pub fn template(&self) -> &Value {
+        &self.tree["spec"]["template"]
+    }
+
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.tree["metadata"]["annotations"].get(name)?.as_str()
+    }
+
+    pub fn at(&self, pointer: &str) -> &Value {
+        self.tree.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    pub fn seen(&self) -> Seen {
+        (*self.seen).clone()
+    }
+
+    fn show(&self) -> Seen {
+        let text = |member: &str| -> BTreeMap<String, String> {
+            let members = self.tree["metadata"][member].as_object().into_iter().flatten();
+            members.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+        };
+        let managed = self.managers.iter().map(|manager| ManagedEntry {
+            manager: manager.name.clone(),
+            operation: manager.operation,
+            api_version: self.key.kind.api_version().to_owned(),
+            time: Some(manager.at.whole_seconds().to_string()),
+            fields_type: "FieldsV1".to_owned(),
+            fields: RawJson::of(&manager.fields.iter().cloned().collect::<FieldSet>().write()),
+            subresource: manager.subresource.clone(),
+        });
+        let rest = self.tree.as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata");
+        let mut rest: BTreeMap<Box<str>, RawJson> =
+            rest.map(|(name, value)| (name.as_str().into(), RawJson::of(value))).collect();
+        if !self.status.is_null() {
+            rest.insert("status".into(), RawJson::of(&self.status));
+        }
+        Seen {
+            key: self.key.clone(),
+            meta: Meta {
+                uid: self.uid.clone(),
+                resource_version: self.version.to_string(),
+                generation: self.generation,
+                deleting: false,
+                labels: text("labels"),
+                annotations: text("annotations"),
+                controller: self.controller.clone().map(|name| trimtab::core::facts::Controller {
+                    kind: "Rollout".to_owned(),
+                    name,
+                }),
+                managed: managed.collect(),
+            },
+            rest,
+        }
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refused {
+    NotFound,
+    Conflict(Vec<(String, String)>),
+    Stale,
+    Replaced,
+    Rejected(String),
+}
+
+impl Refused {
+    pub fn outcome(self) -> Outcome {
+        Outcome::Failed(match self {
+            Self::NotFound => return Outcome::NotFound,
+            Self::Conflict(causes) => Failure::Conflict(causes),
+            Self::Stale => Failure::Stale,
+            Self::Replaced => Failure::Replaced,
+            Self::Rejected(why) => Failure::Rejected(why),
+        })
+    }
+}
+
+/// An admission webhook that replaces a variable's value, whoever writes it.
+#[derive(Clone, Debug)]
+pub struct Rewrite {
+    pub path: FieldPath,
+    pub value: Value,
+}
+
+#[derive(Default)]
+pub struct Server {
+    pub now: Instant,
+    pub version: u64,
+    pub objects: BTreeMap<ObjectKey, Stored>,
+    pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
+    pub classes: BTreeMap<Box<str>, PerformanceClass>,
+    pub admission: Vec<Rewrite>,
+    /// Pod templates that were changed, and by whom.
+    pub templates: Vec<(ObjectKey, String)>,
+    /// What the watches have to show and have not been given yet.
+    pub log: Vec<(Stream, Input)>,
+}
+
+impl Server {
+    fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    pub fn uid(&mut self) -> String {
+        format!("uid-{}", self.next_version())
+    }
+
+    pub fn get(&self, key: &ObjectKey) -> Result<&Stored, Refused> {
+        self.objects.get(key).ok_or(Refused::NotFound)
+    }
+
+    /// Makes an object that `manager` created.
+    pub fn create(&mut self, key: ObjectKey, tree: Value, manager: &str, operation: Operation) {
+        let uid = self.uid();
+        let fields = schema::leaves(&tree).into_keys().collect();
+        let managers =
+            vec![Manager { name: manager.to_owned(), operation, subresource: String::new(), at: self.now, fields }];
+        let generation = i64::from(key.kind.is_workload());
+        let seen = Rc::new(Seen { key: key.clone(), meta: Meta::default(), rest: BTreeMap::new() });
+        let stored = Stored {
+            key: key.clone(),
+            uid,
+            version: 0,
+            generation,
+            controller: None,
+            managers,
+            tree,
+            status: Value::Null,
+            seen,
+        };
+        self.store(stored);
+    }
+
+    fn store(&mut self, mut stored: Stored) {
+        stored.version = self.next_version();
+        stored.seen = Rc::new(stored.show());
+        self.log.push((Stream::Objects(stored.key.kind), Input::Object(Change::Applied(Box::new(watched(&stored))))));
+        self.objects.insert(stored.key.clone(), stored);
+    }
+
+    pub fn delete(&mut self, key: &ObjectKey) {
+        if self.objects.remove(key).is_some() {
+            self.next_version();
+            self.log.push((Stream::Objects(key.kind), Input::Object(Change::Deleted(key.clone()))));
+        }
+    }
+
+    pub fn set_controller(&mut self, key: &ObjectKey, owner: &str) {
+        let mut stored = self.objects[key].clone();
+        stored.controller = Some(owner.to_owned());
+        self.store(stored);
+    }
+
+    pub fn set_status(&mut self, key: &ObjectKey, status: Value) {
+        let Some(stored) = self.objects.get(key).filter(|stored| stored.status != status) else { return };
+        let mut stored = stored.clone();
+        stored.status = status;
+        self.store(stored);
+    }
+
+    /// Server-side apply.
+    pub fn apply(&mut self, key: &ObjectKey, name: &str, body: &Value, force: bool) -> Result<&Stored, Refused> {
+        let live = self.get(key)?.clone();
+        let mut patch = body.clone();
+        let meta = patch["metadata"].take();
+        let members = patch.as_object_mut().unwrap();
+        members.retain(|member, _| !matches!(member.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        for member in ["annotations", "labels"] {
+            if !meta[member].is_null() {
+                patch["metadata"][member] = meta[member].clone();
+            }
+        }
+        let applied: Fields = schema::leaves(&patch).into_keys().collect();
+        let mut tree = schema::merge(&live.tree, &patch, "");
+        let mut managers = live.managers.clone();
+        if managers.is_empty() {
+            // What was there before anybody was known to manage it.
+            let fields = schema::leaves(&live.tree).into_keys().collect();
+            let name = "before-first-apply".to_owned();
+            managers.push(Manager {
+                name,
+                operation: Operation::Update,
+                subresource: String::new(),
+                at: self.now,
+                fields,
+            });
+        }
+        let is_ours = |m: &Manager| m.name == name && m.operation == Operation::Apply && m.subresource.is_empty();
+        let changed = schema::compare(&live.tree, &tree).changed;
+        let mut causes = Vec::new();
+        for other in managers.iter_mut().filter(|m| !is_ours(m)) {
+            for path in other.fields.intersection(&changed) {
+                causes.push((other.name.clone(), path.to_string()));
+            }
+            if force {
+                other.fields.retain(|path| !changed.contains(path));
+            }
+        }
+        if !causes.is_empty() && !force {
+            return Err(Refused::Conflict(causes));
+        }
+        // The same order as the server's: conflicts, then the version, then the uid.
+        if meta["resourceVersion"].as_str().is_some_and(|version| version != live.version.to_string()) {
+            return Err(Refused::Stale);
+        }
+        if meta["uid"].as_str().is_some_and(|uid| uid != live.uid) {
+            return Err(Refused::Replaced);
+        }
+        // What its sole owner stops sending goes.
+        let before = managers.iter().position(is_ours).map(|at| managers.remove(at));
+        for path in before.iter().flat_map(|before| before.fields.difference(&applied)) {
+            let kept = |fields: &Fields| fields.range(path..).next().is_some_and(|other| other.is_at_or_below(path));
+            if !kept(&applied) && !managers.iter().any(|other| kept(&other.fields)) {
+                schema::remove(&mut tree, path.segments());
+            }
+        }
+        for rewrite in &self.admission {
+            if rewrite.path.lookup(&tree).is_some() {
+                tree = schema::merge(&tree, &patch_of(&rewrite.path, &rewrite.value), "");
+            }
+        }
+        check(&tree)?;
+        let at = before.filter(|before| before.fields == applied && tree == live.tree).map_or(self.now, |b| b.at);
+        if !applied.is_empty() {
+            let (name, subresource) = (name.to_owned(), String::new());
+            managers.push(Manager { name, operation: Operation::Apply, subresource, at, fields: applied });
+        }
+        self.put(live, tree, managers, name)
+    }
+
+    /// Any other write of the object itself. `managers` is what the request said they shall be.
+    pub fn update(
+        &mut self,
+        key: &ObjectKey,
+        name: &str,
+        subresource: &str,
+        tree: Value,
+        managers: Option<Vec<Manager>>,
+    ) -> Result<&Stored, Refused> {
+        let live = self.get(key)?.clone();
+        check(&tree)?;
+        let difference = schema::compare(&live.tree, &tree);
+        let mut managers = managers.unwrap_or_else(|| live.managers.clone());
+        if !managers.is_empty() {
+            let (mut ours, mut others): (Vec<Manager>, Vec<Manager>) = managers.into_iter().partition(|m| {
+                m.name == name && m.operation == Operation::Update && m.subresource == subresource
+            });
+            for other in &mut others {
+                other.fields.retain(|path| !difference.changed.contains(path) && !difference.removed.contains(path));
+            }
+            let mut entry = ours.pop().unwrap_or_else(|| Manager {
+                name: name.to_owned(),
+                operation: Operation::Update,
+                subresource: subresource.to_owned(),
+                at: self.now,
+                fields: Fields::new(),
+            });
+            if !difference.changed.is_empty() {
+                entry.at = self.now;
+            }
+            entry.fields.retain(|path| !difference.removed.contains(path));
+            entry.fields.extend(difference.changed);
+            others.push(entry);
+            managers = others;
+        }
+        self.put(live, tree, managers, name)
+    }
+
+    fn put(
+        &mut self,
+        live: Stored,
+        tree: Value,
+        mut managers: Vec<Manager>,
+        name: &str,
+    ) -> Result<&Stored, Refused> {
+        managers.retain(|manager| !manager.fields.is_empty());
+        managers.sort_by(|a, b| (a.operation, a.at, &a.name).cmp(&(b.operation, b.at, &b.name)));
+        let key = live.key.clone();
+        if tree != live.tree || managers != live.managers {
+            let counts = |tree: &Value| {
+                let annotations = match key.kind {
+                    Kind::Deployment => tree["metadata"]["annotations"].clone(),
+                    _ => Value::Null,
+                };
+                (tree["spec"].clone(), annotations)
+            };
+            let bump = key.kind.is_workload() && counts(&tree) != counts(&live.tree);
+            let generation = live.generation + i64::from(bump);
+            if tree["spec"]["template"] != live.tree["spec"]["template"] {
+                self.templates.push((key.clone(), name.to_owned()));
+            }
+            self.store(Stored { tree, managers, generation, ..live });
+        }
+        Ok(&self.objects[&key])
+    }
+
+    /// JSON patch (RFC 6902).
+    pub fn patch(
+        &mut self,
+        key: &ObjectKey,
+        name: &str,
+        subresource: Option<&str>,
+        operations: &Value,
+    ) -> Result<&Stored, Refused> {
+        let live = self.get(key)?.clone();
+        let patch: json_patch::Patch = serde_json::from_value(operations.clone()).unwrap();
+        let mut document = live.tree.clone();
+        document["metadata"]["resourceVersion"] = json!(live.version.to_string());
+        document["metadata"]["managedFields"] = json!(live.seen.meta.managed);
+        let before = document["metadata"]["managedFields"].clone();
+        json_patch::patch(&mut document, &patch).map_err(|_| Refused::Stale)?;
+        let managed = document["metadata"]["managedFields"].take();
+        let meta = document["metadata"].as_object_mut().unwrap();
+        meta.retain(|member, _| matches!(member.as_str(), "annotations" | "labels"));
+        meta.retain(|_, map| !map.as_object().is_some_and(serde_json::Map::is_empty));
+        let managers = (managed != before).then(|| read_managers(&managed));
+        self.update(key, name, subresource.unwrap_or_default(), document, managers)
+    }
+
+    // Policies.
+
+    pub fn put_policy(&mut self, mut policy: PerformancePolicy) {
+        policy.metadata.resource_version = Some(self.next_version().to_string());
+        let key = policy_key(&policy);
+        self.log.push((Stream::Policies, Input::Policy(Change::Applied(Box::new(policy.clone())))));
+        self.policies.insert(key, policy);
+    }
+
+    pub fn set_finalizers(&mut self, key: &PolicyKey, version: &str, finalizers: &[String]) -> Result<(), Refused> {
+        let mut policy = self.policies.get(key).cloned().ok_or(Refused::NotFound)?;
+        if policy.metadata.resource_version.as_deref() != Some(version) {
+            return Err(Refused::Stale);
+        }
+        policy.metadata.finalizers = (!finalizers.is_empty()).then(|| finalizers.to_vec());
+        if finalizers.is_empty() && policy.metadata.deletion_timestamp.is_some() {
+            self.drop_policy(key);
+        } else {
+            self.put_policy(policy);
+        }
+        Ok(())
+    }
+
+    pub fn delete_policy(&mut self, key: &PolicyKey) {
+        let Some(mut policy) = self.policies.get(key).cloned() else { return };
+        if policy.metadata.finalizers.as_ref().is_none_or(Vec::is_empty) {
+            self.drop_policy(key);
+        } else if policy.metadata.deletion_timestamp.is_none() {
+            policy.metadata.deletion_timestamp = Some(trimtab::core::report::time(self.now));
+            policy.metadata.generation = policy.metadata.generation.map(|generation| generation + 1);
+            self.put_policy(policy);
+        }
+    }
+
+    fn drop_policy(&mut self, key: &PolicyKey) {
+        self.policies.remove(key);
+        self.next_version();
+        self.log.push((Stream::Policies, Input::Policy(Change::Deleted(key.clone()))));
+    }
+
+    pub fn set_policy_status(
+        &mut self,
+        key: &PolicyKey,
+        uid: &str,
+        status: &PerformancePolicyStatus,
+    ) -> Result<(), Refused> {
+        let mut policy = self.policies.get(key).cloned().ok_or(Refused::NotFound)?;
+        let other = policy.metadata.uid.as_deref() != Some(uid);
+        // Through JSON, as it would travel.
+        let status: PerformancePolicyStatus = serde_json::from_value(json!(status)).unwrap();
+        if policy.status.as_ref() != Some(&status) {
+            policy.status = Some(status);
+            self.put_policy(policy);
+        }
+        if other { Err(Refused::Replaced) } else { Ok(()) }
+    }
+
+    pub fn put_class(&mut self, class: PerformanceClass) {
+        let name = class.metadata.name.clone().unwrap_or_default().into();
+        self.next_version();
+        self.log.push((Stream::Classes, Input::Class(Change::Applied(Box::new(class.clone())))));
+        self.classes.insert(name, class);
+    }
+
+    /// The complete list of a stream, as a watch begins with it.
+    pub fn list(&self, stream: Stream) -> Vec<Input> {
+        let mut names: BTreeSet<(Box<str>, Box<str>)> = BTreeSet::new();
+        let mut inputs = Vec::new();
+        match stream {
+            Stream::Policies => {
+                for (key, policy) in &self.policies {
+                    names.insert(key.clone());
+                    inputs.push(Input::Policy(Change::Applied(Box::new(policy.clone()))));
+                }
+            }
+            Stream::Classes => {
+                for (name, class) in &self.classes {
+                    names.insert(("".into(), name.clone()));
+                    inputs.push(Input::Class(Change::Applied(Box::new(class.clone()))));
+                }
+            }
+            Stream::Sources => {}
+            Stream::Objects(kind) => {
+                for stored in self.objects.values().filter(|stored| stored.key.kind == kind) {
+                    names.insert((stored.key.namespace.clone(), stored.key.name.clone()));
+                    inputs.push(Input::Object(Change::Applied(Box::new(watched(stored)))));
+                }
+            }
+        }
+        inputs.push(Input::Listed(stream, trimtab::core::engine::Listing { names }));
+        inputs
+    }
+}
+
+/// The watch of `ConfigMap`s carries metadata only.
+fn watched(stored: &Stored) -> Seen {
+    let mut seen = stored.seen();
+    if stored.key.kind == Kind::ConfigMap {
+        seen.rest.clear();
+    }
+    seen
+}
+
+pub fn policy_key(policy: &PerformancePolicy) -> PolicyKey {
+    let meta = &policy.metadata;
+    (meta.namespace.clone().unwrap_or_default().into(), meta.name.clone().unwrap_or_default().into())
+}
+
+fn read_managers(managed: &Value) -> Vec<Manager> {
+    let entries = managed.as_array().into_iter().flatten().filter(|entry| entry.get("manager").is_some());
+    entries
+        .map(|entry| {
+            let entry: ManagedEntry = serde_json::from_value(entry.clone()).unwrap();
+            Manager {
+                name: entry.manager,
+                operation: entry.operation,
+                subresource: entry.subresource,
+                at: entry.time.as_deref().and_then(Instant::parse).unwrap_or_default(),
+                fields: FieldSet::read(&entry.fields).iter().cloned().collect(),
+            }
+        })
+        .collect()
+}
+
+/// The tree that has only `value` at `path`.
+fn patch_of(path: &FieldPath, value: &Value) -> Value {
+    path.segments().iter().rev().fold(value.clone(), |inner, segment| match segment {
+        trimtab::core::ownership::Segment::Field(name) => json!({ &**name: inner }),
+        trimtab::core::ownership::Segment::Key(keys) => {
+            let mut item = inner;
+            for (name, key) in keys {
+                item[name] = key.clone();
+            }
+            json!([item])
+        }
+        _ => inner,
+    })
+}
+
+/// Validation: a variable has one source, and a container an image.
+fn check(tree: &Value) -> Result<(), Refused> {
+    for container in tree["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten() {
+        if container.get("image").is_none() {
+            return Err(Refused::Rejected("image: Required value".to_owned()));
+        }
+        for variable in container["env"].as_array().into_iter().flatten() {
+            if variable.get("value").is_some_and(|v| v != "") && variable.get("valueFrom").is_some() {
+                return Err(Refused::Rejected("valueFrom: may not be specified when `value` is not empty".to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
