@@ -3,8 +3,8 @@
 //! Owns the formats, the address of a value inside a document and the proof that an edit changed that value and nothing
 //! else. It never writes a document anew: the format's own parser says which bytes the scalar occupies, and only those
 //! are replaced. So comments, order, quoting, line ends and a missing last line end survive by construction. After the
-//! replacement the new text is parsed again, twice: by the parser that found the place and by a second reader, into a
-//! model of its own. If anything but the addressed value differs, the edit is refused.
+//! replacement the new text is parsed again: by the parser that found the place and, for YAML and JSON, by a second
+//! reader into a model of its own. If anything but the addressed value differs, the edit is refused.
 //!
 //! What cannot be edited safely is refused as well, with its line: aliases and everything else by which one byte has
 //! an effect in two places, duplicate keys, several documents in one text, a byte order mark. Nothing in here panics or
@@ -19,6 +19,7 @@
 mod address;
 mod error;
 mod json;
+mod lines;
 mod scalar;
 mod tree;
 mod yaml;
@@ -27,6 +28,8 @@ mod yaml;
 mod tests;
 
 use std::fmt;
+
+use serde_json::Value;
 
 pub use self::{
     address::{Address, AddressError},
@@ -53,11 +56,17 @@ pub enum DocumentFormat {
     Yaml,
     /// JSON (RFC 8259).
     Json,
+    /// `.properties` of Java.
+    Properties,
+    /// INI: sections of keys and values.
+    Ini,
+    /// Lines of a key and a value, as in `postgresql.conf` and `redis.conf`.
+    Conf,
 }
 
 impl DocumentFormat {
     /// All of them, in the order of the API.
-    pub const ALL: [Self; 2] = [Self::Yaml, Self::Json];
+    pub const ALL: [Self; 5] = [Self::Yaml, Self::Json, Self::Properties, Self::Ini, Self::Conf];
 
     /// The word in the API.
     #[must_use]
@@ -65,6 +74,9 @@ impl DocumentFormat {
         match self {
             Self::Yaml => "YAML",
             Self::Json => "JSON",
+            Self::Properties => "Properties",
+            Self::Ini => "INI",
+            Self::Conf => "Conf",
         }
     }
 
@@ -109,8 +121,16 @@ pub struct Edited {
     pub text: String,
     /// The exact bytes that the value had before: what [`restore`] takes.
     pub previous: String,
+    /// The exact bytes that it has now.
+    pub now: String,
     /// Whether `text` differs from the document before.
     pub changed: bool,
+}
+
+impl Edited {
+    fn unchanged(text: &str, source: &str) -> Self {
+        Self { text: text.to_owned(), previous: source.to_owned(), now: source.to_owned(), changed: false }
+    }
 }
 
 /// Finds the value at `address`.
@@ -134,20 +154,24 @@ pub fn edit(text: &str, address: &Address, wanted: &Scalar) -> Result<Edited, Do
         .map_err(|mismatch| DocumentError::KeyTypeMismatch { at: address.clone(), mismatch })?;
     let landed = match landing {
         Landing::Equal => {
-            return Ok(Edited { text: text.to_owned(), previous: previous.to_owned(), changed: false });
+            return Ok(Edited::unchanged(text, previous));
         }
         Landing::Text(landed) => landed,
     };
+    let unclear = || DocumentError::KeyTypeMismatch { at: address.clone(), mismatch: Mismatch::Unclear };
     let source = match address.format() {
         DocumentFormat::Yaml => yaml::spell(leaf, landed, text.get(node.span.end..).unwrap_or_default())
             .map_err(|why| DocumentError::surprise(text, node, why))?,
         DocumentFormat::Json => json::spell(leaf, &landed),
+        DocumentFormat::Properties => lines::spell_properties(leaf, &landed),
+        DocumentFormat::Ini => lines::spell_ini(leaf, &landed).ok_or_else(unclear)?,
+        DocumentFormat::Conf => lines::spell_conf(leaf, &landed).ok_or_else(unclear)?,
     };
     let (edited, root_after) = splice(text, &root, node, &source, address)?;
     // The value must also read back as what was meant, or the quoting rules of this module have a hole.
     match tree::find(&root_after, address) {
         Ok((_, after)) if after.kind == leaf.kind && scalar::land(after, wanted) == Ok(Landing::Equal) => {
-            Ok(Edited { text: edited, previous: previous.to_owned(), changed: true })
+            Ok(Edited { text: edited, previous: previous.to_owned(), now: source, changed: true })
         }
         _ => Err(DocumentError::surprise(text, node, "the new value would read back as another one")),
     }
@@ -161,12 +185,12 @@ pub fn restore(text: &str, address: &Address, previous: &str) -> Result<Edited, 
     let (node, _) = tree::find(&root, address)?;
     let current = node.source(text)?;
     if current == previous {
-        return Ok(Edited { text: text.to_owned(), previous: current.to_owned(), changed: false });
+        return Ok(Edited::unchanged(text, current));
     }
     let (restored, root_after) = splice(text, &root, node, previous, address)?;
     match tree::find(&root_after, address) {
         Ok((after, _)) if after.source(&restored)? == previous => {
-            Ok(Edited { text: restored, previous: current.to_owned(), changed: true })
+            Ok(Edited { text: restored, previous: current.to_owned(), now: previous.to_owned(), changed: true })
         }
         _ => Err(DocumentError::surprise(text, node, "what was recorded to be put back there is not one value")),
     }
@@ -189,15 +213,22 @@ fn splice(
     }
     let spread = || DocumentError::surprise(text, node, "the new value would change more than its own place");
     let root_after = parse(&edited, address.format()).map_err(|_| spread())?;
-    let witness = |text: &str| match address.format() {
-        DocumentFormat::Yaml => yaml::witness(text),
-        DocumentFormat::Json => json::witness(text),
+    let witness: Option<Witness> = match address.format() {
+        DocumentFormat::Yaml => Some(yaml::witness),
+        DocumentFormat::Json => Some(json::witness),
+        // Lines are lines for every reader, and a value never has a line end in it.
+        DocumentFormat::Properties | DocumentFormat::Ini | DocumentFormat::Conf => None,
     };
-    let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread())?);
-    let only_there =
-        root.equals_except(&root_after, address.keys()) && tree::values_equal_except(&first, &second, address.keys());
+    let mut only_there = root.equals_except(&root_after, address.keys());
+    if let Some(witness) = witness {
+        let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread())?);
+        only_there &= tree::values_equal_except(&first, &second, address.keys());
+    }
     if only_there { Ok((edited, root_after)) } else { Err(spread()) }
 }
+
+/// A second reader: it resolves types and keys by itself and knows nothing of places.
+type Witness = fn(&str) -> Result<Value, DocumentError>;
 
 fn parse(text: &str, format: DocumentFormat) -> Result<Node, DocumentError> {
     if text.len() > MAX_BYTES {
@@ -212,5 +243,8 @@ fn parse(text: &str, format: DocumentFormat) -> Result<Node, DocumentError> {
     match format {
         DocumentFormat::Yaml => yaml::parse(text),
         DocumentFormat::Json => json::parse(text),
+        DocumentFormat::Properties => lines::parse_properties(text),
+        DocumentFormat::Ini => lines::parse_ini(text),
+        DocumentFormat::Conf => lines::parse_conf(text),
     }
 }

@@ -8,7 +8,8 @@ use crate::core::units::Excerpt;
 /// The place of a value in a document of one format (`at`).
 ///
 /// For YAML and JSON it is a JSON Pointer (RFC 6901): `/database/pool_size`, `/servers/0/port`, with `~1` for a slash
-/// and `~0` for a tilde in a key.
+/// and `~0` for a tilde in a key. For INI it is `section/key`, or the key alone before the first section; for properties
+/// and conf it is the literal key, in conf without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     format: DocumentFormat,
@@ -20,6 +21,13 @@ impl Address {
     pub fn parse(format: DocumentFormat, at: &str) -> Result<Self, AddressError> {
         let keys = match format {
             DocumentFormat::Yaml | DocumentFormat::Json => pointer(at)?,
+            _ if at.is_empty() => return Err(AddressError::Empty),
+            DocumentFormat::Properties => vec![at.to_owned()],
+            DocumentFormat::Conf => vec![at.to_lowercase()],
+            DocumentFormat::Ini => {
+                let (section, key) = at.rsplit_once('/').unwrap_or(("", at));
+                vec![section.to_owned(), key.to_owned()]
+            }
         };
         Ok(Self { format, keys })
     }
@@ -45,7 +53,15 @@ impl Address {
 impl fmt::Display for Address {
     /// As [`Address::parse`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.keys.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")))
+        match self.format {
+            DocumentFormat::Yaml | DocumentFormat::Json => {
+                self.keys.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")))
+            }
+            DocumentFormat::Ini | DocumentFormat::Properties | DocumentFormat::Conf => {
+                let shown = self.keys.iter().filter(|key| !key.is_empty());
+                shown.enumerate().try_for_each(|(i, key)| write!(f, "{}{key}", if i > 0 { "/" } else { "" }))
+            }
+        }
     }
 }
 
@@ -89,6 +105,9 @@ pub enum AddressError {
         /// The text.
         at: Excerpt,
     },
+    /// No key.
+    #[error("path in a document is empty; give the key of the value")]
+    Empty,
     /// More keys than documents may be deep.
     #[error("path in a document has more than {MAX_DEPTH} keys")]
     TooDeep,

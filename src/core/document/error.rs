@@ -158,11 +158,16 @@ pub enum Mismatch {
         /// What the policy has.
         wanted: Kind,
     },
-    /// A word without quotes that some readers take for text and others do not.
+    /// A word that some readers of the format take for something else than others do.
     #[error(
-        "readers of YAML disagree about the type of what it holds, so text cannot replace it; put the value in the document in quotes"
+        "readers of the format disagree about what it holds, so it cannot be replaced; write the value in the document so that it is clear, for example in quotes"
     )]
     Ambiguous,
+    /// A text that readers of the format would take for something else than others do.
+    #[error(
+        "readers of the format would disagree about the policy's value because of a quote, a backslash, a comment sign or blanks at its end in it"
+    )]
+    Unclear,
     /// A text with a line break or a control character.
     #[error("the policy's value has a line break or a control character; only text of one line can be written")]
     Unprintable,

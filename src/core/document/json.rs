@@ -198,5 +198,5 @@ impl Parser<'_> {
 }
 
 const fn leaf(kind: Kind, style: Style, text: String) -> Leaf {
-    Leaf { kind, style, ambiguous: false, flow: true, text }
+    Leaf { kind, style, ambiguous: false, flow: true, typed: true, text }
 }

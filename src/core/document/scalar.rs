@@ -110,6 +110,9 @@ pub(super) enum Landing {
 /// What becomes of `leaf` when `wanted` lands on it.
 pub(super) fn land(leaf: &Leaf, wanted: &Scalar) -> Result<Landing, Mismatch> {
     let quoted = matches!(leaf.style, Style::SingleQuoted | Style::DoubleQuoted);
+    if !leaf.typed {
+        return land_untyped(leaf, wanted);
+    }
     match (leaf.kind, wanted) {
         (Kind::Text | Kind::Number | Kind::Boolean, Scalar::Text(_)) if leaf.ambiguous => Err(Mismatch::Ambiguous),
         (Kind::Text, Scalar::Text(text)) if *text == leaf.text => Ok(Landing::Equal),
@@ -139,6 +142,27 @@ pub(super) fn land(leaf: &Leaf, wanted: &Scalar) -> Result<Landing, Mismatch> {
             Ok(if current == *switch { Landing::Equal } else { Landing::Text(words.spell(*switch)) })
         }
         _ => Err(mismatch(leaf, wanted)),
+    }
+}
+
+/// The same where values have no type: anything may replace anything, but `on` becomes `off` and not `false`.
+fn land_untyped(leaf: &Leaf, wanted: &Scalar) -> Result<Landing, Mismatch> {
+    let (equal, text) = match wanted {
+        Scalar::Text(text) => (*text == leaf.text, text.clone()),
+        Scalar::Number(number) => {
+            let text = number.to_string();
+            (CanonicalNumber::parse(&leaf.text) == CanonicalNumber::parse(&text), text)
+        }
+        Scalar::Boolean(switch) => match Words::of(&leaf.text) {
+            Some((words, current)) => (current == *switch, words.spell(*switch)),
+            None => return Err(mismatch(leaf, wanted)),
+        },
+    };
+    match equal {
+        _ if leaf.ambiguous => Err(Mismatch::Ambiguous),
+        true => Ok(Landing::Equal),
+        false if text.chars().all(is_printable) => Ok(Landing::Text(text)),
+        false => Err(Mismatch::Unprintable),
     }
 }
 

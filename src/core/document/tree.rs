@@ -33,6 +33,8 @@ pub(super) struct Leaf {
     pub style: Style,
     /// Whether readers of YAML 1.1 and 1.2 disagree about its type or its value (`010`, `1_000`, `yes`).
     pub ambiguous: bool,
+    /// Whether the value has a type; in formats of lines it has none, and numbers are text.
+    pub typed: bool,
     /// Whether `,` and brackets around it end it (`{a: 1}`).
     pub flow: bool,
     /// What it says: without quotes, escapes resolved.

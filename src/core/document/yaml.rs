@@ -215,5 +215,5 @@ fn leaf(document: &str, bytes: &Range<usize>, text: String, style: Style, flow: 
         Style::Plain => classify(&text),
         Style::SingleQuoted | Style::DoubleQuoted => (Kind::Text, false),
     };
-    Leaf { kind, style, ambiguous, flow, text }
+    Leaf { kind, style, ambiguous, flow, typed: true, text }
 }

@@ -270,18 +270,15 @@ fn document(format: DocumentFormat) -> impl Strategy<Value = Document> {
         .prop_map(move |(part, (crlf, start, cut))| {
             let line_end = if crlf { "\r\n" } else { "\n" };
             let mut writer = Writer { text: String::new(), places: Vec::new(), line_end };
-            match format {
-                DocumentFormat::Yaml => {
-                    writer.text.push_str(["", "---", "--- # c"][usize::from(start)]);
-                    if start > 0 {
-                        writer.line_end();
-                    }
-                    writer.block(&part, 0, "");
-                }
-                DocumentFormat::Json => {
-                    writer.json(&part, "");
+            if format == DocumentFormat::Yaml {
+                writer.text.push_str(["", "---", "--- # c"][usize::from(start)]);
+                if start > 0 {
                     writer.line_end();
                 }
+                writer.block(&part, 0, "");
+            } else {
+                writer.json(&part, "");
+                writer.line_end();
             }
             let Writer { mut text, places, .. } = writer;
             if cut {
@@ -330,7 +327,7 @@ fn leaves_of(format: DocumentFormat, text: &str) -> Vec<(String, Value)> {
             };
             serde_saphyr::from_str_with_options(text, options).unwrap()
         }
-        DocumentFormat::Json => serde_json::from_str(text).unwrap(),
+        _ => serde_json::from_str(text).unwrap(),
     };
     let mut leaves_found = Vec::new();
     leaves(&value, "", &mut leaves_found);
@@ -462,7 +459,7 @@ proptest! {
 #[test]
 fn most_values_take_a_scalar() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
-    for format in DocumentFormat::ALL {
+    for format in [DocumentFormat::Yaml, DocumentFormat::Json] {
         let mut runner = TestRunner::deterministic();
         let (mut places, mut landed) = (0, 0);
         for _ in 0..100 {
