@@ -7,6 +7,7 @@ mod absorb;
 pub mod account;
 pub mod effect;
 pub mod input;
+mod measure;
 mod objects;
 mod outcome;
 mod publish;
@@ -21,7 +22,7 @@ pub use account::{Account, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
-use self::{objects::Objects, rollout::Rollout};
+use self::{objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     facts::{Instant, Kind, ObjectKey, Span},
     plan::Step,
@@ -61,6 +62,17 @@ pub struct World {
     rollouts: BTreeMap<ObjectKey, Rollout>,
     /// Start of the current second and status writes in it.
     statuses: (Instant, u32),
+    sweep: Sweep,
+    unmeasured: Unmeasured,
+}
+
+/// What the sweep has not seen yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unmeasured {
+    /// A policy, class or source changed, or this replica became the leader.
+    policies: bool,
+    /// An object changed, which may be a target: that can wait for the next tick.
+    objects: bool,
 }
 
 /// A policy as the engine holds it.
@@ -139,6 +151,7 @@ enum Doing {
         status: Box<PerformancePolicyStatus>,
     },
     Finalizers(PolicyKey),
+    Query(sweep::Token),
     /// Nobody waits for its end.
     Told,
 }
@@ -162,6 +175,8 @@ impl World {
             dirty: BTreeSet::new(),
             rollouts: BTreeMap::new(),
             statuses: (Instant::default(), 0),
+            sweep: Sweep::default(),
+            unmeasured: Unmeasured::default(),
         }
     }
 
@@ -200,8 +215,11 @@ impl World {
 /// Takes in one thing that happened and says what to do about it.
 pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
     let mut out = Vec::new();
+    let ticked = matches!(input, Input::Tick);
     world.absorb(input, now, &mut out);
     if world.leader && world.is_synced() {
+        // Before statuses are made up, so that they speak of the policies as they are.
+        world.measure(ticked, now, &mut out);
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);

@@ -21,13 +21,10 @@ use std::num::NonZeroU32;
 
 use super::{
     facts::{Instant, Span},
-    policy::{
-        Invalid, Threshold,
-        thresholds::{Level, Metric},
-    },
+    policy::thresholds::Level,
     units::Bound,
 };
-use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Severity};
+use crate::api::{conditions::Reason, policy::Severity};
 
 /// Most levels of a threshold: one per severity.
 const MAX_LEVELS: usize = 3;
@@ -331,18 +328,6 @@ fn cleared(level: &Level, side: Side, value: f64) -> bool {
         Side::Above => level.above.is_none_or(|limit| value <= limit.clear.as_f64()),
         Side::Below => level.below.is_none_or(|limit| value >= limit.clear.as_f64()),
     }
-}
-
-/// What the class of a policy forbids of its thresholds.
-#[must_use]
-pub fn forbidden(thresholds: &[Threshold], class: &PerformanceClassSpec) -> Vec<Invalid> {
-    let free = thresholds.iter().filter(|threshold| matches!(threshold.metric, Metric::Free(_)));
-    let refuse = |threshold: &Threshold| Invalid {
-        reason: Reason::ClassForbids,
-        path: format!("thresholds.{}.metric.query", threshold.name),
-        message: "must not be set: the class does not allow free queries".to_owned(),
-    };
-    if class.free_queries { Vec::new() } else { free.map(refuse).collect() }
 }
 
 /// A whole second since the epoch, in half the size of an instant: there is a row for each threshold of each target.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     catalogue,
-    policy::{Invalid, Knob, Landing, Policy},
+    policy::{Invalid, Knob, Landing, Policy, thresholds::Metric},
     units::{ResourceQuantity, Value},
 };
 use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Mode};
@@ -114,6 +114,15 @@ pub fn resolve<'a>(policy: &'a Policy, rules: &Rules) -> Result<Vec<Desired<'a>>
             Landing::Env(name) => environment(knob, name, rules, &mut wrong),
             Landing::Resource { resource, .. } => ceiling(knob, resource, rules, &mut wrong),
             Landing::Variable | Landing::Arg(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {}
+        }
+    }
+    for threshold in policy.thresholds.iter().filter(|_| !rules.spec.free_queries) {
+        if let Metric::Free(_) = threshold.metric {
+            wrong.push(Invalid {
+                reason: Reason::ClassForbids,
+                path: format!("thresholds.{}.metric.query", threshold.name),
+                message: format!("must not be set: free queries are not allowed under {}", rules.name()),
+            });
         }
     }
     if let (Some(replicas), Some(limit)) = (&policy.replicas, rules.spec.limits.as_ref().and_then(|l| l.replicas)) {

@@ -20,7 +20,7 @@ use super::{
     lease::{Candidate, Timing},
     server::{self, Pages},
     sources::Sources,
-    telemetry::{Metrics, Reading},
+    telemetry::{Metrics, Reading, thresholds},
     watch::{STREAMS, Watches},
 };
 use crate::core::{
@@ -41,7 +41,10 @@ impl Engine for World {
         let rollouts = self.rollouts().count();
         #[expect(clippy::cast_precision_loss, reason = "rollouts are few")]
         let value = rollouts as f64;
-        vec![Reading { name: "trimtab_rollouts", help: "Rollouts of ours that are under way.", labels: vec![], value }]
+        let help = "Rollouts of ours that are under way.";
+        let mut readings = vec![Reading { name: "trimtab_rollouts", help, labels: vec![], value }];
+        readings.extend(World::readings(self).flat_map(|reading| thresholds::readings(&reading)));
+        readings
     }
 }
 

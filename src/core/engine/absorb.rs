@@ -42,6 +42,7 @@ impl World {
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
+                    self.sweep.rebuild();
                     self.mark_all();
                 }
                 self.leader = leader;
@@ -75,9 +76,11 @@ impl World {
                 entry.parsed = Policy::parse(policy);
                 if changed {
                     entry.backoffs.clear();
+                    self.unmeasured.policies = true;
                 }
             }
             _ => {
+                self.unmeasured.policies = true;
                 self.policies.insert(key.clone(), Entry::new(policy, identity, status, now));
             }
         }
@@ -86,6 +89,7 @@ impl World {
     }
 
     fn policy_deleted(&mut self, key: &PolicyKey) {
+        self.unmeasured.policies = true;
         self.policies.remove(key);
         self.rollouts.retain(|_, rollout| rollout.policy != *key);
         // What it left behind is released, and younger policies on its knobs may go ahead.
@@ -114,6 +118,7 @@ impl World {
             Slot::Unbound { uid: seen.meta.uid.into(), resource_version: seen.meta.resource_version.into(), labels }
         };
         self.objects.insert(key.clone(), slot);
+        self.unmeasured.objects = true;
         for policy in related.into_iter().chain(self.related(&key)) {
             self.mark(policy);
         }
@@ -122,6 +127,7 @@ impl World {
     pub(super) fn object_gone(&mut self, key: &ObjectKey) {
         let related = self.related(key);
         self.objects.remove(key);
+        self.unmeasured.objects = true;
         self.rollouts.remove(key);
         self.reads.remove(key);
         for policy in related {
@@ -271,7 +277,9 @@ impl World {
         self.dirty.extend(keys);
     }
 
+    /// Marks every policy, after a change that may concern them all.
     fn mark_all(&mut self) {
+        self.unmeasured.policies = true;
         self.dirty.extend(self.policies.keys().cloned());
         let orphans: Vec<PolicyKey> = self.objects.traced().cloned().collect();
         self.dirty.extend(orphans);

@@ -55,6 +55,7 @@ impl World {
                 }
                 self.mark(policy);
             }
+            Doing::Query(token) => self.query_done(token, outcome, now, out),
             Doing::Told => {}
         }
     }

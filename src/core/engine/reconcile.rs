@@ -121,7 +121,7 @@ impl World {
     /// A policy that is not served: it keeps what it holds and writes nothing.
     fn unserved(&self, key: &PolicyKey, entry: &Entry, unserved: Unserved, accepted: bool) -> Standing {
         let Unserved { reason, message, stalled } = unserved;
-        let measured = self.measured(key);
+        let measured = self.measured(key, entry);
         let mode = entry.parsed.as_ref().map_or(Mode::default(), |policy| policy.mode);
         Standing {
             mode,
@@ -488,7 +488,7 @@ impl World {
         may_write: &Result<(), Finding>,
         visits: Vec<Visit>,
     ) -> Standing {
-        let measured = self.measured(&policy.identity.key);
+        let measured = self.measured(&policy.identity.key, entry);
         let mut standing = Standing {
             mode: policy.mode,
             accepted: Finding::new(Truth::True, Reason::Accepted, "the spec is accepted"),
@@ -574,6 +574,16 @@ impl World {
         if let (None, Some(working)) = (&standing.reconciling, working) {
             standing.reconciling = Some((working.reason, working.message));
         }
+        // Last, because what cannot be measured keeps no value from its place.
+        if standing.not_ready.is_none() {
+            if let Some(stalled) = measured.stalled {
+                (standing.not_ready, standing.stalled) = (Some(stalled), true);
+            } else if standing.metrics.reason == Reason::SourceNotFound {
+                let missing = (standing.metrics.reason, standing.metrics.message.clone());
+                standing.reconciling = standing.reconciling.or_else(|| Some(missing.clone()));
+                standing.not_ready = Some(missing);
+            }
+        }
         standing
     }
 }
@@ -601,23 +611,4 @@ fn has_finalizer(entry: &Entry) -> bool {
 
 fn needs_finalizer(policy: &Policy) -> bool {
     policy.deletion == DeletionPolicy::Restore && policy.mode == Mode::Enforce && policy.target.is_some()
-}
-
-/// What the metrics half of the engine says about a policy.
-pub(super) struct Measured {
-    pub compliant: Finding,
-    pub metrics: Finding,
-    pub thresholds: Vec<crate::api::status::ThresholdStatus>,
-    pub counts: (u32, u32),
-}
-
-impl World {
-    fn measured(&self, _policy: &PolicyKey) -> Measured {
-        Measured {
-            compliant: Finding::new(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds"),
-            metrics: Finding::new(Truth::Unknown, Reason::NoThresholds, "the policy asks for no metrics"),
-            thresholds: Vec::new(),
-            counts: (0, 0),
-        }
-    }
 }

@@ -53,6 +53,8 @@ pub struct Sweep {
     version: u32,
     /// Policies by the number under which questions know them.
     order: Vec<PolicyKey>,
+    /// Whether it knows who is served.
+    follows: bool,
     /// Whether verdicts or subjects have changed since alerts were looked at.
     restless: bool,
 }
@@ -77,6 +79,7 @@ impl Sweep {
         out: &mut Vec<(Token, Action)>,
     ) -> BTreeSet<PolicyKey> {
         let changed = self.follow(subjects, sources, now);
+        self.follows = true;
         let names: Vec<Box<str>> = self.sources.keys().cloned().collect();
         for name in names {
             self.ask(&name, now, out);

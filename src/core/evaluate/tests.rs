@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::json;
 
 use super::*;
-use crate::api::PerformancePolicySpec;
+use crate::{api::PerformancePolicySpec, core::policy::Threshold};
 
 const INTERVAL: Span = Span::seconds(30);
 const CONTINUITY: Span = Span::seconds(60);
@@ -173,19 +173,6 @@ fn a_recalled_breach_holds_inside_the_hysteresis_only() {
     let mut track = Track::default();
     track.recall(&levels, Severity::Critical, at(-5), 120.0);
     assert_eq!(track, Track::default());
-}
-
-#[test]
-fn free_queries_need_the_permission_of_the_class() {
-    let spec: PerformancePolicySpec =
-        serde_json::from_value(json!({"thresholds": [{"name": "t", "metric": {"query": "up"}}]})).unwrap();
-    let thresholds = crate::core::policy::thresholds::parse(&spec).unwrap();
-    let refused = forbidden(&thresholds, &PerformanceClassSpec::default());
-    assert_eq!(
-        refused[0].to_string(),
-        "thresholds.t.metric.query must not be set: the class does not allow free queries"
-    );
-    assert_eq!(forbidden(&thresholds, &PerformanceClassSpec { free_queries: true, ..Default::default() }), []);
 }
 
 #[test]

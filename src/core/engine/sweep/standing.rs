@@ -75,8 +75,8 @@ impl Sweep {
     #[must_use]
     pub fn standing(&self, policy: &PolicyKey, written: &PerformancePolicyStatus) -> Measured {
         let Some(governed) = self.policies.get(policy) else {
-            return said_before(written)
-                .unwrap_or_else(|| Measured::nothing(Truth::Unknown, Reason::Unknown, "the policy is not measured"));
+            let nothing = Measured::nothing(Truth::Unknown, Reason::Unknown, "the policy is not measured");
+            return said_before(written).filter(|_| !self.follows).unwrap_or(nothing);
         };
         if governed.thresholds.is_empty() {
             return Measured::nothing(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds");

@@ -1,0 +1,104 @@
+//! Between the two halves of the engine: who is measured, and whose status changes with what was read.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Action, Doing, Effect, Entry, Outcome, Refusal, World,
+    sweep::{Measured, Reading, Subject, Token},
+};
+use crate::{
+    api::conditions::Reason,
+    core::{
+        facts::{Instant, ObjectKey},
+        policy::{Policy, PolicyKey},
+        resolve::{self, Rules},
+    },
+};
+
+impl World {
+    /// The latest readings of all thresholds.
+    pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+        self.sweep.readings()
+    }
+
+    /// Asks what is due and sends alerts. Not more often than once per tick, unless a policy, class or source changed.
+    pub(super) fn measure(&mut self, ticked: bool, now: Instant, out: &mut Vec<Effect>) {
+        let follow = self.unmeasured.policies || (ticked && (self.unmeasured.objects || self.sweep.is_due(now)));
+        let mut actions = Vec::new();
+        if follow {
+            self.unmeasured = super::Unmeasured::default();
+            // Taken out, because it looks at the policies of the world.
+            let mut sweep = std::mem::take(&mut self.sweep);
+            let served = self.served();
+            let subjects: Vec<Subject<'_>> = served
+                .iter()
+                .map(|(entry, policy, rules, targets)| Subject {
+                    policy,
+                    rules,
+                    targets: targets.clone(),
+                    status: &entry.written,
+                })
+                .collect();
+            let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
+            self.sweep = sweep;
+            self.dirty.extend(changed);
+        }
+        if ticked {
+            for (source, status) in self.sweep.source_statuses(&self.sources, now) {
+                self.emit(Action::SourceStatus { source, status: Box::new(status) }, Doing::Told, out);
+            }
+        }
+        self.emit_all(actions, out);
+    }
+
+    /// Takes the end of a query. Transitions are told at once.
+    pub(super) fn query_done(&mut self, token: Token, outcome: Outcome, now: Instant, out: &mut Vec<Effect>) {
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
+            Outcome::Object(_) | Outcome::Accepted | Outcome::NotFound | Outcome::Pods(_) | Outcome::Failed(_) => {
+                Err(Refusal { reason: Reason::BackendUnavailable, message: "the query was not sent".to_owned() })
+            }
+        };
+        let changed = self.sweep.answer(token, answer, now);
+        if changed.is_empty() || !self.leader {
+            return;
+        }
+        self.dirty.extend(changed);
+        let mut actions = Vec::new();
+        self.sweep.flush(now, &mut actions);
+        self.emit_all(actions, out);
+    }
+
+    /// What the status of a policy says of its thresholds.
+    pub(super) fn measured(&self, policy: &PolicyKey, entry: &Entry) -> Measured {
+        self.sweep.standing(policy, &entry.written)
+    }
+
+    fn emit_all(&mut self, actions: Vec<(Token, Action)>, out: &mut Vec<Effect>) {
+        for (token, action) in actions {
+            let doing = if matches!(action, Action::Query { .. }) { Doing::Query(token) } else { Doing::Told };
+            self.emit(action, doing, out);
+        }
+    }
+
+    /// Policies that are served, with their rules and targets. One whose target is not there yet governs nothing so far.
+    fn served(&self) -> Vec<(&Entry, &Policy, Rules, Vec<ObjectKey>)> {
+        let mut by_class: BTreeMap<Option<&str>, Option<Rules>> = BTreeMap::new();
+        let mut served = Vec::new();
+        for entry in self.policies.values().filter(|entry| !entry.identity.deleting) {
+            let Ok(policy) = &entry.parsed else { continue };
+            let rules = by_class.entry(policy.class.as_deref()).or_insert_with(|| self.rules(policy).ok());
+            let Some(rules) = rules.as_ref().filter(|rules| resolve::resolve(policy, rules).is_ok()) else { continue };
+            let targets = match self.targets(policy, rules) {
+                Ok(targets) => targets,
+                Err(unserved) if unserved.reason == Reason::NoTargets => Vec::new(),
+                Err(_) => continue,
+            };
+            served.push((entry, policy, rules.clone(), targets));
+        }
+        served
+    }
+}
+
+#[cfg(test)]
+mod tests;
