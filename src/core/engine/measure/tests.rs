@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "JSON reads best where it is made")]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
