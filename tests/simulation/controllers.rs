@@ -118,7 +118,11 @@ impl Controllers {
                 None => {
                     self.revisions += 1;
                     let annotations = stored.at("/metadata/annotations").clone();
-                    workload.revisions.push(Revision { number: self.revisions, template: template.clone(), annotations });
+                    workload.revisions.push(Revision {
+                        number: self.revisions,
+                        template: template.clone(),
+                        annotations,
+                    });
                     workload.progressed = now;
                     workload.failed = false;
                 }
@@ -150,9 +154,7 @@ impl Controllers {
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
-                pod.gone.is_none()
-                    && pod.revision != current
-                    && (!pod.is_ready(now) || ready + surge > want)
+                pod.gone.is_none() && pod.revision != current && (!pod.is_ready(now) || ready + surge > want)
             });
             if let Some(old) = old {
                 old.gone = Some(now + GRACE);
@@ -238,7 +240,9 @@ fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
             json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "currentRevision": format!("rev-{before}"), "updateRevision": format!("rev-{current}")})
         }
-        _ => json!({"observedGeneration": generation, "desiredNumberScheduled": want, "updatedNumberScheduled": updated,
-            "numberAvailable": ready, "numberReady": ready}),
+        _ => {
+            json!({"observedGeneration": generation, "desiredNumberScheduled": want, "updatedNumberScheduled": updated,
+            "numberAvailable": ready, "numberReady": ready})
+        }
     }
 }

@@ -132,7 +132,10 @@ impl Invariants {
                 None => live.get(path).cloned(),
             };
             if *value != truth {
-                return Err(format!("the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}", after.key.short()));
+                return Err(format!(
+                    "the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}",
+                    after.key.short()
+                ));
             }
         }
         let is_value = |path: &FieldPath| {
@@ -141,7 +144,10 @@ impl Invariants {
         };
         for path in owned(after).iter().filter(|path| is_value(path)) {
             if !new.paths.contains_key(path) {
-                return Err(format!("{policy} owns {path} of {} and has not recorded what was there", after.key.short()));
+                return Err(format!(
+                    "{policy} owns {path} of {} and has not recorded what was there",
+                    after.key.short()
+                ));
             }
         }
         for (place, document) in old.iter().flat_map(|old| &old.documents) {
@@ -161,7 +167,10 @@ impl Invariants {
             .iter()
             .filter(|(key, workload)| {
                 let paused = server.objects.get(*key).is_some_and(|stored| stored.at("/spec/paused") == &json!(true));
-                workload.is_rolling() && !paused && workload.cause.starts_with(names::MANAGER_PREFIX) && !self.late.contains(*key)
+                workload.is_rolling()
+                    && !paused
+                    && workload.cause.starts_with(names::MANAGER_PREFIX)
+                    && !self.late.contains(*key)
             })
             .map(|(key, workload)| (key, workload.cause.as_str()))
             .collect();

@@ -74,7 +74,13 @@ impl Server {
     }
 
     /// Server-side apply, as kubectl, Helm or a GitOps controller send it.
-    pub fn server_side(&mut self, manager: &str, key: &ObjectKey, manifest: &Value, force: bool) -> Result<(), Refused> {
+    pub fn server_side(
+        &mut self,
+        manager: &str,
+        key: &ObjectKey,
+        manifest: &Value,
+        force: bool,
+    ) -> Result<(), Refused> {
         if self.objects.contains_key(key) {
             self.apply(key, manager, manifest, force).map(|_| ())
         } else {
@@ -206,7 +212,8 @@ impl Server {
     pub fn traces(&self, key: &ObjectKey) -> Vec<String> {
         let stored = &self.objects[key];
         let managers = stored.managers.iter().map(|manager| manager.name.clone());
-        let annotations = stored.at("/metadata/annotations").as_object().into_iter().flatten().map(|(name, _)| name.clone());
+        let annotations =
+            stored.at("/metadata/annotations").as_object().into_iter().flatten().map(|(name, _)| name.clone());
         managers.chain(annotations).filter(|name| name.starts_with("trimtab")).collect()
     }
 }

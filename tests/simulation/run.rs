@@ -28,10 +28,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub const NONE: Self =
-        Self { crash: 0, lose_reply: 0, refuse: 0, stall: 0, relist: 0, handover: 0, clock: 0 };
-    pub const ALL: Self =
-        Self { crash: 4, lose_reply: 30, refuse: 30, stall: 10, relist: 3, handover: 2, clock: 0 };
+    pub const NONE: Self = Self { crash: 0, lose_reply: 0, refuse: 0, stall: 0, relist: 0, handover: 0, clock: 0 };
+    pub const ALL: Self = Self { crash: 4, lose_reply: 30, refuse: 30, stall: 10, relist: 3, handover: 2, clock: 0 };
 }
 
 /// What a run has seen.

@@ -124,7 +124,8 @@ pub fn three_way(live: &Value, last: &Value, new: &Value, name: &str) -> Value {
                 merged.remove(member);
             }
             for (member, value) in new {
-                let (old, before) = (live.get(member).unwrap_or(&Value::Null), last.get(member).unwrap_or(&Value::Null));
+                let (old, before) =
+                    (live.get(member).unwrap_or(&Value::Null), last.get(member).unwrap_or(&Value::Null));
                 merged.insert(member.clone(), three_way(old, before, value, member));
             }
             Value::Object(merged)

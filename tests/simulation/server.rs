@@ -89,10 +89,10 @@ impl Stored {
                 deleting: false,
                 labels: text("labels"),
                 annotations: text("annotations"),
-                controller: self.controller.clone().map(|name| trimtab::core::facts::Controller {
-                    kind: "Rollout".to_owned(),
-                    name,
-                }),
+                controller: self
+                    .controller
+                    .clone()
+                    .map(|name| trimtab::core::facts::Controller { kind: "Rollout".to_owned(), name }),
                 managed: managed.collect(),
             },
             rest,
@@ -290,9 +290,9 @@ impl Server {
         let difference = schema::compare(&live.tree, &tree);
         let mut managers = managers.unwrap_or_else(|| live.managers.clone());
         if !managers.is_empty() {
-            let (mut ours, mut others): (Vec<Manager>, Vec<Manager>) = managers.into_iter().partition(|m| {
-                m.name == name && m.operation == Operation::Update && m.subresource == subresource
-            });
+            let (mut ours, mut others): (Vec<Manager>, Vec<Manager>) = managers
+                .into_iter()
+                .partition(|m| m.name == name && m.operation == Operation::Update && m.subresource == subresource);
             for other in &mut others {
                 other.fields.retain(|path| !difference.changed.contains(path) && !difference.removed.contains(path));
             }
@@ -314,13 +314,7 @@ impl Server {
         self.put(live, tree, managers, name)
     }
 
-    fn put(
-        &mut self,
-        live: Stored,
-        tree: Value,
-        mut managers: Vec<Manager>,
-        name: &str,
-    ) -> Result<&Stored, Refused> {
+    fn put(&mut self, live: Stored, tree: Value, mut managers: Vec<Manager>, name: &str) -> Result<&Stored, Refused> {
         managers.retain(|manager| !manager.fields.is_empty());
         managers.sort_by(|a, b| (a.operation, a.at, &a.name).cmp(&(b.operation, b.at, &b.name)));
         let key = live.key.clone();

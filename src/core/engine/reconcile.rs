@@ -15,7 +15,7 @@ use crate::{
         policy::{DeletionPolicy, Mode},
     },
     core::{
-        facts::{Instant, Object, ObjectKey, Progress, Span, progress},
+        facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
         ownership,
         plan::{self, Hold, Memory, Plan, Situation, Step},
         policy::{Landing, Policy, PolicyKey},
@@ -420,9 +420,17 @@ impl World {
         if !has_finalizer(entry) {
             return;
         }
-        let mut left = false;
-        for object in self.objects.traces_of(key) {
-            left = true;
+        let rules =
+            entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
+        if rules.spec.freeze {
+            return;
+        }
+        // Documents first, because their values are read at start: the workload is restored, and restarts, after them.
+        let (documents, others): (Vec<ObjectKey>, Vec<ObjectKey>) =
+            self.objects.traces_of(key).into_iter().partition(|object| object.kind == Kind::ConfigMap);
+        let left = !documents.is_empty() || !others.is_empty();
+        let next = if documents.is_empty() { others } else { documents };
+        for object in next {
             if self.busy.contains(&object) {
                 continue;
             }
@@ -430,8 +438,6 @@ impl World {
                 self.read(&object, out);
                 continue;
             };
-            let rules =
-                entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
             match plan::restore(&bound, &key.1, &entry.identity.uid) {
                 None => {
                     let others: BTreeSet<ObjectKey> =
@@ -439,7 +445,6 @@ impl World {
                     self.release_traces(key, &others, out);
                 }
                 Some(step) => {
-                    // The values of a document are read at start: the workload is restored after its documents.
                     if self.gate(entry, &rules, &bound, &step, now).is_ok() {
                         self.write(key, entry, &object, step, now, out);
                     } else {
