@@ -2,7 +2,7 @@
 # Builds a container image of one of our programs as an OCI archive, without Docker: target/image/NAME.tar, localhost/NAME:VERSION.
 #   image.sh [NAME]            a binary of the package (default: trimtab)
 #   image.sh --example NAME    an example of the package
-# Environment: PROFILE=release|dev (dev: quick), REF (another name of the image), BINARY (take this file, build nothing), OUT (archive),
+# Environment: PROFILE=release|dev (dev: quick), REF (another name of the image), BINARY (take this file, build nothing), OUT (archive), EXTRA (further files, FILE:PATH separated by blanks),
 #              LINK=static|dynamic (default: static for a release where the musl target is installed; dynamic for dev,
 #              because it shares the build of the tests)
 # The layout is the one of the Dockerfile: /NAME, CA certificates, user 65532.
@@ -55,13 +55,14 @@ if [ "$profile" = dev ] && command -v strip > /dev/null; then
   strip --strip-debug -o "$program" "$binary"
 fi
 files=("$program:/$name")
+read -ra extra <<< "${EXTRA:-}"
 # Shared libraries, under the names by which the program asks for them; none for a static one.
 while read -r library; do files+=("$(readlink -f "$library"):$library"); done < <(ldd "$binary" 2> /dev/null | grep -o '/[^ ]*')
 certificates=/etc/ssl/certs/ca-certificates.crt
 if [ -s $certificates ]; then files+=("$certificates:$certificates"); else echo "warning: no CA certificates on this machine, so none in the image; install ca-certificates" >&2; fi
 
 "$here/mkimages.py" one --user 65532:65532 --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.title=$name" \
-  "$out" "$ref" "/$name" "${files[@]}"
+  "$out" "$ref" "/$name" "${files[@]}" "${extra[@]}"
 cat <<K
 $out: $ref, $(($(stat -c %s "$out") / 1024)) KiB, $([ ${#files[@]} -le 2 ] && echo static || echo "with $((${#files[@]} - 2)) shared libraries"), profile $profile
   this project's cluster    tests/cluster/cluster.sh image $out
