@@ -50,12 +50,13 @@ wait_for() { # SECONDS WHAT COMMAND...
 }
 fail() {
   trap - ERR
+  [ $BASHPID = $$ ] || exit 1       # in a pipe: the shell around it tells
   printf '\n%sthe demo stopped: %s%s\n' "$bold" "$*" "$plain" >&2
   if [ -n "$after_build" ] && kubectl version > /dev/null 2>&1; then
     { echo; echo "policies:"; "$trimtab" status --all-namespaces; "$trimtab" status -n grace grace
-      echo; echo "pods:"; kubectl get pods --all-namespaces -o wide
+      echo; echo "pods:"; kubectl get pods --all-namespaces
       echo; echo "the operator's last lines:"; kubectl -n $system logs -l app.kubernetes.io/name=trimtab --prefix --tail=15
-      echo; echo "the last events:"; kubectl get events --all-namespaces --sort-by=.lastTimestamp | tail -n 12
+      echo; echo "the last events:"; kubectl get events --all-namespaces --sort-by=.lastTimestamp | tail -n 8
     } 2>&1 | indent >&2 || true
     [ -n "$current" ] || printf '\nThe cluster still runs. To look around: eval "$(CLUSTER_NAME=demo tests/cluster/cluster.sh env)"\nTo end it: make demo-down\n' >&2
   fi
@@ -110,7 +111,7 @@ prerequisites() {
       fi
     done
   elif ! answer=$(tests/cluster/doctor.sh); then
-    printf 'This machine cannot hold the demo'"'"'s cluster yet:\n\n%s\n' "$answer" >&2
+    printf 'The cluster of the demo needs something that this machine lacks:\n\n%s\n' "$answer" >&2
     alternatives
     exit 1
   fi
@@ -264,7 +265,7 @@ value() { inside cat /etc/grace/config.yaml | grep -q 'queryLimit: 50'; }
 wait_for 60 "the edited document has reached the container's file" value
 show_inside 'queryLimit|gzipMinimumSize' cat /etc/grace/config.yaml
 memory=/sys/fs/cgroup/memory/memory.limit_in_bytes
-[ -z "$current" ] || memory=/sys/fs/cgroup/memory.max
+inside cat $memory > /dev/null 2>&1 || memory=/sys/fs/cgroup/memory.max    # cgroup v2
 show_inside . cat $memory
 if [ -n "$prometheus" ]; then
   wait_for 120 "every threshold holds" condition Compliant True
