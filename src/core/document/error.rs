@@ -165,7 +165,7 @@ pub enum Mismatch {
     Ambiguous,
     /// A text that readers of the format would take for something else than others do.
     #[error(
-        "readers of the format would disagree about the policy's value because of a quote, a backslash, a comment sign or blanks at its end in it"
+        "readers of the format would disagree about the policy's value: it is empty or has a quote, a backslash, a comment sign or blanks at its ends"
     )]
     Unclear,
     /// A text with a line break or a control character.

@@ -79,7 +79,9 @@ fn is_agreed(word: &str) -> bool {
 
 /// The bytes of a value that says `landed` in the manner of `leaf`, if all readers agree on them.
 pub(in super::super) fn spell(leaf: &Leaf, landed: &str) -> Option<String> {
-    let agreed = is_agreed(landed) && landed.trim_matches(BLANKS) == landed;
+    // Nothing without quotes has no place of its own among blanks, so it could not be put back.
+    let placed = !landed.is_empty() || leaf.style != Style::Plain;
+    let agreed = is_agreed(landed) && landed.trim_matches(BLANKS) == landed && placed;
     agreed.then(|| match leaf.style {
         Style::SingleQuoted => format!("'{landed}'"),
         Style::DoubleQuoted => format!("\"{landed}\""),

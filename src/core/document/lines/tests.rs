@@ -39,8 +39,8 @@ fn refused(format: DocumentFormat, before: &str, at: &str, wanted: &Scalar, reas
 
 const AMBIGUOUS: &str = "readers of the format disagree about what it holds, so it cannot be replaced; write the value in \
                          the document so that it is clear, for example in quotes";
-const UNCLEAR: &str = "readers of the format would disagree about the policy's value because of a quote, a backslash, a \
-                       comment sign or blanks at its end in it";
+const UNCLEAR: &str = "readers of the format would disagree about the policy's value: it is empty or has a quote, a \
+                       backslash, a comment sign or blanks at its ends";
 
 const POSTGRES: &str = "\
 # memory
@@ -150,7 +150,7 @@ fn ini_refuses_what_readers_read_differently() {
         refused(Ini, &format!("[s]\na = {value}\n"), "s/a", &text("z"), Reason::KeyTypeMismatch, &ambiguous);
     }
     let unclear = format!("cannot set \"s/a\" in the document: {UNCLEAR}");
-    for value in ["x;y", "x #", " x", "x ", "'x'", "x\\"] {
+    for value in ["", "x;y", "x #", " x", "x ", "'x'", "x\\"] {
         refused(Ini, "[s]\na = x\n", "s/a", &text(value), Reason::KeyTypeMismatch, &unclear);
     }
     let unparseable = |document: &str, message: &str| {
