@@ -21,7 +21,25 @@ use operator::{NAMESPACE, alone, helm_install, helm_install_chart, helm_uninstal
 use serde_json::{Value, json};
 use trimtab::api::{crds, names};
 
-const OPTIONS: cluster::Options = cluster::Options { real_nodes: true, ..cluster::Options::DEFAULT };
+const OPTIONS: cluster::Options = cluster::Options { real_nodes: true, audit: true, ..cluster::Options::DEFAULT };
+
+/// Fails if the API server ever refused one of the chart's accounts for a missing right.
+fn assert_nothing_was_forbidden(cluster: &Cluster) {
+    let log = fs::read_to_string(cluster.audit_log()).expect("read the audit log");
+    let (mut requests, mut refused) = (0, Vec::new());
+    // The last line may be half written.
+    for entry in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let user = entry["user"]["username"].as_str().unwrap_or_default();
+        if user.starts_with(&format!("system:serviceaccount:{NAMESPACE}:trimtab")) {
+            requests += 1;
+            if entry["responseStatus"]["code"] == 403 {
+                refused.push(format!("{user}: {} {}", entry["verb"], entry["requestURI"]));
+            }
+        }
+    }
+    assert!(requests > 0, "the audit log knows no request of the operator");
+    assert_eq!(refused, Vec::<String>::new());
+}
 
 /// Makes the operator's namespace, where only pods of the restricted standard are admitted.
 fn restricted_namespace(cluster: &Cluster) {
@@ -83,6 +101,16 @@ fn workload_with_policy(cluster: &Cluster, namespace: &str) {
     cluster.kubectl(&["rollout", "status", "--namespace", namespace, "deployment/api", "--timeout=60s"], "");
 }
 
+/// Waits until the operator has reported on the policy.
+async fn observed(cluster: &Cluster, namespace: &str) {
+    cluster::eventually(Duration::from_secs(30), "the operator reports on the policy", async || {
+        let policy = get(cluster, &["performancepolicy", "api", "--namespace", namespace]);
+        let seen = policy["status"]["observedGeneration"] == policy["metadata"]["generation"];
+        if seen && policy["status"]["conditions"][0].is_object() { Ok(()) } else { Err(policy["status"].clone()) }
+    })
+    .await;
+}
+
 /// What must not change: everything but the status.
 fn workload(cluster: &Cluster, namespace: &str) -> Value {
     let mut workload = get(cluster, &["deployment", "api", "--namespace", namespace, "--show-managed-fields"]);
@@ -114,6 +142,8 @@ fn a_restricted_namespace_takes_install_and_uninstall_and_the_cluster_keeps_poli
         let shop = cluster.namespace().await;
         workload_with_policy(&cluster, &shop);
         let before = workload(&cluster, &shop);
+        observed(&cluster, &shop).await;
+        assert_nothing_was_forbidden(&cluster);
 
         let start = Instant::now();
         helm_uninstall();
@@ -240,6 +270,7 @@ fn an_operator_of_two_namespaces_needs_no_rights_beyond_them_and_leaves_even_if_
         assert_eq!(deployment["status"]["readyReplicas"], 2, "{}", deployment["status"]);
 
         workload_with_policy(&cluster, &shop);
+        observed(&cluster, &shop).await;
         cluster.kubectl(&["delete", "namespace", &checkout, "--timeout=60s"], "");
         let start = Instant::now();
         helm_uninstall();
