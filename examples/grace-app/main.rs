@@ -25,7 +25,12 @@ mod settings;
 mod worker;
 
 #[derive(Parser)]
-#[command(name = "grace-app", version, about = "The example application of Trimtab")]
+#[command(
+    name = "grace-app",
+    version,
+    about = "The example application of Trimtab",
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use axum::serve::Listener;
 use tokio::{
     net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
 };
@@ -23,6 +24,10 @@ use crate::{
 
 /// Serves until the master says so or goes away.
 pub(crate) async fn run() -> anyhow::Result<()> {
+    // Ctrl-C and a signal to the process group reach workers too. When to leave is the master's
+    // decision, so a worker takes these signals and does nothing with them.
+    let _terminate = signal(SignalKind::terminate()).context("failed to listen to SIGTERM")?;
+    let _interrupt = signal(SignalKind::interrupt()).context("failed to listen to SIGINT")?;
     let hint = "a worker is started by `grace-app serve`, not by hand";
     let listener = control::inherited_listener().context(hint)?;
     let Line { mut incoming, outgoing } = Line::inherited().context(hint)?;

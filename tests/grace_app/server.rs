@@ -245,6 +245,17 @@ fn workers_do_not_outlive_their_master() {
 }
 
 #[test]
+fn a_signal_to_the_whole_process_group_leaves_the_decision_to_the_master() {
+    let server = Server::ready(&[FAST, ("WEB_CONCURRENCY", "2")]);
+    for worker in server.workers() {
+        signal(worker, "TERM");
+        signal(worker, "INT");
+    }
+    assert_eq!(server.chat("https://example.com/").status, 200);
+    server.stop(); // a worker that died would show in the exit code
+}
+
+#[test]
 fn on_sigterm_requests_in_flight_are_finished_and_the_exit_is_clean() {
     let mut server = Server::ready(&[
         ("STANDIN_SERVICE_TIME_MS", "150"),
