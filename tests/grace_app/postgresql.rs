@@ -58,8 +58,15 @@ struct PostgreSql {
 }
 
 impl PostgreSql {
-    /// `None` without an installation, except in CI, where a test that does not run is a failure.
+    /// Prepares a server and starts it.
     fn start() -> Option<Self> {
+        let mut server = Self::prepare()?;
+        server.run();
+        Some(server)
+    }
+
+    /// A server that does not run yet. `None` without an installation, except in CI, where a test that does not run is a failure.
+    fn prepare() -> Option<Self> {
         let Some(bin) = installation() else {
             let hint = "no PostgreSQL under /usr/lib/postgresql; install it with: apt-get install postgresql";
             assert!(std::env::var_os("CI").is_none(), "{hint}");
@@ -79,9 +86,7 @@ impl PostgreSql {
         assert!(status.success(), "initdb failed");
         // The port is free now, and nobody on this machine is given the same one right after.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { bin, dir, port, process: None };
-        server.run();
-        Some(server)
+        Some(Self { bin, dir, port, process: None })
     }
 
     fn run(&mut self) {
@@ -188,8 +193,7 @@ fn a_restart_of_the_database_is_survived() {
 
 #[test]
 fn a_server_that_starts_before_its_database_waits_for_it() {
-    let Some(mut database) = PostgreSql::start() else { return };
-    database.stop();
+    let Some(mut database) = PostgreSql::prepare() else { return };
     let url = database.url();
     let server = Server::start(&[("DATABASE_URL", &url)], &[]);
     let readiness = server.readiness();
