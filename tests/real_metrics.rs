@@ -1,0 +1,379 @@
+//! Thresholds against a real Prometheus and a real Alertmanager, by the operator's own process.
+//!
+//! The test plays the application: it serves metrics that Prometheus scrapes, under the name of a pod of a Deployment. Between
+//! the operator and Prometheus stands a relay that can be told to lie.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use trimtab::api::{MetricsSource, PerformanceClass, PerformancePolicy};
+
+use self::cluster::{Cluster, Options, eventually};
+
+const OPTIONS: Options = Options { prometheus: true, ..Options::DEFAULT };
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stands between the operator and Prometheus does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relay {
+    /// Passes everything on.
+    Honest,
+    /// Answers 503.
+    Away,
+    /// Never answers.
+    Silent,
+    /// Answers 200 with a page of a proxy.
+    Page,
+    /// Answers half of what Prometheus says.
+    Truncated,
+    /// Adds a warning that the answer is incomplete.
+    Partial,
+    /// Refuses the credential.
+    Closed,
+    /// Asks to slow down.
+    Busy,
+}
+
+/// The world around one policy.
+struct Stage {
+    cluster: Cluster,
+    namespace: String,
+    exposed: Arc<Mutex<String>>,
+    relay: Arc<Mutex<Relay>>,
+    http: reqwest::Client,
+    scrape: PathBuf,
+    operator: Child,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // The process may have ended by itself, which the test would have noticed.
+        let _ = self.operator.kill().and_then(|()| self.operator.wait());
+        let _ = fs::remove_file(&self.scrape);
+    }
+}
+
+impl Stage {
+    async fn set(cluster: Cluster, thresholds: Value) -> Self {
+        trimtab::shell::tls::install_provider();
+        cluster.install_crds().await;
+        let namespace = cluster.namespace().await;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        let exposed = Arc::new(Mutex::new("queue 3\n".to_owned()));
+        let relay = Arc::new(Mutex::new(Relay::Honest));
+        let pages = Router::new().route("/metrics", get(expose)).with_state(exposed.clone());
+        let application = serve(pages).await;
+        let scrape = scrape(&namespace, application);
+        let reload = http.post(format!("{}/-/reload", cluster.prometheus())).send().await.unwrap();
+        assert!(reload.status().is_success(), "Prometheus does not take the scrape job: {reload:?}");
+        let prometheus = cluster.prometheus();
+        let pages = Router::new().fallback(pass).with_state((relay.clone(), http.clone(), prometheus));
+        let source = format!("http://{}", serve(pages).await);
+        objects(&cluster, &namespace, &source, thresholds).await;
+        let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
+        operator.args(["operator", "--listen=127.0.0.1:0", "--namespaces", &namespace]);
+        let operator = operator.stdin(Stdio::null()).spawn().expect("start the operator");
+        Self { cluster, namespace, exposed, relay, http, scrape, operator }
+    }
+
+    fn expose(&self, text: &str) {
+        text.clone_into(&mut self.exposed.lock().unwrap());
+    }
+
+    fn relay(&self, relay: Relay) {
+        *self.relay.lock().unwrap() = relay;
+    }
+
+    async fn policy(&self) -> PerformancePolicy {
+        let policies: Api<PerformancePolicy> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        policies.get("web").await.expect("read the policy")
+    }
+
+    /// `status/reason` of a condition.
+    async fn condition(&self, kind: &str) -> String {
+        let status = self.policy().await.status.unwrap_or_default();
+        let found = status.conditions.into_iter().find(|condition| condition.type_ == kind);
+        found.map_or_else(String::new, |condition| format!("{}/{}", condition.status, condition.reason))
+    }
+
+    /// Waits until conditions are as they should.
+    async fn says(&self, wanted: &[(&str, &str)]) {
+        for (kind, value) in wanted {
+            let what = format!("{kind} is {value}");
+            eventually(PATIENCE, &what, async || {
+                let found = self.condition(kind).await;
+                if found == *value { Ok(()) } else { Err(found) }
+            })
+            .await;
+        }
+    }
+
+    /// The alerts of this namespace (or of its source) that the Alertmanager holds for active.
+    async fn alerts(&self) -> Vec<Value> {
+        let url = format!("{}/api/v2/alerts?active=true", self.cluster.alertmanager());
+        let alerts: Vec<Value> = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let ours = |alert: &Value| {
+            alert["labels"]["namespace"] == *self.namespace || alert["labels"]["source"] == *self.namespace
+        };
+        alerts.into_iter().filter(ours).collect()
+    }
+
+    /// Waits until exactly these alerts are active, as `alertname severity`.
+    async fn alarms(&self, wanted: &[&str]) -> Vec<Value> {
+        eventually(PATIENCE, &format!("the active alerts are {wanted:?}"), async || {
+            let alerts = self.alerts().await;
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let mut names: Vec<String> = alerts
+                .iter()
+                .map(|alert| format!("{} {}", text(&alert["labels"]["alertname"]), text(&alert["labels"]["severity"])))
+                .collect();
+            names.sort();
+            if names == wanted { Ok(alerts) } else { Err(names) }
+        })
+        .await
+    }
+
+    async fn source(&self) -> MetricsSource {
+        let sources: Api<MetricsSource> = Api::all(self.cluster.client.clone());
+        sources.get(&self.namespace).await.expect("read the source")
+    }
+
+    async fn deployment(&self) -> Deployment {
+        let deployments: Api<Deployment> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        deployments.get("web").await.expect("read the Deployment")
+    }
+}
+
+/// The application's metrics.
+async fn expose(State(exposed): State<Arc<Mutex<String>>>) -> Response {
+    let text = exposed.lock().unwrap().clone();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+type Way = (Arc<Mutex<Relay>>, reqwest::Client, String);
+
+/// Passes a request on to Prometheus, or lies.
+async fn pass(State((relay, http, prometheus)): State<Way>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let relay = *relay.lock().unwrap();
+    match relay {
+        Relay::Away => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Relay::Closed => return StatusCode::UNAUTHORIZED.into_response(),
+        Relay::Busy => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Relay::Page => return "<html><title>Sign in</title></html>".into_response(),
+        Relay::Silent => std::future::pending().await,
+        Relay::Honest | Relay::Truncated | Relay::Partial => {}
+    }
+    let url = format!("{prometheus}{uri}");
+    let kind = headers.get(CONTENT_TYPE).cloned();
+    let mut request = http.post(url).body(body);
+    request = kind.into_iter().fold(request, |request, kind| request.header(CONTENT_TYPE, kind));
+    let Ok(answer) = request.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let status = answer.status();
+    let Ok(mut text) = answer.text().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    match relay {
+        Relay::Truncated => text.truncate(text.len() / 2),
+        Relay::Partial => text = text.replacen('{', r#"{"warnings":["a store did not answer"],"#, 1),
+        _ => {}
+    }
+    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+async fn serve(pages: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    address
+}
+
+/// Tells Prometheus to scrape the application as a pod of the Deployment `web`.
+fn scrape(namespace: &str, application: SocketAddr) -> PathBuf {
+    let directory: PathBuf = std::env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which the test cluster sets").into();
+    let directory = directory.join("prom/scrape");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join(format!("{namespace}.yaml"));
+    let labels = json!({"namespace": namespace, "pod": "web-5d4f6c7b8d-bcdfg"});
+    let job = json!({"job_name": namespace, "scrape_interval": "1s", "scrape_timeout": "1s",
+        "static_configs": [{"targets": [application.to_string()], "labels": labels}]});
+    fs::write(&file, json!({"scrape_configs": [job]}).to_string()).unwrap();
+    file
+}
+
+async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: Value) {
+    let client = cluster.client.clone();
+    let params = PostParams::default();
+    let source: MetricsSource = serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource", "metadata": {"name": namespace},
+        "spec": {"prometheus": {"url": source}, "interval": "1s", "timeout": "1s", "alertmanagers": [cluster.alertmanager()]}}))
+    .unwrap();
+    Api::all(client.clone()).create(&params, &source).await.expect("create the source");
+    let class: PerformanceClass = serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformanceClass", "metadata": {"name": namespace},
+        "spec": {"source": namespace, "sink": "Alertmanager", "freeQueries": true, "alertLabels": {"team": "platform"}}}))
+    .unwrap();
+    Api::all(client.clone()).create(&params, &class).await.expect("create the class");
+    let deployment: Deployment = serde_json::from_value(json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "api", "image": "localhost/none:1"}]}}}}))
+    .unwrap();
+    Api::namespaced(client.clone(), namespace).create(&params, &deployment).await.expect("create the Deployment");
+    let policy: PerformancePolicy = serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "web"},
+        "spec": {"className": namespace, "mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "thresholds": thresholds}}))
+    .unwrap();
+    Api::namespaced(client, namespace).create(&params, &policy).await.expect("create the policy");
+}
+
+/// A threshold on the gauge that the application exposes, with a short memory.
+fn queue() -> Value {
+    json!([{"name": "queue", "metric": {"gauge": "queue", "window": "3s"}, "advice": "add workers",
+        "levels": [{"severity": "warning", "above": 10, "for": "2s"}, {"severity": "critical", "above": 100}],
+        "noData": {"after": "3s", "severity": "info"}}])
+}
+
+#[test]
+fn a_breach_is_told_by_status_and_alertmanager_and_taken_back() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let stage = Stage::set(cluster, queue()).await;
+        stage
+            .says(&[("Ready", "True/Served"), ("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")])
+            .await;
+        stage.alarms(&[]).await;
+        let settled = stage.policy().await.resource_version();
+        let untouched = stage.deployment().await.resource_version();
+
+        stage.expose("queue 50\n");
+        let alerts = stage.alarms(&["TrimtabThresholdBreached warning"]).await;
+        let labels = &alerts[0]["labels"];
+        for (label, value) in [
+            ("policy", "web"),
+            ("threshold", "queue"),
+            ("target_kind", "Deployment"),
+            ("target", "web"),
+            ("team", "platform"),
+        ] {
+            assert_eq!(labels[label], value, "{labels}");
+        }
+        assert_eq!(alerts[0]["annotations"]["advice"], "add workers");
+        stage.says(&[("Compliant", "False/Breached"), ("Ready", "True/Served")]).await;
+        let listed = stage.policy().await.status.unwrap().thresholds;
+        assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].state.as_str()), (1, "queue", "Breached"));
+
+        stage.expose("queue 500\n");
+        stage.alarms(&["TrimtabThresholdBreached critical"]).await;
+        stage.expose("queue 1\n");
+        stage.alarms(&[]).await;
+        stage.says(&[("Compliant", "True/Within")]).await;
+        assert_ne!(stage.policy().await.resource_version(), settled);
+
+        // The policy goes, and its alert with it.
+        stage.expose("queue 500\n");
+        stage.alarms(&["TrimtabThresholdBreached critical"]).await;
+        let policies: Api<PerformancePolicy> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
+        policies.delete("web", &kube::api::DeleteParams::default()).await.expect("delete the policy");
+        stage.alarms(&[]).await;
+        assert_eq!(stage.deployment().await.resource_version(), untouched, "thresholds write nothing");
+    });
+}
+
+#[test]
+fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let stage = Stage::set(cluster, queue()).await;
+        stage.expose("queue 500\n");
+        stage.says(&[("Compliant", "False/Breached")]).await;
+        let untouched = stage.deployment().await.resource_version();
+        for (lie, reason) in [
+            (Relay::Away, "False/BackendUnavailable"),
+            (Relay::Page, "False/BadResponse"),
+            (Relay::Silent, "False/BackendUnavailable"),
+            (Relay::Truncated, "False/BadResponse"),
+            (Relay::Closed, "False/BackendUnauthorized"),
+            (Relay::Busy, "False/BackendThrottled"),
+        ] {
+            stage.relay(lie);
+            stage.says(&[("MetricsAvailable", reason), ("Compliant", "False/Breached")]).await;
+            // What was breached is held; the dead source is one alert.
+            stage.alarms(&["TrimtabSourceDown critical", "TrimtabThresholdBreached critical"]).await;
+            let conditions = stage.source().await.status.unwrap_or_default().conditions;
+            assert_eq!(format!("{}/{}", conditions[0].status, conditions[0].reason), reason);
+            stage.relay(Relay::Honest);
+            stage.says(&[("MetricsAvailable", "True/Answered")]).await;
+            stage.alarms(&["TrimtabThresholdBreached critical"]).await;
+        }
+        stage.relay(Relay::Partial);
+        stage.says(&[("MetricsAvailable", "False/PartialResult"), ("Compliant", "False/Breached")]).await;
+        stage.relay(Relay::Honest);
+        for (exposed, reason) in
+            [("queue NaN\n", "False/NotANumber"), ("queue +Inf\n", "False/NotANumber"), ("other 1\n", "False/NoData")]
+        {
+            stage.expose(exposed);
+            stage.says(&[("MetricsAvailable", reason), ("Compliant", "False/Breached")]).await;
+            stage.alarms(&["TrimtabNoData info", "TrimtabThresholdBreached critical"]).await;
+            stage.expose("queue 500\n");
+            stage.says(&[("MetricsAvailable", "True/Answered")]).await;
+        }
+        stage.expose("queue 1\n");
+        stage.says(&[("Compliant", "True/Within")]).await;
+        stage.alarms(&[]).await;
+        assert_eq!(stage.deployment().await.resource_version(), untouched, "no data, no action");
+    });
+}
+
+#[test]
+fn queries_that_a_real_prometheus_refuses_have_their_reasons() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let free = |query: &str| json!([{"name": "free", "metric": {"query": query}}]);
+        let stage = Stage::set(cluster, free("sum((")).await;
+        stage
+            .says(&[
+                ("MetricsAvailable", "False/QueryInvalid"),
+                ("Stalled", "True/QueryInvalid"),
+                ("Ready", "False/QueryInvalid"),
+            ])
+            .await;
+        let own = format!("queue{{namespace=\"{}\"}}", stage.namespace);
+        let policies: Api<PerformancePolicy> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
+        for (query, metrics) in [
+            (own.clone(), "True/Answered"),
+            ("up".to_owned(), "False/AmbiguousResult"),
+            ("vector(0)/0".to_owned(), "False/NotANumber"),
+            ("absent_from_everywhere".to_owned(), "False/NoData"),
+            ("1".to_owned(), "False/WrongType"),
+            ("up * on() up".to_owned(), "False/QueryFailed"),
+        ] {
+            let patch = json!({"spec": {"thresholds": free(&query)}});
+            policies.patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await.expect("edit the policy");
+            stage.says(&[("MetricsAvailable", metrics), ("Stalled", ""), ("Ready", "True/Served")]).await;
+        }
+        // The query as the policy gives it reaches the server, and its readings are the threshold's.
+        let patch = json!({"spec": {"thresholds": [{"name": "free", "metric": {"query": own}, "levels": [{"severity": "info", "above": 2}]}]}});
+        policies.patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await.expect("edit the policy");
+        stage.says(&[("Compliant", "False/Breached")]).await;
+    });
+}
