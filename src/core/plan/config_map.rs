@@ -248,13 +248,7 @@ impl Edits<'_> {
             plan.conflicts.push(conflict);
             return;
         }
-        let now = match document::read(&edited.text, at) {
-            Ok(found) => found.source,
-            Err(error) => {
-                plan.refuse(error.reason(), format!("{landing}: {error}"), true);
-                return;
-            }
-        };
+        let now = edited.now;
         view(Some(found.source.clone()), State::Planned);
         self.record.documents.insert(
             place.to_owned(),
@@ -446,6 +440,8 @@ fn scalar(desired: &Desired<'_>) -> Scalar {
     let text = desired.knob.text();
     match &desired.value {
         Value::Enum(_) => Scalar::Text(text),
+        // The document keeps its own pair of words, whatever `as` says.
+        Value::Boolean(switch) => Scalar::Boolean(*switch),
         _ => Scalar::from_rendered(&text),
     }
 }
