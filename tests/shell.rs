@@ -1,33 +1,33 @@
-//! The shell against a real API server. Each test has a namespace of its own.
-//!
-//! `tests/cluster/cluster.sh exec -- cargo test --test shell -- --ignored`
+//! The shell against a real API server, Prometheus and Alertmanager: how each refusal is understood, what watches tell, who
+//! leads.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+#[path = "support/cluster.rs"]
+mod cluster;
 
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        coordination::v1::Lease,
-        core::v1::{ConfigMap, Namespace},
-        events::v1::Event as ApiEvent,
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+use std::{
+    net::TcpListener,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    apps::v1::Deployment, coordination::v1::Lease, core::v1::ConfigMap, events::v1::Event as ApiEvent,
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, Patch as ApiPatch, PatchParams, PostParams},
-    runtime::wait::{await_condition, conditions},
+    api::{DeleteParams, ListParams, Patch as ApiPatch, PatchParams, PostParams},
 };
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::{
-    sync::{OnceCell, mpsc, watch},
-    time::timeout,
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
 };
 use trimtab::{
-    api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, crds, names},
+    api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, names},
     core::{
         engine::{Action, Alert, Change, Event, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream},
         facts::{Kind, ObjectKey, Span},
@@ -37,7 +37,6 @@ use trimtab::{
         execute::Executor,
         health::Health,
         lease::{Candidate, Timing},
-        operator,
         sources::Sources,
         telemetry::Metrics,
         tls,
@@ -45,41 +44,8 @@ use trimtab::{
     },
 };
 
+const OPTIONS: cluster::Options = cluster::Options { prometheus: true, ..cluster::Options::DEFAULT };
 const PATIENCE: Duration = Duration::from_secs(60);
-const NEED: &str = "needs an API server: tests/cluster/cluster.sh exec -- cargo test --test shell -- --ignored";
-
-async fn client() -> Client {
-    static CRDS: OnceCell<()> = OnceCell::const_new();
-    tls::install_provider();
-    let client = Client::try_from(operator::config().await.expect(NEED)).expect(NEED);
-    let installing = client.clone();
-    CRDS.get_or_init(|| async move { install(installing).await }).await;
-    client
-}
-
-async fn install(client: Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client);
-    for definition in crds::all() {
-        let (name, params) = (definition.name_any(), PatchParams::apply("trimtab-tests").force());
-        api.patch(&name, &params, &ApiPatch::Apply(&definition)).await.expect("install a CRD");
-        let ready = await_condition(api.clone(), &name, conditions::is_crd_established());
-        timeout(PATIENCE, ready).await.expect("the CRD is served in time").expect("watch the CRD");
-    }
-}
-
-/// A namespace that is made anew.
-async fn namespace(client: &Client, name: &str) -> String {
-    let api: Api<Namespace> = Api::all(client.clone());
-    if let Some(old) = api.get_opt(name).await.expect("look for the namespace") {
-        api.delete(name, &DeleteParams::background()).await.expect("delete the namespace");
-        let uid = old.uid().expect("a uid");
-        let gone = await_condition(api.clone(), name, conditions::is_deleted(&uid));
-        timeout(PATIENCE, gone).await.expect("the namespace goes in time").expect("watch the namespace");
-    }
-    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
-    api.create(&PostParams::default(), &namespace).await.expect("create the namespace");
-    name.to_owned()
-}
 
 fn metrics() -> Arc<Metrics> {
     Arc::new(Metrics::register(&Registry::new()).expect("an empty registry"))
@@ -127,123 +93,128 @@ fn json_patch(object: &ObjectKey, subresource: Option<&'static str>, operations:
     Action::Patch(Patch { object: object.clone(), subresource, manager: names::manager("p"), body })
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
-    let client = client().await;
-    let namespace = namespace(&client, "shell-objects").await;
-    let live = deployment(&client, &namespace, "web").await;
-    let web = ObjectKey::new(Kind::Deployment, namespace.as_str(), "web");
-    let none = ObjectKey::new(Kind::Deployment, namespace.as_str(), "none");
-    let executor = executor(&client);
-    let run = async |action: Action| executor.clone().execute(action).await;
+#[test]
+fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let client = cluster.client.clone();
+        let namespace = cluster.namespace().await;
+        let live = deployment(&client, &namespace, "web").await;
+        let web = ObjectKey::new(Kind::Deployment, namespace.as_str(), "web");
+        let none = ObjectKey::new(Kind::Deployment, namespace.as_str(), "none");
+        let executor = executor(&client);
+        let run = async |action: Action| executor.clone().execute(action).await;
 
-    let Outcome::Object(seen) = run(Action::Get(web.clone())).await else { panic!("it is there") };
-    assert_eq!(seen.key, web);
-    assert_eq!(Some(&seen.meta.uid), live.metadata.uid.as_ref());
-    assert!(matches!(run(Action::Get(none.clone())).await, Outcome::NotFound));
+        let Outcome::Object(seen) = run(Action::Get(web.clone())).await else { panic!("it is there") };
+        assert_eq!(seen.key, web);
+        assert_eq!(Some(&seen.meta.uid), live.metadata.uid.as_ref());
+        assert!(matches!(run(Action::Get(none.clone())).await, Outcome::NotFound));
 
-    // An apply with uid and resourceVersion, as the engine sends it.
-    let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
-    let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "POOL", "value": value}]}]}}});
-    let outcome = run(apply(&web, json!({"metadata": identity, "spec": claim("20")}), false)).await;
-    let Outcome::Object(written) = outcome else { panic!("{outcome:?}") };
-    assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
-    assert!(written.rest["spec"].get().contains(r#""POOL""#));
+        // An apply with uid and resourceVersion, as the engine sends it.
+        let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
+        let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "POOL", "value": value}]}]}}});
+        let outcome = run(apply(&web, json!({"metadata": identity, "spec": claim("20")}), false)).await;
+        let Outcome::Object(written) = outcome else { panic!("{outcome:?}") };
+        assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
+        assert!(written.rest["spec"].get().contains(r#""POOL""#));
 
-    let stale = run(apply(&web, json!({"metadata": identity, "spec": claim("21")}), false)).await;
-    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+        let stale = run(apply(&web, json!({"metadata": identity, "spec": claim("21")}), false)).await;
+        assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
 
-    let foreign = json!({"name": "web", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
-    let replaced = run(apply(&web, json!({"metadata": foreign, "spec": claim("21")}), false)).await;
-    assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
-    let gone = json!({"name": "none", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
-    let gone = run(apply(&none, json!({"metadata": gone, "spec": claim("21")}), false)).await;
-    assert!(matches!(gone, Outcome::NotFound), "{gone:?}");
+        let foreign = json!({"name": "web", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
+        let replaced = run(apply(&web, json!({"metadata": foreign, "spec": claim("21")}), false)).await;
+        assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
+        let gone = json!({"name": "none", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
+        let gone = run(apply(&none, json!({"metadata": gone, "spec": claim("21")}), false)).await;
+        assert!(matches!(gone, Outcome::NotFound), "{gone:?}");
 
-    let conflict = |force| apply(&web, json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}), force);
-    let Outcome::Failed(Failure::Conflict(conflicts)) = run(conflict(false)).await else { panic!("a conflict") };
-    assert_eq!(conflicts, [("kubectl-create".to_owned(), ".spec.replicas".to_owned())]);
+        let conflict = |force| apply(&web, json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}), force);
+        let Outcome::Failed(Failure::Conflict(conflicts)) = run(conflict(false)).await else { panic!("a conflict") };
+        assert_eq!(conflicts, [("kubectl-create".to_owned(), ".spec.replicas".to_owned())]);
 
-    for spec in [json!({"nonsense": 1}), json!({"minReadySeconds": -1}), json!({"minReadySeconds": "x"})] {
-        let rejected = run(apply(&web, json!({"metadata": {"name": "web"}, "spec": spec}), false)).await;
-        assert!(matches!(rejected, Outcome::Failed(Failure::Rejected(_))), "{rejected:?}");
-    }
+        for spec in [json!({"nonsense": 1}), json!({"minReadySeconds": -1}), json!({"minReadySeconds": "x"})] {
+            let rejected = run(apply(&web, json!({"metadata": {"name": "web"}, "spec": spec}), false)).await;
+            assert!(matches!(rejected, Outcome::Failed(Failure::Rejected(_))), "{rejected:?}");
+        }
 
-    // JSON patches: a failed test, a resource version that is not current, and one that fits.
-    let test = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]);
-    let stale = run(json_patch(&web, None, test)).await;
-    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
-    let replace = json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "add", "path": "/metadata/labels", "value": {}}]);
-    let stale = run(json_patch(&web, None, replace)).await;
-    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
-    let replicas = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
-    assert!(matches!(run(json_patch(&web, Some("scale"), replicas)).await, Outcome::Accepted));
-    let missing = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
-    assert!(matches!(run(json_patch(&none, None, missing)).await, Outcome::NotFound));
+        // JSON patches: a failed test, a resource version that is not current, and one that fits.
+        let test = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]);
+        let stale = run(json_patch(&web, None, test)).await;
+        assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+        let replace = json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "add", "path": "/metadata/labels", "value": {}}]);
+        let stale = run(json_patch(&web, None, replace)).await;
+        assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+        let replicas = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
+        assert!(matches!(run(json_patch(&web, Some("scale"), replicas)).await, Outcome::Accepted));
+        let missing = json!([{"op": "replace", "path": "/spec/replicas", "value": 0}]);
+        assert!(matches!(run(json_patch(&none, None, missing)).await, Outcome::NotFound));
 
-    let pods = run(Action::ListPods { workload: web.clone(), selector: "app=web".into() }).await;
-    assert!(matches!(&pods, Outcome::Pods(pods) if pods.is_empty()), "{pods:?}");
+        let pods = run(Action::ListPods { workload: web.clone(), selector: "app=web".into() }).await;
+        assert!(matches!(&pods, Outcome::Pods(pods) if pods.is_empty()), "{pods:?}");
+    });
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn status_finalizers_and_events_of_a_policy_are_written() {
-    let client = client().await;
-    let namespace = namespace(&client, "shell-policy").await;
-    let api: Api<PerformancePolicy> = Api::namespaced(client.clone(), &namespace);
-    let policy: PerformancePolicy =
-        serde_json::from_value(json!({"metadata": {"name": "api"}, "spec": {"mode": "Observe"}})).expect("a policy");
-    let policy = api.create(&PostParams::default(), &policy).await.expect("create the policy");
-    let key = || (Box::from(namespace.as_str()), Box::from("api"));
-    let executor = executor(&client);
-    let run = async |action: Action| executor.clone().execute(action).await;
+#[test]
+fn status_finalizers_and_events_of_a_policy_are_written() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let client = cluster.client.clone();
+        let namespace = cluster.namespace().await;
+        let api: Api<PerformancePolicy> = Api::namespaced(client.clone(), &namespace);
+        let policy: PerformancePolicy =
+            serde_json::from_value(json!({"metadata": {"name": "api"}, "spec": {"mode": "Observe"}}))
+                .expect("a policy");
+        let policy = api.create(&PostParams::default(), &policy).await.expect("create the policy");
+        let key = || (Box::from(namespace.as_str()), Box::from("api"));
+        let executor = executor(&client);
+        let run = async |action: Action| executor.clone().execute(action).await;
 
-    let status = PerformancePolicyStatus { observed_generation: Some(1), ..PerformancePolicyStatus::default() };
-    let write = |uid: String| Action::Status { policy: key(), uid, status: Box::new(status.clone()) };
-    let outcome = run(write(policy.uid().expect("a uid"))).await;
-    assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
-    let written = api.get("api").await.expect("read the policy");
-    assert_eq!(written.status, Some(status.clone()));
-    let replaced = run(write("0c9b8dbc".into())).await;
-    assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
-
-    let finalizers = |resource_version: &str| Action::Finalizers {
-        policy: key(),
-        resource_version: resource_version.to_owned(),
-        finalizers: vec![names::RESTORE_FINALIZER.to_owned()],
-    };
-    let stale = run(finalizers(&policy.resource_version().expect("a version"))).await;
-    assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
-    let outcome = run(finalizers(&api.get("api").await.expect("read").resource_version().expect("a version"))).await;
-    assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
-    let held = api.get("api").await.expect("read the policy");
-    assert_eq!(held.finalizers(), [names::RESTORE_FINALIZER]);
-    let version = held.resource_version().expect("a version");
-    let none = Action::Finalizers { policy: key(), resource_version: version, finalizers: vec![] };
-    assert!(matches!(run(none).await, Outcome::Accepted));
-    assert!(api.get("api").await.expect("read the policy").finalizers().is_empty());
-
-    let event = Event {
-        policy: key(),
-        uid: policy.uid().expect("a uid"),
-        warning: true,
-        reason: "Breached",
-        action: "Evaluate",
-        note: "p95 is 140ms, above 100ms. ".repeat(100),
-    };
-    for _ in 0..2 {
-        let outcome = run(Action::Event(event.clone())).await;
+        let status = PerformancePolicyStatus { observed_generation: Some(1), ..PerformancePolicyStatus::default() };
+        let write = |uid: String| Action::Status { policy: key(), uid, status: Box::new(status.clone()) };
+        let outcome = run(write(policy.uid().expect("a uid"))).await;
         assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
-    }
-    let events: Api<ApiEvent> = Api::namespaced(client.clone(), &namespace);
-    let events = events.list(&Default::default()).await.expect("list Events").items;
-    assert_eq!(events.len(), 2);
-    let regarding = events[0].regarding.as_ref().expect("an object");
-    assert_eq!((regarding.kind.as_deref(), regarding.name.as_deref()), (Some("PerformancePolicy"), Some("api")));
+        let written = api.get("api").await.expect("read the policy");
+        assert_eq!(written.status, Some(status.clone()));
+        let replaced = run(write("0c9b8dbc".into())).await;
+        assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
 
-    api.delete("api", &DeleteParams::default()).await.expect("delete the policy");
-    assert!(matches!(run(write("0c9b8dbc".into())).await, Outcome::NotFound));
+        let finalizers = |resource_version: &str| Action::Finalizers {
+            policy: key(),
+            resource_version: resource_version.to_owned(),
+            finalizers: vec![names::RESTORE_FINALIZER.to_owned()],
+        };
+        let stale = run(finalizers(&policy.resource_version().expect("a version"))).await;
+        assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
+        let outcome =
+            run(finalizers(&api.get("api").await.expect("read").resource_version().expect("a version"))).await;
+        assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
+        let held = api.get("api").await.expect("read the policy");
+        assert_eq!(held.finalizers(), [names::RESTORE_FINALIZER]);
+        let version = held.resource_version().expect("a version");
+        let none = Action::Finalizers { policy: key(), resource_version: version, finalizers: vec![] };
+        assert!(matches!(run(none).await, Outcome::Accepted));
+        assert!(api.get("api").await.expect("read the policy").finalizers().is_empty());
+
+        let event = Event {
+            policy: key(),
+            uid: policy.uid().expect("a uid"),
+            warning: true,
+            reason: "Breached",
+            action: "Evaluate",
+            note: "p95 is 140ms, above 100ms. ".repeat(100),
+        };
+        for _ in 0..2 {
+            let outcome = run(Action::Event(event.clone())).await;
+            assert!(matches!(outcome, Outcome::Accepted), "{outcome:?}");
+        }
+        let events: Api<ApiEvent> = Api::namespaced(client.clone(), &namespace);
+        let events = events.list(&ListParams::default()).await.expect("list Events").items;
+        assert_eq!(events.len(), 2);
+        let regarding = events[0].regarding.as_ref().expect("an object");
+        assert_eq!((regarding.kind.as_deref(), regarding.name.as_deref()), (Some("PerformancePolicy"), Some("api")));
+
+        api.delete("api", &DeleteParams::default()).await.expect("delete the policy");
+        assert!(matches!(run(write("0c9b8dbc".into())).await, Outcome::NotFound));
+    });
 }
 
 /// Everything that is told until every stream was listed once.
@@ -273,150 +244,268 @@ async fn until(inputs: &mut mpsc::Receiver<Input>, what: &str, found: impl Fn(&I
     timeout(PATIENCE, find).await.unwrap_or_else(|_| panic!("never told: {what}"))
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn watches_tell_what_is_there_what_changes_and_what_goes() {
-    let client = client().await;
-    let (a, b) = (namespace(&client, "shell-watch-a").await, namespace(&client, "shell-watch-b").await);
-    deployment(&client, &a, "web").await;
-    deployment(&client, &b, "web").await;
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &b);
-    let map: ConfigMap =
-        serde_json::from_value(json!({"metadata": {"name": "config"}, "data": {"key": "value"}})).expect("a ConfigMap");
-    maps.create(&PostParams::default(), &map).await.expect("create the ConfigMap");
+#[test]
+fn watches_tell_what_is_there_what_changes_and_what_goes() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let client = cluster.client.clone();
+        let (a, b) = (cluster.namespace().await, cluster.namespace().await);
+        deployment(&client, &a, "web").await;
+        deployment(&client, &b, "web").await;
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &b);
+        let map: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "config"}, "data": {"key": "value"}}))
+            .expect("a ConfigMap");
+        maps.create(&PostParams::default(), &map).await.expect("create the ConfigMap");
 
-    let (sender, mut inputs) = mpsc::channel(16);
-    let health = Arc::new(Health::new(STREAMS));
-    let namespaces = vec![a.clone(), b.clone()];
-    let watches =
-        Watches { client: client.clone(), namespaces, inputs: sender, metrics: metrics(), health: health.clone() };
-    let tasks = watches.start();
-    let (told, listings) = until_listed(&mut inputs).await;
-    assert_eq!(health.unready(), None);
+        let (sender, mut inputs) = mpsc::channel(16);
+        let health = Arc::new(Health::new(STREAMS));
+        let namespaces = vec![a.clone(), b.clone()];
+        let watches =
+            Watches { client: client.clone(), namespaces, inputs: sender, metrics: metrics(), health: health.clone() };
+        let tasks = watches.start();
+        let (told, listings) = until_listed(&mut inputs).await;
+        assert_eq!(health.unready(), None);
 
-    let names = |stream| &listings.iter().find(|(listed, _)| *listed == stream).expect("listed").1.names;
-    let web = |namespace: &str| (namespace.into(), "web".into());
-    assert_eq!(*names(Stream::Objects(Kind::Deployment)), [web(&a), web(&b)].into());
-    assert!(names(Stream::Objects(Kind::ConfigMap)).contains(&(b.as_str().into(), "config".into())));
-    let config = told.iter().find_map(|input| match input {
-        Input::Object(Change::Applied(seen)) if &*seen.key.name == "config" => Some(seen),
-        _ => None,
-    });
-    assert!(config.expect("shown").rest.is_empty(), "of ConfigMaps only the metadata is asked for");
+        let names = |stream| &listings.iter().find(|(listed, _)| *listed == stream).expect("listed").1.names;
+        let web = |namespace: &str| (namespace.into(), "web".into());
+        assert_eq!(*names(Stream::Objects(Kind::Deployment)), [web(&a), web(&b)].into());
+        assert!(names(Stream::Objects(Kind::ConfigMap)).contains(&(b.as_str().into(), "config".into())));
+        let config = told.iter().find_map(|input| match input {
+            Input::Object(Change::Applied(seen)) if &*seen.key.name == "config" => Some(seen),
+            _ => None,
+        });
+        assert!(config.expect("shown").rest.is_empty(), "of ConfigMaps only the metadata is asked for");
 
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &a);
-    let label = json!({"metadata": {"labels": {"changed": "yes"}}});
-    deployments.patch("web", &PatchParams::default(), &ApiPatch::Merge(&label)).await.expect("label");
-    until(
-        &mut inputs,
-        "the change",
-        |input| matches!(input, Input::Object(Change::Applied(seen)) if seen.meta.labels.contains_key("changed")),
-    )
-    .await;
-    deployments.delete("web", &DeleteParams::background()).await.expect("delete");
-    let web = ObjectKey::new(Kind::Deployment, a.as_str(), "web");
-    until(&mut inputs, "the deletion", |input| matches!(input, Input::Object(Change::Deleted(key)) if *key == web))
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), &a);
+        let label = json!({"metadata": {"labels": {"changed": "yes"}}});
+        deployments.patch("web", &PatchParams::default(), &ApiPatch::Merge(&label)).await.expect("label");
+        until(
+            &mut inputs,
+            "the change",
+            |input| matches!(input, Input::Object(Change::Applied(seen)) if seen.meta.labels.contains_key("changed")),
+        )
         .await;
-    drop(tasks);
+        deployments.delete("web", &DeleteParams::background()).await.expect("delete");
+        let web = ObjectKey::new(Kind::Deployment, a.as_str(), "web");
+        until(&mut inputs, "the deletion", |input| matches!(input, Input::Object(Change::Deleted(key)) if *key == web))
+            .await;
+        drop(tasks);
+    });
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
-    let client = client().await;
-    let namespace = namespace(&client, "shell-lease").await;
-    let timing = Timing { duration: Duration::from_secs(3), renew: Duration::from_millis(500) };
-    let start = |name: &str| {
-        let (leads, led) = watch::channel(false);
-        let (stop, stops) = watch::channel(false);
-        let candidate = Candidate::new(client.clone(), &namespace, name, timing);
-        (led, stop, tokio::spawn(candidate.run(leads, stops)))
-    };
-    let wait = async |led: &mut watch::Receiver<bool>| {
-        timeout(PATIENCE, led.wait_for(|leads| *leads)).await.expect("it leads in time").expect("it takes part");
-    };
-    let (mut a, stop_a, task_a) = start("a");
-    wait(&mut a).await;
-    let (mut b, _stop_b, task_b) = start("b");
+#[test]
+fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let client = cluster.client.clone();
+        let namespace = cluster.namespace().await;
+        let timing = Timing { duration: Duration::from_secs(3), renew: Duration::from_millis(500) };
+        let start = |name: &str| {
+            let (leads, led) = watch::channel(false);
+            let (stop, stops) = watch::channel(false);
+            let candidate = Candidate::new(client.clone(), &namespace, name, timing);
+            (led, stop, tokio::spawn(candidate.run(leads, stops)))
+        };
+        let wait = async |led: &mut watch::Receiver<bool>| {
+            timeout(PATIENCE, led.wait_for(|leads| *leads)).await.expect("it leads in time").expect("it takes part");
+        };
+        let (mut a, stop_a, task_a) = start("a");
+        wait(&mut a).await;
+        let (mut b, _stop_b, task_b) = start("b");
 
-    // A release is taken at once, before the Lease could have ended by itself.
-    stop_a.send_replace(true);
-    task_a.await.expect("a ends").expect("a released");
-    wait(&mut b).await;
+        // A release is taken at once, before the Lease could have ended by itself.
+        stop_a.send_replace(true);
+        task_a.await.expect("a ends").expect("a released");
+        wait(&mut b).await;
 
-    // A leader that dies is replaced after the duration.
-    let (mut c, _stop_c, task_c) = start("c");
-    task_b.abort();
-    wait(&mut c).await;
-    let api: Api<Lease> = Api::namespaced(client.clone(), &namespace);
-    let spec = api.get(names::LEASE).await.expect("read the Lease").spec.expect("a spec");
-    assert_eq!(spec.holder_identity.as_deref(), Some("c"));
-    assert_eq!(spec.lease_transitions, Some(2));
+        // A leader that dies is replaced after the duration.
+        let (mut c, _stop_c, task_c) = start("c");
+        task_b.abort();
+        wait(&mut c).await;
+        let api: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+        let spec = api.get(names::LEASE).await.expect("read the Lease").spec.expect("a spec");
+        assert_eq!(spec.holder_identity.as_deref(), Some("c"));
+        assert_eq!(spec.lease_transitions, Some(2));
 
-    // A leader whose Lease was taken by force ends with an error.
-    let force = json!({"spec": {"holderIdentity": "d"}});
-    api.patch(names::LEASE, &PatchParams::default(), &ApiPatch::Merge(&force)).await.expect("take the Lease");
-    let lost = timeout(PATIENCE, task_c).await.expect("c notices in time").expect("c ends");
-    assert!(lost.is_err());
-    assert!(!*c.borrow(), "c no longer leads");
+        // A leader whose Lease was taken by force ends with an error.
+        let force = json!({"spec": {"holderIdentity": "d"}});
+        api.patch(names::LEASE, &PatchParams::default(), &ApiPatch::Merge(&force)).await.expect("take the Lease");
+        let lost = timeout(PATIENCE, task_c).await.expect("c notices in time").expect("c ends");
+        assert!(lost.is_err());
+        assert!(!*c.borrow(), "c no longer leads");
+    });
 }
 
-/// Real Prometheus and Alertmanager, as `PROM=1` brings them up.
-#[tokio::test]
-#[ignore = "needs an API server, Prometheus and Alertmanager"]
-async fn queries_are_answered_and_alerts_arrive() {
-    tls::install_provider();
-    let sources = Sources::new(None, metrics());
-    let source: MetricsSource = serde_json::from_value(json!({
-        "metadata": {"name": "default"},
-        "spec": {
-            "prometheus": {"url": "http://prometheus.monitoring:9090"},
-            "alertmanagers": ["http://alertmanager.monitoring:9093"],
-        },
-    }))
-    .expect("a source");
-    sources.observe(&Input::Source(Change::Applied(Box::new(source))));
-    let now = clock::now();
+#[test]
+fn queries_are_answered_and_alerts_arrive() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        tls::install_provider();
+        let sources = Sources::new(None, metrics());
+        let source: MetricsSource = serde_json::from_value(json!({
+            "metadata": {"name": "default"},
+            "spec": {
+                "prometheus": {"url": cluster.prometheus()},
+                "alertmanagers": [cluster.alertmanager()],
+            },
+        }))
+        .expect("a source");
+        sources.observe(&Input::Source(Change::Applied(Box::new(source))));
+        let now = clock::now();
 
-    let series = sources.ask("default", "vector(1)", now, None).await.expect("an answer");
-    assert_eq!(series[0].points[0].1.to_bits(), 1.0_f64.to_bits());
-    let range = Some((now - Span::minutes(5), Span::seconds(30)));
-    let series = sources.ask("default", "vector(1)", now, range).await.expect("an answer");
-    assert_eq!(series[0].points.len(), 11);
-    let nothing = sources.ask("default", "vector(0) / 0 > 1", now, None).await.expect("an answer");
-    assert!(nothing.is_empty());
+        let series = sources.ask("default", "vector(1)", now, None).await.expect("an answer");
+        assert_eq!(series[0].points[0].1.to_bits(), 1.0_f64.to_bits());
+        let range = Some((now - Span::minutes(5), Span::seconds(30)));
+        let series = sources.ask("default", "vector(1)", now, range).await.expect("an answer");
+        assert_eq!(series[0].points.len(), 11);
+        let nothing = sources.ask("default", "vector(0) / 0 > 1", now, None).await.expect("an answer");
+        assert!(nothing.is_empty());
 
-    let refused = async |expr: &str| sources.ask("default", expr, now, None).await.expect_err("a refusal").reason;
-    assert_eq!(refused("sum(").await, Reason::QueryInvalid);
-    assert_eq!(refused("\"text\"").await, Reason::WrongType);
-    assert_eq!(refused("up offset 1h[5m]").await, Reason::QueryInvalid);
-    let twice = r#"label_replace(vector(1), "a", "b", "", "") or vector(1)"#;
-    assert_eq!(refused(&format!("vector(1) + on() group_left() ({twice})")).await, Reason::QueryFailed);
-    assert_eq!(sources.ask("other", "up", now, None).await.expect_err("unknown").reason, Reason::SourceNotFound);
+        let refused = async |expr: &str| sources.ask("default", expr, now, None).await.expect_err("a refusal").reason;
+        assert_eq!(refused("sum(").await, Reason::QueryInvalid);
+        assert_eq!(refused("\"text\"").await, Reason::WrongType);
+        assert_eq!(refused("up offset 1h[5m]").await, Reason::QueryInvalid);
+        let twice = r#"label_replace(vector(1), "a", "b", "", "") or vector(1)"#;
+        assert_eq!(refused(&format!("vector(1) + on() group_left() ({twice})")).await, Reason::QueryFailed);
+        assert_eq!(sources.ask("other", "up", now, None).await.expect_err("unknown").reason, Reason::SourceNotFound);
 
-    let name = format!("TrimtabShellTest{}", now.millis());
-    let alert = |ends_at| Alert {
-        labels: [("alertname".to_owned(), name.clone()), ("severity".to_owned(), "warning".to_owned())].into(),
-        annotations: [("summary".to_owned(), "a test".to_owned())].into(),
-        starts_at: now,
-        ends_at,
-    };
-    let client = reqwest::Client::new();
-    let active = async || {
-        let url = "http://alertmanager.monitoring:9093/api/v2/alerts";
-        let alerts: Vec<Value> = client.get(url).send().await.expect("Alertmanager").json().await.expect("JSON");
-        alerts.iter().filter(|alert| alert["labels"]["alertname"] == *name).count()
-    };
-    let arrive = async |count: usize| {
-        let wait = async {
-            while active().await != count {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let name = format!("TrimtabShellTest{}", now.millis());
+        let alert = |ends_at| Alert {
+            labels: [("alertname".to_owned(), name.clone()), ("severity".to_owned(), "warning".to_owned())].into(),
+            annotations: [("summary".to_owned(), "a test".to_owned())].into(),
+            starts_at: now,
+            ends_at,
+        };
+        let client = reqwest::Client::new();
+        let active = async || {
+            let url = format!("{}/api/v2/alerts", cluster.alertmanager());
+            let alerts: Vec<Value> = client.get(&url).send().await.expect("Alertmanager").json().await.expect("JSON");
+            alerts.iter().filter(|alert| alert["labels"]["alertname"] == *name).count()
+        };
+        let arrive = async |count: usize| {
+            let wait = async {
+                while active().await != count {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            timeout(PATIENCE, wait).await.expect("Alertmanager follows in time");
+        };
+        sources.alert("default", &[alert(now + Span::minutes(4))]);
+        arrive(1).await;
+        sources.alert("default", &[alert(clock::now())]);
+        arrive(0).await;
+    });
+}
+
+/// An operator as its own process, for one namespace.
+struct Replica {
+    process: Child,
+    url: String,
+}
+
+impl Replica {
+    fn start(namespace: &str, name: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let process = Command::new(env!("CARGO_BIN_EXE_trimtab"))
+            .args(["operator", "--leader-elect", "--lease-duration=6s", "--lease-renew=1s", "--log-format=text"])
+            .args([format!("--namespaces={namespace}"), format!("--listen={port}")])
+            .envs([("POD_NAME", name), ("POD_NAMESPACE", namespace)])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start the operator");
+        Self { process, url: format!("http://{port}") }
+    }
+
+    /// Body of a page; nothing unless the answer is 200.
+    async fn page(&self, path: &str) -> Option<String> {
+        let response = reqwest::get(format!("{}{path}", self.url)).await.ok()?;
+        if response.status().is_success() { response.text().await.ok() } else { None }
+    }
+
+    async fn leads(&self) -> bool {
+        self.page("/metrics").await.is_some_and(|metrics| metrics.contains("\ntrimtab_leader 1\n"))
+    }
+
+    async fn end(&mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.process.try_wait().expect("ask for the process") {
+                    return status;
+                }
+                sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, wait).await.expect("Alertmanager follows in time");
+        timeout(PATIENCE, ended).await.expect("the operator ends in time")
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // It has ended, or the test has failed.
+        let _ended = self.process.kill().is_err();
+    }
+}
+
+/// Waits until `done`, or fails the test.
+async fn until_true(what: &str, done: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !done().await {
+            sleep(Duration::from_millis(50)).await;
+        }
     };
-    sources.alert("default", &[alert(now + Span::minutes(4))]);
-    arrive(1).await;
-    sources.alert("default", &[alert(clock::now())]);
-    arrive(0).await;
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[test]
+fn of_two_operators_one_acts_and_the_other_takes_over_without_a_write() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        tls::install_provider();
+        cluster.install_crds().await;
+        let client = cluster.client.clone();
+        let namespace = cluster.namespace().await;
+        deployment(&client, &namespace, "web").await;
+
+        let mut first = Replica::start(&namespace, "first");
+        until_true("the first leads", async || first.leads().await).await;
+        let mut second = Replica::start(&namespace, "second");
+        until_true("a standby replica is ready", async || second.page("/readyz").await.is_some()).await;
+        assert!(first.page("/healthz").await.is_some());
+        assert!(!second.leads().await);
+
+        let policies: Api<PerformancePolicy> = Api::namespaced(client.clone(), &namespace);
+        let policy = json!({"metadata": {"name": "api"}, "spec": {
+            "mode": "Enforce",
+            "target": {"kind": "Deployment", "name": "web"},
+            "pools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}],
+        }});
+        let policy: PerformancePolicy = serde_json::from_value(policy).expect("a policy");
+        policies.create(&PostParams::default(), &policy).await.expect("create the policy");
+        let workloads: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+        let web = async || workloads.get("web").await.expect("read the Deployment");
+        until_true("the value is applied", async || {
+            serde_json::to_string(&web().await.spec).expect("JSON").contains("DB_POOL_SIZE")
+        })
+        .await;
+        let applied = async || {
+            let status = policies.get("api").await.expect("read the policy").status.unwrap_or_default();
+            status.conditions.iter().any(|condition| condition.type_ == "Applied" && condition.status == "True")
+        };
+        until_true("the policy is applied", applied).await;
+        let settled = (web().await.resource_version(), policies.get("api").await.expect("read").resource_version());
+
+        let pid = first.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("run kill").success());
+        assert!(first.end().await.success(), "a stop on demand is no failure");
+        until_true("the second leads", async || second.leads().await).await;
+        until_true("the new leader has looked at everything", async || {
+            second.page("/metrics").await.is_some_and(|page| page.contains("trimtab_inputs_total{input=\"tick\"}"))
+        })
+        .await;
+        let after = (web().await.resource_version(), policies.get("api").await.expect("read").resource_version());
+        assert_eq!(after, settled, "a change of leaders writes nothing");
+
+        // A leader that loses its Lease ends, and says so with its exit code.
+        let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+        let stolen = json!({"spec": {"holderIdentity": "somebody"}});
+        leases.patch(names::LEASE, &PatchParams::default(), &ApiPatch::Merge(&stolen)).await.expect("take the Lease");
+        assert!(!second.end().await.success(), "a lost lease is a failure");
+    });
 }
