@@ -407,7 +407,9 @@ impl Replica {
         let process = Command::new(env!("CARGO_BIN_EXE_trimtab"))
             .args(["operator", "--leader-elect", "--lease-duration=6s", "--lease-renew=1s", "--log-format=text"])
             .args([format!("--namespaces={namespace}"), format!("--listen={port}")])
-            .envs([("POD_NAME", name), ("POD_NAMESPACE", namespace)])
+            // Not its own namespace: workloads there are protected.
+            .arg(format!("--lease-namespace={namespace}"))
+            .envs([("POD_NAME", name), ("POD_NAMESPACE", "trimtab-system")])
             .stdin(Stdio::null())
             .spawn()
             .expect("start the operator");
@@ -420,8 +422,19 @@ impl Replica {
         if response.status().is_success() { response.text().await.ok() } else { None }
     }
 
+    /// Value of one of its metrics, with labels as they are written.
+    async fn metric(&self, series: &str) -> Option<f64> {
+        let page = self.page("/metrics").await?;
+        page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
     async fn leads(&self) -> bool {
-        self.page("/metrics").await.is_some_and(|metrics| metrics.contains("\ntrimtab_leader 1\n"))
+        self.metric("trimtab_leader ").await == Some(1.0)
+    }
+
+    /// Seconds that its engine has gone through.
+    async fn ticks(&self) -> f64 {
+        self.metric("trimtab_inputs_total{input=\"tick\"}").await.unwrap_or_default()
     }
 
     async fn end(&mut self) -> ExitStatus {
@@ -495,10 +508,8 @@ fn of_two_operators_one_acts_and_the_other_takes_over_without_a_write() {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("run kill").success());
         assert!(first.end().await.success(), "a stop on demand is no failure");
         until_true("the second leads", async || second.leads().await).await;
-        until_true("the new leader has looked at everything", async || {
-            second.page("/metrics").await.is_some_and(|page| page.contains("trimtab_inputs_total{input=\"tick\"}"))
-        })
-        .await;
+        let ticks = second.ticks().await;
+        until_true("the new leader has had time to write", async || second.ticks().await >= ticks + 6.0).await;
         let after = (web().await.resource_version(), policies.get("api").await.expect("read").resource_version());
         assert_eq!(after, settled, "a change of leaders writes nothing");
 
