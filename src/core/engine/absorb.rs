@@ -7,7 +7,7 @@ use super::{
     objects::{Slot, traces},
 };
 use crate::{
-    api::PerformancePolicy,
+    api::{PerformancePolicy, PerformancePolicyStatus},
     core::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
@@ -42,6 +42,10 @@ impl World {
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
+                    // While another replica led, it wrote the history of policies that this one knew already.
+                    for entry in self.policies.values_mut() {
+                        entry.memoir = remembered(&entry.written);
+                    }
                     self.sweep.rebuild();
                     self.mark_all();
                 }
@@ -299,18 +303,8 @@ fn names_object(policy: &Policy, key: &ObjectKey, labels: &std::collections::BTr
 }
 
 impl Entry {
-    fn new(
-        policy: &PerformancePolicy,
-        identity: Identity,
-        status: crate::api::PerformancePolicyStatus,
-        now: Instant,
-    ) -> Self {
-        let memoir = Memoir {
-            revision: status.revision.unwrap_or(0),
-            last_change: status.last_change.as_ref().map(crate::core::report::instant),
-            history: status.history.clone(),
-            quarantine: status.quarantine.clone(),
-        };
+    fn new(policy: &PerformancePolicy, identity: Identity, status: PerformancePolicyStatus, now: Instant) -> Self {
+        let memoir = remembered(&status);
         Self {
             identity,
             parsed: Policy::parse(policy),
@@ -326,5 +320,15 @@ impl Entry {
             wake: None,
             waiting: false,
         }
+    }
+}
+
+/// What a status remembers of a policy's changes.
+fn remembered(status: &PerformancePolicyStatus) -> Memoir {
+    Memoir {
+        revision: status.revision.unwrap_or(0),
+        last_change: status.last_change.as_ref().map(crate::core::report::instant),
+        history: status.history.clone(),
+        quarantine: status.quarantine.clone(),
     }
 }
