@@ -192,7 +192,9 @@ fn an_upgrade_brings_new_fields_of_a_definition_before_the_objects_that_use_them
             cluster.kubectl(&["delete", "crd", &name, "--ignore-not-found"], "");
         }
 
-        helm_install_chart(&chart, &["--set=hooks.crds=false,prometheus.url=http://prometheus.monitoring:9090"]);
+        let first =
+            "--set=hooks.crds=false,prometheus.url=http://prometheus.monitoring:9090,performanceClass.spec.freeze=true";
+        helm_install_chart(&chart, &[first]);
         let known = |cluster: &Cluster| {
             let definition = get(cluster, &["crd", "metricssources.trimtab.dev"]);
             definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/timeout").is_some()
@@ -203,6 +205,9 @@ fn an_upgrade_brings_new_fields_of_a_definition_before_the_objects_that_use_them
         assert!(known(&cluster), "the upgrade did not bring the definition up to date");
         let source = get(&cluster, &["metricssource", "default"]);
         assert_eq!(source["spec"]["timeout"], "7s");
+        // What the values no longer say is gone; the spec itself is not.
+        let class = get(&cluster, &["performanceclass", "standard"]);
+        assert!(class["spec"].is_object() && class["spec"]["freeze"].is_null(), "{}", class["spec"]);
         let definition = get(&cluster, &["crd", "metricssources.trimtab.dev"]);
         assert_eq!(definition["metadata"]["annotations"][names::CRD_VERSION], env!("CARGO_PKG_VERSION"));
 
