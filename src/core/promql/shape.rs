@@ -68,13 +68,19 @@ impl Shape {
             (MetricKind::Histogram, Statistic::Mean) => {
                 format!("sum {by} ({}) / sum {by} ({})", over("rate", "_sum"), over("rate", "_count"))
             }
+            (MetricKind::Histogram, Statistic::Increase) => format!("sum {by} ({})", over("increase", "_count")),
             (MetricKind::Histogram, _) => format!("sum {by} ({})", over("rate", "_count")),
+            (_, Statistic::Quantile(percentile)) => {
+                // Percentiles of several pods do not add up: the largest is one that was read.
+                let selector = self.selector.expr("", &matcher);
+                let series = format!("quantile_over_time({},{selector}[{}])", percentile.quantile(), self.window);
+                format!("max {by} ({})", self.attribution.labelled(&series))
+            }
             (_, Statistic::Max) => format!("max {by} ({})", over("max_over_time", "")),
             (_, Statistic::Min) => format!("min {by} ({})", over("min_over_time", "")),
             (_, Statistic::Rate) => format!("sum {by} ({})", over("rate", "")),
             (_, Statistic::Increase) => format!("sum {by} ({})", over("increase", "")),
-            // A percentile of anything but a histogram does not pass `Shape::new`.
-            (_, Statistic::Mean | Statistic::Quantile(_)) => format!("avg {by} ({})", over("avg_over_time", "")),
+            (_, Statistic::Mean) => format!("avg {by} ({})", over("avg_over_time", "")),
         }
     }
 
@@ -180,7 +186,9 @@ mod tests {
             (MetricKind::Gauge, "min", "min by (namespace) (min_over_time(m{S}[5m]))"),
             (MetricKind::Counter, "rate", "sum by (namespace) (rate(m{S}[5m]))"),
             (MetricKind::Counter, "increase", "sum by (namespace) (increase(m{S}[5m]))"),
+            (MetricKind::Gauge, "p95", "max by (namespace) (quantile_over_time(0.95,m{S}[5m]))"),
             (MetricKind::Histogram, "rate", "sum by (namespace) (rate(m_count{S}[5m]))"),
+            (MetricKind::Histogram, "increase", "sum by (namespace) (increase(m_count{S}[5m]))"),
             (
                 MetricKind::Histogram,
                 "mean",

@@ -38,9 +38,9 @@ impl MetricKind {
 
     const fn fits(self) -> &'static str {
         match self {
-            Self::Gauge => "mean, max, min",
-            Self::Counter => "rate, increase",
-            Self::Histogram => "mean, rate, or a percentile such as p95",
+            Self::Gauge => "mean, max, min or a percentile such as p95",
+            Self::Counter => "rate or increase",
+            Self::Histogram => "mean, rate, increase or a percentile such as p95",
         }
     }
 }
@@ -64,7 +64,8 @@ pub enum Statistic {
     Rate,
     /// Increase over the window, summed over the pods.
     Increase,
-    /// A percentile over all observations of all pods.
+    /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of the pod where it is
+    /// largest.
     Quantile(Percentile),
 }
 
@@ -96,9 +97,9 @@ impl Statistic {
     /// The statistic, if it can be computed of metrics of this kind.
     pub fn check(self, kind: MetricKind) -> Result<Self, StatisticError> {
         let fits = match kind {
-            MetricKind::Gauge => matches!(self, Self::Mean | Self::Max | Self::Min),
+            MetricKind::Gauge => matches!(self, Self::Mean | Self::Max | Self::Min | Self::Quantile(_)),
             MetricKind::Counter => matches!(self, Self::Rate | Self::Increase),
-            MetricKind::Histogram => matches!(self, Self::Mean | Self::Rate | Self::Quantile(_)),
+            MetricKind::Histogram => matches!(self, Self::Mean | Self::Rate | Self::Increase | Self::Quantile(_)),
         };
         if fits { Ok(self) } else { Err(StatisticError::Unfit { statistic: self, kind, fits: kind.fits() }) }
     }
@@ -109,6 +110,7 @@ impl Statistic {
         match (self, kind) {
             // Observations per second, whatever was observed.
             (Self::Rate, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::PerSecond),
+            (Self::Increase, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::Count),
             (Self::Rate, MetricKind::Gauge | MetricKind::Counter) => MetricUnit::of_rate(metric),
             (Self::Mean | Self::Max | Self::Min | Self::Increase | Self::Quantile(_), _) => {
                 MetricUnit::of_values(metric)
@@ -255,9 +257,9 @@ mod tests {
     fn each_kind_has_what_fits_it() {
         use MetricKind::{Counter, Gauge, Histogram};
         for (kind, fits) in [
-            (Gauge, ["mean", "max", "min"].as_slice()),
+            (Gauge, ["mean", "max", "min", "p95"].as_slice()),
             (Counter, &["rate", "increase"]),
-            (Histogram, &["mean", "rate", "p95"]),
+            (Histogram, &["mean", "rate", "increase", "p95"]),
         ] {
             for word in ["mean", "max", "min", "rate", "increase", "p95"] {
                 assert_eq!(Statistic::of(kind, Some(word)).is_ok(), fits.contains(&word), "{word} of a {kind}");
@@ -266,8 +268,11 @@ mod tests {
         assert_eq!(Statistic::of(Gauge, None), Ok(Statistic::Mean));
         assert_eq!(Statistic::of(Counter, None), Ok(Statistic::Rate));
         let message = |kind, text| Statistic::of(kind, text).unwrap_err().to_string();
-        assert_eq!(message(Histogram, None), "must be named for a histogram: mean, rate, or a percentile such as p95");
-        assert_eq!(message(Gauge, Some("p95")), "must be mean, max, min for a gauge, not p95");
+        assert_eq!(
+            message(Histogram, None),
+            "must be named for a histogram: mean, rate, increase or a percentile such as p95"
+        );
+        assert_eq!(message(Counter, Some("p95")), "must be rate or increase for a counter, not p95");
     }
 
     #[test]
@@ -276,6 +281,7 @@ mod tests {
         for (statistic, kind, metric, unit) in [
             ("p95", Histogram, "http_server_request_duration_seconds", BaseUnit::Seconds),
             ("rate", Histogram, "http_server_request_duration_seconds", BaseUnit::PerSecond),
+            ("increase", Histogram, "http_server_request_duration_seconds", BaseUnit::Count),
             ("rate", Counter, "http_requests_total", BaseUnit::PerSecond),
             ("rate", Counter, "process_cpu_seconds_total", BaseUnit::Ratio),
             ("increase", Counter, "process_cpu_seconds_total", BaseUnit::Seconds),

@@ -98,7 +98,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("max", warning(json!("2s"))),
-            "thresholds.p95.metric.statistic must be mean, rate, or a percentile such as p95 for a histogram, not max",
+            "thresholds.p95.metric.statistic must be mean, rate, increase or a percentile such as p95 for a histogram, not max",
         ),
         (
             p95("p95", json!({"severity": "warning", "above": "1s", "below": "2s"})),
