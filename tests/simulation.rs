@@ -1,18 +1,88 @@
 //! The engine against a model of the API server, of rollouts and of people, under faults, in virtual time.
 //!
-//! A run is a seed: `SEED=123 cargo test --test simulation`. See `tests/simulation/README.md`.
+//! A run is a seed: `SEED=123 cargo test --test simulation seeds`. See `tests/simulation/README.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test has no users")]
 
 mod simulation {
-    mod controllers;
-    mod invariants;
-    mod people;
-    mod random;
-    mod regressions;
-    mod replica;
-    mod run;
-    mod schema;
-    mod server;
+    pub mod controllers;
+    pub mod invariants;
+    pub mod people;
+    pub mod random;
+    pub mod regressions;
+    pub mod replica;
+    pub mod run;
+    pub mod scenario;
+    pub mod schema;
+    pub mod server;
+}
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use simulation::{run::Counts, scenario};
+
+/// Seeds of one run of the tests. `SEEDS` sets another number, `SEED` one seed, whose last events are then shown.
+const SEEDS: u64 = 10_000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number("SEED") {
+        println!("seed {seed}: {:?}", scenario::run(seed, true));
+        return;
+    }
+    let (first, seeds) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(SEEDS));
+    let began = Instant::now();
+    let next = AtomicU64::new(first);
+    let failed: Mutex<Vec<u64>> = Mutex::default();
+    let total: Mutex<Counts> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds || failed.lock().unwrap().len() >= 20 {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| scenario::run(seed, false))) {
+                        Ok(counts) => total.lock().unwrap().add(&counts),
+                        Err(_) => failed.lock().unwrap().push(seed),
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    let why: Vec<String> = failed.iter().map(|seed| reason(*seed)).collect();
+    let counts = total.into_inner().unwrap();
+    println!("{seeds} seeds in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
+    for (seed, why) in failed.iter().zip(&why) {
+        eprintln!("seed {seed}: {}", why.lines().next().unwrap_or_default());
+    }
+    if let (Some(seed), Some(why)) = (failed.first(), why.first()) {
+        panic!("{why}\nrerun with: SEED={seed} cargo test --test simulation seeds");
+    }
+}
+
+/// Why a seed fails, with its last events.
+fn reason(seed: u64) -> String {
+    match catch_unwind(AssertUnwindSafe(|| scenario::run(seed, true))) {
+        Ok(_) => "it failed once and not again: the run depends on more than its seed".to_owned(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+        }
+    }
 }

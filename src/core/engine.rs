@@ -60,6 +60,12 @@ pub struct World {
     dirty: BTreeSet<PolicyKey>,
     /// Rollouts of ours, by workload.
     rollouts: BTreeMap<ObjectKey, Rollout>,
+    /// Whether the rollouts that were under way before this replica led have been looked for.
+    adopted: bool,
+    /// Writes of which nobody knows whether they were executed. The next view of the object tells.
+    unsure: BTreeMap<ObjectKey, Unsure>,
+    /// Releases that failed, and when they are tried again: the policy may be gone, so nobody else remembers.
+    refused_releases: BTreeMap<ObjectKey, RefusedRelease>,
     /// Start of the current second and status writes in it.
     statuses: (Instant, u32),
     sweep: Sweep,
@@ -86,7 +92,11 @@ struct Entry {
     wanted: Option<Wanted>,
     last_write: Instant,
     status_in_flight: bool,
+    /// Statuses that we have replaced since and that a watch may still show.
+    outdated: Vec<PerformancePolicyStatus>,
     finalizers_in_flight: bool,
+    /// Resource version on which finalizers were last set, and when that may be tried on the same one again.
+    finalizers_tried: Option<(String, Instant)>,
     memoir: Memoir,
     /// Generation to which the newest entry of the history belongs.
     history_generation: i64,
@@ -128,6 +138,25 @@ struct Backoff {
 #[derive(Clone, Copy, Debug)]
 struct Read {
     again: Option<Instant>,
+    attempts: u32,
+}
+
+/// A write without an answer.
+#[derive(Debug)]
+struct Unsure {
+    policy: PolicyKey,
+    target: ObjectKey,
+    generation: i64,
+    step: Step,
+    /// Resource version that the write was decided on.
+    version: String,
+}
+
+/// A release that failed.
+#[derive(Debug)]
+struct RefusedRelease {
+    policy: PolicyKey,
+    until: Instant,
     attempts: u32,
 }
 
@@ -174,6 +203,9 @@ impl World {
             reads: BTreeMap::new(),
             dirty: BTreeSet::new(),
             rollouts: BTreeMap::new(),
+            adopted: false,
+            unsure: BTreeMap::new(),
+            refused_releases: BTreeMap::new(),
             statuses: (Instant::default(), 0),
             sweep: Sweep::default(),
             unmeasured: Unmeasured::default(),
@@ -220,6 +252,8 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
     if world.leader && world.is_synced() {
         // Before statuses are made up, so that they speak of the policies as they are.
         world.measure(ticked, now, &mut out);
+        world.settle_unsure(now);
+        world.adopt_rollouts(now);
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);

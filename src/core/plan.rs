@@ -21,7 +21,7 @@ use super::{
     policy::Policy,
     resolve::Desired,
 };
-use crate::api::conditions::Reason;
+use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
 pub use restore::restore;
@@ -128,6 +128,20 @@ impl Step {
         match self {
             Self::Json { object, .. } => object,
             Self::Apply(write) => &write.object,
+        }
+    }
+
+    /// The text of the record that it writes for `policy`, by which a later view tells whether it was executed.
+    #[must_use]
+    pub fn record(&self, policy: &str) -> Option<&str> {
+        let annotation = names::baseline(policy);
+        match self {
+            Self::Apply(write) => write.body.get("metadata")?.get("annotations")?.get(&annotation)?.as_str(),
+            Self::Json { patch, .. } => {
+                let path = format!("/metadata/annotations/{}", config_map::escape(&annotation));
+                let operation = patch.as_array()?.iter().find(|operation| operation["path"] == path)?;
+                operation["value"].as_str()
+            }
         }
     }
 

@@ -70,6 +70,8 @@ pub struct Controllers {
     pub workloads: BTreeMap<ObjectKey, Workload>,
     pods: u64,
     revisions: u64,
+    /// Version of the server at which there was nothing left to do.
+    idle_at: Option<u64>,
 }
 
 impl Controllers {
@@ -87,6 +89,9 @@ impl Controllers {
     /// One pass over all workloads.
     pub fn act(&mut self, server: &mut Server) {
         self.note(server);
+        if self.idle_at == Some(server.version) {
+            return;
+        }
         self.workloads.retain(|key, _| server.objects.contains_key(key));
         let keys: Vec<ObjectKey> = server.objects.keys().filter(|key| key.kind.is_workload()).cloned().collect();
         for key in keys {
@@ -94,6 +99,8 @@ impl Controllers {
             let status = self.reconcile(&stored, server);
             server.set_status(&key, status);
         }
+        let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(|pod| pod.gone.is_none());
+        self.idle_at = self.workloads.values().all(idle).then_some(server.version);
     }
 
     fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {
@@ -134,7 +141,9 @@ impl Controllers {
             _ => usize::try_from(stored.at("/spec/replicas").as_i64().unwrap_or(1)).unwrap(),
         };
         workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > now));
+        // Deployments make the new pod first; the others take the old one away first.
         let surge = usize::from(stored.key.kind == Kind::Deployment);
+        let spare = 1 - surge;
         let text = bound_text(stored, server);
         let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
         let updated =
@@ -154,7 +163,9 @@ impl Controllers {
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
-                pod.gone.is_none() && pod.revision != current && (!pod.is_ready(now) || ready + surge > want)
+                pod.gone.is_none()
+                    && pod.revision != current
+                    && (!pod.is_ready(now) || ready + spare > want)
             });
             if let Some(old) = old {
                 old.gone = Some(now + GRACE);

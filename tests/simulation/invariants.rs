@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::names,
+    api::{PerformancePolicy, names, policy::Mode},
     core::{
         engine::{Action, Change, Effect, Input, Patch, PatchBody, Stream},
         facts::ObjectKey,
         ownership::FieldPath,
+        plan::value_hash,
         policy::PolicyKey,
         record::Record,
     },
@@ -20,6 +21,8 @@ use super::{
     server::{Server, Stored},
 };
 
+type Leaves = BTreeMap<FieldPath, Value>;
+
 #[derive(Default)]
 pub struct Invariants {
     /// Every value that anybody ever gave a field.
@@ -30,13 +33,87 @@ pub struct Invariants {
     late: BTreeSet<ObjectKey>,
     /// Template revisions that we made, by workload.
     pub revisions: BTreeMap<ObjectKey, u32>,
+    /// Policies as the engine was told of them last, and whether their class is frozen.
+    views: BTreeMap<PolicyKey, View>,
+    frozen: bool,
+    /// Workloads that a controller owns.
+    controlled: BTreeSet<ObjectKey>,
+    /// What people set on fields that a policy claims, and that is theirs until the policy changes.
+    pub holds: Vec<Hold>,
+}
+
+/// What the engine was told of a policy.
+#[derive(Clone, Debug)]
+pub struct View {
+    uid: String,
+    generation: i64,
+    enforces: bool,
+    suspended: bool,
+    deleting: bool,
+    resumed: Option<String>,
+}
+
+impl View {
+    fn of(policy: &PerformancePolicy) -> Self {
+        let annotation = |name: &str| policy.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
+        Self {
+            uid: policy.metadata.uid.clone().unwrap_or_default(),
+            generation: policy.metadata.generation.unwrap_or_default(),
+            enforces: policy.spec.mode == Some(Mode::Enforce),
+            suspended: policy.spec.suspend == Some(true) || annotation(names::SUSPENDED).is_some_and(|why| !why.is_empty()),
+            deleting: policy.metadata.deletion_timestamp.is_some(),
+            resumed: annotation(names::RESUMED_AT),
+        }
+    }
+}
+
+/// A value that a person gave a claimed field.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    pub object: ObjectKey,
+    pub field: FieldPath,
+    pub value: Value,
+    pub policy: PolicyKey,
+    view: View,
 }
 
 impl Invariants {
-    pub fn restarted(&mut self) {}
+    /// A new process has been told nothing.
+    pub fn restarted(&mut self) {
+        self.views.clear();
+        self.controlled.clear();
+        self.frozen = false;
+    }
 
-    pub fn foreign(&mut self, key: &ObjectKey, _who: &str) {
+    /// Somebody else changed a pod template.
+    pub fn foreign(&mut self, key: &ObjectKey) {
         self.late.remove(key);
+    }
+
+    /// A person gives a field that `policy` owns another value.
+    pub fn overridden(&mut self, server: &Server, object: &ObjectKey, field: &FieldPath, value: Value, policy: &str) {
+        let key: PolicyKey = (object.namespace.clone(), policy.into());
+        let Some(found) = server.policies.get(&key) else { return };
+        let view = View::of(found);
+        if view.enforces && !view.deleting {
+            let (object, field) = (object.clone(), field.clone());
+            self.holds.push(Hold { object, field, value, policy: key, view });
+        }
+    }
+
+    /// What the engine is about to be told.
+    pub fn told(&mut self, input: &Input) {
+        match input {
+            Input::Policy(Change::Applied(policy)) => {
+                self.views.insert(super::server::policy_key(policy), View::of(policy));
+            }
+            Input::Policy(Change::Deleted(key)) => drop(self.views.remove(key)),
+            Input::Class(Change::Applied(class)) => self.frozen = class.spec.freeze,
+            Input::Object(Change::Applied(seen)) if seen.meta.controller.is_some() => {
+                self.controlled.insert(seen.key.clone());
+            }
+            _ => {}
+        }
     }
 
     /// Takes note of what happened.
@@ -61,9 +138,9 @@ impl Invariants {
     }
 
     /// A request that the engine has decided on.
-    pub fn decided(&mut self, effect: &Effect, _server: &Server) -> Result<(), String> {
+    pub fn decided(&mut self, effect: &Effect) -> Result<(), String> {
         match &effect.action {
-            Action::Patch(patch) => guarded(patch),
+            Action::Patch(patch) => guarded(patch).and_then(|()| self.permitted(patch)),
             Action::Status { status, policy, .. } => {
                 let bytes = json!(status).to_string().len();
                 if bytes > 8 * 1024 { Err(format!("the status of {policy:?} has {bytes} bytes")) } else { Ok(()) }
@@ -72,13 +149,70 @@ impl Invariants {
         }
     }
 
+    /// Nothing is written that the policy, as the engine knew it, does not allow.
+    fn permitted(&self, patch: &Patch) -> Result<(), String> {
+        let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+        let key: PolicyKey = (patch.object.namespace.clone(), policy.into());
+        let sets_values = match &patch.body {
+            PatchBody::Apply { .. } => true,
+            PatchBody::Json(operations) => operations.as_array().into_iter().flatten().any(|operation| {
+                let path = operation["path"].as_str().unwrap_or_default();
+                path.starts_with("/data") || path.starts_with("/spec")
+            }),
+        };
+        let what = format!("{} {:?}", patch.object.short(), patch.body);
+        if self.controlled.contains(&patch.object) && sets_values {
+            return Err(format!("an object with a controller is written: {what}"));
+        }
+        let Some(view) = self.views.get(&key) else {
+            return if sets_values { Err(format!("a policy that is gone writes: {what}")) } else { Ok(()) };
+        };
+        if view.deleting {
+            return Ok(());
+        }
+        if view.suspended || self.frozen {
+            return Err(format!("a policy that is suspended or frozen writes: {what}"));
+        }
+        if !view.enforces && sets_values {
+            return Err(format!("a policy that does not enforce writes: {what}"));
+        }
+        Ok(())
+    }
+
+    /// A value that failed is not tried again while it is in quarantine, and what a person set stays.
+    fn respected(&mut self, patch: &Patch, old: &Leaves, new: &Leaves, server: &Server) -> Result<(), String> {
+        let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+        let key: PolicyKey = (patch.object.namespace.clone(), policy.into());
+        let Some(found) = server.policies.get(&key) else { return Ok(()) };
+        let quarantine = found.status.iter().flat_map(|status| &status.quarantine);
+        let quarantine: Vec<_> = quarantine
+            .filter(|item| item.object == patch.object.short() && trimtab::core::report::instant(&item.until) > server.now)
+            .collect();
+        for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let failed = quarantine.iter().find(|item| value_hash(&item.path, &text) == item.value_hash);
+            if let Some(item) = failed {
+                return Err(format!("{text} is in quarantine for {} and was written to {path} again", item.path));
+            }
+        }
+        let view = View::of(found);
+        self.holds.retain(|hold| server.objects.contains_key(&hold.object));
+        for hold in self.holds.iter().filter(|hold| hold.object == patch.object && hold.policy == key) {
+            let same = hold.view.uid == view.uid && hold.view.generation == view.generation && hold.view.resumed == view.resumed;
+            if same && !view.deleting && old.get(&hold.field) == Some(&hold.value) && new.get(&hold.field) != Some(&hold.value) {
+                return Err(format!("a person set {} to {}, and {policy} took it back", hold.field, hold.value));
+            }
+        }
+        Ok(())
+    }
+
     /// A write of ours that has changed an object.
     pub fn written(
         &mut self,
         patch: &Patch,
         before: &Stored,
         after: &Stored,
-        _server: &Server,
+        server: &Server,
         is_late: bool,
     ) -> Result<(), String> {
         let key = &patch.object;
@@ -99,6 +233,7 @@ impl Invariants {
                 return Err(format!("{} was set to {value} at {path}, which nobody ever asked for", key.short()));
             }
         }
+        self.respected(patch, &old, &new, server)?;
         self.record(policy, before, after)?;
         if before.template() != after.template() {
             *self.revisions.entry(key.clone()).or_default() += 1;
@@ -205,7 +340,13 @@ fn collect(value: &Value, out: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => members.values().for_each(|value| collect(value, out)),
         Value::Array(items) => items.iter().for_each(|value| collect(value, out)),
-        Value::String(text) => drop(out.insert(text.clone())),
+        Value::String(text) => {
+            if text == "2048Mi" {
+                // As a quantity is written.
+                out.insert("2Gi".to_owned());
+            }
+            out.insert(text.clone());
+        }
         Value::Null => {}
         scalar => drop(out.insert(scalar.to_string())),
     }

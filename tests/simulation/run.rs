@@ -1,6 +1,6 @@
 //! A run: the clock, the order of things, faults, and the checks after every event.
 
-use std::{cell::RefCell, collections::VecDeque, fmt::Write as _};
+use std::{collections::VecDeque, fmt::Write as _};
 
 use trimtab::core::{
     engine::{Action, Effect, Failure, Input, Outcome},
@@ -14,6 +14,9 @@ use super::{
     replica::{Replica, Request, execute, streams},
     server::Server,
 };
+
+/// Events that a failure shows.
+const JOURNAL: usize = 120;
 
 /// Faults, in chances per 1000 events.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,13 +75,8 @@ pub struct Run {
     /// Difference between the operator's clock and the world's.
     skew: Span,
     next_second: Instant,
-    /// The last events, for the report of a failure.
-    pub journal: VecDeque<String>,
-}
-
-thread_local! {
-    /// The journal of the run of this thread, for its panic.
-    pub static JOURNAL: RefCell<String> = const { RefCell::new(String::new()) };
+    /// The last events, for the report of a failure. Kept only by a run that is known to fail: it is made again for that.
+    pub journal: Option<VecDeque<String>>,
 }
 
 impl Run {
@@ -99,7 +97,7 @@ impl Run {
             invariants: Invariants::default(),
             skew: Span::ZERO,
             next_second: start,
-            journal: VecDeque::new(),
+            journal: Some(VecDeque::new()),
         }
     }
 
@@ -107,28 +105,40 @@ impl Run {
         self.server.now
     }
 
-    pub fn note(&mut self, what: impl Into<String>) {
-        let line = format!("{} {}", self.server.now, what.into());
-        if self.journal.len() == 80 {
-            self.journal.pop_front();
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        let Some(journal) = &mut self.journal else { return };
+        if journal.len() == JOURNAL {
+            journal.pop_front();
         }
-        self.journal.push_back(line);
+        journal.push_back(format!("{} {}", self.server.now, what()));
     }
 
     /// Ends the run as failed.
     pub fn fail(&self, what: &str) -> ! {
         let mut text = String::new();
-        for line in &self.journal {
+        for line in self.journal.iter().flatten() {
             writeln!(text, "  {line}").unwrap();
+        }
+        for account in self.leader.world.accounts(self.server.now) {
+            writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
+            for target in account.targets {
+                writeln!(text, "    {} {:?}: {:#?}", target.key.short(), target.progress, target.plan).unwrap();
+            }
+        }
+        if self.journal.is_none() {
+            // It is made again to be told about, so that nobody needs to read it twice.
+            std::panic::resume_unwind(Box::new(what.to_owned()));
         }
         panic!("{what}\nthe last events:\n{text}");
     }
 
     /// What somebody does to the cluster.
     pub fn people<T>(&mut self, what: &str, act: impl FnOnce(&mut Server, &mut Controllers) -> T) -> T {
-        self.note(format!("people: {what}"));
+        self.note(|| format!("people: {what}"));
         let result = act(&mut self.server, &mut self.controllers);
-        self.server.templates.iter().for_each(|(key, who)| self.invariants.foreign(key, who));
+        for (key, _) in &self.server.templates {
+            self.invariants.foreign(key);
+        }
         self.settle_log();
         result
     }
@@ -203,10 +213,11 @@ impl Run {
 
     fn tell(&mut self, input: Input) {
         let now = self.server.now + self.skew;
-        let told = describe(&input);
+        let told = self.journal.is_some().then(|| describe(&input));
+        self.invariants.told(&input);
         let effects = self.leader.tell(input, now);
-        if !effects.is_empty() || !matches!(told.as_str(), "tick") {
-            self.note(format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
+        if let Some(told) = told.filter(|told| !effects.is_empty() || told != "tick") {
+            self.note(|| format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
         }
         for effect in &effects {
             match &effect.action {
@@ -215,7 +226,7 @@ impl Run {
                 Action::Status { .. } | Action::SourceStatus { .. } => self.counts.statuses += 1,
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
-            if let Err(what) = self.invariants.decided(effect, &self.server) {
+            if let Err(what) = self.invariants.decided(effect) {
                 self.fail(&what);
             }
         }
@@ -232,14 +243,14 @@ impl Run {
                 2 => Failure::Forbidden(why),
                 _ => Failure::Unknown(why),
             };
-            self.note(format!("refused {} {failure:?}", name(&action)));
+            self.note(|| format!("refused {} {failure:?}", name(&action)));
             self.leader.requests[at].reply = Some(Outcome::Failed(failure));
             return;
         }
         let outcome = self.execute(&action, false);
         let reply = if self.random.chance(self.faults.lose_reply) {
             self.counts.faults += 1;
-            self.note(format!("lost the reply to {}", name(&action)));
+            self.note(|| format!("lost the reply to {}", name(&action)));
             Outcome::Failed(Failure::Unknown("no answer within 30 s".to_owned()))
         } else {
             outcome
@@ -254,11 +265,11 @@ impl Run {
         };
         let outcome = execute(&mut self.server, &self.controllers, action);
         let how = match &outcome {
-            Outcome::Failed(failure) => format!("{failure:?}"),
+            Outcome::Failed(failure) if self.journal.is_some() => format!("{failure:?}"),
             Outcome::NotFound => "NotFound".to_owned(),
             _ => "ok".to_owned(),
         };
-        self.note(format!("{}executed {}: {how}", if is_late { "late, " } else { "" }, name(action)));
+        self.note(|| format!("{}executed {}: {how}", if is_late { "late, " } else { "" }, name(action)));
         if let Action::Patch(patch) = action
             && let Some(before) = &before
             && let Some(after) = self.server.objects.get(&patch.object)
@@ -286,7 +297,7 @@ impl Run {
             self.crash();
         } else if self.random.chance(self.faults.handover) {
             self.counts.faults += 1;
-            self.note("another replica takes over; the old one's requests are still under way");
+            self.note(|| "another replica takes over; the old one's requests are still under way".into());
             let mut old = self.restart();
             old.is_ex_leader = true;
             // Only what it has really sent can arrive.
@@ -307,13 +318,14 @@ impl Run {
         if self.random.chance(self.faults.relist) {
             self.counts.faults += 1;
             let stream = *self.random.pick(&streams());
-            self.note(format!("relist of {stream:?}"));
+            self.note(|| format!("relist of {stream:?}"));
             self.leader.relist(stream, &self.server);
         }
         if self.random.chance(self.faults.clock) {
             self.counts.faults += 1;
             self.skew = Span::seconds(self.random.between(-30, 30));
-            self.note(format!("the operator's clock is off by {} s", self.skew.as_millis() / 1000));
+            let skew = self.skew.as_millis() / 1000;
+            self.note(|| format!("the operator's clock is off by {skew} s"));
         }
     }
 
@@ -321,7 +333,7 @@ impl Run {
     pub fn crash(&mut self) {
         self.counts.faults += 1;
         self.counts.crashes += 1;
-        self.note("the operator crashes");
+        self.note(|| "the operator crashes".into());
         drop(self.restart());
     }
 
@@ -345,7 +357,7 @@ impl Run {
         self.faults = Faults::NONE;
         self.skew = Span::ZERO;
         self.leader.stalled.clear();
-        self.note("faults cease");
+        self.note(|| "faults cease".into());
         let began = self.server.now;
         let mut since = began;
         let mut last = self.counts.requests();

@@ -47,6 +47,7 @@ impl World {
                         entry.memoir = remembered(&entry.written);
                     }
                     self.sweep.rebuild();
+                    self.adopted = false;
                     self.mark_all();
                 }
                 self.leader = leader;
@@ -74,7 +75,9 @@ impl World {
                 }
                 // The status is ours to write, so what we wrote last is newer than what a watch shows, unless somebody
                 // else changed it.
-                if !entry.status_in_flight {
+                if status == entry.written {
+                    entry.outdated.clear();
+                } else if !entry.status_in_flight && !entry.outdated.contains(&status) {
                     entry.written = status;
                 }
                 entry.parsed = Policy::parse(policy);
@@ -95,7 +98,6 @@ impl World {
     fn policy_deleted(&mut self, key: &PolicyKey) {
         self.unmeasured.policies = true;
         self.policies.remove(key);
-        self.rollouts.retain(|_, rollout| rollout.policy != *key);
         // What it left behind is released, and younger policies on its knobs may go ahead.
         self.mark(key.clone());
         self.mark_namespace(&key.0);
@@ -134,6 +136,8 @@ impl World {
         self.unmeasured.objects = true;
         self.rollouts.remove(key);
         self.reads.remove(key);
+        self.unsure.remove(key);
+        self.refused_releases.remove(key);
         for policy in related {
             self.mark(policy);
         }
@@ -177,6 +181,15 @@ impl World {
         for key in due {
             self.mark(key);
         }
+        let refused: Vec<PolicyKey> = self
+            .refused_releases
+            .values()
+            .filter(|refused| refused.until <= now)
+            .map(|refused| refused.policy.clone())
+            .collect();
+        for key in refused {
+            self.mark(key);
+        }
         let again: Vec<ObjectKey> = self
             .reads
             .iter()
@@ -197,6 +210,10 @@ impl World {
             Outcome::Object(seen) => {
                 self.reads.remove(key);
                 self.object_read(*seen);
+                // The answer may be older than what a watch has shown since: then somebody has to ask again.
+                for policy in self.related(key) {
+                    self.mark(policy);
+                }
             }
             Outcome::NotFound => self.object_gone(key),
             Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
@@ -312,6 +329,8 @@ impl Entry {
             wanted: None,
             last_write: now - Span::hours(1),
             status_in_flight: false,
+            outdated: Vec::new(),
+            finalizers_tried: None,
             finalizers_in_flight: false,
             memoir,
             history_generation: 0,

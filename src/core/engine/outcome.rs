@@ -1,8 +1,10 @@
 //! What became of effects.
 
-use super::{Backoff, Doing, Effect, Entry, Failure, Outcome, World, backoff, rollout::Phase};
+use super::{
+    Backoff, Doing, Effect, Entry, Failure, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase,
+};
 use crate::{
-    api::conditions::Reason,
+    api::{conditions::Reason, names},
     core::{
         facts::{Instant, Object, ObjectKey, Span},
         plan::{Change, Purpose, Step},
@@ -10,6 +12,9 @@ use crate::{
         report::{self, Finding, Truth},
     },
 };
+
+/// Replaced statuses that are kept apart from those which somebody else wrote.
+const MAX_OUTDATED: usize = 4;
 
 impl World {
     pub(super) fn done(&mut self, doing: Doing, outcome: Outcome, now: Instant, out: &mut Vec<Effect>) {
@@ -23,14 +28,13 @@ impl World {
             Doing::Release { policy, object } => {
                 self.busy.remove(&object);
                 match outcome {
-                    Outcome::Object(seen) => self.object_read(*seen),
+                    Outcome::Object(seen) => {
+                        self.refused_releases.remove(&object);
+                        self.object_read(*seen);
+                    }
                     Outcome::NotFound => self.object_gone(&object),
                     Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => self.read(&object, out),
-                    Outcome::Failed(failure) => {
-                        self.failed(&policy, &object, &failure, now, out);
-                        // A policy that is gone has nobody to wake it: the read brings the object, and the object wakes it.
-                        self.read_later(&object, now);
-                    }
+                    Outcome::Failed(failure) => self.release_failed(&policy, &object, &failure, now, out),
                 }
                 self.mark(policy);
             }
@@ -86,7 +90,14 @@ impl World {
                 }
             }
             Outcome::NotFound => self.object_gone(step.object()),
-            Outcome::Failed(failure) => self.failed(policy, step.object(), &failure, now, out),
+            Outcome::Failed(failure) => {
+                self.failed(policy, step.object(), &failure, now, out);
+                if let (Failure::Unknown(_), Some((_, version))) = (&failure, self.objects.version(step.object())) {
+                    let version = version.to_owned();
+                    let unsure = Unsure { policy: policy.clone(), target: target.clone(), generation, version, step };
+                    self.unsure.insert(unsure.step.object().clone(), unsure);
+                }
+            }
         }
     }
 
@@ -188,9 +199,51 @@ impl World {
         self.read(object, out);
     }
 
-    fn read_later(&mut self, object: &ObjectKey, now: Instant) {
-        if let Some(read) = self.reads.get_mut(object) {
-            read.again = read.again.or(Some(now + Span::seconds(1))).filter(|_| read.again.is_some());
+    /// A release failed. Its policy may be gone, so it is remembered here when it is tried again.
+    fn release_failed(
+        &mut self,
+        policy: &PolicyKey,
+        object: &ObjectKey,
+        failure: &Failure,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let attempts = self.refused_releases.get(object).map_or(0, |refused| refused.attempts);
+        let first = match failure {
+            Failure::Stale | Failure::Replaced => Span::millis(100),
+            Failure::Unknown(_) | Failure::Throttled(_) => Span::seconds(1),
+            Failure::Conflict(_) | Failure::Forbidden(_) | Failure::Rejected(_) => Span::seconds(30),
+        };
+        let until = now + backoff(first, attempts, Span::minutes(10));
+        let refused = RefusedRelease { policy: policy.clone(), until, attempts: attempts + 1 };
+        self.refused_releases.insert(object.clone(), refused);
+        self.objects.distrust(object);
+        self.read(object, out);
+    }
+
+    /// Finds out what became of writes without an answer, as soon as their object is in view again.
+    ///
+    /// A write carries the version that it was decided on: if the object has another one and carries the record of the
+    /// write, it was executed, and what began with it must be looked after.
+    pub(super) fn settle_unsure(&mut self, now: Instant) {
+        let seen: Vec<ObjectKey> = self
+            .unsure
+            .keys()
+            .filter(|key| self.objects.get(key).is_some() && !self.reads.contains_key(*key))
+            .cloned()
+            .collect();
+        for key in seen {
+            let (Some(unsure), Some(object)) = (self.unsure.remove(&key), self.objects.get(&key).cloned()) else {
+                continue;
+            };
+            let live = object.meta.annotations.get(&names::baseline(&unsure.policy.1));
+            let landed = object.meta.resource_version != unsure.version
+                && live.is_some()
+                && unsure.step.record(&unsure.policy.1) == live.map(String::as_str);
+            if landed {
+                self.written(&unsure.policy, &unsure.target, unsure.generation, unsure.step, &object, now);
+                self.mark(unsure.policy);
+            }
         }
     }
 
@@ -205,7 +258,13 @@ impl World {
         entry.status_in_flight = false;
         entry.last_write = now;
         match outcome {
-            Outcome::Object(_) | Outcome::Accepted => entry.written = status,
+            Outcome::Object(_) | Outcome::Accepted => {
+                let before = std::mem::replace(&mut entry.written, status);
+                entry.outdated.push(before);
+                if entry.outdated.len() > MAX_OUTDATED {
+                    entry.outdated.remove(0);
+                }
+            }
             Outcome::NotFound => {}
             Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => entry.wake = Some(now + Span::seconds(2)),
         }

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// Time after which finalizers are set again although no newer view of the policy has come.
+const FINALIZERS_AGAIN: Span = Span::seconds(5);
+
 /// What one pass over one target found.
 struct Visit {
     plan: Plan,
@@ -36,7 +39,7 @@ impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while let Some(key) = self.dirty.pop_first() {
             match self.policies.remove(&key) {
-                None => self.release_traces(&key, &BTreeSet::new(), out),
+                None => self.release_traces(&key, &BTreeSet::new(), now, out),
                 Some(mut entry) => {
                     entry.wake = None;
                     entry.waiting = false;
@@ -82,7 +85,7 @@ impl World {
             Ok(targets) => targets,
             Err(unserved) => {
                 if writable(&policy, &rules).is_ok() && unserved.reason == Reason::NoTargets {
-                    self.release_traces(key, &BTreeSet::new(), out);
+                    self.release_traces(key, &BTreeSet::new(), now, out);
                 }
                 return self.unserved(key, entry, unserved, true);
             }
@@ -90,7 +93,7 @@ impl World {
         self.read_missing(&policy, &targets, out);
         let may_write = writable(&policy, &rules);
         // The write that begins a claim which has to be restored waits for the finalizer that promises it.
-        let finalizers_ready = self.finalizers_ready(key, entry, &policy, out);
+        let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
@@ -113,7 +116,7 @@ impl World {
             if policy.mode != Mode::Enforce {
                 kept.clear();
             }
-            self.release_traces(key, &kept, out);
+            self.release_traces(key, &kept, now, out);
         }
         self.compose(entry, &policy, &may_write, visits)
     }
@@ -164,8 +167,8 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        self.adopt_rollout(entry, policy, &object, now);
         let plan = self.plan_target(entry, policy, desired, &object, now);
+        self.adopt_rollout(entry, policy, &object, &plan, now);
         Self::keep_holds(entry, &plan, target, now);
         for key in &plan.unread {
             self.read(key, out);
@@ -393,9 +396,16 @@ impl World {
     }
 
     /// Gives back everything that a policy left on objects other than `kept`.
-    fn release_traces(&mut self, policy: &PolicyKey, kept: &BTreeSet<ObjectKey>, out: &mut Vec<Effect>) {
+    fn release_traces(
+        &mut self,
+        policy: &PolicyKey,
+        kept: &BTreeSet<ObjectKey>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         for key in self.objects.traces_of(policy) {
-            if kept.contains(&key) || self.busy.contains(&key) {
+            let too_early = self.refused_releases.get(&key).is_some_and(|refused| refused.until > now);
+            if kept.contains(&key) || self.busy.contains(&key) || too_early {
                 continue;
             }
             match self.objects.slot(&key) {
@@ -407,7 +417,6 @@ impl World {
                     };
                     self.busy.insert(key.clone());
                     let patch = Patch { object: key.clone(), subresource: None, manager, body: PatchBody::Json(patch) };
-                    self.rollouts.retain(|target, rollout| *target != key || rollout.policy != *policy);
                     self.emit(Action::Patch(patch), Doing::Release { policy: policy.clone(), object: key }, out);
                 }
                 Some(Slot::Unbound { .. } | Slot::Waiting(_)) | None => {}
@@ -442,7 +451,7 @@ impl World {
                 None => {
                     let others: BTreeSet<ObjectKey> =
                         self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
-                    self.release_traces(key, &others, out);
+                    self.release_traces(key, &others, now, out);
                 }
                 Some(step) => {
                     if self.gate(entry, &rules, &bound, &step, now).is_ok() {
@@ -454,23 +463,45 @@ impl World {
             }
         }
         if !left && !entry.finalizers_in_flight {
-            self.set_finalizers(key, entry, false, out);
+            self.set_finalizers(key, entry, false, now, out);
         }
     }
 
-    fn finalizers_ready(&mut self, key: &PolicyKey, entry: &mut Entry, policy: &Policy, out: &mut Vec<Effect>) -> bool {
+    fn finalizers_ready(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        policy: &Policy,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let wanted = needs_finalizer(policy);
         if entry.finalizers_in_flight {
             return false;
         }
         if has_finalizer(entry) != wanted {
-            self.set_finalizers(key, entry, wanted, out);
+            self.set_finalizers(key, entry, wanted, now, out);
             return false;
         }
         true
     }
 
-    fn set_finalizers(&mut self, key: &PolicyKey, entry: &mut Entry, wanted: bool, out: &mut Vec<Effect>) {
+    fn set_finalizers(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        wanted: bool,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        // Until the watch shows what became of it, the same view would only say the same again.
+        let version = entry.identity.resource_version.clone();
+        let tried = entry.finalizers_tried.as_ref().filter(|(tried, again)| *tried == version && *again > now);
+        if let Some(again) = tried.map(|(_, again)| *again) {
+            entry.wake = Some(entry.wake.map_or(again, |at| at.min(again)));
+            return;
+        }
+        entry.finalizers_tried = Some((version, now + FINALIZERS_AGAIN));
         let mut finalizers: Vec<String> =
             entry.identity.finalizers.iter().filter(|name| *name != names::RESTORE_FINALIZER).cloned().collect();
         if wanted {

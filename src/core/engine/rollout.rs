@@ -4,16 +4,21 @@ use super::{Action, Doing, Effect, Entry, World};
 use crate::{
     api::{conditions::Reason, names, status::QuarantineEntry},
     core::{
-        facts::{Instant, Object, ObjectKey, Operation, Pod, Progress, Span, progress},
-        plan::{Change, value_hash},
+        facts::{Instant, Kind, Object, ObjectKey, Operation, Pod, Progress, Span, progress},
+        ownership::{FieldPath, FieldSet},
+        plan::{Change, Plan, Step, value_hash},
         policy::{Policy, PolicyKey},
         record::Record,
         report::{self, Finding, Truth},
+        resolve,
     },
 };
 
 /// Time between two looks at the pods of a rollout.
 const LOOK: Span = Span::seconds(5);
+/// Time without any progress after which a rollout has failed, for kinds whose controller has no deadline of its own: that
+/// of a Deployment by default.
+const DEADLINE: Span = Span::minutes(10);
 /// Time that a permit is kept for a write which has not begun a rollout.
 const PREPARATION: Span = Span::minutes(1);
 /// Time for which a value that failed is not tried again.
@@ -35,6 +40,8 @@ pub(super) struct Rollout {
     began: Instant,
     next_look: Instant,
     looking: bool,
+    /// Pods that are updated and available, and since when there are as many.
+    advance: (i64, i64, Instant),
 }
 
 /// How far a rollout is.
@@ -60,6 +67,7 @@ impl Rollout {
             began: now,
             next_look: now,
             looking: false,
+            advance: (0, 0, now),
         }
     }
 
@@ -76,6 +84,18 @@ impl Rollout {
         self.changes = changes;
         self.began = now;
         self.next_look = now + LOOK;
+        self.advance = (0, 0, now);
+    }
+
+    /// Whether nothing has happened for too long, although the controller will never say so.
+    fn is_stuck(&mut self, object: &Object, now: Instant) -> bool {
+        let n = |a: &str, b: &str| object.integer(a).or_else(|| object.integer(b)).unwrap_or(0);
+        let updated = n("/status/updatedReplicas", "/status/updatedNumberScheduled");
+        let available = n("/status/availableReplicas", "/status/numberAvailable");
+        if (self.advance.0, self.advance.1) != (updated, available) {
+            self.advance = (updated, available, now);
+        }
+        object.key.kind != Kind::Deployment && now.since(self.advance.2) > DEADLINE
     }
 
     /// Whether a write may follow although the rollout is not finished: the way back, or a newer spec.
@@ -128,6 +148,13 @@ impl World {
         for target in targets {
             let Some(rollout) = self.rollouts.get(&target).cloned() else { continue };
             let Some(object) = self.objects.get(&target).cloned() else { continue };
+            // Nobody is left who would take it back; it counts until it has ended.
+            let orphaned = !self.policies.contains_key(&rollout.policy);
+            let stuck = self.rollouts.get_mut(&target).is_some_and(|rollout| rollout.is_stuck(&object, now));
+            if orphaned && (stuck || matches!(progress(&object), Progress::Failed { .. })) {
+                self.end_rollout(&target, None, now);
+                continue;
+            }
             if rollout.phase == Phase::Preparing {
                 if !self.busy.contains(&target) && now.since(rollout.began) > PREPARATION {
                     self.end_rollout(&target, None, now);
@@ -140,14 +167,21 @@ impl World {
             {
                 continue;
             }
-            match (progress(&object), rollout.phase) {
+            let progress = match progress(&object) {
+                Progress::Running if stuck => {
+                    let message = format!("no pod became available for {} minutes", DEADLINE.as_millis() / 60_000);
+                    Progress::Failed { message }
+                }
+                progress => progress,
+            };
+            match (progress, rollout.phase) {
                 (Progress::Complete, Phase::RollingBack) => self.end_rollout(&target, Some("RolledBack"), now),
                 (Progress::Complete, _) => self.end_rollout(&target, Some("Applied"), now),
                 (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(&target, Some("RollbackFailed"), now),
                 (Progress::Failed { message }, _) => self.fail_rollout(&target, Reason::DeadlineExceeded, message, now),
                 (Progress::Paused, _) => self.end_rollout(&target, Some("Paused"), now),
                 (Progress::AwaitingManual, _) => self.end_rollout(&target, Some("AwaitingManualRollout"), now),
-                (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
+                (Progress::Running, Phase::Running) if !orphaned && !rollout.looking && rollout.next_look <= now => {
                     self.look_at_pods(&target, &object, out);
                 }
                 (Progress::Running, _) => {}
@@ -237,8 +271,33 @@ impl World {
         }
     }
 
+    /// Looks for rollouts of ours that were under way before this replica led, before anything else is begun.
+    pub(super) fn adopt_rollouts(&mut self, now: Instant) {
+        if self.adopted {
+            return;
+        }
+        self.adopted = true;
+        let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        for key in keys {
+            let Some(entry) = self.policies.remove(&key) else { continue };
+            if let Ok(policy) = entry.parsed.clone()
+                && let Ok(rules) = self.rules(&policy)
+                && let (Ok(desired), Ok(targets)) = (resolve::resolve(&policy, &rules), self.targets(&policy, &rules))
+            {
+                for target in targets {
+                    let Some(object) = self.objects.get(&target).cloned() else { continue };
+                    if matches!(progress(&object), Progress::Running | Progress::Failed { .. }) {
+                        let plan = self.plan_target(&entry, &policy, &desired, &object, now);
+                        self.adopt_rollout(&entry, &policy, &object, &plan, now);
+                    }
+                }
+            }
+            self.policies.insert(key, entry);
+        }
+    }
+
     /// A rollout of ours that was under way when this replica took over is ours to look after.
-    pub(super) fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, now: Instant) {
+    pub(super) fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
         if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
             return;
         }
@@ -246,25 +305,29 @@ impl World {
             return;
         }
         let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
-        let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
-        let (Some(history), true) = (history, record.uid == policy.identity.uid && !record.previous.is_empty()) else {
+        if record.uid != policy.identity.uid || record.previous.is_empty() || !wrote_last(object, policy.identity.name()) {
             return;
-        };
+        }
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
         rollout.phase = Phase::Running;
-        rollout.generation = policy.identity.generation;
+        rollout.generation = record.generation;
         rollout.object_generation = object.meta.generation;
-        rollout.changes = history
-            .changes
-            .iter()
-            .map(|change| Change {
-                object: object.key.clone(),
-                path: change.path.as_str().into(),
-                from: change.from.clone(),
-                to: change.to.clone(),
-                because: change.because.clone(),
-            })
-            .collect();
+        let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
+        rollout.changes = match history {
+            Some(history) => history
+                .changes
+                .iter()
+                .map(|change| Change {
+                    object: object.key.clone(),
+                    path: change.path.as_str().into(),
+                    from: change.from.clone(),
+                    to: change.to.clone(),
+                    because: change.because.clone(),
+                })
+                .collect(),
+            // The write was made and the status was not: the record knows what changed.
+            None => recorded_changes(&record, object, policy, plan),
+        };
         // The way back may have been interrupted: what is in quarantine has failed.
         rollout.failed = entry
             .written
@@ -274,8 +337,44 @@ impl World {
             .map(|item| {
                 (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
             });
+        if rollout.failed.is_some() && !plan.steps.iter().any(Step::is_disruptive) {
+            rollout.phase = Phase::RollingBack;
+        }
         self.rollouts.insert(object.key.clone(), rollout);
     }
+}
+
+/// Whether nobody has changed the pod template of `object` after the last apply of `policy`.
+fn wrote_last(object: &Object, policy: &str) -> bool {
+    let Some(ours) = written_at(object, &names::manager(policy)) else { return false };
+    let template = FieldPath::of(&["spec", "template"]);
+    let others = object.meta.managed.iter().filter(|entry| entry.manager != names::manager(policy));
+    !others
+        .filter(|entry| FieldSet::read(&entry.fields).covers(&template))
+        .filter_map(|entry| Instant::parse(entry.time.as_deref()?))
+        .any(|at| at > ours)
+}
+
+/// What the last write changed, as its record tells.
+fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Plan) -> Vec<Change> {
+    let stamp = FieldPath::of(&["spec", "template", "metadata", "annotations", &names::stamp(policy.identity.name())]);
+    let words = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    record
+        .previous
+        .iter()
+        .filter_map(|(field, previous)| {
+            let setting = plan.settings.iter().find(|setting| setting.field.as_ref() == Some(field));
+            let path: Box<str> =
+                if *field == stamp { "files".into() } else { setting.map(|setting| setting.path.clone())? };
+            Some(Change {
+                object: object.key.clone(),
+                path,
+                from: previous.as_ref().map(words),
+                to: field.lookup(&object.content).map(words),
+                because: "found after a restart".into(),
+            })
+        })
+        .collect()
 }
 
 /// Time of our last apply, by the API server's clock.

@@ -1,0 +1,317 @@
+//! Random specs, random people, random faults.
+
+use serde_json::{Value, json};
+use trimtab::{
+    api::{PerformanceClass, PerformanceClassSpec, names},
+    core::{
+        facts::{Kind, ObjectKey, Span},
+        ownership::FieldPath,
+    },
+};
+
+use super::{
+    controllers::{CRASHES, HANGS},
+    people::{NAMESPACE, config_map, policy, variables, workload},
+    random::Random,
+    run::{Counts, Faults, Run},
+};
+
+pub const DOCUMENT: &str = "# pools of the shop\npool:\n  size: 5 # small\n  timeout: 30\nname: shop\n";
+const VARIABLES: [&str; 4] = ["DB_POOL_SIZE", "WORKERS", "BATCH", "LOG"];
+const POLICIES: [&str; 3] = ["p", "q", "r"];
+const WORKLOADS: [&str; 3] = ["a", "b", "c"];
+
+/// One run. `journal`: whether to keep what happened, for a report.
+pub fn run(seed: u64, journal: bool) -> Counts {
+    let mut run = Run::new(seed);
+    if !journal {
+        run.journal = None;
+    }
+    let mut random = Random::new(seed ^ 0xA5A5);
+    let stage = Stage::set(&mut random, &mut run);
+    run.faults = if random.chance(150) { Faults::NONE } else { Faults::ALL };
+    run.faults.clock = if random.chance(200) { 2 } else { 0 };
+    let names = &POLICIES[..1 + random.below(3)];
+    for name in names {
+        let spec = stage.spec(&mut random);
+        run.people(&format!("apply policy {name}: {spec}"), |server, _| server.apply_policy(name, &spec));
+        if random.chance(500) {
+            run.pass(Span::seconds(random.between(1, 20)));
+        }
+    }
+    for _ in 0..random.below(9) {
+        run.pass(Span::millis(random.between(50, 25_000)));
+        stage.act(&mut random, &mut run, names);
+    }
+    run.pass(Span::seconds(random.between(1, 10)));
+    // Whatever stood still goes on, so that an end can be reached.
+    for key in &stage.workloads {
+        if run.server.objects.get(key).is_some_and(|stored| stored.at("/spec/paused") == true) {
+            run.people("resume rollout", |server, _| server.pause(key, false));
+        }
+    }
+    run.come_to_rest(Span::seconds(700), Span::minutes(50));
+    run.stay_at_rest();
+    settled(&run);
+    run.counts
+}
+
+struct Stage {
+    workloads: Vec<ObjectKey>,
+}
+
+impl Stage {
+    fn set(random: &mut Random, run: &mut Run) -> Self {
+        let kinds = [Kind::Deployment, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+        let workloads: Vec<ObjectKey> = WORKLOADS[..1 + random.below(3)]
+            .iter()
+            .map(|name| ObjectKey::new(*random.pick(&kinds), NAMESPACE, *name))
+            .collect();
+        for key in &workloads {
+            let manifest = manifest(random, key);
+            let tool = *random.pick(&["kubectl", "helm", "kustomize-controller"]);
+            let scaled = key.kind == Kind::Deployment && random.chance(200);
+            run.people(&format!("{tool} installs {}: {manifest}", key.short()), |server, _| {
+                let map = config_map(&format!("{}-config", key.name));
+                let data = json!({"data": {"config.yaml": DOCUMENT, "plain": "1"}});
+                if tool == "kubectl" {
+                    server.kubectl_apply(&map, &data);
+                    server.kubectl_apply(key, &manifest);
+                } else {
+                    server.server_side(tool, &map, &data, false).unwrap();
+                    server.server_side(tool, key, &manifest, false).unwrap();
+                }
+                if scaled {
+                    let autoscaler = json!({"spec": {"minReplicas": 1, "maxReplicas": 5,
+                        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": key.kind.as_str(), "name": &*key.name}}});
+                    let key = ObjectKey::new(Kind::HorizontalPodAutoscaler, NAMESPACE, &*key.name);
+                    server.kubectl_apply(&key, &autoscaler);
+                }
+            });
+        }
+        run.pass(Span::seconds(3));
+        Self { workloads }
+    }
+
+    /// A policy for one of the workloads, or for several.
+    fn spec(&self, random: &mut Random) -> Value {
+        let key = random.pick(&self.workloads);
+        let mut target = json!({"kind": key.kind.as_str()});
+        if random.chance(250) {
+            target["selector"] = json!({"matchLabels": {"tier": "web"}});
+        } else {
+            target["name"] = json!(&*key.name);
+        }
+        let mode = if random.chance(850) { "Enforce" } else { *random.pick(&["Observe", "Recommend"]) };
+        let mut spec = json!({"mode": mode, "target": target});
+        if random.chance(250) {
+            spec["deletionPolicy"] = json!("Restore");
+        }
+        let number = |random: &mut Random| {
+            if random.chance(60) {
+                let text = random.pick(&[CRASHES, HANGS]);
+                text.parse().unwrap()
+            } else {
+                random.between(1, 40)
+            }
+        };
+        let knob = |random: &mut Random, landing: Value| {
+            let mut knob = landing;
+            knob["value"] = json!(number(random));
+            if random.chance(400) {
+                knob["onConflict"] = json!("TakeOver");
+            }
+            knob
+        };
+        if random.chance(800) {
+            let landing = json!({"env": *random.pick(&VARIABLES[..2])});
+            spec["pools"] = json!([{"name": "db", "size": knob(random, landing)}]);
+        }
+        let mut settings = Vec::new();
+        if random.chance(400) {
+            let mut setting = knob(random, json!({"env": "BATCH"}));
+            setting["name"] = json!("batch");
+            settings.push(setting);
+        }
+        if random.chance(350) {
+            let reload = *random.pick(&["Restart", "Watch"]);
+            spec["files"] = json!([{"name": "config", "configMap": format!("{}-config", key.name), "key": "config.yaml",
+                "format": "YAML", "reload": reload}]);
+            let place = *random.pick(&["/pool/size", "/pool/timeout"]);
+            settings.push(json!({"name": "size", "value": number(random), "path": {"file": "config", "at": place}}));
+        }
+        if random.chance(150) {
+            let landing = json!({"name": format!("{}-config", key.name), "key": "plain"});
+            let mut setting = knob(random, json!({"configMapKey": landing}));
+            setting["name"] = json!("plain");
+            settings.push(setting);
+        }
+        if !settings.is_empty() {
+            spec["settings"] = json!(settings);
+        }
+        if random.chance(300) {
+            let memory = *random.pick(&["1Gi", "2Gi", "2048Mi", "512Mi"]);
+            let mut item = json!({"container": "api", "limits": {"memory": memory}, "requests": {"memory": memory}});
+            if random.chance(400) {
+                item["onConflict"] = json!("TakeOver");
+            }
+            spec["resources"] = json!([item]);
+        }
+        if key.kind != Kind::DaemonSet && random.chance(200) {
+            let min = random.between(1, 3);
+            spec["replicas"] = json!({"min": min, "max": min + random.between(0, 2)});
+        }
+        spec
+    }
+
+    /// Somebody does something.
+    fn act(&self, random: &mut Random, run: &mut Run, names: &[&'static str]) {
+        let name = *random.pick(names);
+        let key = random.pick(&self.workloads).clone();
+        match random.below(16) {
+            0..=3 => {
+                let spec = self.spec(random);
+                run.people(&format!("apply policy {name}: {spec}"), |server, _| server.apply_policy(name, &spec));
+            }
+            4 => run.people(&format!("delete policy {name}"), |server, _| server.delete_policy(&policy(name))),
+            5 => {
+                let why = if random.chance(600) { "incident" } else { "" };
+                run.people(&format!("suspend {name} {why}"), |server, _| server.suspend(name, why));
+            }
+            6 => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            7 | 8 => {
+                let variable = *random.pick(&VARIABLES[..3]);
+                let value = (!random.chance(200)).then(|| random.between(41, 60).to_string());
+                override_env(run, &key, variable, value.as_deref());
+            }
+            9 => {
+                let manifest = manifest(random, &key);
+                run.people(&format!("kubectl apply {}: {manifest}", key.short()), |server, _| {
+                    server.kubectl_apply(&key, &manifest);
+                });
+            }
+            10 => {
+                let manifest = manifest(random, &key);
+                let (tool, force) = *random.pick(&[("helm", false), ("kustomize-controller", true)]);
+                run.people(&format!("{tool} applies {}: {manifest}", key.short()), |server, _| {
+                    // A conflict is the answer that its user has to live with.
+                    let _refused = server.server_side(tool, &key, &manifest, force);
+                });
+            }
+            11 => {
+                let back = 1 + random.below(2);
+                run.people(&format!("rollout undo {} by {back}", key.short()), |server, controllers| {
+                    server.rollout_undo(controllers, &key, back);
+                });
+            }
+            12 => run.people(&format!("rollout restart {}", key.short()), |server, _| server.rollout_restart(&key)),
+            13 => {
+                let paused = random.chance(500) && key.kind == Kind::Deployment;
+                run.people(&format!("pause {} {paused}", key.short()), |server, _| server.pause(&key, paused));
+            }
+            14 => {
+                let size = random.between(41, 60);
+                let map = config_map(&format!("{}-config", key.name));
+                run.people(&format!("edit {} to {size}", map.short()), |server, _| {
+                    server.edit_as("kubectl-edit", &map, |tree| {
+                        let text = tree["data"]["config.yaml"].as_str().unwrap_or_default();
+                        let text: Vec<String> = text
+                            .lines()
+                            .map(|line| {
+                                if line.contains("size:") { format!("  size: {size} # edited") } else { line.to_owned() }
+                            })
+                            .collect();
+                        tree["data"]["config.yaml"] = json!(text.join("\n") + "\n");
+                    });
+                });
+            }
+            _ => {
+                let freeze = random.chance(400);
+                run.people(&format!("freeze {freeze}"), |server, _| server.put_class(default_class(freeze)));
+            }
+        }
+    }
+}
+
+/// A person sets a variable. Where a policy holds it, it is the person's from then on.
+pub fn override_env(run: &mut Run, key: &ObjectKey, variable: &str, value: Option<&str>) {
+    let field = FieldPath::of(&["spec", "template", "spec", "containers"])
+        .key("name", "api")
+        .field("env")
+        .key("name", variable)
+        .field("value");
+    let owners: Vec<String> = run.server.objects[key]
+        .managers
+        .iter()
+        .filter(|manager| manager.fields.contains(&field))
+        .filter_map(|manager| manager.name.strip_prefix(names::MANAGER_PREFIX).map(str::to_owned))
+        .collect();
+    let differs = run.server.env(key, variable).as_deref() != value;
+    run.people(&format!("set env {} {variable}={value:?}", key.short()), |server, _| {
+        server.set_env(key, variable, value);
+    });
+    if let (Some(value), [owner], true) = (value, &owners[..], differs) {
+        run.invariants.overridden(&run.server, key, &field, json!(value), owner);
+    }
+}
+
+pub fn default_class(freeze: bool) -> PerformanceClass {
+    let mut class = PerformanceClass::new("standard", PerformanceClassSpec { freeze, ..PerformanceClassSpec::default() });
+    class.metadata.annotations =
+        Some([(names::IS_DEFAULT_CLASS.to_owned(), "true".to_owned())].into_iter().collect());
+    class
+}
+
+fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
+    let mut container = json!({});
+    let set: Vec<(&str, &str)> = VARIABLES
+        .iter()
+        .filter(|variable| random.chance(if **variable == "LOG" { 700 } else { 250 }))
+        .map(|variable| (*variable, "7"))
+        .collect();
+    if !set.is_empty() {
+        container["env"] = variables(&set);
+    }
+    if random.chance(400) {
+        container["resources"] = json!({"limits": {"memory": "2Gi"}, "requests": {"memory": "1Gi"}});
+    }
+    let mut manifest = workload(&key.name, &container);
+    let spec = manifest["spec"].as_object_mut().unwrap();
+    if key.kind == Kind::DaemonSet || random.chance(400) {
+        spec.remove("replicas");
+    }
+    manifest
+}
+
+/// What must be true in the end.
+fn settled(run: &Run) {
+    let frozen = run.server.classes.values().any(|class| class.spec.freeze);
+    for (key, policy) in &run.server.policies {
+        let Some(status) = &policy.status else { run.fail(&format!("policy {} has no status", key.1)) };
+        let deleting = policy.metadata.deletion_timestamp.is_some();
+        if deleting {
+            // A rollout that failed for other reasons can be in the way of a restoration.
+            continue;
+        }
+        if status.observed_generation != policy.metadata.generation {
+            run.fail(&format!("policy {} has not been observed", key.1));
+        }
+        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        if let Some(applied) = condition("Applied") {
+            if matches!(applied.reason.as_str(), "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn") {
+                run.fail(&format!("policy {} is still {}: {}", key.1, applied.reason, applied.message));
+            }
+            if applied.status == "True" && !frozen && status.settings.iter().any(|s| s.state == "Planned") {
+                run.fail(&format!("policy {} says Applied and has plans", key.1));
+            }
+        }
+    }
+    for stored in run.server.objects.values() {
+        for trace in run.server.traces(&stored.key) {
+            let name = trace.trim_start_matches(names::MANAGER_PREFIX).trim_start_matches(names::BASELINE_PREFIX);
+            if !run.server.policies.contains_key(&policy(name)) {
+                run.fail(&format!("{} carries {trace} of a policy that is gone", stored.key.short()));
+            }
+        }
+    }
+}
