@@ -36,7 +36,7 @@ use trimtab::api::{MetricsSource, PerformanceClass, PerformancePolicy};
 use self::cluster::{Cluster, Options, eventually};
 
 const OPTIONS: Options = Options { prometheus: true, ..Options::DEFAULT };
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What stands between the operator and Prometheus does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,6 +110,7 @@ impl World {
             return;
         }
         let related = self.related(&key);
+        let before = self.objects.slot(&key).is_some().then(|| self.objects.labels(&key));
         let slot = if !self.listed.contains(&Stream::Policies) {
             Slot::Waiting(Box::new(seen))
         } else if self.is_bound(&seen) {
@@ -124,7 +125,10 @@ impl World {
             Slot::Unbound { uid: seen.meta.uid.into(), resource_version: seen.meta.resource_version.into(), labels }
         };
         self.objects.insert(key.clone(), slot);
-        self.unmeasured.objects = true;
+        // Who is whose target depends on names and labels; statuses change all the time.
+        if key.kind.is_workload() && before.as_ref() != Some(&self.objects.labels(&key)) {
+            self.unmeasured.objects = true;
+        }
         for policy in related.into_iter().chain(self.related(&key)) {
             self.mark(policy);
         }

@@ -29,6 +29,8 @@ struct Operator {
     alerts: Vec<Alert>,
     ranges: usize,
     others: Vec<Action>,
+    /// Whether the Deployment is there from the beginning.
+    deployed: bool,
 }
 
 impl Operator {
@@ -50,26 +52,27 @@ impl Operator {
             alerts: Vec::new(),
             ranges: 0,
             others: Vec::new(),
+            deployed: true,
         }
     }
 
     fn begin(mut self) -> Self {
-        let deployment = r#"{"metadata":{"name":"web","namespace":"shop","uid":"d","resourceVersion":"1","generation":1},
-            "spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"api"}]}}},"status":{}}"#;
-        let seen = Seen::from_json(Kind::Deployment, deployment).unwrap();
         let policy = serde_json::from_value(self.policy.clone()).unwrap();
         self.tell(Input::Policy(Change::Applied(Box::new(policy))));
         if let Some(source) = self.source.clone() {
             self.tell(Input::Source(Change::Applied(Box::new(source))));
         }
-        self.tell(Input::Object(Change::Applied(Box::new(seen))));
+        if self.deployed {
+            self.tell(deployment());
+        }
         let names = |name: &str| Listing { names: [("shop".into(), name.into())].into() };
         let source = Listing { names: self.source.iter().map(|_| ("".into(), "default".into())).collect() };
         self.tell(Input::Listed(Stream::Policies, names("web")));
         self.tell(Input::Listed(Stream::Classes, Listing::default()));
         self.tell(Input::Listed(Stream::Sources, source));
         for kind in Kind::ALL {
-            let listing = if kind == Kind::Deployment { names("web") } else { Listing::default() };
+            let there = kind == Kind::Deployment && self.deployed;
+            let listing = if there { names("web") } else { Listing::default() };
             self.tell(Input::Listed(Stream::Objects(kind), listing));
         }
         self.tell(Input::Leadership(true));
@@ -124,6 +127,13 @@ impl Operator {
         let found = self.statuses.last().and_then(|status| report::find(&status.conditions, kind));
         found.map_or_else(String::new, |condition| format!("{}/{}", condition.status, condition.reason))
     }
+}
+
+/// The news that the Deployment is there.
+fn deployment() -> Input {
+    let text = r#"{"metadata":{"name":"web","namespace":"shop","uid":"d","resourceVersion":"1","generation":1},
+        "spec":{"replicas":1,"template":{"spec":{"containers":[{"name":"api"}]}}},"status":{}}"#;
+    Input::Object(Change::Applied(Box::new(Seen::from_json(Kind::Deployment, text).unwrap())))
 }
 
 fn queue() -> Value {
@@ -183,6 +193,19 @@ fn a_missing_source_is_waited_for() {
     assert_eq!(operator.condition(ConditionType::Reconciling), "True/SourceNotFound");
     operator.source.clone_from(&source);
     operator.tell(Input::Source(Change::Applied(Box::new(source.unwrap()))));
+    operator.run(10);
+    assert_eq!(operator.condition(ConditionType::Ready), "True/Served");
+    assert_eq!(operator.condition(ConditionType::Compliant), "True/Within");
+}
+
+#[test]
+fn a_target_that_comes_later_is_measured_as_soon_as_it_is_there() {
+    let mut operator = Operator::new(queue());
+    operator.deployed = false;
+    let mut operator = operator.begin();
+    operator.run(10);
+    assert_eq!(operator.condition(ConditionType::Compliant), "Unknown/NoTargets");
+    operator.tell(deployment());
     operator.run(10);
     assert_eq!(operator.condition(ConditionType::Ready), "True/Served");
     assert_eq!(operator.condition(ConditionType::Compliant), "True/Within");
