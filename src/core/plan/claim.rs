@@ -83,6 +83,8 @@ struct Draft<'a> {
     /// Fields that differ although we own them and nothing else was asked.
     unexplained: Vec<(Box<str>, String)>,
     hold: Option<Hold>,
+    /// Fields that are left to somebody who insisted. The record keeps them, or the next pass would take them for new.
+    contested: Vec<FieldPath>,
 }
 
 impl<'a> Draft<'a> {
@@ -106,6 +108,7 @@ impl<'a> Draft<'a> {
             overridden: false,
             unexplained: Vec::new(),
             hold: situation.memory.holds.get(&object.key).copied(),
+            contested: Vec::new(),
         }
     }
 
@@ -196,6 +199,7 @@ impl<'a> Draft<'a> {
                     wish.landing,
                     applier.advice()
                 );
+                self.contested.push(wish.field.clone());
                 return (State::Yielded, Some(self.conflict(Reason::Contested, wish, message)));
             }
             note_taking(&mut self.record, applier, self.situation.now);
@@ -296,7 +300,7 @@ impl<'a> Draft<'a> {
         let annotation = names::baseline(self.situation.policy.identity.name());
         let claimed = self.claim.fields(&BTreeMap::from([(annotation.clone(), String::new())]));
         let released = self.surplus(&claimed);
-        self.record.paths.retain(|field, _| claimed.contains(field));
+        self.record.paths.retain(|field, _| claimed.contains(field) || self.contested.contains(field));
         if !released.is_empty()
             && let Some(patch) = ownership::release_paths(self.object, self.me, &released)
         {
