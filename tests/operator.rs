@@ -1,0 +1,37 @@
+//! The operator on a real cluster, as its users run it: a pod of an image, installed by real Helm under the chart's RBAC, with
+//! leader election, on real nodes with real containers, a real Prometheus, and an audit log that tells who did what.
+//!
+//! All tests share one cluster and one operator, each in a namespace of its own. Those that disturb the operator or the API
+//! server wait until they are alone ([`world::with_world_alone`]).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/helm.rs"]
+mod helm;
+#[path = "support/operator.rs"]
+mod operator;
+
+#[path = "operator/audit.rs"]
+mod audit;
+#[path = "operator/deletion.rs"]
+mod deletion;
+#[path = "operator/modes.rs"]
+mod modes;
+#[path = "operator/owners.rs"]
+mod owners;
+#[path = "operator/refusals.rs"]
+mod refusals;
+#[path = "operator/rest.rs"]
+mod rest;
+#[path = "operator/restart.rs"]
+mod restart;
+#[path = "operator/rollback.rs"]
+mod rollback;
+#[path = "operator/settle.rs"]
+mod settle;
+#[path = "operator/together.rs"]
+mod together;
+#[path = "operator/world.rs"]
+mod world;

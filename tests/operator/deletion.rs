@@ -1,0 +1,120 @@
+//! What a deleted policy leaves behind.
+
+use serde_json::{Value, json};
+use trimtab::api::names;
+
+use crate::{
+    here,
+    world::{World, assert_no_trace, env_of, env_var, merge, policy, pool_policy, traces, with_world, workload},
+};
+
+async fn released(world: &World, kind: &str, name: &str) -> Value {
+    world.until(kind, name, &format!("{name} is released"), |object| traces(object).is_empty()).await
+}
+
+#[test]
+fn retain_leaves_the_values_and_no_trace_and_restarts_nothing() {
+    with_world(here!(), async |world| {
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config.yaml": "limit: 10\n"},
+        }));
+        let manifest = workload("api", &env_var("OTHER", "1"), &json!({}));
+        world.run_workload(&manifest);
+        world.apply(&policy(
+            "p",
+            &json!({
+                "pools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}],
+                "resources": [{"container": "app", "requests": {"cpu": "10m"}, "limits": {"memory": "64Mi"}}],
+                "files": [{"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML",
+                           "reload": "Watch"}],
+                "settings": [{"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}}],
+            }),
+        ));
+        world.settled("p").await;
+        let governed = world.deployment().await;
+        assert!(!traces(&governed).is_empty(), "{governed:#}");
+        let sets = world.replica_sets("api").await;
+        let pod = world.pod("api").await;
+
+        world.kubectl(&["delete", "performancepolicy", "p", "--timeout=10s"]);
+        let left = released(world, "deployments", "api").await;
+        released(world, "configmaps", "config").await;
+        assert_no_trace(&left);
+        assert_eq!(left["spec"], governed["spec"], "the values stay");
+        let config = world.get("configmaps", "config").await;
+        assert_eq!(config["data"]["config.yaml"], "limit: 50\n");
+        // Annotations of the object count, those of the template do not change.
+        let generation = |object: &Value| object["metadata"]["generation"].as_i64().unwrap();
+        assert!(generation(&left) <= generation(&governed) + 1, "{left:#}");
+        world.rolled_out("api");
+        assert_eq!(world.replica_sets("api").await, sets);
+        assert_eq!(world.pod("api").await, pod);
+
+        // Nobody owns the value: whoever applies next, gets it.
+        let mut next = manifest.clone();
+        merge(&mut next, &json!({"metadata": {"labels": {"round": "2"}}}));
+        world.apply(&next);
+        assert_eq!(env_of(&world.deployment().await, "DB_POOL_SIZE").as_deref(), Some("20"));
+        let taken = workload("api", &env_var("DB_POOL_SIZE", "5"), &json!({}));
+        world.apply_server_side(&taken).unwrap();
+        assert_eq!(env_of(&world.deployment().await, "DB_POOL_SIZE").as_deref(), Some("5"));
+    });
+}
+
+#[test]
+fn a_policy_that_comes_back_finds_its_values_and_restarts_nothing() {
+    with_world(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        let sets = world.replica_sets("api").await;
+        world.delete_policy("p");
+        released(world, "deployments", "api").await;
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        assert_eq!(world.replica_sets("api").await, sets);
+    });
+}
+
+#[test]
+fn restore_brings_back_what_was_there_and_ends_its_finalizer() {
+    with_world(here!(), async |world| {
+        let document = "limit: 10 # rows\n";
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config.yaml": document},
+        }));
+        let mut main = env_var("OTHER", "1");
+        merge(&mut main, &json!({"resources": {"requests": {"cpu": "20m"}}}));
+        world.run_workload(&workload("api", &main, &json!({})));
+        let original = world.deployment().await;
+        world.apply(&policy(
+            "p",
+            &json!({
+                "deletionPolicy": "Restore",
+                "pools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}],
+                "resources": [{"container": "app", "requests": {"cpu": "10m"}, "onConflict": "TakeOver"}],
+                "files": [{"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML",
+                           "reload": "Watch"}],
+                "settings": [{"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}}],
+            }),
+        ));
+        let settled = world.settled("p").await;
+        assert_eq!(settled["metadata"]["finalizers"], json!([names::RESTORE_FINALIZER]));
+        let governed = world.deployment().await;
+        assert_eq!(env_of(&governed, "DB_POOL_SIZE").as_deref(), Some("20"));
+        let main = &governed["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(main["resources"]["requests"]["cpu"], "10m");
+        assert_eq!(world.get("configmaps", "config").await["data"]["config.yaml"], "limit: 50 # rows\n");
+
+        world.kubectl(&["delete", "performancepolicy", "p", "--timeout=60s"]);
+        let left = world.deployment().await;
+        assert_no_trace(&left);
+        assert_eq!(left["spec"]["template"]["spec"], original["spec"]["template"]["spec"]);
+        let config = world.get("configmaps", "config").await;
+        assert_eq!(config["data"]["config.yaml"], document);
+        assert_no_trace(&config);
+        world.rolled_out("api");
+        // The template is the first one again, and so is its ReplicaSet.
+        assert_eq!(world.replica_sets("api").await.len(), 2);
+    });
+}

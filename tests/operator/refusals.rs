@@ -1,0 +1,193 @@
+//! What the operator refuses: it says why in one word, and writes nothing.
+
+use serde_json::{Value, json};
+
+use crate::{
+    audit::told,
+    here,
+    world::{PATIENCE, World, merge, policy, pool_policy, with_world, workload},
+};
+
+fn setting(name: &str, knob: &Value) -> Value {
+    let mut setting = json!({"name": name, "value": 20});
+    merge(&mut setting, knob);
+    policy(name, &json!({"settings": [setting]}))
+}
+
+fn document(name: &str, config_map: &str, key: &str, format: &str, at: &str) -> Value {
+    policy(
+        name,
+        &json!({
+            "files": [{"name": "f", "configMap": config_map, "key": key, "format": format}],
+            "settings": [{"name": "s", "value": 20, "path": {"file": "f", "at": at}}],
+        }),
+    )
+}
+
+fn on(mut policy: Value, target: &Value) -> Value {
+    policy["spec"]["target"] = target.clone();
+    policy
+}
+
+fn config_maps(world: &World) {
+    let fixed = json!({"data": {"c.yaml": "limit: 1\n"}});
+    let mut immutable = fixed.clone();
+    merge(&mut immutable, &json!({"immutable": true}));
+    let broken = json!({"data": {
+        "twice.yaml": "limit: 1\nlimit: 2\n", "anchors.yaml": "a: &x 1\nlimit: *x\n", "no.yaml": "a: [1\n",
+        "crlf.yaml": "limit: 1\r\n", "no.json": "{\"limit\": }",
+        "types.yaml": "map: {a: 1}\nlist: [1]\nword: many\nlimit: 1\n",
+    }});
+    for (name, data) in [("fixed", &immutable), ("hashed-4m8fc9kd2t", &fixed), ("broken", &broken)] {
+        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        merge(&mut map, data);
+        world.apply(&map);
+    }
+    // As large as can be, and so too large for the annotation that `apply` writes.
+    let large = "#".repeat((1 << 20) - "\nlimit: 1\n".len()) + "\nlimit: 1\n";
+    let map =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "data": {"c.yaml": large}});
+    world.try_kubectl(&["create", "-f", "-"], &map.to_string()).unwrap();
+}
+
+fn workloads(world: &World) {
+    let main = json!({
+        "args": ["--size=$(REFERRED)"],
+        "resources": {"limits": {"memory": "64Mi"}},
+        "env": [
+            {"name": "FROM_FIELD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "REFERRED", "value": "1"},
+        ],
+    });
+    world.run_workload(&workload("api", &main, &json!({})));
+    let duplicate = json!({"env": [{"name": "TWICE", "value": "1"}, {"name": "TWICE", "value": "2"}]});
+    let twice = workload("twice", &duplicate, &json!({}));
+    world.try_kubectl(&["create", "-f", "-"], &twice.to_string()).unwrap();
+    let mut pair = workload("pair", &json!({}), &json!({}));
+    let containers = pair["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
+    let mut second = containers[0].clone();
+    second["name"] = "second".into();
+    containers.push(second);
+    world.apply(&pair);
+    for name in ["twin-a", "twin-b"] {
+        let mut twin = workload(name, &json!({}), &json!({}));
+        merge(&mut twin, &json!({"metadata": {"labels": {"twin": "yes"}}, "spec": {"replicas": 0}}));
+        world.apply(&twin);
+    }
+}
+
+#[test]
+fn every_refusal_has_its_word_and_writes_nothing() {
+    with_world(here!(), async |world| {
+        config_maps(world);
+        workloads(world);
+        let uid = world.get("configmaps", "broken").await["metadata"]["uid"].clone();
+        let mut owned = workload("owned", &json!({}), &json!({}));
+        merge(
+            &mut owned,
+            &json!({"metadata": {"ownerReferences": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "name": "broken", "uid": uid, "controller": true},
+            ]}}),
+        );
+        world.apply(&owned);
+        let class = format!("narrow-{}", world.namespace);
+        let class = class.chars().take(60).collect::<String>();
+        world.apply(&json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformanceClass", "metadata": {"name": class},
+            "spec": {"limits": {"targets": 1}},
+        }));
+        let mark = world.mark();
+
+        let deployment = |name: &str| json!({"kind": "Deployment", "name": name});
+        let mut too_many = on(
+            setting("too-many", &json!({"env": "SIZE"})),
+            &json!({"kind": "Deployment", "selector": {"matchLabels": {"twin": "yes"}}}),
+        );
+        too_many["spec"]["className"] = class.into();
+        let mut no_class = setting("no-class", &json!({"env": "SIZE"}));
+        no_class["spec"]["className"] = "nobody-made-it".into();
+        let cases = [
+            (on(setting("no-target", &json!({"env": "SIZE"})), &deployment("nowhere")), "NoTargets"),
+            (too_many, "TooManyTargets"),
+            (no_class, "ClassNotFound"),
+            (on(setting("controlled", &json!({"env": "SIZE"})), &deployment("owned")), "TargetControlled"),
+            (setting("forbidden", &json!({"env": "LD_PRELOAD"})), "EnvironmentNameForbidden"),
+            (setting("proxy", &json!({"env": "HTTPS_PROXY"})), "EnvironmentNameForbidden"),
+            (setting("from-field", &json!({"env": "FROM_FIELD"})), "EnvFromSource"),
+            (setting("referred", &json!({"env": "REFERRED", "onConflict": "TakeOver"})), "EnvReferenced"),
+            (
+                on(setting("twice", &json!({"env": "TWICE", "onConflict": "TakeOver"})), &deployment("twice")),
+                "EnvDuplicate",
+            ),
+            (setting("no-container", &json!({"env": "SIZE", "container": "nobody"})), "ContainerNotFound"),
+            (on(setting("which", &json!({"env": "SIZE"})), &deployment("pair")), "ContainerAmbiguous"),
+            (
+                policy("bounds", &json!({"resources": [{"container": "app", "requests": {"memory": "1Gi"}}]})),
+                "BoundsConflictWithTarget",
+            ),
+            (document("no-map", "nowhere", "c.yaml", "YAML", "/limit"), "ConfigMapNotFound"),
+            (document("immutable", "fixed", "c.yaml", "YAML", "/limit"), "ConfigMapImmutable"),
+            (document("hashed", "hashed-4m8fc9kd2t", "c.yaml", "YAML", "/limit"), "ConfigMapContentHashed"),
+            (document("no-key", "broken", "absent.yaml", "YAML", "/limit"), "KeyPathNotFound"),
+            (document("no-path", "broken", "types.yaml", "YAML", "/nothing"), "KeyPathNotFound"),
+            (document("a-map", "broken", "types.yaml", "YAML", "/map"), "KeyTypeMismatch"),
+            (document("a-list", "broken", "types.yaml", "YAML", "/list"), "KeyTypeMismatch"),
+            (document("a-word", "broken", "types.yaml", "YAML", "/word"), "KeyTypeMismatch"),
+            (document("dup-keys", "broken", "twice.yaml", "YAML", "/limit"), "ConfigUnparseable"),
+            (document("anchors", "broken", "anchors.yaml", "YAML", "/limit"), "ConfigUnparseable"),
+            (document("broken-yaml", "broken", "no.yaml", "YAML", "/limit"), "ConfigUnparseable"),
+            (document("broken-json", "broken", "no.json", "JSON", "/limit"), "ConfigUnparseable"),
+            (document("too-large", "large", "c.yaml", "YAML", "/limit"), "ConfigTooLarge"),
+        ];
+        let list =
+            json!({"apiVersion": "v1", "kind": "List", "items": cases.iter().map(|(p, _)| p).collect::<Vec<_>>()});
+        world.apply(&list);
+        for (policy, reason) in &cases {
+            world.says(policy["metadata"]["name"].as_str().unwrap(), "Ready", "False", reason).await;
+        }
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", told(&writes));
+    });
+}
+
+#[test]
+fn system_namespaces_are_protected() {
+    with_world(here!(), async |world| {
+        for namespace in ["kube-system", crate::operator::NAMESPACE] {
+            let name = world.namespace.chars().rev().take(20).collect::<String>().chars().rev().collect::<String>();
+            let mut protected = pool_policy(name.trim_start_matches('-'), 20);
+            protected["metadata"]["namespace"] = namespace.into();
+            let name = protected["metadata"]["name"].as_str().unwrap();
+            world.cluster.kubectl(&["apply", "-f", "-"], &protected.to_string());
+            let wait = [
+                "wait",
+                "performancepolicy",
+                name,
+                "--namespace",
+                namespace,
+                "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=TargetProtected",
+            ];
+            let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+            let arguments: Vec<&str> = wait.into_iter().chain([timeout.as_str()]).collect();
+            world.cluster.kubectl(&arguments, "");
+            world.cluster.kubectl(&["delete", "performancepolicy", name, "--namespace", namespace], "");
+        }
+    });
+}
+
+#[test]
+fn a_paused_deployment_waits_for_the_person_who_paused_it() {
+    with_world(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.kubectl(&["rollout", "pause", "deployment/api"]);
+        let mark = world.mark();
+        world.apply(&pool_policy("p", 20));
+        world.says("p", "Applied", "False", "TargetPaused").await;
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", told(&writes));
+        world.kubectl(&["rollout", "resume", "deployment/api"]);
+        world.settled("p").await;
+    });
+}

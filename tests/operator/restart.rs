@@ -1,0 +1,101 @@
+//! Operators come and go; what they govern does not notice.
+
+use std::{fs, process::Command, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    audit::told,
+    cluster::eventually,
+    here,
+    operator::{NAMESPACE, RELEASE},
+    world::{PATIENCE, World, condition, env_of, pool_policy, with_world_alone, workload},
+};
+
+/// Processes of operator pods, which the cluster's process namespace shows.
+fn operators() -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("list processes");
+    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_operator = |process: &u32| {
+        let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let mut words = line.split('\0');
+        words.next() == Some("/trimtab") && words.next() == Some("operator")
+    };
+    numbers.filter(is_operator).collect()
+}
+
+/// Kills every replica, without a word.
+fn kill_all() {
+    let all = operators();
+    assert!(!all.is_empty(), "no operator runs");
+    let numbers = all.iter().map(ToString::to_string);
+    // One that has just ended by itself is as dead as it can be.
+    let _ = Command::new("kill").arg("-KILL").args(numbers).status().expect("run kill");
+}
+
+/// Number of the Deployment's rollouts.
+fn revision(deployment: &serde_json::Value) -> u32 {
+    let text = deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str();
+    text.and_then(|text| text.parse().ok()).expect("a revision")
+}
+
+async fn ready_again(world: &World) {
+    eventually(PATIENCE, "both replicas are ready", async || {
+        let arguments = ["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=jsonpath={.status}"];
+        let status = world.cluster.kubectl(&arguments, "");
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        if status["readyReplicas"] == 2 && status["replicas"] == 2 { Ok(()) } else { Err(status) }
+    })
+    .await;
+}
+
+#[test]
+fn killed_after_each_request_of_a_change_it_ends_the_same_with_one_rollout() {
+    with_world_alone(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&pool_policy("p", 20));
+        let first = world.settled("p").await;
+        let generation = |policy: &serde_json::Value| policy["metadata"]["generation"].as_i64();
+        for point in 0..10_u32 {
+            let revision = revision(&world.deployment().await);
+            let mark = world.mark();
+            let size = 30 + point;
+            world.apply(&pool_policy("p", size));
+            // Requests that lists after a start make are not about one object; those of the change are.
+            let reached = async {
+                loop {
+                    let made = mark.requests(&world.namespace).iter().filter(|r| r.is_about_one_object()).count();
+                    let done = world.get("performancepolicies", "p").await;
+                    let settled = condition(&done, "Applied");
+                    let is_settled =
+                        settled["status"] == "True" && settled["observedGeneration"].as_i64() == generation(&done);
+                    if made >= point as usize || is_settled {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, reached).await.expect("the change goes on");
+            kill_all();
+            let settled = world.settled("p").await;
+            let deployment = world.deployment().await;
+            assert_eq!(env_of(&deployment, "DB_POOL_SIZE"), Some(size.to_string()), "killed after {point} requests");
+            assert_eq!(
+                self::revision(&deployment),
+                revision + 1,
+                "killed after {point} requests, one rollout: {settled:#}"
+            );
+            let writes = mark.target_writes(&world.namespace);
+            let applies = writes.iter().filter(|r| r.resource == "deployments" && r.code < 300).count();
+            assert_eq!(applies, 1, "killed after {point} requests:\n{}", told(&writes));
+            assert!(settled["metadata"]["uid"] == first["metadata"]["uid"]);
+        }
+        // What was there before the first claim is still known: nothing.
+        let deployment = world.deployment().await;
+        let record = deployment["metadata"]["annotations"]["trimtab.dev/baseline.p"].as_str().expect("a record");
+        let record: serde_json::Value = serde_json::from_str(record).expect("a record in JSON");
+        assert!(record["paths"].to_string().contains("DB_POOL_SIZE"), "{record}");
+        assert!(!record["paths"].to_string().contains("\"20\""), "{record}");
+        ready_again(world).await;
+    });
+}

@@ -1,0 +1,56 @@
+//! A value that does not run is taken back.
+
+use serde_json::json;
+
+use crate::{
+    audit::told,
+    here,
+    world::{condition, env_of, merge, pool_policy, with_world, workload},
+};
+
+#[test]
+fn a_value_that_crashes_is_taken_back_while_the_old_pod_serves_and_is_not_tried_again() {
+    with_world(here!(), async |world| {
+        let picky = json!({
+            "command": ["sh", "-c", "[ \"$DB_POOL_SIZE\" != 13 ] || exit 1; trap 'exit 0' TERM; sleep 1000000 & wait"],
+        });
+        // Without a probe and without this, Kubernetes counts a pod as available the moment it starts.
+        let mut picky = workload("api", &picky, &json!({}));
+        merge(&mut picky, &json!({"spec": {"minReadySeconds": 3}}));
+        world.run_workload(&picky);
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        let (good, sets, pod) = (world.deployment().await, world.replica_sets("api").await, world.pod("api").await);
+
+        let mark = world.mark();
+        world.apply(&pool_policy("p", 13));
+        let back = world.says("p", "Applied", "False", "RolledBack").await;
+        assert_eq!(condition(&back, "Stalled")["reason"], "RolledBack", "{back:#}");
+        assert_eq!(back["status"]["quarantine"][0]["path"], "pools.db.size", "{back:#}");
+        assert_eq!(back["status"]["quarantine"][0]["reason"], "CrashLoop", "{back:#}");
+        assert_eq!(back["status"]["history"][0]["verdict"], "RolledBack", "{back:#}");
+        let restored = world.deployment().await;
+        assert_eq!(restored["spec"]["template"], good["spec"]["template"]);
+        world.rolled_out("api");
+        // The ReplicaSet from before is the newest again, and its pod has never stopped.
+        let after = world.replica_sets("api").await;
+        assert_eq!((after.len(), after.last()), (sets.len() + 1, sets.last()));
+        assert_eq!(world.pod("api").await, pod);
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        let applies = writes.iter().filter(|request| request.resource == "deployments").count();
+        assert_eq!(applies, 2, "one there, one back:\n{}", told(&writes));
+
+        // Another value has its chance.
+        world.apply(&pool_policy("p", 14));
+        world.settled("p").await;
+        assert_eq!(env_of(&world.deployment().await, "DB_POOL_SIZE").as_deref(), Some("14"));
+        // The one in quarantine has not.
+        let mark = world.mark();
+        world.apply(&pool_policy("p", 13));
+        world.says("p", "Applied", "False", "RolledBack").await;
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", told(&writes));
+    });
+}

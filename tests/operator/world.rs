@@ -1,0 +1,392 @@
+//! A namespace of the cluster that the operator governs, and what users do in it.
+
+use std::{
+    env, fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::http::Request;
+use kube::core::Status;
+use serde_json::{Value, json};
+use trimtab::api::names;
+
+use crate::{
+    audit::Mark,
+    cluster::{self, Cluster, eventually},
+    operator,
+};
+
+const OPTIONS: cluster::Options =
+    cluster::Options { real_nodes: true, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+
+/// Time for anything that takes a rollout or two on a machine that builds at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Runs `body` in a namespace of its own, beside other tests. `test` is `here!()`.
+pub fn with_world(test: &'static str, body: impl AsyncFnOnce(&World)) {
+    run(test, false, body);
+}
+
+/// Runs `body` in a namespace of its own while no other test runs: it breaks what all share.
+pub fn with_world_alone(test: &'static str, body: impl AsyncFnOnce(&World)) {
+    run(test, true, body);
+}
+
+fn run(test: &'static str, alone: bool, body: impl AsyncFnOnce(&World)) {
+    cluster::test(&OPTIONS, test, async |cluster| {
+        install();
+        let turn = File::create(cluster_dir().join("turn.lock")).expect("create the lock of the tests");
+        if alone { turn.lock() } else { turn.lock_shared() }.expect("wait for this test's turn");
+        let namespace = cluster.namespace().await;
+        body(&World { cluster, namespace, _turn: turn }).await;
+    });
+}
+
+fn cluster_dir() -> PathBuf {
+    env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which a cluster of cluster.sh sets").into()
+}
+
+/// Installs the operator, once per cluster and program.
+fn install() {
+    let _others_wait = operator::alone();
+    let stamp = cluster_dir().join("operator.installed");
+    let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let program = Path::new(env!("CARGO_BIN_EXE_trimtab"));
+    if time(&stamp).is_some_and(|installed| time(program) < Some(installed)) {
+        return;
+    }
+    operator::load_image();
+    // The tag says nothing of the build, so something else must tell the pods of a joined cluster that there is a new one.
+    let build = time(program).and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    operator::helm_install(&[
+        "--set=prometheus.url=http://prometheus.monitoring:9090",
+        "--set=prometheus.interval=2s",
+        "--set=prometheus.alertmanagers={http://alertmanager.monitoring:9093}",
+        "--set=log.level=info\\,trimtab=debug",
+        &format!("--set-string=podAnnotations.build={}", build.as_millis()),
+    ]);
+    File::create(&stamp).expect("remember that the operator is installed");
+}
+
+/// Text that a failure shows as it is.
+struct Shown(String);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub struct World {
+    pub cluster: Cluster,
+    pub namespace: String,
+    _turn: File,
+}
+
+/// A Deployment with one pod that runs until it is told to stop, and lists what it was started with.
+///
+/// `container` is merged into the container's fields, `pod` into the pod's.
+pub fn workload(name: &str, container: &Value, pod: &Value) -> Value {
+    let mut main = json!({
+        "name": "app", "image": "localhost/busybox:1", "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait", "app"],
+    });
+    merge(&mut main, container);
+    let mut spec = json!({"terminationGracePeriodSeconds": 1, "containers": [main]});
+    merge(&mut spec, pod);
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
+        },
+    })
+}
+
+/// A policy in mode Enforce for the Deployment `api`; `spec` is merged into it.
+pub fn policy(name: &str, spec: &Value) -> Value {
+    let mut all = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}});
+    merge(&mut all, spec);
+    json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": name}, "spec": all})
+}
+
+/// The policy `name` that sets `DB_POOL_SIZE` to `size`.
+pub fn pool_policy(name: &str, size: u32) -> Value {
+    policy(name, &json!({"pools": [{"name": "db", "size": {"value": size, "env": "DB_POOL_SIZE"}}]}))
+}
+
+/// A container's environment with one variable.
+pub fn env_var(name: &str, value: &str) -> Value {
+    json!({"env": [{"name": name, "value": value}]})
+}
+
+/// RFC 7396.
+pub fn merge(into: &mut Value, patch: &Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, patch) => *into = patch.clone(),
+    }
+}
+
+/// The value of a variable in the container `app`.
+pub fn env_of(deployment: &Value, name: &str) -> Option<String> {
+    let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
+    let variable = variables.iter().find(|variable| variable["name"] == name)?;
+    Some(variable["value"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The condition of that type.
+pub fn condition<'a>(policy: &'a Value, kind: &str) -> &'a Value {
+    let conditions = policy["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// Managers of the object, status left out.
+pub fn managers(object: &Value) -> Vec<&str> {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let ours = entries.into_iter().flatten().filter(|entry| entry["subresource"] != "status");
+    ours.filter_map(|entry| entry["manager"].as_str()).collect()
+}
+
+/// Fails when a policy has left anything on the object but values.
+pub fn assert_no_trace(object: &Value) {
+    let left = traces(object);
+    assert!(left.is_empty(), "{left:?} is left on the object:\n{object:#}");
+}
+
+/// Managers and annotations of ours on the object itself.
+pub fn traces(object: &Value) -> Vec<String> {
+    let managers = managers(object).into_iter().filter(|name| name.starts_with(names::MANAGER_PREFIX));
+    let mut traces: Vec<String> = managers.map(ToOwned::to_owned).collect();
+    let annotations = object["metadata"]["annotations"].as_object();
+    traces.extend(annotations.into_iter().flat_map(|a| a.keys()).filter(|key| key.contains(names::PREFIX)).cloned());
+    traces
+}
+
+fn collection(kind: &str) -> &'static str {
+    match kind {
+        "deployments" | "replicasets" | "statefulsets" => "apis/apps/v1",
+        "performancepolicies" => "apis/trimtab.dev/v1alpha1",
+        "pods" | "configmaps" => "api/v1",
+        "events" => "apis/events.k8s.io/v1",
+        other => panic!("the tests do not know the kind \"{other}\""),
+    }
+}
+
+impl World {
+    // ---- what users do ----
+
+    /// kubectl in the namespace, which must succeed.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments, "").unwrap_or_else(|said| panic!("kubectl {arguments:?}: {said}"))
+    }
+
+    /// kubectl in the namespace: its output, or what it complains of.
+    pub fn try_kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut all = vec!["--namespace", &self.namespace];
+        all.extend(arguments);
+        let output = self.cluster.run("kubectl", &all, input);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(format!("{}: {}{}", output.status, text(&output.stdout), text(&output.stderr)))
+        }
+    }
+
+    /// `kubectl apply -f -`, as most people do it.
+    pub fn apply(&self, object: &Value) {
+        self.try_apply(object, &[]).unwrap_or_else(|said| panic!("applying {object:#}: {said}"));
+    }
+
+    /// `kubectl apply --server-side -f -`.
+    pub fn apply_server_side(&self, object: &Value) -> Result<String, String> {
+        self.try_apply(object, &["--server-side"])
+    }
+
+    pub fn try_apply(&self, object: &Value, flags: &[&str]) -> Result<String, String> {
+        let mut arguments = vec!["apply", "-f", "-"];
+        arguments.extend(flags);
+        self.try_kubectl(&arguments, &object.to_string())
+    }
+
+    /// Waits until a Deployment of ours has rolled out.
+    pub fn rolled_out(&self, name: &str) {
+        self.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=90s"]);
+    }
+
+    /// Applies a Deployment and waits until it runs.
+    pub fn run_workload(&self, workload: &Value) {
+        self.apply(workload);
+        self.rolled_out(workload["metadata"]["name"].as_str().expect("a name"));
+    }
+
+    pub fn delete_policy(&self, name: &str) {
+        self.kubectl(&["delete", "performancepolicy", name, "--wait=false"]);
+    }
+
+    /// The project's own command line.
+    pub fn trimtab(&self, arguments: &[&str]) -> String {
+        let mut all = arguments.to_vec();
+        all.extend(["--namespace", &self.namespace]);
+        let output = self.cluster.run(env!("CARGO_BIN_EXE_trimtab"), &all, "");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "trimtab {arguments:?}: {}: {text}{said}", output.status);
+        text
+    }
+
+    // ---- what there is ----
+
+    async fn request(&self, path: &str) -> Result<Value, Box<Status>> {
+        let request = Request::builder().uri(path).body(Vec::new()).expect("a request");
+        match self.cluster.client.request(request).await {
+            Ok(value) => Ok(value),
+            Err(kube::Error::Api(status)) => Err(status),
+            Err(error) => panic!("GET {path}: {error}"),
+        }
+    }
+
+    pub async fn try_get(&self, kind: &str, name: &str) -> Option<Value> {
+        let path = format!("/{}/namespaces/{}/{kind}/{name}", collection(kind), self.namespace);
+        match self.request(&path).await {
+            Ok(object) => Some(object),
+            Err(status) if status.code == 404 => None,
+            Err(status) => panic!("GET {path}: {status:?}"),
+        }
+    }
+
+    pub async fn get(&self, kind: &str, name: &str) -> Value {
+        self.try_get(kind, name).await.unwrap_or_else(|| panic!("{kind} \"{name}\" is not there"))
+    }
+
+    pub async fn list(&self, kind: &str) -> Vec<Value> {
+        let path = format!("/{}/namespaces/{}/{kind}", collection(kind), self.namespace);
+        let mut list = self.request(&path).await.unwrap_or_else(|status| panic!("GET {path}: {status:?}"));
+        match list["items"].take() {
+            Value::Array(items) => items,
+            other => panic!("GET {path}: items are {other}"),
+        }
+    }
+
+    pub async fn deployment(&self) -> Value {
+        self.get("deployments", "api").await
+    }
+
+    /// Waits until the object is as `check` wants it.
+    pub async fn until(&self, kind: &str, name: &str, what: &str, check: impl Fn(&Value) -> bool) -> Value {
+        eventually(PATIENCE, what, async || {
+            let object = self.get(kind, name).await;
+            if check(&object) { Ok(object) } else { Err(Shown(Self::short(&object))) }
+        })
+        .await
+    }
+
+    /// What a person would look at first.
+    fn short(object: &Value) -> String {
+        let mut object = object.clone();
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        format!("{object:#}")
+    }
+
+    /// Waits until the policy's condition says so, about the policy's present generation.
+    pub async fn says(&self, policy: &str, kind: &str, status: &str, reason: &str) -> Value {
+        self.until("performancepolicies", policy, &format!("{policy} says {kind}={status}/{reason}"), |object| {
+            let found = condition(object, kind);
+            found["status"] == status
+                && found["reason"] == reason
+                && found["observedGeneration"] == object["metadata"]["generation"]
+        })
+        .await
+    }
+
+    /// Waits until every value of the policy is in place and rolled out.
+    pub async fn settled(&self, policy: &str) -> Value {
+        self.says(policy, "Applied", "True", "Applied").await
+    }
+
+    /// Names of the `ReplicaSet`s of `app`, oldest revision first.
+    pub async fn replica_sets(&self, app: &str) -> Vec<String> {
+        let revision = |set: &Value| {
+            let text = set["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str();
+            text.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
+        };
+        let mut sets = self.list("replicasets").await;
+        sets.retain(|set| set["metadata"]["labels"]["app"] == app);
+        sets.sort_by_key(revision);
+        sets.iter().filter_map(|set| set["metadata"]["name"].as_str().map(ToOwned::to_owned)).collect()
+    }
+
+    /// The one pod of `app` that is neither ending nor yet to start.
+    pub async fn pod(&self, app: &str) -> String {
+        eventually(PATIENCE, &format!("one pod of {app} runs"), async || {
+            let mut pods = self.list("pods").await;
+            pods.retain(|pod| {
+                pod["metadata"]["labels"]["app"] == app && pod["metadata"]["deletionTimestamp"].is_null()
+            });
+            match pods.as_slice() {
+                [pod] if pod["status"]["phase"] == "Running" => {
+                    Ok(pod["metadata"]["name"].as_str().unwrap().to_owned())
+                }
+                other => Err(other.len()),
+            }
+        })
+        .await
+    }
+
+    /// What a command prints inside the container.
+    pub fn inside(&self, pod: &str, command: &[&str]) -> String {
+        let mut arguments = vec!["exec", pod, "--container=app", "--"];
+        arguments.extend(command);
+        self.kubectl(&arguments)
+    }
+
+    /// What process 1 of the container was started with: its arguments or its environment.
+    pub fn process(&self, pod: &str, file: &str) -> Vec<String> {
+        let text = self.inside(pod, &["cat", &format!("/proc/1/{file}")]);
+        text.split_terminator('\0').map(ToOwned::to_owned).collect()
+    }
+
+    /// Requests of the operator from now on.
+    pub fn mark(&self) -> Mark {
+        Mark::now(self.cluster.audit_log())
+    }
+
+    /// Queries that the operator has asked of the cluster's Prometheus, as that one counts them.
+    pub async fn queries(&self) -> f64 {
+        let url = format!("{}/metrics", self.cluster.prometheus());
+        // There is no default where crates enable two providers.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let text = reqwest::get(&url).await.expect("ask Prometheus").text().await.expect("its metrics");
+        text.lines()
+            .filter(|line| {
+                line.starts_with("prometheus_http_requests_total{") && line.contains("handler=\"/api/v1/query\"")
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Comes back when the operator has dealt with everything that happened before: a policy made now has its status.
+    pub async fn caught_up(&self) {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("barrier-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.apply(&json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": name},
+            "spec": {"mode": "Observe"},
+        }));
+        self.says(&name, "Ready", "True", "Served").await;
+        self.delete_policy(&name);
+    }
+}
