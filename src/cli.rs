@@ -49,7 +49,8 @@ enum Command {
     Version,
 }
 
-/// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 1 failed, 2 not understood.
+/// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 1 failed, 2 not understood;
+/// `plan` has its own.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -67,10 +68,14 @@ pub fn main(program: &'static str) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -78,7 +83,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Crds(args) => crds::run(&args)?,
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
-        Command::Plan(args) => return plan::run(&args),
+        Command::Plan(args) => {
+            return Ok(plan::run(&args).unwrap_or_else(|error| {
+                complain(&error);
+                plan::FAILED.into()
+            }));
+        }
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,

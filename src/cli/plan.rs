@@ -38,7 +38,10 @@ pub struct Args {
     cluster: Cluster,
 }
 
-/// Exit codes, as those of `kubectl diff`: 0 nothing would change, 1 something would, 2 the policy cannot be served.
+/// Exit code when the plan cannot be made, or a policy cannot be served.
+pub const FAILED: u8 = 2;
+
+/// Exit codes, as those of `kubectl diff`: 0 nothing would change, 1 something would, [`FAILED`].
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespace = args.cluster.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let (world, mine) = if args.live {
@@ -61,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         accounts.iter().map(|account| text(account, args.all, paint)).collect::<Vec<_>>().join("\n")
     })?;
     Ok(if report.policies.iter().any(|policy| !policy.troubles.is_empty()) {
-        ExitCode::from(2)
+        FAILED.into()
     } else if report.policies.iter().any(|policy| policy.targets.iter().any(|target| !target.changes.is_empty())) {
         ExitCode::from(1)
     } else {
@@ -196,6 +199,11 @@ pub fn connections(policy: &Policy) -> String {
         .collect()
 }
 
+fn count(number: impl std::fmt::Display, what: &str) -> String {
+    let number = number.to_string();
+    if number == "1" { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     let mut out = format!("  {}\n", paint.bold(&target.key.short()));
     let shown: Vec<&Setting> =
@@ -221,8 +229,8 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     let changes = target.plan.changes.len();
     let summary = match (changes, restarts(target)) {
         (0, _) => "nothing to change".to_owned(),
-        (n, true) => format!("{n} changes, one rollout of {} pods", target.replicas),
-        (n, false) => format!("{n} changes, no restart"),
+        (n, true) => format!("{}, one rollout of {}", count(n, "change"), count(target.replicas, "pod")),
+        (n, false) => format!("{}, no restart", count(n, "change")),
     };
     out.push_str(&format!("    {}\n", paint.dim(&summary)));
     out

@@ -1,6 +1,6 @@
 //! Flags that every command shares with kubectl, and the client that follows from them.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{env, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use kube::{
@@ -39,15 +39,18 @@ impl Cluster {
     pub async fn connect(&self) -> anyhow::Result<(Client, String)> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let config = match (&self.kubeconfig, &self.context) {
-            (None, None) => Config::infer()
-                .await
-                .context("finding an API server; set KUBECONFIG or --kubeconfig to a file that works with kubectl")?,
+            (None, None) if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+                Config::infer().await.context("finding the API server of this pod")?
+            }
             (file, _) => {
                 let kubeconfig = match file {
                     Some(file) => {
                         Kubeconfig::read_from(file).with_context(|| format!("reading \"{}\"", file.display()))?
                     }
-                    None => Kubeconfig::read().context("reading the kubeconfig")?,
+                    // Its text names the file and the cause; a chain of causes would say both twice.
+                    None => Kubeconfig::read().map_err(|error| {
+                        anyhow::anyhow!("{error}; set KUBECONFIG or --kubeconfig to a file that works with kubectl")
+                    })?,
                 };
                 Config::from_custom_kubeconfig(kubeconfig, &options)
                     .await

@@ -10,13 +10,19 @@ use super::{
     select::{Cluster, Output, block_on, print},
 };
 use crate::{
-    api::{PerformancePolicy, PerformancePolicyStatus, conditions::ConditionType},
+    api::{
+        PerformancePolicy, PerformancePolicyStatus,
+        conditions::{ConditionType, Reason},
+    },
     core::{
         facts::Instant,
         report::{find, instant},
     },
     shell::clock,
 };
+
+/// Reasons of `Applied=False` that the author of the policy chose.
+const BY_CHOICE: [Reason; 3] = [Reason::ObserveOnly, Reason::RecommendOnly, Reason::Suspended];
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
@@ -172,6 +178,8 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
     for condition in &status.conditions {
         let abnormal = ["Stalled", "Conflicted"].contains(&condition.type_.as_str());
         let mark = match (condition.status.as_str(), abnormal) {
+            // What the mode asks for is nothing that went wrong.
+            ("False", false) if BY_CHOICE.iter().any(|reason| condition.reason == reason.as_str()) => paint.dim("–"),
             ("True", false) => paint.good("✓"),
             ("True", true) | ("False", false) => paint.bad("✗"),
             _ => paint.warn("?"),

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy},
+    api::{MetricsSource, PerformanceClass, PerformancePolicy, crds},
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Seen},
@@ -45,7 +45,7 @@ impl Documents {
             } else {
                 for file in files(path)? {
                     let text = fs::read_to_string(&file).with_context(|| format!("reading \"{}\"", file.display()))?;
-                    documents.add(&text, &file.display().to_string(), namespace)?;
+                    documents.add(&text, &format!("\"{}\"", file.display()), namespace)?;
                 }
             }
         }
@@ -59,8 +59,10 @@ impl Documents {
     }
 
     fn add(&mut self, text: &str, origin: &str, namespace: &str) -> anyhow::Result<()> {
-        let values: Vec<Value> =
-            serde_saphyr::from_multiple(text).map_err(|error| anyhow::anyhow!("reading {origin}: {error}"))?;
+        let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+            let error = error.to_string();
+            anyhow::anyhow!("reading {origin}: {}", error.strip_prefix("error: ").unwrap_or(&error).trim_end())
+        })?;
         for (index, mut value) in values.into_iter().enumerate() {
             let kind = value["kind"].as_str().unwrap_or_default().to_owned();
             let origin = format!("{origin}, document {}", index + 1);
@@ -69,6 +71,7 @@ impl Documents {
             {
                 metadata.entry("namespace").or_insert_with(|| namespace.into());
             }
+            known_fields(&value, &kind).with_context(|| format!("reading {origin}"))?;
             match kind.as_str() {
                 "PerformancePolicy" => self.policies.push(typed(value, &origin)?),
                 "PerformanceClass" => self.classes.push(typed(value, &origin)?),
@@ -179,6 +182,46 @@ where
         .await
         .with_context(|| format!("listing {what}; are the CRDs installed? \"trimtab crds apply\" does it"))?
         .items)
+}
+
+/// Refuses fields that the definition of one of our kinds does not have, as `kubectl apply` does: a misspelt field would
+/// silently do nothing.
+fn known_fields(value: &Value, kind: &str) -> anyhow::Result<()> {
+    let definitions = crds::all();
+    let Some(definition) = definitions.iter().find(|definition| definition.spec.names.kind == kind) else {
+        return Ok(());
+    };
+    for version in &definition.spec.versions {
+        let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+        let schema = serde_json::to_value(schema).context("reading our own schema")?;
+        if let Some(field) = unknown_field(&value["spec"], &schema["properties"]["spec"], "spec") {
+            bail!(
+                "unknown field \"{field}\"; \"kubectl explain {}\" lists those that exist",
+                definition.spec.names.plural
+            );
+        }
+    }
+    Ok(())
+}
+
+fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| unknown_field(item, &schema["items"], &format!("{path}[{index}]"))),
+        Value::Object(fields) => {
+            let known = schema["properties"].as_object()?;
+            fields.iter().find_map(|(name, field)| {
+                let path = format!("{path}.{name}");
+                match known.get(name) {
+                    Some(schema) => unknown_field(field, schema, &path),
+                    None => Some(path),
+                }
+            })
+        }
+        _ => None,
+    }
 }
 
 fn typed<T: DeserializeOwned>(value: Value, origin: &str) -> anyhow::Result<T> {

@@ -1,0 +1,96 @@
+//! The command line as its users see it: text, data, errors and exit codes, against golden files.
+//!
+//! `make golden` (`UPDATE_GOLDEN=1 cargo test --test cli golden`) writes the files again.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const TRIMTAB: &str = env!("CARGO_BIN_EXE_trimtab");
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-trimtab");
+
+/// Runs a program where nothing of the machine shows: no cluster, no terminal, no configuration.
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .output()
+        .expect("run the program")
+}
+
+fn transcript(program: &str, arguments: &[&str], output: &Output) -> String {
+    let name = Path::new(program).file_name().expect("a file name").to_string_lossy();
+    let mut text = format!("$ {name} {}\n{}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
+    if !output.stderr.is_empty() {
+        text.push_str(&format!("--- stderr\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    text.push_str(&format!("--- exit code {}\n", output.status.code().expect("an exit code")));
+    text
+}
+
+/// Holds what a command says to `tests/golden/cli/NAME.txt`.
+fn golden(name: &str, program: &str, arguments: &[&str]) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli").join(format!("{name}.txt"));
+    let said = transcript(program, arguments, &run(program, arguments));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(file.parent().expect("a directory")).expect("create the directory");
+        fs::write(&file, &said).expect("write the file");
+    }
+    let stored = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        stored == said,
+        "{} is not what the command says; if it should be, run `make golden`\n{}",
+        file.display(),
+        similar::TextDiff::from_lines(&stored, &said).unified_diff().header("stored", "said")
+    );
+}
+
+#[test]
+fn golden_help_of_every_command() {
+    golden("help", TRIMTAB, &["--help"]);
+    golden("help-plugin", PLUGIN, &["--help"]);
+    for command in ["crds", "operator", "uninstall", "plan", "status", "explain", "suspend", "resume", "version"] {
+        golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
+    }
+    let help = run(TRIMTAB, &["--help"]);
+    let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
+    assert_eq!(listed, 9 + 2, "a command is missing above, or one is gone: nine commands and two options were listed");
+}
+
+#[test]
+fn golden_plans_in_every_format() {
+    golden("plan-grace", TRIMTAB, &["plan", "-f", "examples/grace"]);
+    golden("plan-grace-json", TRIMTAB, &["plan", "-f", "examples/grace", "-o", "json"]);
+    golden("plan-grace-yaml", TRIMTAB, &["plan", "-f", "examples/grace", "-o", "yaml"]);
+    golden("plan-settled", TRIMTAB, &["plan", "-f", "tests/data/cli/settled.yaml"]);
+    golden("plan-settled-all", TRIMTAB, &["plan", "--all", "-f", "tests/data/cli/settled.yaml"]);
+    golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
+}
+
+#[test]
+fn golden_errors_say_what_to_do() {
+    golden("plan-without-file", TRIMTAB, &["plan"]);
+    golden("plan-missing-file", TRIMTAB, &["plan", "-f", "no-such-file.yaml"]);
+    golden("plan-without-policy", TRIMTAB, &["plan", "-f", "examples/grace/app.yaml"]);
+    golden("plan-bad-yaml", TRIMTAB, &["plan", "-f", "tests/data/cli/unclosed.yaml"]);
+    golden("plan-unknown-field", TRIMTAB, &["plan", "-f", "tests/data/cli/misspelt.yaml"]);
+    golden("explain-unknown-kind", TRIMTAB, &["explain", "pod/api"]);
+    golden("status-without-cluster", TRIMTAB, &["status"]);
+    golden("unknown-command", TRIMTAB, &["apply"]);
+}
+
+#[test]
+fn the_plan_is_one_json_document_on_stdout() {
+    let output = run(TRIMTAB, &["plan", "-f", "examples/grace", "-o", "json"]);
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(plan["kind"], "PlanReport");
+    let target = &plan["policies"][0]["targets"][0];
+    assert_eq!((target["target"].as_str(), target["rollouts"].as_u64()), (Some("Deployment/grace-api"), Some(1)));
+    assert!(output.stderr.is_empty(), "data belong to stdout, and there is nothing to talk about");
+}
