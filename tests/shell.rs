@@ -45,7 +45,7 @@ use trimtab::{
 };
 
 const OPTIONS: cluster::Options = cluster::Options { prometheus: true, ..cluster::Options::DEFAULT };
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn metrics() -> Arc<Metrics> {
     Arc::new(Metrics::register(&Registry::new()).expect("an empty registry"))
@@ -75,7 +75,7 @@ async fn deployment(client: &Client, namespace: &str, name: &str) -> Deployment 
         .expect("create the Deployment")
 }
 
-fn apply(object: &ObjectKey, body: Value, force: bool) -> Action {
+fn apply(object: &ObjectKey, body: &Value, force: bool) -> Action {
     let mut whole = json!({"apiVersion": object.kind.api_version(), "kind": object.kind.as_str()});
     for (key, value) in body.as_object().expect("a map") {
         whole[key] = value.clone();
@@ -130,27 +130,27 @@ fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
         let seen = observed(&executor, &web).await;
         let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
         let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "POOL", "value": value}]}]}}});
-        let outcome = run(apply(&web, json!({"metadata": identity, "spec": claim("20")}), false)).await;
+        let outcome = run(apply(&web, &json!({"metadata": identity, "spec": claim("20")}), false)).await;
         let Outcome::Object(written) = outcome else { panic!("{outcome:?}") };
         assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
         assert!(written.rest["spec"].get().contains(r#""POOL""#));
 
-        let stale = run(apply(&web, json!({"metadata": identity, "spec": claim("21")}), false)).await;
+        let stale = run(apply(&web, &json!({"metadata": identity, "spec": claim("21")}), false)).await;
         assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
 
         let foreign = json!({"name": "web", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
-        let replaced = run(apply(&web, json!({"metadata": foreign, "spec": claim("21")}), false)).await;
+        let replaced = run(apply(&web, &json!({"metadata": foreign, "spec": claim("21")}), false)).await;
         assert!(matches!(replaced, Outcome::Failed(Failure::Replaced)), "{replaced:?}");
         let gone = json!({"name": "none", "uid": "0c9b8dbc-8a0a-4a44-8f0b-000000000000"});
-        let gone = run(apply(&none, json!({"metadata": gone, "spec": claim("21")}), false)).await;
+        let gone = run(apply(&none, &json!({"metadata": gone, "spec": claim("21")}), false)).await;
         assert!(matches!(gone, Outcome::NotFound), "{gone:?}");
 
-        let conflict = |force| apply(&web, json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}), force);
+        let conflict = |force| apply(&web, &json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}), force);
         let Outcome::Failed(Failure::Conflict(conflicts)) = run(conflict(false)).await else { panic!("a conflict") };
         assert_eq!(conflicts, [("kubectl-create".to_owned(), ".spec.replicas".to_owned())]);
 
         for spec in [json!({"nonsense": 1}), json!({"minReadySeconds": -1}), json!({"minReadySeconds": "x"})] {
-            let rejected = run(apply(&web, json!({"metadata": {"name": "web"}, "spec": spec}), false)).await;
+            let rejected = run(apply(&web, &json!({"metadata": {"name": "web"}, "spec": spec}), false)).await;
             assert!(matches!(rejected, Outcome::Failed(Failure::Rejected(_))), "{rejected:?}");
         }
 
