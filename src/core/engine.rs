@@ -47,6 +47,8 @@ pub struct World {
     last: u64,
     listed: BTreeSet<Stream>,
     policies: BTreeMap<PolicyKey, Entry>,
+    /// Policies that exist although nobody could read them: what they hold is not abandoned.
+    unreadable: BTreeSet<PolicyKey>,
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
     objects: Objects,
@@ -195,6 +197,7 @@ impl World {
             last: 0,
             listed: BTreeSet::new(),
             policies: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
             objects: Objects::default(),

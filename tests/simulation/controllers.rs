@@ -163,9 +163,7 @@ impl Controllers {
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
-                pod.gone.is_none()
-                    && pod.revision != current
-                    && (!pod.is_ready(now) || ready + spare > want)
+                pod.gone.is_none() && pod.revision != current && (!pod.is_ready(now) || ready + spare > want)
             });
             if let Some(old) = old {
                 old.gone = Some(now + GRACE);

@@ -60,7 +60,8 @@ impl View {
             uid: policy.metadata.uid.clone().unwrap_or_default(),
             generation: policy.metadata.generation.unwrap_or_default(),
             enforces: policy.spec.mode == Some(Mode::Enforce),
-            suspended: policy.spec.suspend == Some(true) || annotation(names::SUSPENDED).is_some_and(|why| !why.is_empty()),
+            suspended: policy.spec.suspend == Some(true)
+                || annotation(names::SUSPENDED).is_some_and(|why| !why.is_empty()),
             deleting: policy.metadata.deletion_timestamp.is_some(),
             resumed: annotation(names::RESUMED_AT),
         }
@@ -186,7 +187,9 @@ impl Invariants {
         let Some(found) = server.policies.get(&key) else { return Ok(()) };
         let quarantine = found.status.iter().flat_map(|status| &status.quarantine);
         let quarantine: Vec<_> = quarantine
-            .filter(|item| item.object == patch.object.short() && trimtab::core::report::instant(&item.until) > server.now)
+            .filter(|item| {
+                item.object == patch.object.short() && trimtab::core::report::instant(&item.until) > server.now
+            })
             .collect();
         for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -198,8 +201,14 @@ impl Invariants {
         let view = View::of(found);
         self.holds.retain(|hold| server.objects.contains_key(&hold.object));
         for hold in self.holds.iter().filter(|hold| hold.object == patch.object && hold.policy == key) {
-            let same = hold.view.uid == view.uid && hold.view.generation == view.generation && hold.view.resumed == view.resumed;
-            if same && !view.deleting && old.get(&hold.field) == Some(&hold.value) && new.get(&hold.field) != Some(&hold.value) {
+            let same = hold.view.uid == view.uid
+                && hold.view.generation == view.generation
+                && hold.view.resumed == view.resumed;
+            if same
+                && !view.deleting
+                && old.get(&hold.field) == Some(&hold.value)
+                && new.get(&hold.field) != Some(&hold.value)
+            {
                 return Err(format!("a person set {} to {}, and {policy} took it back", hold.field, hold.value));
             }
         }

@@ -218,7 +218,11 @@ impl Stage {
                         let text: Vec<String> = text
                             .lines()
                             .map(|line| {
-                                if line.contains("size:") { format!("  size: {size} # edited") } else { line.to_owned() }
+                                if line.contains("size:") {
+                                    format!("  size: {size} # edited")
+                                } else {
+                                    line.to_owned()
+                                }
                             })
                             .collect();
                         tree["data"]["config.yaml"] = json!(text.join("\n") + "\n");
@@ -256,9 +260,9 @@ pub fn override_env(run: &mut Run, key: &ObjectKey, variable: &str, value: Optio
 }
 
 pub fn default_class(freeze: bool) -> PerformanceClass {
-    let mut class = PerformanceClass::new("standard", PerformanceClassSpec { freeze, ..PerformanceClassSpec::default() });
-    class.metadata.annotations =
-        Some([(names::IS_DEFAULT_CLASS.to_owned(), "true".to_owned())].into_iter().collect());
+    let mut class =
+        PerformanceClass::new("standard", PerformanceClassSpec { freeze, ..PerformanceClassSpec::default() });
+    class.metadata.annotations = Some([(names::IS_DEFAULT_CLASS.to_owned(), "true".to_owned())].into_iter().collect());
     class
 }
 

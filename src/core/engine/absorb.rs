@@ -64,6 +64,7 @@ impl World {
     fn policy_applied(&mut self, policy: &PerformancePolicy, now: Instant) {
         let identity = Identity::of(policy);
         let key = identity.key.clone();
+        self.unreadable.remove(&key);
         let status = policy.status.clone().unwrap_or_default();
         match self.policies.get_mut(&key) {
             Some(entry) if entry.identity.uid == identity.uid => {
@@ -98,6 +99,7 @@ impl World {
     fn policy_deleted(&mut self, key: &PolicyKey) {
         self.unmeasured.policies = true;
         self.policies.remove(key);
+        self.unreadable.remove(key);
         // What it left behind is released, and younger policies on its knobs may go ahead.
         self.mark(key.clone());
         self.mark_namespace(&key.0);
@@ -154,6 +156,7 @@ impl World {
                 for key in gone {
                     self.policy_deleted(&key);
                 }
+                self.unreadable = names.iter().filter(|key| !self.policies.contains_key(*key)).cloned().collect();
             }
             Stream::Classes => self.classes.retain(|name, _| names.contains(&("".into(), name.clone()))),
             Stream::Sources => self.sources.retain(|name, _| names.contains(&("".into(), name.clone()))),
@@ -353,5 +356,41 @@ fn remembered(status: &PerformancePolicyStatus) -> Memoir {
         last_change: status.last_change.as_ref().map(crate::core::report::instant),
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::engine::{Change, Config, Listing, step};
+
+    const CLAIMED: &str = r#"{"metadata":{"name":"web","namespace":"shop","uid":"u-1","resourceVersion":"41","generation":1,
+        "managedFields":[{"manager":"trimtab/api","operation":"Apply","apiVersion":"apps/v1","fieldsType":"FieldsV1",
+        "fieldsV1":{"f:spec":{"f:minReadySeconds":{}}}}]},"spec":{"minReadySeconds":1}}"#;
+
+    #[test]
+    fn what_an_unreadable_policy_holds_is_not_abandoned_until_the_policy_is_gone() {
+        let now = Instant::from_millis(1_763_700_000_000);
+        let mut world = World::new(Config::default());
+        let name: PolicyKey = ("shop".into(), "api".into());
+        let claimed = Seen::from_json(Kind::Deployment, CLAIMED).unwrap();
+        let web = (claimed.key.namespace.clone(), claimed.key.name.clone());
+        // The list names the policy, and nothing was told of it.
+        let mut inputs = vec![
+            Input::Listed(Stream::Policies, Listing { names: [name.clone()].into() }),
+            Input::Listed(Stream::Classes, Listing::default()),
+            Input::Listed(Stream::Sources, Listing::default()),
+            Input::Object(Change::Applied(Box::new(claimed))),
+        ];
+        for kind in Kind::ALL {
+            let names = if kind == Kind::Deployment { [web.clone()].into() } else { BTreeSet::new() };
+            inputs.push(Input::Listed(Stream::Objects(kind), Listing { names }));
+        }
+        inputs.push(Input::Leadership(true));
+        for input in inputs {
+            assert_eq!(step(&mut world, input, now), []);
+        }
+        let effects = step(&mut world, Input::Policy(Change::Deleted(name)), now);
+        assert!(matches!(&effects[..], [Effect { action: Action::Patch(_), .. }]), "{effects:?}");
     }
 }

@@ -1,8 +1,6 @@
 //! What became of effects.
 
-use super::{
-    Backoff, Doing, Effect, Entry, Failure, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase,
-};
+use super::{Backoff, Doing, Effect, Entry, Failure, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase};
 use crate::{
     api::{conditions::Reason, names},
     core::{

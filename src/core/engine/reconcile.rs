@@ -39,6 +39,7 @@ impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while let Some(key) = self.dirty.pop_first() {
             match self.policies.remove(&key) {
+                None if self.unreadable.contains(&key) => {}
                 None => self.release_traces(&key, &BTreeSet::new(), now, out),
                 Some(mut entry) => {
                     entry.wake = None;
@@ -396,13 +397,7 @@ impl World {
     }
 
     /// Gives back everything that a policy left on objects other than `kept`.
-    fn release_traces(
-        &mut self,
-        policy: &PolicyKey,
-        kept: &BTreeSet<ObjectKey>,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
+    fn release_traces(&mut self, policy: &PolicyKey, kept: &BTreeSet<ObjectKey>, now: Instant, out: &mut Vec<Effect>) {
         for key in self.objects.traces_of(policy) {
             let too_early = self.refused_releases.get(&key).is_some_and(|refused| refused.until > now);
             if kept.contains(&key) || self.busy.contains(&key) || too_early {

@@ -305,7 +305,10 @@ impl World {
             return;
         }
         let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
-        if record.uid != policy.identity.uid || record.previous.is_empty() || !wrote_last(object, policy.identity.name()) {
+        if record.uid != policy.identity.uid
+            || record.previous.is_empty()
+            || !wrote_last(object, policy.identity.name())
+        {
             return;
         }
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);

@@ -352,7 +352,8 @@ impl<'a> Draft<'a> {
         // `rollout undo` brings an old record back under another name. It is ours to write all the same, and every other
         // field of the claim is either free or was decided on above.
         let record_field = FieldPath::of(&["metadata", "annotations", &annotation]);
-        self.force |= ownership::holders(&self.object.meta, &record_field).iter().any(|holder| holder.manager != self.me);
+        self.force |=
+            ownership::holders(&self.object.meta, &record_field).iter().any(|holder| holder.manager != self.me);
         let annotations = BTreeMap::from([(annotation, recorded)]);
         let disruptive =
             self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
