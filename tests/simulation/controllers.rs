@@ -13,6 +13,8 @@ const START: Span = Span::seconds(2);
 const GRACE: Span = Span::seconds(2);
 /// Progress deadline of Deployments.
 const DEADLINE: Span = Span::seconds(60);
+/// Time after which nobody expects anything of the other kinds any more, which have no deadline.
+const STUCK: Span = Span::seconds(590);
 /// A text that makes containers crash, in a variable or a document.
 pub const CRASHES: &str = "66";
 /// A text that keeps pods from ever becoming ready.
@@ -180,8 +182,8 @@ impl Controllers {
         let terminating = workload.pods.len() - total;
         let complete = total == want && updated == want && ready == want && terminating == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == template;
-        let late = now.since(workload.progressed) > DEADLINE;
-        workload.failed = !complete && !paused && late && stored.key.kind == Kind::Deployment;
+        let deadline = if stored.key.kind == Kind::Deployment { DEADLINE } else { STUCK };
+        workload.failed = !complete && !paused && now.since(workload.progressed) > deadline;
         status(stored, workload, [total, updated, ready, terminating, want])
     }
 

@@ -54,7 +54,11 @@ pub struct View {
 }
 
 impl View {
-    fn of(policy: &PerformancePolicy) -> Self {
+    pub const fn may_write(&self) -> bool {
+        self.enforces && !self.suspended && !self.deleting
+    }
+
+    pub fn of(policy: &PerformancePolicy) -> Self {
         let annotation = |name: &str| policy.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
         Self {
             uid: policy.metadata.uid.clone().unwrap_or_default(),
@@ -235,7 +239,7 @@ impl Invariants {
             let known = self.known.get(&(key.clone(), path.clone())).is_some_and(|k| k.contains(&value.to_string()));
             let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let asked = self.asked.get(&whose).is_some_and(|asked| asked.contains(&plain));
-            let is_identity = value.is_null() || path.to_string().ends_with(".name");
+            let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;
             if !known && !asked && !is_identity && !document {

@@ -301,11 +301,13 @@ fn settled(run: &Run) {
             run.fail(&format!("policy {} has not been observed", key.1));
         }
         let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
-        if let Some(applied) = condition("Applied") {
+        // What may not write cannot take back either.
+        let view = super::invariants::View::of(policy);
+        if let Some(applied) = condition("Applied").filter(|_| !frozen && view.may_write()) {
             if matches!(applied.reason.as_str(), "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn") {
                 run.fail(&format!("policy {} is still {}: {}", key.1, applied.reason, applied.message));
             }
-            if applied.status == "True" && !frozen && status.settings.iter().any(|s| s.state == "Planned") {
+            if applied.status == "True" && status.settings.iter().any(|s| s.state == "Planned") {
                 run.fail(&format!("policy {} says Applied and has plans", key.1));
             }
         }

@@ -169,7 +169,6 @@ impl World {
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
         let plan = self.plan_target(entry, policy, desired, &object, now);
-        self.adopt_rollout(entry, policy, &object, &plan, now);
         Self::keep_holds(entry, &plan, target, now);
         for key in &plan.unread {
             self.read(key, out);

@@ -297,7 +297,7 @@ impl World {
     }
 
     /// A rollout of ours that was under way when this replica took over is ours to look after.
-    pub(super) fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
+    fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
         if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
             return;
         }

@@ -10,7 +10,7 @@ use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Object, ObjectKey, Span},
-        ownership::{self, Claim, FieldPath, FieldSet, Holder},
+        ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Record, Taking},
     },
 };
@@ -239,9 +239,11 @@ impl<'a> Draft<'a> {
                 because: "the rollout of this value failed".into(),
             };
             self.changes.push((wish.field.clone(), change));
-            // A field that was absent before is left out: its sole owner stops sending it, so the server removes it.
-            if let Some(previous) = previous {
-                self.claim.insert(wish.field.clone(), previous);
+            // A field that was absent before is left out: its sole owner stops sending it, so the server removes it. The
+            // container stays in the claim for that long: what its owner stops sending would go, too.
+            match previous {
+                Some(previous) => drop(self.claim.insert(wish.field.clone(), previous)),
+                None => self.claim.leaves.extend(identity(&wish.field)),
             }
         } else if let (true, Some(live)) = (ours, live) {
             self.claim.insert(wish.field.clone(), live.clone());
@@ -392,10 +394,25 @@ impl<'a> Draft<'a> {
         self.owned
             .iter()
             .filter(|field| !claimed.iter().any(|claimed| claimed.is_at_or_below(field)))
-            .filter(|field| !removed.iter().any(|removed| field.is_at_or_below(removed)))
+            // Nor what lies around it: a release takes everything below with it.
+            .filter(|field| {
+                !removed.iter().any(|removed| field.is_at_or_below(removed) || removed.is_at_or_below(field))
+            })
             .cloned()
             .collect()
     }
+}
+
+/// The members that identify the innermost list item around `field`, other than the one that goes with it.
+fn identity(field: &FieldPath) -> Vec<(FieldPath, Json)> {
+    let mut around = field.parent().and_then(|item| item.parent());
+    while let Some(path) = around {
+        if let Some(Segment::Key(keys)) = path.segments().last() {
+            return keys.iter().map(|(name, value)| (path.clone().field(name), value.clone())).collect();
+        }
+        around = path.parent();
+    }
+    Vec::new()
 }
 
 /// Whether a field was taken over from this manager so short a time ago that once more would be a fight.
