@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trimtab::{
     api::{PerformancePolicy, PerformancePolicySpec, names},
     core::{
-        facts::{Instant, Kind, ObjectKey, Operation},
+        facts::{Kind, ObjectKey, Operation},
         policy::PolicyKey,
     },
 };
@@ -202,10 +202,6 @@ impl Server {
         let status = self.policies.get(&policy(name))?.status.as_ref()?;
         let found = status.conditions.iter().find(|condition| condition.type_ == kind)?;
         Some((found.status.clone(), found.reason.clone()))
-    }
-
-    pub fn start_of_second(&self) -> Instant {
-        self.now.whole_seconds()
     }
 
     /// Managers of `trimtab` on an object, and our annotations.

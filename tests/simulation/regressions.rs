@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 use trimtab::core::facts::Span;
 
 use super::{
-    people::{config_map, deployment, variables, workload},
+    controllers::{CRASHES, HANGS},
+    people::{config_map, deployment, policy, variables, workload},
     run::Run,
+    scenario::override_env,
 };
 
 const DOCUMENT: &str = "# pools of the shop\npool:\n  size: 5 # small\n  timeout: 30\n";
@@ -62,4 +64,135 @@ fn one_policy_brings_variable_resources_and_document_to_rest_in_one_rollout() {
     assert_eq!(run.invariants.revisions[&api], 1);
     assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
     assert_eq!(run.server.condition("p", "Ready"), Some(("True".into(), "Served".into())));
+}
+
+#[test]
+fn a_change_of_one_object_is_one_write_two_statuses_and_two_events() {
+    let mut run = shop(&json!({}));
+    apply(&mut run, "p", &env_only(20));
+    rest(&mut run);
+    let before = run.counts;
+    apply(&mut run, "p", &env_only(21));
+    rest(&mut run);
+    assert_eq!(run.counts.writes - before.writes, 1);
+    assert!(run.counts.statuses - before.statuses <= 2, "{:?}", run.counts);
+    assert!(run.counts.told - before.told <= 2, "{:?}", run.counts);
+}
+
+#[test]
+fn a_value_that_crashes_is_taken_back_and_not_tried_again() {
+    let set = json!({"env": variables(&[("DB_POOL_SIZE", "7"), ("LOG", "x")])});
+    // Where nothing was set before, nothing is set afterwards.
+    for (container, takes_over, before) in [(json!({}), false, None), (set, true, Some("7"))] {
+        for bad in [CRASHES, HANGS] {
+            let mut run = shop(&container);
+            let mut spec = env_only(bad.parse().unwrap());
+            if takes_over {
+                spec["pools"][0]["size"]["onConflict"] = json!("TakeOver");
+            }
+            apply(&mut run, "p", &spec);
+            rest(&mut run);
+            let api = deployment("api");
+            assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), before, "{bad}");
+            assert_eq!(run.invariants.revisions[&api], 2, "there and back");
+            assert_eq!(run.server.condition("p", "Ready"), Some(("False".into(), "RolledBack".into())));
+            run.crash();
+            rest(&mut run);
+            assert_eq!(run.invariants.revisions[&api], 2);
+        }
+    }
+}
+
+#[test]
+fn what_a_person_sets_stays_until_the_policy_changes() {
+    let mut run = shop(&json!({"env": variables(&[("LOG", "x")])}));
+    let api = deployment("api");
+    apply(&mut run, "p", &env_only(20));
+    rest(&mut run);
+    override_env(&mut run, &api, "DB_POOL_SIZE", Some("50"));
+    rest(&mut run);
+    run.crash();
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("50"));
+    assert_eq!(run.server.condition("p", "Conflicted"), Some(("True".into(), "ManualOverride".into())));
+    apply(&mut run, "p", &env_only(21));
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("21"));
+}
+
+#[test]
+fn a_record_that_came_back_with_rollout_undo_is_not_in_the_way() {
+    let mut run = shop(&json!({"env": variables(&[("LOG", "x")])}));
+    let api = deployment("api");
+    for size in [20, 21] {
+        apply(&mut run, "p", &env_only(size));
+        rest(&mut run);
+    }
+    run.people("rollout undo", |server, controllers| server.rollout_undo(controllers, &deployment("api"), 1));
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"), "the person's word holds");
+    apply(&mut run, "p", &env_only(22));
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("22"));
+}
+
+#[test]
+fn a_deleted_policy_leaves_its_values_and_no_trace_or_puts_everything_back() {
+    for restore in [false, true] {
+        let container = json!({"env": variables(&[("LOG", "x")]), "resources": {"limits": {"memory": "2Gi"}, "requests": {"memory": "1Gi"}}});
+        let mut run = shop(&container);
+        let api = deployment("api");
+        let original = run.object(&api).template().clone();
+        let mut spec = everything(20, "1536Mi", 9);
+        spec["resources"][0]["onConflict"] = json!("TakeOver");
+        if restore {
+            spec["deletionPolicy"] = json!("Restore");
+        }
+        apply(&mut run, "p", &spec);
+        rest(&mut run);
+        let governed = run.object(&api).template().clone();
+        assert_ne!(governed, original);
+        run.people("delete policy", |server, _| server.delete_policy(&policy("p")));
+        rest(&mut run);
+        assert!(!run.server.policies.contains_key(&policy("p")));
+        for key in [api.clone(), config_map("api-config")] {
+            assert_eq!(run.server.traces(&key), [""; 0]);
+        }
+        let (template, document) = (run.object(&api).template().clone(), run.server.document("api-config"));
+        if restore {
+            assert_eq!(document, DOCUMENT);
+            assert_eq!(template["spec"], original["spec"]);
+        } else {
+            assert_eq!(template, governed, "no rollout");
+            assert_eq!(document, DOCUMENT.replace("size: 5", "size: 9"));
+        }
+    }
+}
+
+/// A crash after every single event of the same story: the end is the same, and nothing is rolled out twice.
+#[test]
+fn a_crash_at_any_moment_changes_nothing() {
+    let story = |crash_at: Option<u64>| {
+        let mut run = shop(&json!({"env": variables(&[("LOG", "x")])}));
+        run.journal = None;
+        apply(&mut run, "p", &everything(20, "1Gi", 9));
+        let from = run.counts.events;
+        let until = run.server.now + Span::seconds(30);
+        while run.server.now < until {
+            if crash_at == Some(run.counts.events - from) {
+                run.crash();
+            }
+            run.turn();
+        }
+        let events = run.counts.events - from;
+        run.come_to_rest(Span::seconds(120), Span::hours(1));
+        run.stay_at_rest();
+        let api = deployment("api");
+        let end = (run.object(&api).template().clone(), run.server.document("api-config"), run.invariants.revisions[&api]);
+        (end, events)
+    };
+    let (end, events) = story(None);
+    for at in 0..events {
+        assert_eq!(story(Some(at)).0, end, "crash at event {at}");
+    }
 }

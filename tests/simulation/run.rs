@@ -72,6 +72,8 @@ pub struct Run {
     pub faults: Faults,
     pub counts: Counts,
     pub invariants: Invariants,
+    /// Time that is left out between two ticks while nothing happens.
+    doze: Span,
     /// Difference between the operator's clock and the world's.
     skew: Span,
     next_second: Instant,
@@ -82,8 +84,7 @@ pub struct Run {
 impl Run {
     pub fn new(seed: u64) -> Self {
         let start = Instant::parse("2026-11-21T10:00:00Z").unwrap();
-        let mut server = Server::default();
-        server.now = start;
+        let server = Server { now: start, ..Server::default() };
         let mut leader = Replica::start(&server);
         leader.tell(Input::Leadership(true), start);
         Self {
@@ -95,14 +96,11 @@ impl Run {
             faults: Faults::NONE,
             counts: Counts::default(),
             invariants: Invariants::default(),
+            doze: Span::ZERO,
             skew: Span::ZERO,
             next_second: start,
             journal: Some(VecDeque::new()),
         }
-    }
-
-    pub fn now(&self) -> Instant {
-        self.server.now
     }
 
     pub fn note(&mut self, what: impl FnOnce() -> String) {
@@ -175,7 +173,7 @@ impl Run {
         let late = self.ex_leader.as_ref().map_or(0, |(old, _)| old.sendable().len());
         let choices = showing.len() * 2 + sendable.len() * 2 + answered.len() * 2 + usize::from(late > 0);
         if choices == 0 {
-            self.server.now = self.next_second;
+            self.server.now = self.next_second + self.doze;
             self.second();
             return;
         }
@@ -362,6 +360,7 @@ impl Run {
         let mut since = began;
         let mut last = self.counts.requests();
         while self.server.now.since(since) < rest {
+            self.doze = if self.server.now.since(since) > Span::seconds(20) { Span::seconds(9) } else { Span::ZERO };
             self.turn();
             if self.counts.requests() != last || !self.is_quiet() {
                 last = self.counts.requests();
@@ -371,6 +370,7 @@ impl Run {
                 self.fail("it does not come to rest");
             }
         }
+        self.doze = Span::ZERO;
     }
 
     /// Nothing is asked and nothing is written over 30 ticks.
