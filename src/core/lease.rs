@@ -72,6 +72,7 @@ mod tests {
         Instant::default() + Span::seconds(seconds)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that the tests compare")]
     fn held(holder: &str, version: &str) -> Option<Record> {
         Some(Record { holder: Some(holder.to_owned()), version: version.to_owned(), duration: Span::seconds(15) })
     }
