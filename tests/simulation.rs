@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test has no users")]
+#![allow(dead_code, reason = "the model offers what scenarios to come will use")]
+#![allow(clippy::pedantic, clippy::field_reassign_with_default, reason = "the model is under construction")]
 
 mod simulation {
     pub mod controllers;
