@@ -188,7 +188,8 @@ fn a_crash_at_any_moment_changes_nothing() {
         run.come_to_rest(Span::seconds(120), Span::hours(1));
         run.stay_at_rest();
         let api = deployment("api");
-        let end = (run.object(&api).template().clone(), run.server.document("api-config"), run.invariants.revisions[&api]);
+        let end =
+            (run.object(&api).template().clone(), run.server.document("api-config"), run.invariants.revisions[&api]);
         (end, events)
     };
     let (end, events) = story(None);
