@@ -11,7 +11,7 @@ use trimtab::{
     core::{
         engine::{Change, Failure, Input, Outcome, Stream},
         facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
-        ownership::{FieldPath, FieldSet},
+        ownership::{FieldPath, FieldSet, Segment},
         policy::PolicyKey,
     },
 };
@@ -258,6 +258,15 @@ impl Server {
         let before = managers.iter().position(is_ours).map(|at| managers.remove(at));
         for path in before.iter().flat_map(|before| before.fields.difference(&applied)) {
             let kept = |fields: &Fields| fields.range(path..).next().is_some_and(|other| other.is_at_or_below(path));
+            // An item that somebody else holds keeps what identifies it.
+            let item = path.parent().filter(|item| {
+                let name = path.segments().last().map(ToString::to_string).unwrap_or_default();
+                matches!(item.segments().last(), Some(Segment::Key(keys)) if keys.contains_key(name.trim_start_matches('.')))
+            });
+            let path_or_item = item.as_ref().unwrap_or(path);
+            let kept = |fields: &Fields| {
+                kept(fields) || fields.range(path_or_item..).next().is_some_and(|other| other.is_at_or_below(path_or_item))
+            };
             if !kept(&applied) && !managers.iter().any(|other| kept(&other.fields)) {
                 schema::remove(&mut tree, path.segments());
             }
@@ -486,8 +495,8 @@ fn read_managers(managed: &Value) -> Vec<Manager> {
 /// The tree that has only `value` at `path`.
 fn patch_of(path: &FieldPath, value: &Value) -> Value {
     path.segments().iter().rev().fold(value.clone(), |inner, segment| match segment {
-        trimtab::core::ownership::Segment::Field(name) => json!({ &**name: inner }),
-        trimtab::core::ownership::Segment::Key(keys) => {
+        Segment::Field(name) => json!({ &**name: inner }),
+        Segment::Key(keys) => {
             let mut item = inner;
             for (name, key) in keys {
                 item[name] = key.clone();

@@ -398,6 +398,10 @@ impl World {
     /// Gives back everything that a policy left on objects other than `kept`.
     fn release_traces(&mut self, policy: &PolicyKey, kept: &BTreeSet<ObjectKey>, now: Instant, out: &mut Vec<Effect>) {
         for key in self.objects.traces_of(policy) {
+            // Until its rollout has ended, the record is what tells the next leader whose rollout it is.
+            if self.rollouts.get(&key).is_some_and(|rollout| rollout.policy == *policy && rollout.is_under_way()) {
+                continue;
+            }
             let too_early = self.refused_releases.get(&key).is_some_and(|refused| refused.until > now);
             if kept.contains(&key) || self.busy.contains(&key) || too_early {
                 continue;

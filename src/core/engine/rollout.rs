@@ -87,6 +87,11 @@ impl Rollout {
         self.advance = (0, 0, now);
     }
 
+    /// Whether pods are being replaced.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.phase != Phase::Preparing
+    }
+
     /// Whether nothing has happened for too long, although the controller will never say so.
     fn is_stuck(&mut self, object: &Object, now: Instant) -> bool {
         let n = |a: &str, b: &str| object.integer(a).or_else(|| object.integer(b)).unwrap_or(0);
@@ -293,6 +298,27 @@ impl World {
                 }
             }
             self.policies.insert(key, entry);
+        }
+        self.adopt_strays(now);
+    }
+
+    /// Rollouts of policies that are gone, or that govern something else by now: nobody takes them back, and they count.
+    fn adopt_strays(&mut self, now: Instant) {
+        let traced: Vec<PolicyKey> = self.objects.traced().cloned().collect();
+        for policy in traced {
+            for key in self.objects.traces_of(&policy) {
+                let Some(object) = self.objects.get(&key).filter(|_| !self.rollouts.contains_key(&key)) else { continue };
+                if key.kind.is_workload()
+                    && progress(object) == Progress::Running
+                    && Record::of(&object.meta, &policy.1).is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
+                    && wrote_last(object, &policy.1)
+                {
+                    let mut rollout = Rollout::preparing(policy.clone(), now);
+                    rollout.phase = Phase::RollingBack;
+                    rollout.object_generation = object.meta.generation;
+                    self.rollouts.insert(key, rollout);
+                }
+            }
         }
     }
 
