@@ -180,7 +180,9 @@ impl World {
                 progress => progress,
             };
             match (progress, rollout.phase) {
-                (Progress::Complete, Phase::RollingBack) => self.end_rollout(&target, Some("RolledBack"), now),
+                (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
+                    self.end_rollout(&target, Some("RolledBack"), now);
+                }
                 (Progress::Complete, _) => self.end_rollout(&target, Some("Applied"), now),
                 (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(&target, Some("RollbackFailed"), now),
                 (Progress::Failed { message }, _) => self.fail_rollout(&target, Reason::DeadlineExceeded, message, now),
@@ -302,7 +304,8 @@ impl World {
         self.adopt_strays(now);
     }
 
-    /// Rollouts of policies that are gone, or that govern something else by now: nobody takes them back, and they count.
+    /// Rollouts of policies that are gone, that govern something else by now, or on which somebody else has worked since:
+    /// they are not ours to take back, but they count.
     fn adopt_strays(&mut self, now: Instant) {
         let traced: Vec<PolicyKey> = self.objects.traced().cloned().collect();
         for policy in traced {
@@ -311,7 +314,6 @@ impl World {
                 if key.kind.is_workload()
                     && progress(object) == Progress::Running
                     && Record::of(&object.meta, &policy.1).is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
-                    && wrote_last(object, &policy.1)
                 {
                     let mut rollout = Rollout::preparing(policy.clone(), now);
                     rollout.phase = Phase::RollingBack;
