@@ -265,7 +265,8 @@ impl Server {
             });
             let path_or_item = item.as_ref().unwrap_or(path);
             let kept = |fields: &Fields| {
-                kept(fields) || fields.range(path_or_item..).next().is_some_and(|other| other.is_at_or_below(path_or_item))
+                kept(fields)
+                    || fields.range(path_or_item..).next().is_some_and(|other| other.is_at_or_below(path_or_item))
             };
             if !kept(&applied) && !managers.iter().any(|other| kept(&other.fields)) {
                 schema::remove(&mut tree, path.segments());

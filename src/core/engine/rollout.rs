@@ -310,10 +310,13 @@ impl World {
         let traced: Vec<PolicyKey> = self.objects.traced().cloned().collect();
         for policy in traced {
             for key in self.objects.traces_of(&policy) {
-                let Some(object) = self.objects.get(&key).filter(|_| !self.rollouts.contains_key(&key)) else { continue };
+                let Some(object) = self.objects.get(&key).filter(|_| !self.rollouts.contains_key(&key)) else {
+                    continue;
+                };
                 if key.kind.is_workload()
                     && progress(object) == Progress::Running
-                    && Record::of(&object.meta, &policy.1).is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
+                    && Record::of(&object.meta, &policy.1)
+                        .is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
                 {
                     let mut rollout = Rollout::preparing(policy.clone(), now);
                     rollout.phase = Phase::RollingBack;
