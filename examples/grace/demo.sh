@@ -19,7 +19,7 @@ cd "$here/../.."
 profile=${PROFILE:-dev}
 case $profile in dev) built=debug ;; release) built=release ;; *) echo "PROFILE=\"$profile\" is none of dev, release" >&2; exit 2 ;; esac
 work=target/demo
-system=trimtab-system
+system="trimtab-system"
 current=
 [ "${CLUSTER:-}" != current ] || current=yes
 cluster() { CLUSTER_NAME=demo tests/cluster/cluster.sh "$@"; }
