@@ -79,6 +79,11 @@ impl Mark {
         requests
     }
 
+    /// Complete lists of policies: one per replica that starts or whose watch expired.
+    pub fn lists(&self) -> usize {
+        self.requests("").iter().filter(|r| r.verb == "list" && r.resource == "performancepolicies").count()
+    }
+
     /// Those that write.
     pub fn writes(&self, namespace: &str) -> Vec<Request> {
         self.requests(namespace).into_iter().filter(Request::is_write).collect()

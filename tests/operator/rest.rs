@@ -8,12 +8,13 @@ use crate::{
     audit::{Mark, Request, told},
     cluster::eventually,
     here,
-    world::{World, policy, with_world, workload},
+    world::{PATIENCE, World, condition, policy, with_world, with_world_alone, workload},
 };
 
-/// Queries that Prometheus counts meanwhile, from everybody. One sweep of one threshold asks two (the reading and its age), and
-/// the policies of other tests ask as well: so this is at most fifteen sweeps of the policy here, every two seconds one.
-const QUERIES: u32 = 30;
+/// Rounds in which the operator measures, every two seconds one.
+const SWEEPS: usize = 30;
+
+const METRIC: &str = "container_memory_working_set_bytes";
 
 fn resting() -> serde_json::Value {
     policy(
@@ -24,7 +25,7 @@ fn resting() -> serde_json::Value {
             "settings": [{"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}}],
             "thresholds": [{
                 "name": "memory", "levels": [{"severity": "warning", "above": "10Gi"}],
-                "metric": {"gauge": "container_memory_working_set_bytes", "labels": {"container": "app"}},
+                "metric": {"gauge": METRIC, "labels": {"container": "app"}},
             }],
         }),
     )
@@ -51,19 +52,41 @@ fn about_ours(mark: &Mark, world: &World) -> Vec<Request> {
 }
 
 #[test]
-fn a_settled_policy_that_is_measured_makes_no_request() {
+fn thirty_sweeps_of_a_settled_policy_make_no_request() {
     with_world(here!(), async |world| {
         at_rest(world).await;
         let before = world.get("performancepolicies", "p").await;
         let mark = world.mark();
-        let start = world.queries().await;
-        eventually(Duration::from_mins(3), "the operator has asked thirty times", async || {
-            let asked = world.queries().await - start;
-            if asked >= f64::from(QUERIES) { Ok(()) } else { Err(asked) }
+        let start = world.sweeps(METRIC).len();
+        eventually(Duration::from_mins(3), "the operator has swept thirty times", async || {
+            let swept = world.sweeps(METRIC).len() - start;
+            if swept >= SWEEPS { Ok(()) } else { Err(swept) }
         })
         .await;
         let requests = about_ours(&mark, world);
         assert_eq!(requests, [], "{}", told(&requests));
         assert_eq!(world.get("performancepolicies", "p").await, before);
+    });
+}
+
+#[test]
+fn expired_watches_after_an_outage_of_the_api_server_make_no_request_about_an_object() {
+    with_world_alone(here!(), async |world| {
+        at_rest(world).await;
+        let policy = world.get("performancepolicies", "p").await;
+        let deployment = world.deployment().await;
+        let mark = world.mark();
+        world.restart_api_server().await;
+        // Lists come from every replica; what the leader makes of them, the barrier shows.
+        eventually(PATIENCE, "both replicas list again", async || {
+            let lists = mark.lists();
+            if lists >= 2 { Ok(()) } else { Err(lists) }
+        })
+        .await;
+        world.caught_up().await;
+        let requests = about_ours(&mark, world);
+        assert_eq!(requests, [], "{}", told(&requests));
+        assert_eq!(condition(&world.get("performancepolicies", "p").await, "Applied"), condition(&policy, "Applied"));
+        assert_eq!(world.deployment().await["metadata"]["managedFields"], deployment["metadata"]["managedFields"]);
     });
 }

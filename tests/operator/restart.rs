@@ -50,6 +50,32 @@ async fn ready_again(world: &World) {
 }
 
 #[test]
+fn restart_leader_change_and_kill_write_nothing_to_targets() {
+    with_world_alone(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        world.caught_up().await;
+        let mark = world.mark();
+        let before = world.deployment().await;
+
+        // New pods, as an upgrade makes them; the leader hands over.
+        let deployment = format!("deployment/{RELEASE}");
+        world.cluster.kubectl(&["rollout", "restart", &deployment, "--namespace", NAMESPACE], "");
+        world.cluster.kubectl(&["rollout", "status", &deployment, "--namespace", NAMESPACE, "--timeout=120s"], "");
+        world.caught_up().await;
+        // Nobody hands over.
+        kill_all();
+        world.caught_up().await;
+        ready_again(world).await;
+
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", told(&writes));
+        assert_eq!(world.deployment().await["metadata"], before["metadata"]);
+    });
+}
+
+#[test]
 fn killed_after_each_request_of_a_change_it_ends_the_same_with_one_rollout() {
     with_world_alone(here!(), async |world| {
         world.run_workload(&workload("api", &json!({}), &json!({})));

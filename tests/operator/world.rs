@@ -1,8 +1,9 @@
 //! A namespace of the cluster that the operator governs, and what users do in it.
 
 use std::{
+    collections::BTreeSet,
     env, fmt,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -363,18 +364,44 @@ impl World {
         Mark::now(self.cluster.audit_log())
     }
 
-    /// Queries that the operator has asked of the cluster's Prometheus, as that one counts them.
-    pub async fn queries(&self) -> f64 {
-        let url = format!("{}/metrics", self.cluster.prometheus());
-        // There is no default where crates enable two providers.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let text = reqwest::get(&url).await.expect("ask Prometheus").text().await.expect("its metrics");
-        text.lines()
-            .filter(|line| {
-                line.starts_with("prometheus_http_requests_total{") && line.contains("handler=\"/api/v1/query\"")
-            })
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+    /// Moments for which the cluster's Prometheus was asked about a metric, since its start: sweeps, as all policies that have
+    /// the metric in their thresholds are answered by the same query. From its log of queries.
+    pub fn sweeps(&self, metric: &str) -> BTreeSet<String> {
+        let path = cluster_dir().join("prom/queries.log");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading \"{}\": {error}", path.display()));
+        // The last line may be half written.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(metric));
+        let queries = lines.map(|line| serde_json::from_str::<Value>(line).expect("a line of the log of queries"));
+        let instants = queries.filter(|query| query["params"]["step"] == 0);
+        instants.map(|query| query["params"]["end"].as_str().expect("the end of a query").to_owned()).collect()
+    }
+
+    /// Ends the API server without a word to anybody, and starts it again: every watch breaks, and expires, as the new
+    /// process remembers no event.
+    pub async fn restart_api_server(&self) {
+        let dir = cluster_dir();
+        let (state, name) = (dir.parent().expect("a parent"), dir.file_name().expect("a name"));
+        let script = cluster::repository().join("tests/cluster/cluster.sh");
+        for act in [&["_stop", "kube-apiserver", "KILL"][..], &["_start", "kube-apiserver"][..]] {
+            // A session of its own: it must outlive this test, and whatever ends it.
+            let mut command = std::process::Command::new("setsid");
+            command
+                .args(["--wait", "bash"])
+                .arg(&script)
+                .args(act)
+                .env("CLUSTER_NAME", name)
+                .env("CLUSTER_STATE", state);
+            let status = command.status().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
+            assert!(status.success(), "{command:?}: {status}");
+        }
+        eventually(PATIENCE, "the API server is ready again", async || {
+            let answer = self.cluster.client.request_text(Request::get("/readyz").body(Vec::new()).unwrap()).await;
+            match answer {
+                Ok(text) if text == "ok" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     }
 
     /// Comes back when the operator has dealt with everything that happened before: a policy made now has its status.

@@ -41,7 +41,8 @@ prometheus_config() { # DIRECTORY INTERVAL SCRAPE-PODS
   local auth="{type: Bearer, credentials_file: \"$1/token\"}" tls="{ca_file: \"$S/pki/ca.crt\"}" sd
   sd="api_server: \"https://$ADDR:$API_PORT\", authorization: $auth, tls_config: $tls"
   cat <<K
-global: {scrape_interval: $2, evaluation_interval: $2, scrape_timeout: $2}
+# The log tells tests what was asked, and for which moment.
+global: {scrape_interval: $2, evaluation_interval: $2, scrape_timeout: $2, query_log_file: "$1/queries.log"}
 rule_files: ["$1/rules/*.yaml"]
 alerting: {alertmanagers: [{static_configs: [{targets: ["127.0.0.1:$AM_PORT"]}]}]}
 scrape_config_files: ["$1/scrape/*.yaml"]
