@@ -138,9 +138,7 @@ impl<'a> World<'a> {
         loop {
             let seen = self.deployment().await;
             match self.patch(&seen, &patch(&seen)?).await {
-                Err(status)
-                    if status.code == 422
-                        && self.deployment().await.meta.resource_version != seen.meta.resource_version => {}
+                Err(status) if is_stale(&status) => {}
                 answer => return Some(answer.unwrap()),
             }
         }

@@ -342,7 +342,7 @@ fn guarded(patch: &Patch) -> Result<(), String> {
             body["metadata"]["uid"].is_string() && body["metadata"]["resourceVersion"].is_string()
         }
         PatchBody::Json(operations) => {
-            operations[0]["op"] == "test" && operations[0]["path"] == "/metadata/resourceVersion"
+            operations[0]["op"] == "replace" && operations[0]["path"] == "/metadata/resourceVersion"
         }
     };
     if is_guarded { Ok(()) } else { Err(format!("a write without precondition: {patch:?}")) }

@@ -360,7 +360,11 @@ impl Server {
         document["metadata"]["resourceVersion"] = json!(live.version.to_string());
         document["metadata"]["managedFields"] = json!(live.seen.meta.managed);
         let before = document["metadata"]["managedFields"].clone();
+        // What does not fit is found out first, and told like an old view.
         json_patch::patch(&mut document, &patch).map_err(|_| Refused::Stale)?;
+        if document["metadata"]["resourceVersion"] != live.version.to_string() {
+            return Err(Refused::Stale);
+        }
         let managed = document["metadata"]["managedFields"].take();
         let meta = document["metadata"].as_object_mut().unwrap();
         meta.retain(|member, _| matches!(member.as_str(), "annotations" | "labels"));

@@ -52,7 +52,7 @@ pub enum Action {
         /// The complete status.
         status: Box<MetricsSourceStatus>,
     },
-    /// Set the finalizers of a policy (JSON patch with a `test` of the resource version).
+    /// Set the finalizers of a policy (JSON patch of the resource version that was read).
     Finalizers {
         /// Namespace and name of the policy.
         policy: (Box<str>, Box<str>),
@@ -106,7 +106,7 @@ pub enum PatchBody {
         /// Whether conflicts are overruled. Only when every conflicting field is under `TakeOver`.
         force: bool,
     },
-    /// JSON patch (RFC 6902), beginning with a `test` of the resource version.
+    /// JSON patch (RFC 6902), beginning with the resource version that it is meant for.
     Json(Value),
 }
 

@@ -75,11 +75,17 @@ fn replace<E: serde::Serialize>(entries: &[E]) -> Value {
 
 /// The changes behind a precondition: the list of managers must still be the one that was read.
 fn guarded(object: &Object, changes: Vec<Value>) -> Option<Value> {
-    if changes.is_empty() {
-        return None;
-    }
-    let test = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.meta.resource_version});
-    Some(Value::Array(std::iter::once(test).chain(changes).collect()))
+    (!changes.is_empty()).then(|| Value::Array(std::iter::once(precondition(object)).chain(changes).collect()))
+}
+
+/// The operation with which every JSON patch begins: the object must still be the one that was read.
+///
+/// Writing the resource version back makes the API server answer 409 when there is another one. A `test` of it would fail
+/// with a 422 that tells nothing. No object that took the place of this one can have the same resource version, so the uid
+/// needs no operation of its own.
+#[must_use]
+pub fn precondition(object: &Object) -> Value {
+    json!({"op": "replace", "path": "/metadata/resourceVersion", "value": object.meta.resource_version})
 }
 
 #[cfg(test)]
@@ -115,7 +121,7 @@ mod tests {
         assert_eq!(
             patch,
             json!([
-                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
                 {"op": "replace", "path": "/metadata/managedFields", "value": [serde_json::to_value(&helm).unwrap()]},
                 {"op": "remove", "path": "/metadata/annotations/trimtab.dev~1baseline.a"},
                 {"op": "remove", "path": "/metadata/annotations/x~0y~1z"},

@@ -1,7 +1,7 @@
 //! What lands in `ConfigMap`s: places inside documents, and whole keys.
 //!
-//! A document is one opaque string to server-side apply, so an edit is a JSON patch under a `test` of the resource
-//! version, and what it leaves in `managedFields` is released at once: the owner's next apply must not meet a conflict.
+//! A document is one opaque string to server-side apply, so an edit is a JSON patch of the resource version that was
+//! read, and what it leaves in `managedFields` is released at once: the owner's next apply must not meet a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -371,9 +371,7 @@ impl Edits<'_> {
                 return;
             }
         };
-        let mut operations = vec![
-            json!({"op": "test", "path": "/metadata/resourceVersion", "value": self.object.meta.resource_version}),
-        ];
+        let mut operations = vec![ownership::precondition(self.object)];
         for (key, text) in &self.texts {
             operations.push(json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text}));
         }

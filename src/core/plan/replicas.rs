@@ -145,7 +145,7 @@ fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
                 object: target.key.clone(),
                 subresource: Some("scale"),
                 patch: Json::Array(vec![
-                    json!({"op": "test", "path": "/metadata/resourceVersion", "value": target.meta.resource_version}),
+                    ownership::precondition(target),
                     json!({"op": "add", "path": "/spec/replicas", "value": want}),
                 ]),
                 purpose: Purpose::Scale,

@@ -91,8 +91,7 @@ fn documents(object: &Object, record: &Record) -> Option<Step> {
     if texts.is_empty() {
         return None;
     }
-    let mut operations =
-        vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": object.meta.resource_version})];
+    let mut operations = vec![ownership::precondition(object)];
     operations.extend(
         texts
             .iter()

@@ -9,7 +9,8 @@ use crate::core::engine::{Failure, Outcome};
 const GONE: &str = "no existing object was found";
 /// The field of the cause when the uid in an apply is not that of the object.
 const UID: &str = "metadata.uid";
-/// All that the API server says when a JSON patch does not fit, be it for a failed `test` or a missing path.
+/// All that the API server says when a JSON patch does not fit. It looks at that before the resource version, so what is
+/// not there any more (an annotation that somebody removed) is found out before the view is found to be old.
 const DOES_NOT_FIT: &str = "the server rejected our request due to an error in our request";
 /// How it begins its refusal of an apply that does not fit the schema, with the code of an internal error.
 const NOT_OF_THIS_SCHEMA: &str = "failed to create typed patch object";

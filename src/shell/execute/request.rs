@@ -105,8 +105,7 @@ impl Call {
     ) -> Result<Self, Error> {
         let what = format!("setting the finalizers of PerformancePolicy \"{namespace}/{name}\"");
         let params = PatchParams { field_manager: Some(names::FINALIZER_MANAGER.to_owned()), ..PatchParams::default() };
-        // A `test` of the resource version would fail without saying why; writing it back is the same condition, answered
-        // by a conflict. `add` replaces a member that is there, and makes one that is not.
+        // Like `ownership::precondition`. `add` replaces a member that is there, and makes one that is not.
         let operations = json!([
             {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
