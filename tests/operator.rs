@@ -5,6 +5,7 @@
 //! server wait until they are alone ([`world::with_world_alone`]).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unused_self, reason = "only a test that runs inside a cluster has a `World`")]
 
 #[path = "support/cluster.rs"]
 mod cluster;
