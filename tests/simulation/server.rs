@@ -360,9 +360,10 @@ impl Server {
         document["metadata"]["resourceVersion"] = json!(live.version.to_string());
         document["metadata"]["managedFields"] = json!(live.seen.meta.managed);
         let before = document["metadata"]["managedFields"].clone();
+        let before_version = document["metadata"]["resourceVersion"].clone();
         // What does not fit is found out first, and told like an old view.
         json_patch::patch(&mut document, &patch).map_err(|_| Refused::Stale)?;
-        if document["metadata"]["resourceVersion"] != live.version.to_string() {
+        if document["metadata"]["resourceVersion"] != before_version {
             return Err(Refused::Stale);
         }
         let managed = document["metadata"]["managedFields"].take();
