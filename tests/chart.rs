@@ -10,6 +10,8 @@ mod helm;
 mod rbac;
 #[path = "chart/render.rs"]
 mod render;
+#[path = "support/rights.rs"]
+mod rights;
 #[path = "chart/values.rs"]
 mod values;
 

@@ -8,6 +8,10 @@ mod cluster;
 mod helm;
 #[path = "support/operator.rs"]
 mod operator;
+#[path = "support/rights.rs"]
+mod rights;
+#[path = "chart_install/used.rs"]
+mod used;
 
 use std::{
     fs,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use crate::render::{CASES, case, objects, of_kind, strings};
+use crate::{
+    render::{CASES, case, objects, of_kind, strings},
+    rights::{Grant, granted, grants},
+};
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
 const ALLOWED: [(&str, &str, &[&str]); 20] = [
@@ -33,38 +34,6 @@ const ALLOWED: [(&str, &str, &[&str]); 20] = [
 /// What `watchNamespaces` adds.
 const ALLOWED_WITH_WATCHED_NAMESPACES: [(&str, &str, &[&str]); 1] = [("trimtab-uninstall", "namespaces", &["get"])];
 
-/// A grant: the account, where (none: in all namespaces), the role's rule.
-struct Grant<'a> {
-    account: &'a str,
-    namespace: Option<&'a str>,
-    rule: &'a Value,
-}
-
-/// Follows every binding to its role.
-fn grants(objects: &[Value]) -> Vec<Grant<'_>> {
-    let mut grants = Vec::new();
-    for binding in of_kind(objects, "ClusterRoleBinding").chain(of_kind(objects, "RoleBinding")) {
-        let namespace = binding["metadata"]["namespace"].as_str();
-        let role = objects
-            .iter()
-            .find(|object| {
-                object["kind"] == binding["roleRef"]["kind"]
-                    && object["metadata"]["name"] == binding["roleRef"]["name"]
-                    && object["metadata"]["namespace"].as_str() == namespace
-            })
-            .unwrap_or_else(|| panic!("{} refers to no role of the chart", binding["metadata"]["name"]));
-        for subject in binding["subjects"].as_array().expect("subjects") {
-            assert_eq!(subject["kind"], "ServiceAccount");
-            assert_eq!(subject["namespace"], "trimtab-system");
-            let account = subject["name"].as_str().expect("a name");
-            let rules = role["rules"].as_array().expect("rules");
-            grants.extend(rules.iter().map(|rule| Grant { account, namespace, rule }));
-        }
-    }
-    assert!(!grants.is_empty(), "the chart grants nothing");
-    grants
-}
-
 #[test]
 fn accounts_have_the_listed_rights_and_no_others() {
     #[track_caller]
@@ -75,15 +44,8 @@ fn accounts_have_the_listed_rights_and_no_others() {
             .flat_map(|(account, resource, verbs)| {
                 verbs.iter().map(move |verb| format!("{account}: {verb} {resource}"))
             })
-            .collect();
-        let objects = objects(&case(name));
-        let mut granted = BTreeSet::new();
-        for Grant { account, rule, .. } in grants(&objects) {
-            for resource in strings(&rule["resources"]) {
-                granted.extend(strings(&rule["verbs"]).iter().map(|verb| format!("{account}: {verb} {resource}")));
-            }
-        }
-        assert_eq!(granted, expected, "{name}");
+            .collect::<BTreeSet<_>>();
+        assert_eq!(granted(&objects(&case(name))), expected, "{name}");
     }
     check("default", &[]);
     check("watch-namespaces", &ALLOWED_WITH_WATCHED_NAMESPACES);

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 pub use crate::helm::chart;
 use crate::helm::helm;
+pub use crate::rights::{of_kind, strings};
 
 /// What every rendering needs: the chart has no default registry.
 pub const IMAGE: &str = "image.repository=registry.example.com/trimtab";
@@ -49,11 +50,6 @@ pub fn objects(rendering: &str) -> Vec<Value> {
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// The objects of one kind.
-pub fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    objects.iter().filter(move |object| object["kind"] == kind)
-}
-
 /// The pods that a rendering makes: of the Deployment and of the Jobs, with the name of their owner.
 pub fn pods(objects: &[Value]) -> Vec<(&str, &Value)> {
     let pods: Vec<_> = objects
@@ -79,9 +75,4 @@ pub fn assert_golden(file: &str, text: &str) {
         path.display(),
         difference.unified_diff().header("stored", "rendered")
     );
-}
-
-/// The strings of a list.
-pub fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().map(|item| item.as_str().expect("a string")).collect()
 }
