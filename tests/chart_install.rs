@@ -27,22 +27,39 @@ use trimtab::api::{crds, names};
 
 const OPTIONS: cluster::Options = cluster::Options { real_nodes: true, audit: true, ..cluster::Options::DEFAULT };
 
-/// Fails if the API server ever refused one of the chart's accounts for a missing right.
-fn assert_nothing_was_forbidden(cluster: &Cluster) {
-    let log = fs::read_to_string(cluster.audit_log()).expect("read the audit log");
-    let (mut requests, mut refused) = (0, Vec::new());
-    // The last line may be half written.
-    for entry in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let user = entry["user"]["username"].as_str().unwrap_or_default();
-        if user.starts_with(&format!("system:serviceaccount:{NAMESPACE}:trimtab")) {
-            requests += 1;
-            if entry["responseStatus"]["code"] == 403 {
-                refused.push(format!("{user}: {} {}", entry["verb"], entry["requestURI"]));
-            }
-        }
+/// What the API server answers to the chart's accounts from some moment on. Other tests of the same cluster came before it.
+struct Audit<'a> {
+    cluster: &'a Cluster,
+    start: usize,
+}
+
+impl<'a> Audit<'a> {
+    fn from_now(cluster: &'a Cluster) -> Self {
+        let start = fs::metadata(cluster.audit_log()).expect("find the audit log").len();
+        Self { cluster, start: usize::try_from(start).expect("a length") }
     }
-    assert!(requests > 0, "the audit log knows no request of the operator");
-    assert_eq!(refused, Vec::<String>::new());
+
+    /// Each request, with the name of its account.
+    fn requests(&self) -> Vec<(String, Value)> {
+        let log = fs::read_to_string(self.cluster.audit_log()).expect("read the audit log");
+        // The last line may be half written.
+        let events = log[self.start..].lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ours = format!("system:serviceaccount:{NAMESPACE}:");
+        let request = |event: Value| {
+            let account = event["user"]["username"].as_str()?.strip_prefix(&ours)?.to_owned();
+            account.starts_with("trimtab").then_some((account, event))
+        };
+        events.filter_map(request).collect()
+    }
+
+    /// Fails if an account was refused for a missing right.
+    fn assert_nothing_was_forbidden(&self) {
+        let requests = self.requests();
+        assert!(!requests.is_empty(), "the audit log knows no request of the operator");
+        let refused = requests.iter().filter(|(_, event)| event["responseStatus"]["code"] == 403);
+        let refused = refused.map(|(account, event)| format!("{account}: {} {}", event["verb"], event["requestURI"]));
+        assert_eq!(refused.collect::<Vec<_>>(), Vec::<String>::new());
+    }
 }
 
 /// Makes the operator's namespace, where only pods of the restricted standard are admitted.
@@ -127,6 +144,7 @@ fn workload(cluster: &Cluster, namespace: &str) -> Value {
 fn a_restricted_namespace_takes_install_and_uninstall_and_the_cluster_keeps_policies_and_values() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         let _alone = alone();
+        let audit = Audit::from_now(&cluster);
         load_image();
         restricted_namespace(&cluster);
 
@@ -147,7 +165,7 @@ fn a_restricted_namespace_takes_install_and_uninstall_and_the_cluster_keeps_poli
         workload_with_policy(&cluster, &shop);
         let before = workload(&cluster, &shop);
         observed(&cluster, &shop).await;
-        assert_nothing_was_forbidden(&cluster);
+        audit.assert_nothing_was_forbidden();
 
         let start = Instant::now();
         helm_uninstall();

@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use trimtab::api::names;
 
 use crate::{
-    NAMESPACE, OPTIONS, alone, assert_nothing_was_forbidden,
-    cluster::{self, Cluster},
-    copy, get, helm, helm_install, helm_install_chart, helm_uninstall, here, load_image, restricted_namespace,
-    rights::granted,
+    Audit, NAMESPACE, OPTIONS, alone, cluster, copy, get, helm, helm_install, helm_install_chart, helm_uninstall, here,
+    load_image, restricted_namespace, rights::granted,
 };
 
 /// The one right that only a coincidence needs: an object is read again when somebody wrote it between our look and our write.
@@ -91,14 +89,9 @@ fn everything() -> Vec<Value> {
     ]
 }
 
-/// Rights that the API server saw the chart's accounts use, in the form of [`granted`].
-fn used(cluster: &Cluster) -> BTreeSet<String> {
-    let log = fs::read_to_string(cluster.audit_log()).expect("read the audit log");
-    let ours = format!("system:serviceaccount:{NAMESPACE}:");
-    // The last line may be half written.
-    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let right = |event: Value| {
-        let account = event["user"]["username"].as_str()?.strip_prefix(&ours)?.to_owned();
+/// The rights that the chart's accounts used, in the form of [`granted`].
+fn used(audit: &Audit<'_>) -> BTreeSet<String> {
+    let rights = |(account, event): (String, Value)| {
         let object = &event["objectRef"];
         let (verb, resource) = (event["verb"].as_str()?, object["resource"].as_str()?);
         let resource = match object["subresource"].as_str() {
@@ -110,13 +103,14 @@ fn used(cluster: &Cluster) -> BTreeSet<String> {
         let verbs = [Some(verb), made.then_some("create")];
         Some(verbs.into_iter().flatten().map(|verb| format!("{account}: {verb} {resource}")).collect::<Vec<_>>())
     };
-    events.filter_map(right).flatten().filter(|right| right.starts_with("trimtab")).collect()
+    audit.requests().into_iter().filter_map(rights).flatten().collect()
 }
 
 #[test]
 fn every_right_is_used_in_the_life_of_a_release() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         let _alone = alone();
+        let audit = Audit::from_now(&cluster);
         load_image();
         restricted_namespace(&cluster);
 
@@ -151,9 +145,9 @@ fn every_right_is_used_in_the_life_of_a_release() {
             if source["status"]["conditions"][0]["status"] == "False" { Ok(()) } else { Err(source) }
         })
         .await;
-        assert_nothing_was_forbidden(&cluster);
+        audit.assert_nothing_was_forbidden();
         helm_uninstall();
-        assert_nothing_was_forbidden(&cluster);
+        audit.assert_nothing_was_forbidden();
 
         let rendering = helm::helm()
             .args(["template", "trimtab", helm::chart().to_str().expect("a path in UTF-8")])
@@ -163,7 +157,7 @@ fn every_right_is_used_in_the_life_of_a_release() {
         assert!(rendering.status.success(), "{}", String::from_utf8_lossy(&rendering.stderr));
         let rendering = String::from_utf8(rendering.stdout).expect("UTF-8");
         let objects: Vec<Value> = serde_saphyr::from_multiple(&rendering).expect("YAML");
-        let (granted, used) = (granted(&objects), used(&cluster));
+        let (granted, used) = (granted(&objects), used(&audit));
         let mut unused: Vec<_> = granted.difference(&used).collect();
         unused.retain(|right| *right != AFTER_A_LOST_RACE);
         assert_eq!(unused, Vec::<&String>::new(), "granted, but not needed; used: {used:#?}");

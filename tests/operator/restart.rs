@@ -113,7 +113,8 @@ fn killed_after_each_request_of_a_change_it_ends_the_same_with_one_rollout() {
             );
             let writes = mark.target_writes(&world.namespace);
             let applies = writes.iter().filter(|r| r.resource == "deployments" && r.code < 300).count();
-            assert_eq!(applies, 1, "killed after {point} requests:\n{}", told(&writes));
+            // The server logs no success for a request whose sender has died, though it may have done what it asked.
+            assert!(applies <= 1, "killed after {point} requests:\n{}", told(&writes));
             assert!(settled["metadata"]["uid"] == first["metadata"]["uid"]);
         }
         // What was there before the first claim is still known: nothing.
