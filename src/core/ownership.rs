@@ -15,7 +15,7 @@ pub use fieldset::FieldSet;
 pub use holder::Holder;
 pub use json::{canonical, digest, same};
 pub use path::{FieldPath, PathError, Segment};
-pub use release::{precondition, release, release_many, release_paths, release_updates};
+pub use release::{FormerOwner, owners_of, precondition, release, release_paths, release_updates};
 
 #[cfg(test)]
 pub(in crate::core) use path::tests::path as any_path;

@@ -13,7 +13,7 @@ use crate::{
     api::{names, policy::DeletionPolicy},
     core::{
         facts::{Instant, Meta},
-        ownership::{FieldPath, canonical, digest},
+        ownership::{FieldPath, FormerOwner, canonical, digest},
     },
 };
 
@@ -42,6 +42,8 @@ pub struct Record {
     pub taken: Vec<Taking>,
     /// Changes that were taken back, and are not tried again for a while.
     pub reverted: Vec<Reverted>,
+    /// Who held what the edit that came with this record took, until the release that follows it.
+    pub owners: Vec<FormerOwner>,
 }
 
 /// A scalar in a document.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trimtab::core::{
     facts::{Kind, Object},
-    ownership::{foreign_entries_of, precondition, release_updates},
+    ownership::{FieldPath, FieldSet, foreign_entries_of, owners_of, precondition, release_updates},
 };
 
 use super::world::{POLICY, World, config_map, is_stale, managers, with_cluster, with_world};
@@ -23,10 +23,12 @@ fn edit(seen: &Object, text: &str) -> Value {
 #[test]
 fn an_edit_and_its_release_leave_the_owners_next_apply_free() {
     let document = |text: &str| config_map(&json!({"config.yaml": text, "other": "x"}));
+    let keys: FieldSet = [FieldPath::of(&["data", "config.yaml"])].into_iter().collect();
     with_cluster(here!(), async |cluster| {
         for server_side in [false, true] {
             let world = World::new(&cluster).await;
             world.apply_as_owner(server_side, &document("a: 1\n")).unwrap();
+            let before = config(&world).await;
             let seen = config(&world).await;
             let edited = world.patch(&seen, &edit(&seen, "a: 2\n")).await.unwrap();
             assert_eq!(foreign_entries_of(&edited.meta, POLICY).len(), 1);
@@ -34,13 +36,37 @@ fn an_edit_and_its_release_leave_the_owners_next_apply_free() {
             let blocked = world.apply_as_owner(server_side, &document("a: 3\n"));
             assert_eq!(blocked.is_err(), server_side);
             if server_side {
-                let freed = world.patch(&edited, &release_updates(&edited, POLICY).unwrap()).await.unwrap();
+                let owners = owners_of(&before, POLICY, &keys);
+                let freed = world.patch(&edited, &release_updates(&edited, POLICY, &owners).unwrap()).await.unwrap();
                 assert_eq!(freed.text("/data/config.yaml"), Some("a: 2\n"));
                 world.apply_as_owner(server_side, &document("a: 3\n")).unwrap();
             }
             let after = config(&world).await;
             assert_eq!(after.text("/data/config.yaml"), Some("a: 3\n"));
             assert!(!managers(&after).contains(&POLICY));
+        }
+    });
+}
+
+#[test]
+fn an_owner_of_nothing_else_gets_its_key_back_and_may_keep_change_and_remove_it() {
+    let document = |data: &Value| config_map(data);
+    let keys: FieldSet = [FieldPath::of(&["data", "config.yaml"])].into_iter().collect();
+    with_cluster(here!(), async |cluster| {
+        for next in [json!({"config.yaml": "a: 1\n"}), json!({"config.yaml": "a: 3\n"}), json!({"new": "x"})] {
+            let world = World::new(&cluster).await;
+            world.server_side(&document(&json!({"config.yaml": "a: 1\n"}))).unwrap();
+            let seen = config(&world).await;
+            let edited = world.patch(&seen, &edit(&seen, "a: 2\n")).await.unwrap();
+            assert_eq!(managers(&edited), [POLICY], "the owner's entry is gone");
+            let owners = owners_of(&seen, POLICY, &keys);
+            let freed = world.patch(&edited, &release_updates(&edited, POLICY, &owners).unwrap()).await.unwrap();
+            assert_eq!(freed.text("/data/config.yaml"), Some("a: 2\n"));
+            assert_eq!(owners_of(&freed, POLICY, &keys), owners);
+            // Whoever else applies meets the owner, as before the edit.
+            world.server_side_as("flux", &document(&json!({"config.yaml": "a: 4\n"}))).unwrap_err();
+            world.server_side(&document(&next)).unwrap();
+            assert_eq!(config(&world).await.content["data"], next);
         }
     });
 }
@@ -84,7 +110,7 @@ fn edits_that_are_refused_and_edits_that_are_none() {
         assert_eq!(refused.code, 422);
         assert!(refused.message.contains("field is immutable when `immutable` is set"), "{refused:?}");
         // A release of what was edited before still works.
-        let freed = world.patch(&seen, &release_updates(&seen, POLICY).unwrap()).await.unwrap();
+        let freed = world.patch(&seen, &release_updates(&seen, POLICY, &[]).unwrap()).await.unwrap();
         assert!(!managers(&freed).contains(&POLICY));
 
         world.delete(&freed).await;

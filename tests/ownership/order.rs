@@ -125,7 +125,7 @@ fn a_stamp_is_one_rollout_and_stays_after_the_release() {
             world.claim(&claim([(stamp.clone(), json!(hash))])).await.unwrap();
             assert_eq!(world.replica_sets().await, revisions);
         }
-        world.change(|seen| release(seen, POLICY, &[BASELINE.0])).await.unwrap();
+        world.change(|seen| release(seen, POLICY, &[BASELINE.0], &[])).await.unwrap();
         world.client_side(&theirs);
         assert_eq!(stamp.lookup(&world.settled().await.content), Some(&json!("bb")));
         world.server_side(&theirs).unwrap();

@@ -6,8 +6,7 @@ use serde_json::json;
 use trimtab::core::{
     facts::{Object, Operation},
     ownership::{
-        FieldPath, FieldSet, foreign_entries_of, holders, owned, precondition, release, release_many, release_paths,
-        release_updates,
+        FieldPath, FieldSet, foreign_entries_of, holders, owned, precondition, release, release_paths, release_updates,
     },
 };
 
@@ -18,7 +17,7 @@ use super::world::{
 use crate::here;
 
 async fn release_all(world: &World<'_>) -> Object {
-    world.change(|seen| release(seen, POLICY, &[BASELINE.0])).await.unwrap()
+    world.change(|seen| release(seen, POLICY, &[BASELINE.0], &[])).await.unwrap()
 }
 
 fn fields(claim: &trimtab::core::ownership::Claim, annotation: &str) -> FieldSet {
@@ -68,7 +67,7 @@ fn a_release_leaves_the_value_without_owner_and_without_rollout() {
         assert!(holders(&freed.meta, &env("B")).is_empty());
         assert_eq!(freed.meta.generation, claimed.meta.generation + 1, "annotations of a Deployment count");
         assert_eq!(world.replica_sets().await, 2);
-        assert_eq!(release(&world.settled().await, POLICY, &[BASELINE.0]), None);
+        assert_eq!(release(&world.settled().await, POLICY, &[BASELINE.0], &[]), None);
 
         // The next applies of the owner succeed: nobody's value stays, and may be set.
         world.client_side(&theirs);
@@ -132,8 +131,8 @@ fn two_policies_share_a_container_and_one_leaves_without_harm_to_the_other() {
 
         world.claim(&variables(&[("B", "4")])).await.unwrap();
         world.settled().await;
-        let annotations = [BASELINE.0, "trimtab.dev/baseline.q"];
-        let freed = world.change(|seen| release_many(seen, &[POLICY, "trimtab/q"], &annotations)).await.unwrap();
+        release_all(&world).await;
+        let freed = world.change(|seen| release(seen, "trimtab/q", &["trimtab.dev/baseline.q"], &[])).await.unwrap();
         assert!(!managers(&freed).iter().any(|manager| manager.starts_with("trimtab")), "{:?}", managers(&freed));
         assert!(!freed.meta.annotations.keys().any(|name| name.starts_with("trimtab")));
         assert_eq!(env("C").lookup(&freed.content), Some(&json!("3")));
@@ -141,7 +140,7 @@ fn two_policies_share_a_container_and_one_leaves_without_harm_to_the_other() {
 }
 
 #[test]
-fn a_release_of_the_only_entry_leaves_an_object_without_managers() {
+fn a_release_of_the_only_entry_leaves_the_fields_to_nobody() {
     with_world(here!(), async |world| {
         world.client_side(&manifest_with(&[("A", "1")]));
         let bare = world.set_managers(&json!([{}])).await;
@@ -152,9 +151,9 @@ fn a_release_of_the_only_entry_leaves_an_object_without_managers() {
         let only: Vec<_> = made.meta.managed.iter().filter(|entry| entry.manager == POLICY).collect();
         assert_eq!(managers(&world.set_managers(&json!(only)).await), [POLICY]);
         let freed = release_all(&world).await;
-        assert!(managers(&freed).is_empty());
-        // kubectl takes over from that nobody; other server-side appliers would have to force.
-        world.server_side(&manifest_with(&[("A", "9")])).unwrap();
+        assert_eq!(managers(&freed), ["before-first-apply"]);
+        // Nobody has to force, not even where the value is another.
+        world.server_side_as("flux", &manifest_with(&[("A", "9")])).unwrap();
         assert_eq!(env("A").lookup(&world.settled().await.content), Some(&json!("9")));
     });
 }
@@ -165,7 +164,7 @@ fn a_release_on_a_stale_view_is_refused_and_changes_nothing() {
         world.client_side(&manifest(&json!({})));
         let made = world.claim(&variables(&[("B", "2")])).await.unwrap();
         world.kubectl(&["annotate", "deployment", "api", "a=b"]);
-        let late = world.patch(&made, &release(&made, POLICY, &[BASELINE.0]).unwrap()).await.unwrap_err();
+        let late = world.patch(&made, &release(&made, POLICY, &[BASELINE.0], &[]).unwrap()).await.unwrap_err();
         assert!(is_stale(&late), "{late:?}");
         assert!(managers(&world.deployment().await).contains(&POLICY));
     });
@@ -190,7 +189,7 @@ fn the_scale_subresource_is_written_and_released() {
             entries.iter().map(|e| (e.operation, e.subresource.as_str())).collect::<Vec<_>>(),
             [(Operation::Update, "scale")]
         );
-        let freed = world.change(|seen| release_updates(seen, POLICY)).await.unwrap();
+        let freed = world.change(|seen| release_updates(seen, POLICY, &[])).await.unwrap();
         assert!(!managers(&freed).contains(&POLICY));
         assert!(
             holders(&freed.meta, &FieldPath::of(&["spec", "replicas"])).is_empty(),

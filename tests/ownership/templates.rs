@@ -51,14 +51,14 @@ fn rollout_undo_after_a_release_brings_back_the_record_of_a_policy_that_is_gone(
         world.settled().await;
         world.kubectl(&["set", "env", "deployment/api", "Z=1"]);
         world.settled().await;
-        world.change(|seen| release(seen, POLICY, &[BASELINE.0])).await.unwrap();
+        world.change(|seen| release(seen, POLICY, &[BASELINE.0], &[])).await.unwrap();
         let freed = world.settled().await;
         assert!(!freed.meta.annotations.contains_key(BASELINE.0));
         world.kubectl(&["rollout", "undo", "deployment/api"]);
         let undone = world.settled().await;
         assert_eq!(undone.meta.annotations.get(BASELINE.0).map(String::as_str), Some(BASELINE.1));
         assert!(!managers(&undone).contains(&POLICY));
-        let cleaned = world.change(|seen| release(seen, POLICY, &[BASELINE.0])).await.unwrap();
+        let cleaned = world.change(|seen| release(seen, POLICY, &[BASELINE.0], &[])).await.unwrap();
         assert!(!cleaned.meta.annotations.contains_key(BASELINE.0));
         assert_eq!(live(&cleaned), ["B=2"]);
     });

@@ -54,7 +54,7 @@ fn helm_upgrades_beside_a_claim_and_after_a_release_and_not_over_a_takeover() {
 
         world.take(&both).await;
         world.settled().await;
-        world.change(|seen| release(seen, POLICY, &[BASELINE.0])).await.unwrap();
+        world.change(|seen| release(seen, POLICY, &[BASELINE.0], &[])).await.unwrap();
         upgrade("4", &[]).unwrap();
         let after = world.settled().await;
         assert_eq!(live(&after), ["A=4", "B=2"]);

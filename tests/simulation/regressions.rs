@@ -169,6 +169,31 @@ fn a_deleted_policy_leaves_its_values_and_no_trace_or_puts_everything_back() {
     }
 }
 
+/// The owner applies server-side, and a document is all that it owns: between an edit of ours and its release, its entry is
+/// gone from the list of managers.
+#[test]
+fn an_owner_who_applies_server_side_meets_no_conflict_after_an_edit() {
+    let map = config_map("api-config");
+    let document = |size: u8| json!({"data": {"config.yaml": DOCUMENT.replace("size: 5", &format!("size: {size}"))}});
+    for next in [5, 7] {
+        let mut run = Run::new(1);
+        run.people("install", |server, _| {
+            server.server_side("kubectl", &map, &document(5), false).unwrap();
+            server.kubectl_apply(&deployment("api"), &workload("api", &json!({})));
+        });
+        run.pass(Span::seconds(10));
+        apply(&mut run, "p", &everything(20, "1Gi", 9));
+        rest(&mut run);
+        assert_eq!(run.server.document("api-config"), DOCUMENT.replace("size: 5", "size: 9"));
+        run.people("apply again", |server, _| server.server_side("kubectl", &map, &document(next), false).unwrap());
+        rest(&mut run);
+        // Somebody who does not own the document may not have it.
+        run.people("apply as another", |server, _| {
+            server.server_side("flux", &map, &document(8), false).unwrap_err();
+        });
+    }
+}
+
 /// A crash after every single event of the same story: the end is the same, and nothing is rolled out twice.
 #[test]
 fn a_crash_at_any_moment_changes_nothing() {

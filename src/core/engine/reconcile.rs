@@ -19,6 +19,7 @@ use crate::{
         ownership,
         plan::{self, Hold, Memory, Plan, Situation, Step},
         policy::{Landing, Policy, PolicyKey},
+        record::Record,
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules},
     },
@@ -410,9 +411,9 @@ impl World {
                 Some(Slot::Stale(_)) => self.read(&key, out),
                 Some(Slot::Bound(object)) => {
                     let manager = names::manager(&policy.1);
-                    let Some(patch) = ownership::release(object, &manager, &[&names::baseline(&policy.1)]) else {
-                        continue;
-                    };
+                    let owners = Record::of(&object.meta, &policy.1).and_then(Result::ok).unwrap_or_default().owners;
+                    let annotations = [&*names::baseline(&policy.1)];
+                    let Some(patch) = ownership::release(object, &manager, &annotations, &owners) else { continue };
                     self.busy.insert(key.clone());
                     let patch = Patch { object: key.clone(), subresource: None, manager, body: PatchBody::Json(patch) };
                     self.emit(Action::Patch(patch), Doing::Release { policy: policy.clone(), object: key }, out);

@@ -22,7 +22,7 @@ use crate::{
         catalogue,
         document::{self, Address, Scalar},
         facts::{Kind, Object, ObjectKey},
-        ownership::{self, FieldPath},
+        ownership::{self, FieldPath, FieldSet},
         policy::{File, Landing},
         record::{DocumentBaseline, Record, Taking},
         resolve::Desired,
@@ -104,7 +104,8 @@ fn refused(object: &Object, plan: &mut Plan) -> bool {
 fn one(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mut BTreeMap<String, String>) {
     let me = names::manager(situation.policy.identity.name());
     // What an edit before a crash has left behind, or the edit of a moment ago.
-    if let Some(patch) = ownership::release_updates(object, &me) {
+    let record = Record::of(&object.meta, situation.policy.identity.name()).and_then(Result::ok).unwrap_or_default();
+    if let Some(patch) = ownership::release_updates(object, &me, &record.owners) {
         plan.steps.push(Step::Json {
             object: object.key.clone(),
             subresource: None,
@@ -360,6 +361,8 @@ impl Edits<'_> {
             );
             return;
         }
+        let me = names::manager(situation.policy.identity.name());
+        self.record.owners = ownership::owners_of(self.object, &me, &fields(self.texts.keys()));
         let recorded = match self.record.encode() {
             Ok(text) => text,
             Err(error) => {
@@ -392,6 +395,11 @@ impl Edits<'_> {
             disruptive: self.restarts,
         });
     }
+}
+
+/// The fields of these keys.
+pub(super) fn fields<'a>(keys: impl Iterator<Item = &'a String>) -> FieldSet {
+    keys.map(|key| FieldPath::of(&["data", key])).collect()
 }
 
 /// Escapes one member of an RFC 6901 pointer.

@@ -20,7 +20,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
     let target = situation.target;
     let me = names::manager(situation.policy.identity.name());
     // A scale of ours leaves an entry that would make the owner's next apply a conflict.
-    if let Some(patch) = ownership::release_updates(target, &me) {
+    if let Some(patch) = ownership::release_updates(target, &me, &[]) {
         plan.steps.push(Step::Json {
             object: target.key.clone(),
             subresource: None,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Change, Purpose, Step, Write, config_map::escape};
+use super::{
+    Change, Purpose, Step, Write,
+    config_map::{self, escape},
+};
 use crate::{
     api::names,
     core::{
@@ -22,7 +25,7 @@ pub fn restore(object: &Object, policy: &str, uid: &str) -> Option<Step> {
     let record = Record::of(&object.meta, policy).and_then(Result::ok).filter(|record| record.uid == uid)?;
     if object.key.kind == Kind::ConfigMap
         && !record.documents.is_empty()
-        && let Some(step) = documents(object, &record)
+        && let Some(step) = documents(object, policy, &record)
     {
         return Some(step);
     }
@@ -70,8 +73,8 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
     })))
 }
 
-fn documents(object: &Object, record: &Record) -> Option<Step> {
-    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+fn documents(object: &Object, policy: &str, record: &Record) -> Option<Step> {
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (place, document) in &record.documents {
         let Some((key, at)) = place.split_once('#') else { continue };
         let live = object.content.get("data").and_then(|data| data.get(key)).and_then(Json::as_str);
@@ -85,7 +88,7 @@ fn documents(object: &Object, record: &Record) -> Option<Step> {
             continue;
         }
         if let Ok(restored) = document::restore(&current, &at, &document.was) {
-            texts.insert(key, restored.text);
+            texts.insert(key.to_owned(), restored.text);
         }
     }
     if texts.is_empty() {
@@ -97,6 +100,13 @@ fn documents(object: &Object, record: &Record) -> Option<Step> {
             .iter()
             .map(|(key, text)| json!({"op": "replace", "path": format!("/data/{}", escape(key)), "value": text})),
     );
+    // The release comes next and has to know who held the keys. Their old texts it need not know, which makes room.
+    let owners = ownership::owners_of(object, &names::manager(policy), &config_map::fields(texts.keys()));
+    let recorded = Record { owners, documents: BTreeMap::new(), ..record.clone() };
+    if let Ok(text) = recorded.encode() {
+        let path = format!("/metadata/annotations/{}", escape(&names::baseline(policy)));
+        operations.push(json!({"op": "replace", "path": path, "value": text}));
+    }
     Some(Step::Json {
         object: object.key.clone(),
         subresource: None,

@@ -18,8 +18,8 @@ use super::{DecodeError, DocumentBaseline, Record, Reverted, Taking};
 use crate::{
     api::policy::DeletionPolicy,
     core::{
-        facts::Instant,
-        ownership::{FieldPath, Segment, canonical},
+        facts::{Instant, Operation},
+        ownership::{FieldPath, FieldSet, FormerOwner, Segment, canonical},
     },
 };
 
@@ -47,6 +47,9 @@ struct Wire {
     /// Path, hash of the value, time, reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reverted: Vec<(String, String, i64, String)>,
+    /// Manager, operation, `FieldsV1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    owners: Vec<(String, Operation, Value)>,
 }
 
 /// What is known of one field.
@@ -84,7 +87,8 @@ impl Known {
 }
 
 pub(super) fn encode(record: &Record) -> String {
-    let Record { uid, generation, deletion_policy, applied, paths, previous, documents, taken, reverted } = record;
+    let Record { uid, generation, deletion_policy, applied, paths, previous, documents, taken, reverted, owners } =
+        record;
     let mut leaves: BTreeMap<&FieldPath, Leaf> = BTreeMap::new();
     for (path, value) in paths {
         leaves.entry(path).or_default().first = value.clone().into();
@@ -106,6 +110,7 @@ pub(super) fn encode(record: &Record) -> String {
             .iter()
             .map(|r| (join(r.path.segments()), r.value_hash.clone(), r.at.millis(), r.reason.clone()))
             .collect(),
+        owners: owners.iter().map(|o| (o.manager.clone(), o.operation, o.fields.write())).collect(),
     };
     json!(wire).to_string()
 }
@@ -130,6 +135,14 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
             .map(|(at, bytes)| Ok((at, read_document(bytes)?)))
             .collect::<Result<_, DecodeError>>()?,
         taken: wire.taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
+        owners: wire
+            .owners
+            .into_iter()
+            .map(|(manager, operation, fields)| {
+                let fields = FieldSet::from_value(&fields);
+                FormerOwner { manager, operation, fields }
+            })
+            .collect(),
         ..Record::default()
     };
     untree(&wire.paths, &[], &mut record)?;

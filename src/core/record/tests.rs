@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::core::ownership::any_path;
+use crate::core::{facts::Operation, ownership::any_path};
 
 fn container() -> FieldPath {
     FieldPath::of(&["spec", "template", "spec", "containers"]).key("name", "api")
@@ -47,6 +47,11 @@ fn sample() -> Record {
             at: Instant::from_millis(2),
             reason: "RolledBack".into(),
         }],
+        owners: vec![FormerOwner {
+            manager: "kubectl".into(),
+            operation: Operation::Apply,
+            fields: [FieldPath::of(&["data", "config.yaml"])].into_iter().collect(),
+        }],
     }
 }
 
@@ -55,7 +60,7 @@ fn the_text_is_compact_and_readable() {
     let text = sample().encode().unwrap();
     assert_eq!(
         text,
-        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"applied":"c1a1","documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"reverted":[["/spec/template/spec/containers:api/env:A=","0f",2,"RolledBack"]]}"##
+        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"applied":"c1a1","documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"reverted":[["/spec/template/spec/containers:api/env:A=","0f",2,"RolledBack"]],"owners":[["kubectl","Apply",{"f:data":{"f:config.yaml":{}}}]]}"##
     );
     assert_eq!(Record::decode(&text), Ok(sample()));
 }
@@ -163,6 +168,7 @@ prop_compose! {
         documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>(), any::<Option<String>>()), 0..3),
         taken in proptest::collection::vec((any::<String>(), any::<i64>()), 0..3),
         reverted in proptest::collection::vec((any_field(), any::<String>(), any::<i64>(), any::<String>()), 0..3),
+        owners in proptest::collection::vec((any::<String>(), any::<bool>(), proptest::collection::vec(any_path(), 1..3)), 0..3),
         repeat in any::<bool>(),
     ) -> Record {
         let mut previous = previous;
@@ -175,6 +181,9 @@ prop_compose! {
             documents: documents.into_iter().map(|(at, (was, now, previous))| (at, DocumentBaseline { was, now, previous })).collect(),
             taken: taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
             reverted: reverted.into_iter().map(|(path, value_hash, at, reason)| Reverted { path, value_hash, at: Instant::from_millis(at), reason }).collect(),
+            owners: owners.into_iter().map(|(manager, apply, fields)| FormerOwner {
+                manager, operation: if apply { Operation::Apply } else { Operation::Update }, fields: fields.into_iter().collect(),
+            }).collect(),
         }
     }
 }
