@@ -270,10 +270,8 @@ show_inside 'queryLimit|gzipMinimumSize' cat /etc/grace/config.yaml
 memory=/sys/fs/cgroup/memory/memory.limit_in_bytes
 inside cat $memory > /dev/null 2>&1 || memory=/sys/fs/cgroup/memory.max    # cgroup v2
 show_inside . cat $memory
-# Nobody calls /api/reflection here, so that one threshold has no data: Compliant is Unknown then, and not False.
-no_breach() { grace get performancepolicy grace -o json | jq -e '[.status.thresholds[]? | select(.state == "Breached")] == []'; }
 if [ -n "$prometheus" ]; then
-  if try_for 60 "no threshold is breached any more" no_breach; then
+  if try_for 60 "every threshold holds" condition Compliant True; then
     if [ -n "$seen_alertmanager" ]; then wait_for 30 "Alertmanager has resolved the alerts" alert_is_gone; fi
   else
     # No policy makes up for a machine that has no time for the application.

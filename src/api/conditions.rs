@@ -183,6 +183,8 @@ words! {
         Answered,
         /// A reading is NaN, infinite or not a number.
         NotANumber,
+        /// Nothing happened in the window of which a statistic could be computed.
+        TooFewSamples,
         /// A sample is too old.
         StaleData,
         /// A sample lies in the future.

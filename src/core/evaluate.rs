@@ -22,6 +22,7 @@ use std::num::NonZeroU32;
 use super::{
     facts::{Instant, Span},
     policy::thresholds::Level,
+    promql::Missing,
     units::Bound,
 };
 use crate::api::{conditions::Reason, policy::Severity};
@@ -73,23 +74,6 @@ pub struct Gap {
     pub since: Instant,
     /// Why.
     pub missing: Missing,
-}
-
-/// Why there is no reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The finite reason.
-    pub why: Reason,
-    /// How many series answered where one must; zero for any other reason.
-    pub series: u16,
-}
-
-impl Missing {
-    /// A reading that is missing for that reason.
-    #[must_use]
-    pub const fn new(why: Reason) -> Self {
-        Self { why, series: 0 }
-    }
 }
 
 /// Side of a level.

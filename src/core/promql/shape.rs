@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Attribution, MetricKind, Selector, SeriesKey, Statistic, StatisticError, Window};
-use crate::core::units::{Excerpt, MetricUnit};
+use crate::{
+    api::conditions::Reason,
+    core::units::{Excerpt, MetricUnit},
+};
 
 /// What two thresholds must have in common to be answered by one query: metric, labels, kind, statistic, window and the
 /// labels that tell the workload. Bounds are not part of it; they are compared on our side.
@@ -48,6 +51,16 @@ impl Shape {
 
     /// Up to how many namespaces and workloads a query names; beyond, it asks for all of them.
     pub const MAX_LISTED: usize = 200;
+
+    /// What NaN says in its answers. Where the statistic divides by the number of observations, it is nothing divided by
+    /// nothing: nothing was observed in the window. Where it only passes on what was exported, the application said it.
+    #[must_use]
+    pub const fn nan(&self) -> Reason {
+        match (self.kind, self.statistic) {
+            (MetricKind::Histogram, Statistic::Quantile(_) | Statistic::Mean) => Reason::TooFewSamples,
+            _ => Reason::NotANumber,
+        }
+    }
 
     /// The query, answering one sample per workload (or namespace): at least for those that are wanted, or for all if
     /// none are named.
@@ -124,6 +137,30 @@ impl FreeQuery {
     pub fn expr(&self) -> &str {
         &self.0
     }
+
+    /// What NaN says in its answer: that nothing was divided by nothing, if the query divides; else somebody exports it.
+    #[must_use]
+    pub fn nan(&self) -> Reason {
+        if self.divides() { Reason::TooFewSamples } else { Reason::NotANumber }
+    }
+
+    fn divides(&self) -> bool {
+        // A quoted text may hold anything: routes have slashes.
+        let mut bare = String::new();
+        let mut quote = None;
+        let mut chars = self.0.chars();
+        while let Some(c) = chars.next() {
+            match quote {
+                // In backquotes nothing is escaped.
+                Some('"' | '\'') if c == '\\' => drop(chars.next()),
+                Some(open) if c == open => quote = None,
+                Some(_) => {}
+                None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+                None => bare.push(c),
+            }
+        }
+        bare.contains(['/', '%']) || bare.contains("histogram_quantile") || bare.contains("histogram_avg")
+    }
 }
 
 /// Why a free query is refused. The text continues the path of the field.
@@ -158,6 +195,18 @@ mod tests {
 
     fn wanted(keys: &[(&str, &str)]) -> BTreeSet<SeriesKey> {
         keys.iter().map(|(namespace, name)| SeriesKey::workload(namespace, name)).collect()
+    }
+
+    #[test]
+    fn nan_is_no_samples_only_where_something_is_divided() {
+        for (query, nan) in [
+            ("sum(rate(a[5m])) / sum(rate(b[5m]))", Reason::TooFewSamples),
+            ("histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m])))", Reason::TooFewSamples),
+            (r#"max(latency{route="/api/\"x",p='/'}) "#, Reason::NotANumber),
+            (r#"max(latency{route=`\`}) / 2"#, Reason::TooFewSamples),
+        ] {
+            assert_eq!(FreeQuery::new(query).unwrap().nan(), nan, "{query}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::{
+        conditions::Reason,
         names,
         policy::{Alerting, Severity},
     },
@@ -132,7 +133,9 @@ impl Alerts {
                 }
                 // Of a dead source one alert is enough.
                 let is_sources = |gap: &Gap| source.health.down.is_some() || concerns_source(gap.missing.why);
-                let gap = row.track.gap().filter(|gap| !is_sources(gap));
+                // That nobody uses the application is no trouble either.
+                let is_idle = |gap: &Gap| gap.missing.why == Reason::TooFewSamples;
+                let gap = row.track.gap().filter(|gap| !is_sources(gap) && !is_idle(gap));
                 if let Some(gap) = gap.filter(|gap| now.since(gap.since) >= threshold.no_data.after) {
                     let (labels, fired) = about.without_data(&gap);
                     wanted.insert((governed.source.clone(), labels), fired);

@@ -6,11 +6,9 @@ use super::super::{Answer, Refusal, Series};
 use crate::{
     api::conditions::Reason,
     core::{
-        evaluate::Missing,
         facts::{Instant, Span},
         promql::{
-            self, Attribution, FreeQuery, Freshness, NoDataReason, Query, RangeWindow, Sample, SampleBatch, SeriesKey,
-            Shape,
+            self, Attribution, FreeQuery, Freshness, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey, Shape,
         },
     },
 };
@@ -95,7 +93,7 @@ pub(super) struct Round {
 #[derive(Debug)]
 enum Values {
     Shaped(SampleBatch),
-    Free(Vec<f64>),
+    Free(Result<f64, Missing>),
 }
 
 impl Question {
@@ -213,23 +211,23 @@ impl Round {
     pub fn reading(&self, key: &SeriesKey, interval: Span) -> Result<f64, Missing> {
         let value = match &self.value {
             Ok(Values::Shaped(batch)) => batch.reading(key),
-            Ok(Values::Free(values)) => SampleBatch::single(values),
+            Ok(Values::Free(value)) => *value,
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
         let limits = Freshness { max_age: seconds(max_age(interval)), max_lead: seconds(MAX_LEAD) };
         let newest = match &self.freshness {
-            None => return value.map_err(missing),
+            None => return value,
             Some(Err(refusal)) => return Err(Missing::new(refusal.reason)),
             Some(Ok(batch)) => batch.reading(key),
         };
         match (value, newest) {
             // A range function still sees what the age query no longer does.
-            (Ok(_), Err(NoDataReason::NoData)) => Err(Missing::new(Reason::StaleData)),
+            (Ok(_), Err(Missing { why: Reason::NoData, .. })) => Err(Missing::new(Reason::StaleData)),
             // No reading because what there is is too old: say that.
-            (Ok(_) | Err(NoDataReason::NoData), Ok(_)) | (Ok(_), Err(_)) => {
-                limits.check(self.at.seconds(), newest).and(value).map_err(missing)
+            (Ok(_) | Err(Missing { why: Reason::NoData | Reason::TooFewSamples, .. }), Ok(_)) | (Ok(_), Err(_)) => {
+                limits.check(self.at.seconds(), newest).and(value)
             }
-            (Err(why), _) => Err(missing(why)),
+            (Err(why), _) => Err(why),
         }
     }
 
@@ -244,20 +242,13 @@ impl Round {
     }
 }
 
-fn missing(why: NoDataReason) -> Missing {
-    let series = match why {
-        NoDataReason::AmbiguousResult { count } => u16::try_from(count).unwrap_or(u16::MAX),
-        _ => 0,
-    };
-    Missing { why: Reason::from_word(why.as_str()).unwrap_or(Reason::NoData), series }
-}
-
 fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> {
     match ask {
         Ask::Shape(_) => batch(ask, at, series).map(Values::Shaped),
-        Ask::Free(_) => {
+        Ask::Free(query) => {
             timely(at, series)?;
-            Ok(Values::Free(series.iter().filter_map(|series| Some(series.points.last()?.1)).collect()))
+            let values: Vec<f64> = series.iter().filter_map(|series| Some(series.points.last()?.1)).collect();
+            Ok(Values::Free(SampleBatch::single(&values, query.nan())))
         }
     }
 }
@@ -268,7 +259,11 @@ fn batch(ask: &Ask, at: Instant, series: &[Series]) -> Result<SampleBatch, Refus
         let value = series.points.last()?.1;
         Some(Sample { key: key(ask, series)?, value })
     });
-    Ok(SampleBatch::new(samples))
+    let nan = match ask {
+        Ask::Shape(shape) => shape.nan(),
+        Ask::Free(query) => query.nan(),
+    };
+    Ok(SampleBatch::new(samples, nan))
 }
 
 /// An answer carries the time it was computed for, which is the time that was asked for; a cache in between, or a backend

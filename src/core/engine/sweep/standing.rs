@@ -15,12 +15,13 @@ use crate::{
         status::ThresholdStatus,
     },
     core::{
-        evaluate::{Breach, Gap, Missing, Verdict},
+        evaluate::{Breach, Gap, Verdict},
         facts::{ObjectKey, Span},
         policy::{
             PolicyKey, Threshold,
             thresholds::{Level, word},
         },
+        promql::Missing,
         report::{self, Finding, Truth},
         units::{Decimal, Dimension, Quantity},
     },
@@ -164,6 +165,11 @@ impl<'a> State<'a> {
         matches!(self.verdict, Verdict::Within | Verdict::Pending { .. })
     }
 
+    /// Whether the source answers that there was nothing to measure.
+    fn is_idle(&self) -> bool {
+        self.gap().is_some_and(|gap| gap.missing.why == Reason::TooFewSamples)
+    }
+
     const fn gap(&self) -> Option<Gap> {
         match self.verdict {
             Verdict::NoData(gap) => Some(gap),
@@ -192,7 +198,9 @@ fn compliant(states: &[State<'_>]) -> Finding {
         let total = format!("{} of {} thresholds {} breached", breached.len(), states.len(), are(breached.len()));
         return Finding::new(Truth::False, Reason::Breached, format!("{total}: {said}"));
     }
-    let blind: Vec<_> = states.iter().filter(|state| state.gap().is_some()).collect();
+    // Where nothing happens nothing is too slow: idle thresholds are named, and leave the verdict to the others.
+    let (idle, blind): (Vec<_>, Vec<_>) =
+        states.iter().filter(|state| state.gap().is_some()).partition(|state| state.is_idle());
     if !blind.is_empty() {
         let said = list(blind.iter().map(|state| state.name()));
         let total = format!("{} of {} thresholds cannot be judged without data", blind.len(), states.len());
@@ -201,7 +209,16 @@ fn compliant(states: &[State<'_>]) -> Finding {
     if states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
         return Finding::new(Truth::Unknown, Reason::Unknown, "not all thresholds have been measured yet");
     }
-    Finding::new(Truth::True, Reason::Within, format!("all thresholds hold ({})", states.len()))
+    if idle.is_empty() {
+        return Finding::new(Truth::True, Reason::Within, format!("all thresholds hold ({})", states.len()));
+    }
+    let said = list(idle.iter().map(|state| state.name()));
+    let hold = states.len() - idle.len();
+    if hold == 0 {
+        return Finding::new(Truth::Unknown, Reason::NoData, format!("nothing happened in any window: {said}"));
+    }
+    let total = format!("{hold} of {} thresholds hold, and nothing happened in the window of the others", states.len());
+    Finding::new(Truth::True, Reason::Within, format!("{total}: {said}"))
 }
 
 fn metrics(states: &[State<'_>], governed: &Governed, source: Option<&Source>) -> Finding {
@@ -209,7 +226,8 @@ fn metrics(states: &[State<'_>], governed: &Governed, source: Option<&Source>) -
         let message = format!("there is no MetricsSource \"{}\"", governed.source);
         return Finding::new(Truth::False, Reason::SourceNotFound, message);
     };
-    let mut blind: Vec<(&State<'_>, Gap)> = states.iter().filter_map(|state| Some((state, state.gap()?))).collect();
+    let blind = states.iter().filter(|state| !state.is_idle());
+    let mut blind: Vec<(&State<'_>, Gap)> = blind.filter_map(|state| Some((state, state.gap()?))).collect();
     // What concerns all of them first, then what only a person can help.
     blind.sort_by_key(|(_, gap)| (!concerns_source(gap.missing.why), gap.missing.why != Reason::QueryInvalid));
     if let Some((_, worst)) = blind.first() {
@@ -294,6 +312,7 @@ pub(super) fn missing(missing: Missing) -> String {
     let text = match missing.why {
         Reason::NoData => "no series answers",
         Reason::NotANumber => "the reading is not a number",
+        Reason::TooFewSamples => "nothing happened in the window",
         Reason::StaleData => "the newest sample is too old",
         Reason::ClockSkew => "samples lie in the future: compare the clocks",
         Reason::AmbiguousResult => return format!("{} series answer where one must", missing.series),

@@ -298,6 +298,39 @@ fn a_source_that_is_not_there_is_said_and_found_when_it_comes() {
 }
 
 #[test]
+fn where_nothing_happens_nothing_is_breached_and_the_source_is_not_to_blame() {
+    let latency = json!({"name": "latency", "noData": {"after": "1m", "severity": "info"},
+        "metric": {"histogram": "request_seconds", "statistic": "p95"}, "levels": [above("warning", 1)]});
+    let queue = json!({"name": "queue", "metric": {"gauge": "queue"}, "levels": [above("warning", 10)]});
+    let mut lab = Lab::with(json!([latency, queue]));
+    lab.read("request_seconds", f64::NAN);
+    lab.read("queue", 1.0);
+    lab.run(150);
+    assert_eq!(lab.reasons("web"), (Reason::Within, Reason::Answered));
+    let status = lab.standing("web");
+    assert!(status.compliant.message.contains("latency"), "{}", status.compliant.message);
+    assert_eq!(status.counts, (2, 1));
+    assert_eq!((status.thresholds[0].state.as_str(), status.thresholds[0].value.as_str()), ("NoData", "TooFewSamples"));
+    assert_eq!(lab.sent, [], "no alert for silence");
+    // A breach is one whatever else is idle, and so is what nobody answers.
+    lab.read("queue", 11.0);
+    lab.run(30);
+    assert_eq!(lab.reasons("web"), (Reason::Breached, Reason::Answered));
+    lab.read("queue", f64::NAN);
+    lab.run(60);
+    assert_eq!(lab.reasons("web").1, Reason::NotANumber);
+    // Of a policy that is idle altogether, nobody can tell.
+    let mut lab = Lab::with(json!([latency_only()]));
+    lab.read("request_seconds", f64::NAN);
+    lab.run(2);
+    assert_eq!(lab.reasons("web"), (Reason::NoData, Reason::Answered));
+}
+
+fn latency_only() -> serde_json::Value {
+    json!({"name": "latency", "metric": {"histogram": "request_seconds", "statistic": "mean"}, "levels": [above("warning", 1)]})
+}
+
+#[test]
 fn what_is_no_reading_is_never_one() {
     for (lie, reason) in [
         ("empty", Reason::NoData),

@@ -1,47 +1,10 @@
-//! The queries of one round, for all policies together.
+//! What is sent: the text of a query, and the points of a range.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{FreeQuery, SeriesKey, Shape};
 
-/// Collects what all policies want to know of one metrics source, and asks each thing once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sweep {
-    shapes: BTreeMap<Shape, BTreeSet<SeriesKey>>,
-    free: BTreeSet<FreeQuery>,
-}
-
-impl Sweep {
-    /// Wants the reading of `key` from `shape`.
-    pub fn want(&mut self, shape: Shape, key: SeriesKey) {
-        self.shapes.entry(shape).or_default().insert(key);
-    }
-
-    /// Wants a free query.
-    pub fn want_free(&mut self, query: FreeQuery) {
-        self.free.insert(query);
-    }
-
-    /// The queries, in a stable order: one per shape and one per distinct free text.
-    pub fn queries(&self) -> impl Iterator<Item = Query<'_>> {
-        let shaped = self.shapes.iter().map(|(shape, wanted)| Query::Shaped { shape, wanted });
-        shaped.chain(self.free.iter().map(Query::Free))
-    }
-
-    /// Number of queries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shapes.len() + self.free.len()
-    }
-
-    /// Whether nobody wants anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// One query of a [`Sweep`].
+/// One query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Query<'a> {
     /// For all workloads together.
@@ -108,31 +71,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::promql::{Identity, MetricKind, Selector, Statistic, Window, WorkloadKind};
-
-    fn shape(metric: &str) -> Shape {
-        let attribution = Identity::default().attribution(Some(WorkloadKind::Deployment));
-        let selector = Selector::new(metric, BTreeMap::new()).unwrap();
-        Shape::new(selector, MetricKind::Gauge, Statistic::Mean, Window::DEFAULT, attribution).unwrap()
-    }
-
-    #[test]
-    fn a_thousand_policies_with_one_shape_are_one_query() {
-        let mut sweep = Sweep::default();
-        for policy in 0..1000 {
-            sweep.want(shape("db_pool_size"), SeriesKey::workload(["shop", "mall"][policy % 2], &format!("w{policy}")));
-        }
-        sweep.want(shape("queue_length"), SeriesKey::workload("shop", "web"));
-        sweep.want_free(FreeQuery::new("sum(up)").unwrap());
-        sweep.want_free(FreeQuery::new(" sum(up)").unwrap());
-        let queries: Vec<_> = sweep.queries().map(|query| query.expr()).collect();
-        assert_eq!(queries.len(), 3);
-        assert!(queries[0].contains(r#"db_pool_size{namespace=~"mall|shop"}"#), "{}", queries[0]);
-        assert!(queries[1].contains(r#"queue_length{namespace="shop",pod=~"(?:web)-"#), "{}", queries[1]);
-        assert_eq!(queries[2], "sum(up)");
-        let freshness: Vec<_> = sweep.queries().map(|query| query.freshness().is_some()).collect();
-        assert_eq!(freshness, [true, true, false]);
-    }
 
     #[test]
     fn a_range_ends_now_and_covers_the_lookback() {
