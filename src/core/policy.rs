@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
-    units::{Decimal, Format, Value, ValueType},
+    units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -122,7 +122,7 @@ pub struct Knob {
     /// Largest value that may ever be written.
     pub max: Option<Value>,
     /// Spelling where it lands.
-    pub format: Option<Format>,
+    pub format: Option<ValueFormat>,
     /// Where it lands.
     pub landing: Landing,
     /// Container, where it is not the target's.
@@ -405,7 +405,7 @@ impl<'a> Parser<'a> {
             value: value.clone(),
             min,
             max,
-            format: knob.format.map(format),
+            format: knob.format,
             landing,
             container: knob.container.as_deref().map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
@@ -601,20 +601,5 @@ impl File {
             FileFormat::Yaml => DocumentFormat::Yaml,
             FileFormat::Json => DocumentFormat::Json,
         }
-    }
-}
-
-fn format(format: ValueFormat) -> Format {
-    match format {
-        ValueFormat::Seconds => Format::Seconds,
-        ValueFormat::Milliseconds => Format::Milliseconds,
-        ValueFormat::Go => Format::Go,
-        ValueFormat::Bytes => Format::Bytes,
-        ValueFormat::Mebibytes => Format::Mebibytes,
-        ValueFormat::Postgres => Format::Postgres,
-        ValueFormat::Redis => Format::Redis,
-        ValueFormat::Jvm => Format::Jvm,
-        ValueFormat::List => Format::List,
-        ValueFormat::Plain => Format::Plain,
     }
 }

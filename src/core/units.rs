@@ -9,7 +9,7 @@
 //! | [`Decimal`] | an exact number |
 //! | [`Quantity`] | a number with a [`Dimension`]: what formulas compute with |
 //! | [`Value`] | a typed literal of a policy |
-//! | [`Format`] | how a value is spelled where the application reads it (`as:`) |
+//! | [`ValueFormat`](crate::api::policy::ValueFormat) | how a value is spelled where the application reads it (`as:`) |
 //! | [`ResourceQuantity`] | Kubernetes' own text form of CPU and memory |
 //! | [`Bound`], [`MetricUnit`], [`BaseUnit`] | the limits of thresholds and the units of metrics |
 
@@ -24,7 +24,7 @@ mod value;
 pub use self::{
     bound::{BaseUnit, Bound, BoundError, Hysteresis, MetricUnit},
     decimal::{Decimal, DecimalError, SCALE_DIGITS},
-    format::{Format, RenderError},
+    format::RenderError,
     quantity::{Dimension, Quantity, Unit},
     resource::{ResourceQuantity, ResourceQuantityError},
     value::{Excerpt, MAX_TTL, Value, ValueError, ValueType},

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Spelling of a value where it lands.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[schemars(description = "")]
 pub enum ValueFormat {
@@ -34,6 +34,51 @@ pub enum ValueFormat {
     List,
     /// The literal, canonically.
     Plain,
+}
+
+impl ValueFormat {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Seconds,
+        Self::Milliseconds,
+        Self::Go,
+        Self::Bytes,
+        Self::Mebibytes,
+        Self::Postgres,
+        Self::Redis,
+        Self::Jvm,
+        Self::List,
+        Self::Plain,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Go => "go",
+            Self::Bytes => "bytes",
+            Self::Mebibytes => "mebibytes",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Jvm => "jvm",
+            Self::List => "list",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// The format of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.as_str() == name)
+    }
+}
+
+impl std::fmt::Display for ValueFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// A value and where it lands. The same shape everywhere; flattened into what it belongs to.

@@ -1,89 +1,18 @@
-//! How a value is spelled where the application reads it: the vocabulary of `as:`.
-
-use std::fmt;
+//! How a value is spelled where the application reads it (`as:`).
+//!
+//! | format | durations | sizes | others |
+//! |---|---|---|---|
+//! | `seconds`, `milliseconds` | whole number | | |
+//! | `go` | `time.Duration`: `1m30s` | `GOMEMLIMIT`: `2GiB` | |
+//! | `bytes`, `mebibytes` | | whole number | |
+//! | `postgres` | `30s`, `5min`, `500ms` | `2GB` (powers of 1024) | `on`, `off` |
+//! | `redis` | | `2gb` (powers of 1024) | `yes`, `no` |
+//! | `jvm` | | `2g` (powers of 1024) | |
+//! | `list` | | | comma-separated words |
+//! | `plain` | `90s` | `2Gi` | as in the policy |
 
 use super::{Decimal, Value, ValueType, quantity::largest_unit};
-
-/// A spelling (`as:`).
-///
-/// | format | durations | sizes | others |
-/// |---|---|---|---|
-/// | `seconds`, `milliseconds` | whole number | | |
-/// | `go` | `time.Duration`: `1m30s` | `GOMEMLIMIT`: `2GiB` | |
-/// | `bytes`, `mebibytes` | | whole number | |
-/// | `postgres` | `30s`, `5min`, `500ms` | `2GB` (powers of 1024) | `on`, `off` |
-/// | `redis` | | `2gb` (powers of 1024) | `yes`, `no` |
-/// | `jvm` | | `2g` (powers of 1024) | |
-/// | `list` | | | comma-separated words |
-/// | `plain` | `90s` | `2Gi` | as in the policy |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// Whole seconds.
-    Seconds,
-    /// Whole milliseconds.
-    Milliseconds,
-    /// What Go's standard library parses.
-    Go,
-    /// Whole bytes.
-    Bytes,
-    /// Whole mebibytes (2^20 bytes).
-    Mebibytes,
-    /// What postgresql.conf takes.
-    Postgres,
-    /// What redis.conf takes.
-    Redis,
-    /// What the JVM's size options take (`-Xmx`).
-    Jvm,
-    /// Words joined by commas.
-    List,
-    /// As the policy spells it.
-    Plain,
-}
-
-impl Format {
-    /// All of them, in the order of the API.
-    pub const ALL: [Self; 10] = [
-        Self::Seconds,
-        Self::Milliseconds,
-        Self::Go,
-        Self::Bytes,
-        Self::Mebibytes,
-        Self::Postgres,
-        Self::Redis,
-        Self::Jvm,
-        Self::List,
-        Self::Plain,
-    ];
-
-    /// The word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Seconds => "seconds",
-            Self::Milliseconds => "milliseconds",
-            Self::Go => "go",
-            Self::Bytes => "bytes",
-            Self::Mebibytes => "mebibytes",
-            Self::Postgres => "postgres",
-            Self::Redis => "redis",
-            Self::Jvm => "jvm",
-            Self::List => "list",
-            Self::Plain => "plain",
-        }
-    }
-
-    /// The format of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.as_str() == name)
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+use crate::api::policy::ValueFormat;
 
 impl ValueType {
     /// Whether `as` must be given where a value of this type lands in an environment variable, an argument or a
@@ -95,21 +24,27 @@ impl ValueType {
 
     /// The formats that can spell values of this type.
     #[must_use]
-    pub const fn formats(self) -> &'static [Format] {
+    pub const fn formats(self) -> &'static [ValueFormat] {
         match self {
-            Self::Duration => &[Format::Seconds, Format::Milliseconds, Format::Go, Format::Postgres, Format::Plain],
-            Self::Bytes => &[
-                Format::Bytes,
-                Format::Mebibytes,
-                Format::Go,
-                Format::Postgres,
-                Format::Redis,
-                Format::Jvm,
-                Format::Plain,
+            Self::Duration => &[
+                ValueFormat::Seconds,
+                ValueFormat::Milliseconds,
+                ValueFormat::Go,
+                ValueFormat::Postgres,
+                ValueFormat::Plain,
             ],
-            Self::Boolean => &[Format::Postgres, Format::Redis, Format::Plain],
-            Self::Enum => &[Format::List, Format::Plain],
-            Self::Integer | Self::Number | Self::Cpu | Self::Ratio => &[Format::Plain],
+            Self::Bytes => &[
+                ValueFormat::Bytes,
+                ValueFormat::Mebibytes,
+                ValueFormat::Go,
+                ValueFormat::Postgres,
+                ValueFormat::Redis,
+                ValueFormat::Jvm,
+                ValueFormat::Plain,
+            ],
+            Self::Boolean => &[ValueFormat::Postgres, ValueFormat::Redis, ValueFormat::Plain],
+            Self::Enum => &[ValueFormat::List, ValueFormat::Plain],
+            Self::Integer | Self::Number | Self::Cpu | Self::Ratio => &[ValueFormat::Plain],
         }
     }
 }
@@ -119,7 +54,7 @@ impl Value {
     ///
     /// Without a format: plain numbers (a CPU in cores, a ratio as `0.8`), `true` and `false`, words. A conversion that
     /// is not exact is refused, never rounded.
-    pub fn render(&self, format: Option<Format>) -> Result<String, RenderError> {
+    pub fn render(&self, format: Option<ValueFormat>) -> Result<String, RenderError> {
         let Some(format) = format else {
             return match self {
                 Self::Duration(_) | Self::Bytes(_) => Err(RenderError::Required { value_type: self.value_type() }),
@@ -130,26 +65,26 @@ impl Value {
         let unsuitable = || RenderError::Unsuitable { format, value_type: self.value_type() };
         let exact = |text: Option<String>| text.ok_or_else(|| RenderError::Inexact { value: self.clone(), format });
         match (format, self) {
-            (Format::Plain, _) => Ok(self.to_string()),
-            (Format::Seconds, Self::Duration(seconds)) => exact(whole(*seconds, Decimal::ONE)),
-            (Format::Milliseconds, Self::Duration(seconds)) => exact(whole(*seconds, MILLISECOND)),
-            (Format::Go, Self::Duration(seconds)) => Ok(go_duration(*seconds)),
-            (Format::Postgres, Self::Duration(seconds)) => exact(postgres_duration(*seconds)),
-            (Format::Bytes, Self::Bytes(bytes)) => Ok(bytes.to_string()),
-            (Format::Mebibytes, Self::Bytes(bytes)) => exact(whole(*bytes, Decimal::from_int(1 << 20))),
-            (Format::Go, Self::Bytes(bytes)) => {
+            (ValueFormat::Plain, _) => Ok(self.to_string()),
+            (ValueFormat::Seconds, Self::Duration(seconds)) => exact(whole(*seconds, Decimal::ONE)),
+            (ValueFormat::Milliseconds, Self::Duration(seconds)) => exact(whole(*seconds, MILLISECOND)),
+            (ValueFormat::Go, Self::Duration(seconds)) => Ok(go_duration(*seconds)),
+            (ValueFormat::Postgres, Self::Duration(seconds)) => exact(postgres_duration(*seconds)),
+            (ValueFormat::Bytes, Self::Bytes(bytes)) => Ok(bytes.to_string()),
+            (ValueFormat::Mebibytes, Self::Bytes(bytes)) => exact(whole(*bytes, Decimal::from_int(1 << 20))),
+            (ValueFormat::Go, Self::Bytes(bytes)) => {
                 Ok(size(*bytes, ["TiB", "GiB", "MiB", "KiB"]).unwrap_or_else(|| format!("{bytes}B")))
             }
-            (Format::Postgres, Self::Bytes(bytes)) => exact(size(*bytes, ["TB", "GB", "MB", "kB"])),
+            (ValueFormat::Postgres, Self::Bytes(bytes)) => exact(size(*bytes, ["TB", "GB", "MB", "kB"])),
             // Redis knows no terabytes, but it takes any number of bytes.
-            (Format::Redis, Self::Bytes(bytes)) => {
+            (ValueFormat::Redis, Self::Bytes(bytes)) => {
                 Ok(size(*bytes, ["", "gb", "mb", "kb"]).unwrap_or_else(|| bytes.to_string()))
             }
             // The JVM wants heap sizes in multiples of 1024 bytes.
-            (Format::Jvm, Self::Bytes(bytes)) => exact(size(*bytes, ["t", "g", "m", "k"])),
-            (Format::Postgres, Self::Boolean(switch)) => Ok(if *switch { "on" } else { "off" }.to_owned()),
-            (Format::Redis, Self::Boolean(switch)) => Ok(if *switch { "yes" } else { "no" }.to_owned()),
-            (Format::List, Self::Enum(_)) => {
+            (ValueFormat::Jvm, Self::Bytes(bytes)) => exact(size(*bytes, ["t", "g", "m", "k"])),
+            (ValueFormat::Postgres, Self::Boolean(switch)) => Ok(if *switch { "on" } else { "off" }.to_owned()),
+            (ValueFormat::Redis, Self::Boolean(switch)) => Ok(if *switch { "yes" } else { "no" }.to_owned()),
+            (ValueFormat::List, Self::Enum(_)) => {
                 let words: Vec<_> = self.words().collect();
                 if words.contains(&"") {
                     Err(RenderError::EmptyWord { value: self.clone() })
@@ -158,15 +93,15 @@ impl Value {
                 }
             }
             (
-                Format::Seconds
-                | Format::Milliseconds
-                | Format::Go
-                | Format::Bytes
-                | Format::Mebibytes
-                | Format::Postgres
-                | Format::Redis
-                | Format::Jvm
-                | Format::List,
+                ValueFormat::Seconds
+                | ValueFormat::Milliseconds
+                | ValueFormat::Go
+                | ValueFormat::Bytes
+                | ValueFormat::Mebibytes
+                | ValueFormat::Postgres
+                | ValueFormat::Redis
+                | ValueFormat::Jvm
+                | ValueFormat::List,
                 _,
             ) => Err(unsuitable()),
         }
@@ -240,13 +175,13 @@ pub enum RenderError {
         /// The value.
         value: Value,
         /// The format that cannot hold it.
-        format: Format,
+        format: ValueFormat,
     },
     /// The format is for other types.
     #[error("cannot write a {value_type} as {format}: use one of {}", names(value_type.formats()))]
     Unsuitable {
         /// The format.
-        format: Format,
+        format: ValueFormat,
         /// The type of the value.
         value_type: ValueType,
     },
@@ -267,7 +202,7 @@ pub enum RenderError {
     },
 }
 
-fn names(formats: &[Format]) -> String {
+fn names(formats: &[ValueFormat]) -> String {
     formats.iter().map(|format| format.as_str()).collect::<Vec<_>>().join(", ")
 }
 
@@ -279,7 +214,7 @@ mod tests {
     const BYTES: ValueType = ValueType::Bytes;
 
     #[track_caller]
-    fn check(format: Format, vectors: &[(ValueType, &str, Option<&str>)]) {
+    fn check(format: ValueFormat, vectors: &[(ValueType, &str, Option<&str>)]) {
         for (kind, text, expected) in vectors {
             let rendered = Value::parse(*kind, text).unwrap().render(Some(format));
             assert_eq!(rendered.as_deref().ok(), *expected, "{text} as {format}: {rendered:?}");
@@ -289,7 +224,7 @@ mod tests {
     #[test]
     fn seconds() {
         check(
-            Format::Seconds,
+            ValueFormat::Seconds,
             &[
                 (DURATION, "30s", Some("30")),
                 (DURATION, "5m", Some("300")),
@@ -305,7 +240,7 @@ mod tests {
     #[test]
     fn milliseconds() {
         check(
-            Format::Milliseconds,
+            ValueFormat::Milliseconds,
             &[(DURATION, "1500ms", Some("1500")), (DURATION, "1h", Some("3600000")), (DURATION, "0.5ms", None)],
         );
     }
@@ -313,7 +248,7 @@ mod tests {
     #[test]
     fn go() {
         check(
-            Format::Go,
+            ValueFormat::Go,
             &[
                 (DURATION, "0s", Some("0s")),
                 (DURATION, "90s", Some("1m30s")),
@@ -337,7 +272,7 @@ mod tests {
     #[test]
     fn bytes() {
         check(
-            Format::Bytes,
+            ValueFormat::Bytes,
             &[(BYTES, "2Gi", Some("2147483648")), (BYTES, "1GB", Some("1000000000")), (DURATION, "1s", None)],
         );
     }
@@ -345,7 +280,7 @@ mod tests {
     #[test]
     fn mebibytes() {
         check(
-            Format::Mebibytes,
+            ValueFormat::Mebibytes,
             &[(BYTES, "1536Mi", Some("1536")), (BYTES, "1.5Gi", Some("1536")), (BYTES, "1GB", None)],
         );
     }
@@ -353,7 +288,7 @@ mod tests {
     #[test]
     fn postgres() {
         check(
-            Format::Postgres,
+            ValueFormat::Postgres,
             &[
                 (BYTES, "2Gi", Some("2GB")),
                 (BYTES, "512Mi", Some("512MB")),
@@ -381,7 +316,7 @@ mod tests {
     #[test]
     fn redis() {
         check(
-            Format::Redis,
+            ValueFormat::Redis,
             &[
                 (BYTES, "2Gi", Some("2gb")),
                 (BYTES, "1Ti", Some("1024gb")),
@@ -398,7 +333,7 @@ mod tests {
     #[test]
     fn jvm() {
         check(
-            Format::Jvm,
+            ValueFormat::Jvm,
             &[
                 (BYTES, "2Gi", Some("2g")),
                 (BYTES, "512Mi", Some("512m")),
@@ -413,7 +348,7 @@ mod tests {
     #[test]
     fn list() {
         check(
-            Format::List,
+            ValueFormat::List,
             &[
                 (ValueType::Enum, "read", Some("read")),
                 (ValueType::Enum, "read, write", Some("read,write")),
@@ -427,7 +362,7 @@ mod tests {
     #[test]
     fn plain() {
         check(
-            Format::Plain,
+            ValueFormat::Plain,
             &[
                 (DURATION, "90s", Some("90s")),
                 (BYTES, "2048Mi", Some("2Gi")),
@@ -469,10 +404,10 @@ mod tests {
             Value::Enum("a".to_owned()),
         ];
         for value in samples {
-            for format in Format::ALL {
+            for format in ValueFormat::ALL {
                 let works = value.render(Some(format)).is_ok();
                 assert_eq!(value.value_type().formats().contains(&format), works, "{value} as {format}");
-                assert_eq!(Format::from_name(format.as_str()), Some(format));
+                assert_eq!(ValueFormat::from_name(format.as_str()), Some(format));
             }
         }
     }
@@ -481,7 +416,7 @@ mod tests {
     fn refusals_say_what_to_do() {
         let duration = Value::parse(DURATION, "1500ms").unwrap();
         assert_eq!(
-            duration.render(Some(Format::Seconds)).unwrap_err().to_string(),
+            duration.render(Some(ValueFormat::Seconds)).unwrap_err().to_string(),
             "cannot write 1.5s as seconds without rounding it: change the value or choose a finer format"
         );
         assert_eq!(
@@ -489,7 +424,7 @@ mod tests {
             "a Duration needs `as`, because the application's unit is not known: use one of seconds, milliseconds, go, postgres, plain"
         );
         assert_eq!(
-            duration.render(Some(Format::Jvm)).unwrap_err().to_string(),
+            duration.render(Some(ValueFormat::Jvm)).unwrap_err().to_string(),
             "cannot write a Duration as jvm: use one of seconds, milliseconds, go, postgres, plain"
         );
     }
