@@ -136,7 +136,8 @@ impl Operator {
         let (driver, questions) = Driver::new(engine, execute, sources, waiting, metrics.clone(), health.clone());
 
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
-        info!(version = env!("CARGO_PKG_VERSION"), %listen, identity, ?namespaces, "starting");
+        let governed = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(",") };
+        info!(version = env!("CARGO_PKG_VERSION"), %listen, identity, namespaces = governed, "starting");
         let (stop_server, mut server_stops) = watch::channel(false);
         let pages = Pages { registry, health: health.clone(), questions };
         let server = tokio::spawn(server::serve(listener, pages, async move {
