@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
-    facts::{Instant, Object, ObjectKey},
+    facts::{Instant, Kind, Object, ObjectKey},
     ownership::{self, FieldPath},
     policy::Policy,
     resolve::Desired,
@@ -215,6 +215,9 @@ pub struct Conflict {
 pub struct Setting {
     /// Path in the policy.
     pub path: Box<str>,
+    /// The object that it lands on.
+    #[serde(skip)]
+    pub object: ObjectKey,
     /// The field of the object, where the landing place is one.
     #[serde(skip)]
     pub field: Option<FieldPath>,
@@ -228,6 +231,15 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+}
+
+impl Setting {
+    /// Whether the live value may be told to everybody who can read the policy. What somebody else wrote into a `ConfigMap` is
+    /// for those who can read the `ConfigMap`.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.object.kind != Kind::ConfigMap || !matches!(self.state, State::Yielded | State::Refused)
+    }
 }
 
 /// State of a knob.

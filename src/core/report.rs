@@ -174,7 +174,7 @@ pub fn status(
             .map(|s| SettingStatus {
                 path: s.path.to_string(),
                 desired: s.desired.clone(),
-                live: s.live.clone(),
+                live: s.live.clone().filter(|_| s.is_public()),
                 source: s.source.clone(),
                 state: s.state.as_str().to_owned(),
             })

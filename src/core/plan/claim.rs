@@ -9,7 +9,7 @@ use super::{Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
-        facts::{Instant, Object, ObjectKey, Span},
+        facts::{Instant, Kind, Object, ObjectKey, Span},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Record, Taking},
     },
@@ -121,6 +121,7 @@ impl<'a> Draft<'a> {
         if let Some(source) = wish.source {
             plan.settings.push(Setting {
                 path: wish.path,
+                object: self.object.key.clone(),
                 field: Some(wish.field),
                 landing: wish.landing,
                 desired: wish.text,
@@ -218,10 +219,14 @@ impl<'a> Draft<'a> {
         self.overridden = true;
         let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
         let message = format!(
-            "{who} changed {} from {} to {}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
+            "{who} changed {}{}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
             wish.landing,
-            wish.text,
-            wish.live_text.as_deref().unwrap_or("nothing"),
+            // What others write into a ConfigMap is not for everybody who can read the policy.
+            if self.object.key.kind == Kind::ConfigMap {
+                String::new()
+            } else {
+                format!(" from {} to {}", wish.text, wish.live_text.as_deref().unwrap_or("nothing"))
+            },
             self.situation.policy.identity.name(),
         );
         (State::Yielded, Some(self.conflict(Reason::ManualOverride, wish, message)))

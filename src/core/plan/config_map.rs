@@ -33,6 +33,9 @@ use crate::{
 /// Largest `ConfigMap`, by the API server's own rule.
 const MAX_CONFIG_MAP_BYTES: usize = 1 << 20;
 
+/// Longest value of a whole key that is shown as it is.
+const MAX_SHOWN_BYTES: usize = 64;
+
 /// What the pod template has to know of bound documents.
 #[derive(Default)]
 pub(super) struct Documents {
@@ -182,6 +185,7 @@ impl Edits<'_> {
         let mut view = |live: Option<String>, state: State| {
             plan.settings.push(Setting {
                 path: desired.knob.path.clone(),
+                object: self.object.key.clone(),
                 field: None,
                 landing: landing.clone(),
                 desired: desired.knob.text(),
@@ -243,7 +247,7 @@ impl Edits<'_> {
         }
         let known = self.record.documents.get(place).cloned();
         if known.as_ref().is_some_and(|known| known.now != found.source)
-            && let Some(conflict) = self.was_changed(situation, desired, file, &landing, &found.source)
+            && let Some(conflict) = self.was_changed(situation, desired, file, &landing)
         {
             view(Some(found.source), State::Yielded);
             plan.conflicts.push(conflict);
@@ -270,14 +274,14 @@ impl Edits<'_> {
         self.texts.insert(file.key.to_string(), edited.text);
     }
 
-    /// Somebody changed a value that we had written; `None` when it is taken back.
+    /// Somebody changed a value that we had written; `None` when it is taken back. To what, is not for everybody who can read
+    /// the policy.
     fn was_changed(
         &mut self,
         situation: &Situation<'_>,
         desired: &Desired<'_>,
         file: &File,
         landing: &str,
-        live: &str,
     ) -> Option<Conflict> {
         if situation.memory.holds.get(&self.object.key) == Some(&Hold::Lifted) {
             return None;
@@ -301,16 +305,13 @@ impl Edits<'_> {
             Some(applier) => {
                 self.overridden = true;
                 let advice = applier.advice();
-                (
-                    Reason::FieldManagerConflict,
-                    format!("{who} changed {landing} to {live}: it is held as it is. {advice}"),
-                )
+                (Reason::FieldManagerConflict, format!("{who} changed {landing}: it is held as it is. {advice}"))
             }
             None => {
                 self.overridden = true;
                 let name = situation.policy.identity.name();
                 let way_out = format!("Change the policy, or run \"kubectl trimtab resume {name}\", to take it back");
-                (Reason::ManualOverride, format!("{who} changed {landing} to {live}: it is held as it is. {way_out}"))
+                (Reason::ManualOverride, format!("{who} changed {landing}: it is held as it is. {way_out}"))
             }
         };
         Some(Conflict { reason, object: self.object.key.clone(), path: desired.knob.path.clone(), message })
@@ -434,11 +435,16 @@ fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap
             field,
             value: json!(text),
             text,
-            live_text: live,
+            live_text: live.map(brief),
             on_conflict: desired.knob.on_conflict,
         });
     }
     wishes
+}
+
+/// The value of a whole key for people: a document among them says only how long it is.
+fn brief(text: String) -> String {
+    if text.len() > MAX_SHOWN_BYTES || text.contains('\n') { format!("({} bytes)", text.len()) } else { text }
 }
 
 /// The value as a document holds it: numbers as numbers, words as text whatever they look like.

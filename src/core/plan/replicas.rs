@@ -107,6 +107,7 @@ fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
     let bounds = [replicas.min.map(|n| format!("≥ {n}")), replicas.max.map(|n| format!("≤ {n}"))];
     let mut setting = Setting {
         path: "replicas".into(),
+        object: target.key.clone(),
         field: None,
         landing: format!("scale of {}", target.key.short()),
         desired: bounds.into_iter().flatten().collect::<Vec<_>>().join(" and "),

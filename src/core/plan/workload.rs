@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
+        facts::Object,
         ownership::FieldPath,
         policy::{Knob, Landing},
         resolve::Desired,
@@ -26,7 +27,9 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
     for desired in situation.desired {
         let knob = desired.knob;
         let wish = match &knob.landing {
-            Landing::Env(name) => container(situation, knob, plan).and_then(|c| environment(c, name, desired, plan)),
+            Landing::Env(name) => {
+                container(situation, knob, plan).and_then(|c| environment(target, c, name, desired, plan))
+            }
             Landing::Resource { bucket, resource } => {
                 container(situation, knob, plan).and_then(|c| amount(c, bucket, resource, desired, situation, plan))
             }
@@ -35,7 +38,13 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 None
             }
             Landing::Variable => {
-                plan.settings.push(view(desired, "nowhere".into(), Some(desired.value.to_string()), State::Variable));
+                plan.settings.push(view(
+                    target,
+                    desired,
+                    "nowhere".into(),
+                    Some(desired.value.to_string()),
+                    State::Variable,
+                ));
                 None
             }
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
@@ -112,9 +121,10 @@ fn refuse(plan: &mut Plan, reason: Reason, message: String) {
     }
 }
 
-fn view(desired: &Desired<'_>, landing: String, live: Option<String>, state: State) -> Setting {
+fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<String>, state: State) -> Setting {
     Setting {
         path: desired.knob.path.clone(),
+        object: target.key.clone(),
         field: None,
         landing,
         desired: desired.knob.text(),
@@ -124,7 +134,13 @@ fn view(desired: &Desired<'_>, landing: String, live: Option<String>, state: Sta
     }
 }
 
-fn environment(container: Container<'_>, name: &str, desired: &Desired<'_>, plan: &mut Plan) -> Option<Wish> {
+fn environment(
+    target: &Object,
+    container: Container<'_>,
+    name: &str,
+    desired: &Desired<'_>,
+    plan: &mut Plan,
+) -> Option<Wish> {
     let landing = format!("environment variable {name} of container \"{}\"", container.name);
     let entries = || container.spec["env"].as_array().into_iter().flatten();
     let mut same = entries().filter(|entry| entry["name"] == *name);
@@ -152,7 +168,7 @@ fn environment(container: Container<'_>, name: &str, desired: &Desired<'_>, plan
     let live_text = first.map(|entry| entry["value"].as_str().unwrap_or_default().to_owned());
     if let Some((reason, message)) = trouble {
         refuse(plan, reason, message);
-        plan.settings.push(view(desired, landing, live_text, State::Refused));
+        plan.settings.push(view(target, desired, landing, live_text, State::Refused));
         return None;
     }
     let text = desired.knob.text();
