@@ -100,8 +100,8 @@ struct Entry {
     /// Resource version on which finalizers were last set, and when that may be tried on the same one again.
     finalizers_tried: Option<(String, Instant)>,
     memoir: Memoir,
-    /// Generation to which the newest entry of the history belongs.
-    history_generation: i64,
+    /// The change that the newest entry of the history tells, until everything is in place.
+    open_change: Option<OpenChange>,
     holds: BTreeMap<ObjectKey, HoldSince>,
     backoffs: BTreeMap<ObjectKey, Backoff>,
     /// Time at which to look again although nothing happened.
@@ -117,6 +117,15 @@ struct Wanted {
     /// Since when some status has been wanted.
     since: Instant,
     due: Instant,
+}
+
+/// A change of which not every write has been made.
+#[derive(Clone, Copy, Debug)]
+struct OpenChange {
+    /// Generation of the policy that asks for it.
+    generation: i64,
+    /// Whether one of its writes has begun a rollout. The next target's rollout is a change of its own.
+    rolled_out: bool,
 }
 
 /// Since when an object is left to a person.

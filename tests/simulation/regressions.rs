@@ -169,6 +169,49 @@ fn a_deleted_policy_leaves_its_values_and_no_trace_or_puts_everything_back() {
     }
 }
 
+#[test]
+fn a_change_that_restarts_and_one_that_does_not_are_one_entry_of_the_history() {
+    let mut run = shop(&json!({}));
+    let mut spec = everything(20, "1Gi", 9);
+    spec["files"][0]["reload"] = json!("Watch");
+    for (revision, pool) in [(1, 20), (2, 21)] {
+        spec["pools"][0]["size"]["value"] = json!(pool);
+        spec["settings"][0]["value"] = json!(pool - 10);
+        apply(&mut run, "p", &spec);
+        rest(&mut run);
+        let status = run.server.policies[&policy("p")].status.clone().unwrap();
+        assert_eq!(status.revision, Some(revision));
+        let newest = &status.history[0];
+        assert_eq!(newest.verdict, "Applied");
+        let paths: Vec<&str> = newest.changes.iter().map(|change| change.path.as_str()).collect();
+        assert!(paths.contains(&"settings.size") && paths.contains(&"pools.db.size"), "{paths:?}");
+    }
+}
+
+#[test]
+fn what_a_person_writes_into_a_config_map_is_not_repeated_in_the_status() {
+    let mut run = shop(&json!({}));
+    let map = config_map("api-config");
+    let mut spec = everything(20, "1Gi", 9);
+    let landing = json!({"name": "api-config", "key": "plain", "reload": "Watch"});
+    spec["settings"].as_array_mut().unwrap().push(json!({"name": "plain", "value": 3, "configMapKey": landing}));
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    run.people("edit", |server, _| {
+        server.edit_as("kubectl-edit", &map, |tree| {
+            tree["data"]["config.yaml"] = json!(DOCUMENT.replace("size: 5", "size: hunter2"));
+            tree["data"]["plain"] = json!("hunter2");
+        });
+    });
+    rest(&mut run);
+    assert_eq!(run.server.condition("p", "Conflicted"), Some(("True".into(), "ManualOverride".into())));
+    let status = json!(run.server.policies[&policy("p")].status).to_string();
+    assert!(
+        status.contains("api-config") && status.contains("kubectl-edit") && !status.contains("hunter2"),
+        "{status}"
+    );
+}
+
 /// The owner applies server-side, and a document is all that it owns: between an edit of ours and its release, its entry is
 /// gone from the list of managers.
 #[test]

@@ -92,7 +92,6 @@ impl World {
                 self.policies.insert(key.clone(), Entry::new(policy, identity, status, now));
             }
         }
-        self.bind(&key);
         self.mark(key);
     }
 
@@ -242,15 +241,6 @@ impl World {
         self.object_seen(seen);
     }
 
-    /// Brings objects to full view that a policy newly governs.
-    fn bind(&mut self, key: &PolicyKey) {
-        if !self.listed.contains(&Stream::Policies) {
-            return;
-        }
-        // An unbound slot has nothing to show; reconciling asks for it where it is really needed.
-        let _ = key;
-    }
-
     /// Whether the object is governed by a policy or carries traces of one.
     fn is_bound(&self, seen: &Seen) -> bool {
         !traces(&seen.meta).is_empty()
@@ -340,7 +330,7 @@ impl Entry {
             finalizers_tried: None,
             finalizers_in_flight: false,
             memoir,
-            history_generation: 0,
+            open_change: None,
             holds: std::collections::BTreeMap::new(),
             backoffs: std::collections::BTreeMap::new(),
             wake: None,

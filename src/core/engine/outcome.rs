@@ -1,6 +1,8 @@
 //! What became of effects.
 
-use super::{Backoff, Doing, Effect, Entry, Failure, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase};
+use super::{
+    Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase,
+};
 use crate::{
     api::{conditions::Reason, names},
     core::{
@@ -276,17 +278,20 @@ impl Entry {
         let verdict = if rolls_out { "RollingOut" } else { "Applied" };
         let changes: Vec<_> = changes.iter().map(report::change).collect();
         self.memoir.last_change = Some(now);
-        if let Some(newest) = self
-            .memoir
-            .history
-            .first_mut()
-            .filter(|newest| newest.verdict == "RollingOut" && self.history_generation == generation)
+        let open = self.open_change.filter(|open| open.generation == generation);
+        let rolled_out = rolls_out || open.is_some_and(|open| open.rolled_out);
+        self.open_change = Some(OpenChange { generation, rolled_out });
+        if let (Some(newest), Some(open)) = (self.memoir.history.first_mut(), open)
+            && (newest.verdict == "RollingOut" || !open.rolled_out)
         {
             newest.changes.extend(changes);
+            if rolls_out {
+                verdict.clone_into(&mut newest.verdict);
+            }
             return;
         }
         self.memoir.revision += 1;
-        self.history_generation = generation;
+        self.open_change = Some(OpenChange { generation, rolled_out: rolls_out });
         let entry = crate::api::status::HistoryEntry {
             revision: self.memoir.revision,
             at: report::time(now),

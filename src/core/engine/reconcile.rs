@@ -543,6 +543,13 @@ impl World {
         };
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
+        let is_done = |visit: &Visit| {
+            let plan = &visit.plan;
+            plan.steps.is_empty() && plan.unread.is_empty() && visit.waits.is_none()
+        };
+        if visits.iter().all(is_done) && !self.rollouts.values().any(|rollout| rollout.policy == policy.identity.key) {
+            entry.open_change = None;
+        }
         for visit in visits {
             if let Some(refusal) = visit.plan.refusals.first()
                 && standing.not_ready.is_none()
