@@ -12,6 +12,7 @@ mod objects;
 mod outcome;
 mod publish;
 mod reconcile;
+mod retire;
 mod rollout;
 pub mod sweep;
 mod targets;

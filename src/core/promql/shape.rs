@@ -203,7 +203,7 @@ mod tests {
             ("sum(rate(a[5m])) / sum(rate(b[5m]))", Reason::TooFewSamples),
             ("histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m])))", Reason::TooFewSamples),
             (r#"max(latency{route="/api/\"x",p='/'}) "#, Reason::NotANumber),
-            (r#"max(latency{route=`\`}) / 2"#, Reason::TooFewSamples),
+            (r"max(latency{route=`\`}) / 2", Reason::TooFewSamples),
         ] {
             assert_eq!(FreeQuery::new(query).unwrap().nan(), nan, "{query}");
         }

@@ -1,0 +1,157 @@
+//! Letting go: what a policy gives back when it no longer governs an object or is deleted, and the finalizer that keeps it
+//! until it has put everything back.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Doing, Effect, Entry, Patch, PatchBody, World, objects::Slot};
+use crate::{
+    api::{
+        names,
+        policy::{DeletionPolicy, Mode},
+    },
+    core::{
+        facts::{Instant, Kind, ObjectKey, Span},
+        ownership, plan,
+        policy::{Policy, PolicyKey},
+        record::Record,
+        resolve::Rules,
+    },
+};
+
+/// Time after which finalizers are set again although no newer view of the policy has come.
+const FINALIZERS_AGAIN: Span = Span::seconds(5);
+
+impl World {
+    /// Gives back everything that a policy left on objects other than `kept`.
+    pub(super) fn release_traces(
+        &mut self,
+        policy: &PolicyKey,
+        kept: &BTreeSet<ObjectKey>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        for key in self.objects.traces_of(policy) {
+            // Until its rollout has ended, the record is what tells the next leader whose rollout it is.
+            if self.rollouts.get(&key).is_some_and(|rollout| rollout.policy == *policy && rollout.is_under_way()) {
+                continue;
+            }
+            let too_early = self.refused_releases.get(&key).is_some_and(|refused| refused.until > now);
+            if kept.contains(&key) || self.busy.contains(&key) || too_early {
+                continue;
+            }
+            match self.objects.slot(&key) {
+                Some(Slot::Stale(_)) => self.read(&key, out),
+                Some(Slot::Bound(object)) => {
+                    let manager = names::manager(&policy.1);
+                    let owners = Record::of(&object.meta, &policy.1).and_then(Result::ok).unwrap_or_default().owners;
+                    let annotations = [&*names::baseline(&policy.1)];
+                    let Some(patch) = ownership::release(object, &manager, &annotations, &owners) else { continue };
+                    self.busy.insert(key.clone());
+                    let patch = Patch { object: key.clone(), subresource: None, manager, body: PatchBody::Json(patch) };
+                    self.emit(Action::Patch(patch), Doing::Release { policy: policy.clone(), object: key }, out);
+                }
+                Some(Slot::Unbound { .. } | Slot::Waiting(_)) | None => {}
+            }
+        }
+    }
+
+    /// A policy that is being deleted: restore if it asked for that, release, let it go.
+    pub(super) fn retire(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        if !has_finalizer(entry) {
+            return;
+        }
+        let rules =
+            entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
+        if rules.spec.freeze {
+            return;
+        }
+        // Documents first, because their values are read at start: the workload is restored, and restarts, after them.
+        let (documents, others): (Vec<ObjectKey>, Vec<ObjectKey>) =
+            self.objects.traces_of(key).into_iter().partition(|object| object.kind == Kind::ConfigMap);
+        let left = !documents.is_empty() || !others.is_empty();
+        let next = if documents.is_empty() { others } else { documents };
+        for object in next {
+            if self.busy.contains(&object) {
+                continue;
+            }
+            let Some(bound) = self.objects.get(&object).cloned() else {
+                self.read(&object, out);
+                continue;
+            };
+            match plan::restore(&bound, &key.1, &entry.identity.uid) {
+                None => {
+                    let others: BTreeSet<ObjectKey> =
+                        self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
+                    self.release_traces(key, &others, now, out);
+                }
+                Some(step) => {
+                    if self.gate(entry, &rules, &bound, &step, now).is_ok() {
+                        self.write(key, entry, &object, step, now, out);
+                    } else {
+                        entry.wake = Some(now + Span::seconds(1));
+                    }
+                }
+            }
+        }
+        if !left && !entry.finalizers_in_flight {
+            self.set_finalizers(key, entry, false, now, out);
+        }
+    }
+
+    pub(super) fn finalizers_ready(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        policy: &Policy,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let wanted = needs_finalizer(policy);
+        if entry.finalizers_in_flight {
+            return false;
+        }
+        if has_finalizer(entry) != wanted {
+            self.set_finalizers(key, entry, wanted, now, out);
+            return false;
+        }
+        true
+    }
+
+    fn set_finalizers(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        wanted: bool,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        // Until the watch shows what became of it, the same view would only say the same again.
+        let version = entry.identity.resource_version.clone();
+        let tried = entry.finalizers_tried.as_ref().filter(|(tried, again)| *tried == version && *again > now);
+        if let Some(again) = tried.map(|(_, again)| *again) {
+            entry.wake = Some(entry.wake.map_or(again, |at| at.min(again)));
+            return;
+        }
+        entry.finalizers_tried = Some((version, now + FINALIZERS_AGAIN));
+        let mut finalizers: Vec<String> =
+            entry.identity.finalizers.iter().filter(|name| *name != names::RESTORE_FINALIZER).cloned().collect();
+        if wanted {
+            finalizers.push(names::RESTORE_FINALIZER.to_owned());
+        }
+        entry.finalizers_in_flight = true;
+        let action = Action::Finalizers {
+            policy: key.clone(),
+            resource_version: entry.identity.resource_version.clone(),
+            finalizers,
+        };
+        self.emit(action, Doing::Finalizers(key.clone()), out);
+    }
+}
+
+fn has_finalizer(entry: &Entry) -> bool {
+    entry.identity.finalizers.iter().any(|name| name == names::RESTORE_FINALIZER)
+}
+
+fn needs_finalizer(policy: &Policy) -> bool {
+    policy.deletion == DeletionPolicy::Restore && policy.mode == Mode::Enforce && policy.target.is_some()
+}
