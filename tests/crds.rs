@@ -2,7 +2,10 @@
 //!
 //! `make crds` (`UPDATE_GOLDEN=1 cargo test --test crds`) writes the files again.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "crds/upgrade.rs"]
+mod upgrade;
 
 use std::{fs, path::Path, sync::LazyLock};
 

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::unused_self, reason = "only a test that runs inside a cluster has a `World`")]
 
+#[path = "support/audit.rs"]
+mod audit;
 #[path = "support/cluster.rs"]
 mod cluster;
 #[path = "support/helm.rs"]
@@ -14,8 +16,6 @@ mod helm;
 #[path = "support/operator.rs"]
 mod operator;
 
-#[path = "operator/audit.rs"]
-mod audit;
 #[path = "operator/deletion.rs"]
 mod deletion;
 #[path = "operator/modes.rs"]

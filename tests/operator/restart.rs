@@ -1,6 +1,6 @@
 //! Operators come and go; what they govern does not notice.
 
-use std::{fs, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use serde_json::json;
 
@@ -8,25 +8,13 @@ use crate::{
     audit::told,
     cluster::eventually,
     here,
-    operator::{NAMESPACE, RELEASE},
+    operator::{NAMESPACE, RELEASE, processes},
     world::{PATIENCE, World, condition, env_of, pool_policy, with_world_alone, workload},
 };
 
-/// Processes of operator pods, which the cluster's process namespace shows.
-fn operators() -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("list processes");
-    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let is_operator = |process: &u32| {
-        let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        let mut words = line.split('\0');
-        words.next() == Some("/trimtab") && words.next() == Some("operator")
-    };
-    numbers.filter(is_operator).collect()
-}
-
 /// Kills every replica, without a word.
 fn kill_all() {
-    let all = operators();
+    let all = processes();
     assert!(!all.is_empty(), "no operator runs");
     let numbers = all.iter().map(ToString::to_string);
     // One that has just ended by itself is as dead as it can be.

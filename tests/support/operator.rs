@@ -12,7 +12,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
     time::SystemTime,
@@ -89,6 +89,18 @@ fn ctr() -> PathBuf {
         .map(|folder| folder.join("../libexec/ctr"))
         .find(|program| program.exists())
         .expect("ctr, which a cluster with real nodes has")
+}
+
+/// Processes of operator pods, which the cluster's process namespace shows.
+pub fn processes() -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("list processes");
+    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_operator = |process: &u32| {
+        let line = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let mut words = line.split('\0');
+        words.next() == Some("/trimtab") && words.next() == Some("operator")
+    };
+    numbers.filter(is_operator).collect()
 }
 
 /// Runs a program, which must succeed, and gives what it printed on both outputs.

@@ -1,5 +1,8 @@
 //! What the operator asked of the API server, from the server's own log.
 
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     fmt,
     fs::File,
@@ -59,22 +62,29 @@ impl Mark {
         Self { path, at }
     }
 
-    /// Requests of the operator since then in `namespace` or outside of all, its lease left out.
-    pub fn requests(&self, namespace: &str) -> Vec<Request> {
-        let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
+    /// What the log says of the operator since then, leases left out.
+    pub fn events(&self) -> Vec<Value> {
         let mut file = File::open(&self.path).expect("open the audit log");
         file.seek(SeekFrom::Start(self.at)).expect("seek in the audit log");
-        let mut requests = Vec::new();
+        let mut events = Vec::new();
         let mut lines = BufReader::new(file);
         let mut line = String::new();
         while lines.read_line(&mut line).expect("read the audit log") > 0 {
             // The last line may be half written; then it is not answered yet either.
-            if line.ends_with('\n') && line.contains(&user) {
+            if line.ends_with('\n') && line.contains(&user()) {
                 let event: Value = serde_json::from_str(&line).expect("a line of the audit log");
-                requests.extend(request(&event, &user));
+                if event["user"]["username"] == user() && event["objectRef"]["resource"] != "leases" {
+                    events.push(event);
+                }
             }
             line.clear();
         }
+        events
+    }
+
+    /// Requests of the operator since then in `namespace` or outside of all, its lease left out.
+    pub fn requests(&self, namespace: &str) -> Vec<Request> {
+        let mut requests: Vec<_> = self.events().iter().filter_map(request).collect();
         requests.retain(|r| r.namespace == namespace || r.namespace.is_empty());
         requests
     }
@@ -95,16 +105,18 @@ impl Mark {
     }
 }
 
-fn request(event: &Value, user: &str) -> Option<Request> {
-    if event["user"]["username"] != user || event["stage"] != "ResponseComplete" || event["verb"] == "watch" {
+/// The operator's account.
+fn user() -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{RELEASE}")
+}
+
+fn request(event: &Value) -> Option<Request> {
+    if event["stage"] != "ResponseComplete" || event["verb"] == "watch" {
         return None;
     }
     let object = &event["objectRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut resource = text(&object["resource"]);
-    if resource == "leases" {
-        return None;
-    }
     if let Some(subresource) = object["subresource"].as_str() {
         resource = format!("{resource}/{subresource}");
     }
