@@ -217,7 +217,13 @@ impl Outside {
     fn run(&self, options: &Options, test: &str) {
         assert_eq!(*options, self.options, "all tests of a binary share one cluster, so they give the same options");
         let mut command = self.script();
-        command.arg("exec").arg("--").arg(binary()).args([test, "--exact", "--nocapture", "--test-threads=1"]);
+        command.arg("exec").arg("--").arg(binary()).args([
+            test,
+            "--exact",
+            "--include-ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ]);
         command.env(INSIDE, "1");
         let live = env::args().any(|argument| argument == "--nocapture");
         let status: ExitStatus = if live {
@@ -226,7 +232,7 @@ impl Outside {
             let output = command.output().unwrap_or_else(|error| panic!("running {command:?}: {error}"));
             // Through the macro, so that libtest keeps it for the report of a failure.
             print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            let ran = String::from_utf8_lossy(&output.stdout).contains("running 1 test");
+            let ran = String::from_utf8_lossy(&output.stdout).contains("test result: ok. 1 passed");
             assert!(ran || !output.status.success(), "no test is called \"{test}\"; pass here!() to cluster::test");
             output.status
         };
