@@ -274,6 +274,9 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
     out
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Doubles `first` with every attempt, up to `most`.
 fn backoff(first: Span, attempts: u32, most: Span) -> Span {
     Span::millis(first.as_millis().saturating_mul(1_i64 << attempts.min(20)).min(most.as_millis()))

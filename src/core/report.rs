@@ -76,6 +76,8 @@ pub struct Standing {
     pub accepted: Finding,
     /// What keeps the policy from being served; `None`: nothing.
     pub not_ready: Option<(Reason, String)>,
+    /// What has not been read yet, so that nobody can tell whether the policy is served; `None`: nothing.
+    pub unread: Option<String>,
     /// Whether only a change of the policy can help.
     pub stalled: bool,
     /// Work that is under way.
@@ -232,9 +234,10 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
 
 fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
     let mut all = Vec::new();
-    let ready = match &standing.not_ready {
-        Some((reason, message)) => Finding::new(Truth::False, *reason, message.clone()),
-        None => Finding::new(Truth::True, Reason::Served, "the policy is served"),
+    let ready = match (&standing.not_ready, &standing.unread) {
+        (Some((reason, message)), _) => Finding::new(Truth::False, *reason, message.clone()),
+        (None, Some(unread)) => Finding::new(Truth::Unknown, Reason::Unknown, unread.clone()),
+        (None, None) => Finding::new(Truth::True, Reason::Served, "the policy is served"),
     };
     all.push((ConditionType::Ready, ready));
     if standing.stalled

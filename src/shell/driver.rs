@@ -203,6 +203,7 @@ where
 fn input_name(input: &Input) -> &'static str {
     match input {
         Input::Policy(change) => verb(change, "policy-applied", "policy-deleted"),
+        Input::UnreadablePolicy(..) => "policy-unreadable",
         Input::Class(change) => verb(change, "class-applied", "class-deleted"),
         Input::Source(change) => verb(change, "source-applied", "source-deleted"),
         Input::Object(change) => verb(change, "object-applied", "object-deleted"),

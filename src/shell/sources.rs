@@ -56,6 +56,7 @@ impl Sources {
                 self.write().retain(|name, _| listing.names.contains(&("".into(), name.clone())));
             }
             Input::Policy(_)
+            | Input::UnreadablePolicy(..)
             | Input::Class(_)
             | Input::Object(_)
             | Input::Listed(..)

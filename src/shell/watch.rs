@@ -22,7 +22,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info, warn};
 
 use self::{
-    decode::{Guarded, Slim},
+    decode::{Guarded, Slim, Trouble},
     lists::{Lists, Name},
 };
 use super::{
@@ -83,9 +83,7 @@ impl Watches {
             match stream {
                 Stream::Policies => {
                     let apis = self.scoped(Api::all, Api::namespaced);
-                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<PerformancePolicy>, gone| {
-                        shown.into_change(gone, |name| name).map(Input::Policy)
-                    }));
+                    tasks.spawn(self.clone().follow(stream, apis, Guarded::<PerformancePolicy>::into_input));
                 }
                 Stream::Classes => {
                     let apis = vec![Api::all(self.client.clone())];
@@ -141,7 +139,7 @@ impl Watches {
         self,
         stream: Stream,
         apis: Vec<Api<K>>,
-        read: impl Fn(K, bool) -> Result<Input, String> + Send + 'static,
+        read: impl Fn(K, bool) -> Result<Input, Trouble> + Send + 'static,
     ) where
         K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
     {
@@ -182,16 +180,18 @@ impl Watches {
         }
     }
 
-    /// The input, unless the object cannot be read. Its name stays in the listing: it exists, so nothing of it may be
-    /// taken for abandoned.
-    fn readable(&self, stream: Stream, (namespace, name): &Name, input: Result<Input, String>) -> Option<Input> {
-        input
-            .inspect_err(|error| {
+    /// The input. Of an object that cannot be read, that it is there is told where somebody can do something about it; in
+    /// any case its name stays in the listing, so that nothing of it is taken for abandoned.
+    fn readable(&self, stream: Stream, (namespace, name): &Name, input: Result<Input, Trouble>) -> Option<Input> {
+        match input {
+            Ok(input) => Some(input),
+            Err((error, told)) => {
                 let kind = stream_name(stream);
                 warn!(kind, %namespace, %name, error, "cannot read an object; it is left alone until it changes");
                 self.metrics.unreadable.with_label_values(&[kind]).inc();
-            })
-            .ok()
+                told
+            }
+        }
     }
 
     fn listed(&self, stream: Stream, objects: usize) {

@@ -401,6 +401,7 @@ fn describe(input: &Input) -> String {
             policy.metadata.generation
         ),
         Input::Policy(Change::Deleted(key)) => format!("policy {} is gone", key.1),
+        Input::UnreadablePolicy(policy, why) => format!("policy {:?} cannot be read: {why}", policy.metadata.name),
         Input::Class(_) => "class".to_owned(),
         Input::Source(_) => "source".to_owned(),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),

@@ -7,11 +7,11 @@ use super::{
     objects::{Slot, traces},
 };
 use crate::{
-    api::{PerformancePolicy, PerformancePolicyStatus},
+    api::{PerformancePolicy, PerformancePolicyStatus, conditions::Reason},
     core::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
-        policy::{Identity, Landing, Policy, PolicyKey},
+        policy::{Identity, Invalid, Landing, Policy, PolicyKey},
         report::Memoir,
     },
 };
@@ -19,7 +19,8 @@ use crate::{
 impl World {
     pub(super) fn absorb(&mut self, input: Input, now: Instant, out: &mut Vec<Effect>) {
         match input {
-            Input::Policy(Change::Applied(policy)) => self.policy_applied(&policy, now),
+            Input::Policy(Change::Applied(policy)) => self.policy_applied(&policy, Policy::parse, now),
+            Input::UnreadablePolicy(policy, why) => self.policy_applied(&policy, |_| Err(vec![unreadable(&why)]), now),
             Input::Policy(Change::Deleted(key)) => self.policy_deleted(&key),
             Input::Class(Change::Applied(class)) => {
                 self.classes.insert(class.metadata.name.clone().unwrap_or_default().into(), *class);
@@ -61,7 +62,12 @@ impl World {
         }
     }
 
-    fn policy_applied(&mut self, policy: &PerformancePolicy, now: Instant) {
+    fn policy_applied(
+        &mut self,
+        policy: &PerformancePolicy,
+        parse: impl FnOnce(&PerformancePolicy) -> Result<Policy, Vec<Invalid>>,
+        now: Instant,
+    ) {
         let identity = Identity::of(policy);
         let key = identity.key.clone();
         self.unreadable.remove(&key);
@@ -81,7 +87,7 @@ impl World {
                 } else if !entry.status_in_flight && !entry.outdated.contains(&status) {
                     entry.written = status;
                 }
-                entry.parsed = Policy::parse(policy);
+                entry.parsed = parse(policy);
                 if changed {
                     entry.backoffs.clear();
                     self.unmeasured.policies = true;
@@ -89,7 +95,7 @@ impl World {
             }
             _ => {
                 self.unmeasured.policies = true;
-                self.policies.insert(key.clone(), Entry::new(policy, identity, status, now));
+                self.policies.insert(key.clone(), Entry::new(parse(policy), identity, status, now));
             }
         }
         self.mark(key);
@@ -317,11 +323,16 @@ fn names_object(policy: &Policy, key: &ObjectKey, labels: &std::collections::BTr
 }
 
 impl Entry {
-    fn new(policy: &PerformancePolicy, identity: Identity, status: PerformancePolicyStatus, now: Instant) -> Self {
+    fn new(
+        parsed: Result<Policy, Vec<Invalid>>,
+        identity: Identity,
+        status: PerformancePolicyStatus,
+        now: Instant,
+    ) -> Self {
         let memoir = remembered(&status);
         Self {
             identity,
-            parsed: Policy::parse(policy),
+            parsed,
             written: status,
             wanted: None,
             last_write: now - Span::hours(1),
@@ -336,6 +347,17 @@ impl Entry {
             wake: None,
             waiting: false,
         }
+    }
+}
+
+/// Why a policy that cannot be read is not served: it keeps what it holds, and nothing is written for it.
+fn unreadable(why: &str) -> Invalid {
+    Invalid {
+        reason: Reason::UnsupportedVersion,
+        path: "spec".to_owned(),
+        message: format!(
+            "cannot be read by this version of Trimtab ({why}): upgrade the operator, or change the policy"
+        ),
     }
 }
 

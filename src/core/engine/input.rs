@@ -13,6 +13,8 @@ use crate::{
 pub enum Input {
     /// A policy was added, changed or deleted.
     Policy(Change<Box<PerformancePolicy>, (Box<str>, Box<str>)>),
+    /// A policy is there that this version cannot read: its metadata, its status as far as that can be read, and why.
+    UnreadablePolicy(Box<PerformancePolicy>, String),
     /// A class was added, changed or deleted.
     Class(Change<Box<PerformanceClass>, Box<str>>),
     /// A metrics source was added, changed or deleted.

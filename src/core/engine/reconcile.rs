@@ -141,6 +141,7 @@ impl World {
                 Finding::new(Truth::False, reason, message.clone())
             },
             not_ready: Some((reason, message.clone())),
+            unread: None,
             stalled,
             reconciling: Some((reason, message.clone())),
             applied: Some(Finding::new(Truth::False, reason, message)),
@@ -179,7 +180,10 @@ impl World {
         for key in &plan.unread {
             self.read(key, out);
         }
-        let mut waits = None;
+        let mut waits = plan
+            .unread
+            .first()
+            .map(|key| Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", key.short())));
         if let Some(step) = plan.steps.first() {
             let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
             match verdict {
@@ -414,6 +418,7 @@ impl World {
             mode: policy.mode,
             accepted: Finding::new(Truth::True, Reason::Accepted, "the spec is accepted"),
             not_ready: None,
+            unread: None,
             stalled: false,
             reconciling: None,
             applied: None,
@@ -429,6 +434,11 @@ impl World {
         };
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
+        // What was said of this very spec holds while something is read again.
+        if !was_served(entry) {
+            let unread = visits.iter().filter_map(|visit| visit.waits.as_ref()).find(|why| why.truth == Truth::Unknown);
+            standing.unread = unread.map(|why| why.message.clone());
+        }
         for visit in visits {
             if let Some(refusal) = visit.plan.refusals.first()
                 && standing.not_ready.is_none()
@@ -471,6 +481,9 @@ impl World {
                     .filter(|_| *reason == Reason::RolledBack)
                     .unwrap_or_else(|| Finding::new(Truth::False, *reason, message.clone()));
             }
+            if let Some(unread) = &standing.unread {
+                return Finding::new(Truth::Unknown, Reason::Unknown, unread.clone());
+            }
             if let Err(why) = may_write {
                 return if changes == 0 && matches!(why.reason, Reason::Suspended | Reason::Frozen) {
                     Finding::new(Truth::True, Reason::Applied, "every value is in place")
@@ -507,6 +520,13 @@ impl World {
         }
         standing
     }
+}
+
+/// Whether the status says that the policy is served as its spec is now.
+fn was_served(entry: &Entry) -> bool {
+    entry.written.observed_generation == Some(entry.identity.generation)
+        && report::find(&entry.written.conditions, ConditionType::Ready)
+            .is_some_and(|ready| ready.status == Truth::True.as_str())
 }
 
 /// Whether the policy may write at all.

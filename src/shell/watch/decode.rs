@@ -14,9 +14,12 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::value::RawValue;
 
 use super::Name;
-use crate::core::{
-    engine::Change,
-    facts::{Kind, ObjectKey, Seen, object::Wire},
+use crate::{
+    api::{PerformancePolicy, PerformancePolicySpec},
+    core::{
+        engine::{Change, Input},
+        facts::{Kind, ObjectKey, Seen, object::Wire},
+    },
 };
 
 /// An object of which only the metadata is understood. With `METADATA_ONLY`, nothing else is asked for.
@@ -29,8 +32,8 @@ pub struct Slim<const METADATA_ONLY: bool> {
 
 impl<const METADATA_ONLY: bool> Slim<METADATA_ONLY> {
     /// What the engine is told.
-    pub fn into_change(self, kind: Kind, gone: bool) -> Result<Change<Box<Seen>, ObjectKey>, String> {
-        let seen = self.wire.into_seen(kind).map_err(|error| error.to_string())?;
+    pub fn into_change(self, kind: Kind, gone: bool) -> Result<Change<Box<Seen>, ObjectKey>, Trouble> {
+        let seen = self.wire.into_seen(kind).map_err(|error| (error.to_string(), None))?;
         Ok(if gone { Change::Deleted(seen.key) } else { Change::Applied(Box::new(seen)) })
     }
 }
@@ -85,19 +88,44 @@ impl<const METADATA_ONLY: bool> Resource for Slim<METADATA_ONLY> {
 #[derive(Clone)]
 pub enum Guarded<T> {
     Read(Box<T>),
-    Unreadable(Box<ObjectMeta>, String),
+    Unreadable(Box<Unreadable>),
 }
+
+/// What is understood of an object that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    meta: ObjectMeta,
+    status: Option<Box<RawValue>>,
+    error: String,
+}
+
+/// Why an object cannot be read, and what the engine is told of it all the same.
+pub type Trouble = (String, Option<Input>);
 
 impl<T: Resource> Guarded<T> {
     /// What the engine is told. `key` picks the key of a deleted one.
-    pub fn into_change<K>(self, gone: bool, key: impl FnOnce(Name) -> K) -> Result<Change<Box<T>, K>, String> {
+    pub fn into_change<K>(self, gone: bool, key: impl FnOnce(Name) -> K) -> Result<Change<Box<T>, K>, Trouble> {
         if gone {
             return Ok(Change::Deleted(key(super::name_of(&self))));
         }
         match self {
             Self::Read(object) => Ok(Change::Applied(object)),
-            Self::Unreadable(_, error) => Err(error),
+            Self::Unreadable(unreadable) => Err((unreadable.error, None)),
         }
+    }
+}
+
+impl Guarded<PerformancePolicy> {
+    /// What the engine is told of a policy: also that it cannot be read, so that its status says so.
+    pub fn into_input(self, gone: bool) -> Result<Input, Trouble> {
+        if let (Self::Unreadable(unreadable), false) = (&self, gone) {
+            let Unreadable { meta, status, error } = (**unreadable).clone();
+            // A status that cannot be read either is written anew.
+            let status = status.and_then(|raw| serde_json::from_str(raw.get()).ok());
+            let policy = PerformancePolicy { metadata: meta, spec: PerformancePolicySpec::default(), status };
+            return Err((error.clone(), Some(Input::UnreadablePolicy(Box::new(policy), error))));
+        }
+        self.into_change(gone, |name| name).map(Input::Policy)
     }
 }
 
@@ -126,13 +154,13 @@ impl<T: Resource> Resource for Guarded<T> {
     fn meta(&self) -> &ObjectMeta {
         match self {
             Self::Read(object) => object.meta(),
-            Self::Unreadable(meta, _) => meta,
+            Self::Unreadable(unreadable) => &unreadable.meta,
         }
     }
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::Read(object) => object.meta_mut(),
-            Self::Unreadable(meta, _) => meta,
+            Self::Unreadable(unreadable) => &mut unreadable.meta,
         }
     }
 }
@@ -147,31 +175,21 @@ impl<'de, T: Resource + DeserializeOwned> Deserialize<'de> for Guarded<T> {
                 Ok(Self::Read(Box::new(object)))
             }
             Err(error) => {
-                let bare: Bare = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
-                let meta = ObjectMeta {
-                    namespace: bare.metadata.namespace,
-                    name: bare.metadata.name,
-                    resource_version: bare.metadata.resource_version,
-                    ..ObjectMeta::default()
-                };
-                Ok(Self::Unreadable(Box::new(meta), error.to_string()))
+                let Bare { mut metadata, status } = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+                metadata.managed_fields = None;
+                let error = error.to_string();
+                Ok(Self::Unreadable(Box::new(Unreadable { meta: metadata, status, error })))
             }
         }
     }
 }
 
-/// The members without which no list could be kept.
+/// The members without which no list could be kept, and our own.
 #[derive(Deserialize)]
 struct Bare {
-    metadata: BareMeta,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BareMeta {
-    namespace: Option<String>,
-    name: Option<String>,
-    resource_version: Option<String>,
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: Option<Box<RawValue>>,
 }
 
 #[cfg(test)]
@@ -182,7 +200,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::api::PerformancePolicy;
 
     const DEPLOYMENT: &str = r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"web","namespace":"shop",
         "uid":"u-1","resourceVersion":"41"},"spec":{"replicas":2},"status":{}}"#;
@@ -214,14 +231,18 @@ mod tests {
     #[test]
     fn an_unreadable_policy_keeps_its_name_and_hides_no_other() {
         let list = r#"{"kind":"PerformancePolicyList","apiVersion":"trimtab.dev/v1alpha1","metadata":{"resourceVersion":"50"},"items":[
-            {"metadata":{"name":"bad","namespace":"shop","resourceVersion":"1"},"spec":{"mode":"Someday"}},
+            {"metadata":{"name":"bad","namespace":"shop","resourceVersion":"1","uid":"u-1","generation":3},"spec":{"mode":"Someday"},"status":{"observedGeneration":2}},
             {"metadata":{"name":"good","namespace":"shop","resourceVersion":"2","managedFields":[{"manager":"kubectl"}]},"spec":{"mode":"Observe"}}]}"#;
         let list: ObjectList<Guarded<PerformancePolicy>> = serde_json::from_str(list).unwrap();
         let [bad, good] = <[_; 2]>::try_from(list.items).unwrap();
         assert_eq!(bad.name_any(), "bad");
-        let error = bad.clone().into_change(false, |name| name).unwrap_err();
+        let (error, told) = bad.clone().into_input(false).unwrap_err();
         assert!(error.contains("Someday"), "{error}");
-        assert!(matches!(bad.into_change(true, |name| name), Ok(Change::Deleted((_, name))) if &*name == "bad"));
+        let Some(Input::UnreadablePolicy(policy, why)) = told else { panic!("nothing is told") };
+        assert_eq!((policy.metadata.uid.as_deref(), policy.metadata.generation), (Some("u-1"), Some(3)));
+        assert_eq!((policy.status.unwrap().observed_generation, why), (Some(2), error));
+        let gone = bad.into_input(true);
+        assert!(matches!(gone, Ok(Input::Policy(Change::Deleted((_, name)))) if &*name == "bad"));
         let Ok(Change::Applied(policy)) = good.into_change(false, |name| name) else { panic!("not applied") };
         assert_eq!(policy.metadata.managed_fields, None);
     }
