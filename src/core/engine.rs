@@ -237,7 +237,8 @@ impl World {
 
     /// Workloads on which a rollout of ours is under way, with the policy that caused each.
     pub fn rollouts(&self) -> impl Iterator<Item = (&ObjectKey, &PolicyKey)> {
-        self.rollouts.iter().map(|(target, rollout)| (target, &rollout.policy))
+        let in_flight = self.rollouts.iter().filter(|(_, rollout)| rollout.is_in_flight());
+        in_flight.map(|(target, rollout)| (target, &rollout.policy))
     }
 
     fn emit(&mut self, action: Action, doing: Doing, out: &mut Vec<Effect>) {

@@ -19,6 +19,10 @@ const STUCK: Span = Span::seconds(590);
 pub const CRASHES: &str = "66";
 /// A text that keeps pods from ever becoming ready.
 pub const HANGS: &str = "77";
+/// A text that makes containers crash, again and again, after they have run for a while.
+pub const CRASHES_LATER: &str = "55";
+/// For how long they run.
+const RUN: Span = Span::seconds(15);
 
 #[derive(Clone, Debug)]
 struct Replica {
@@ -27,12 +31,17 @@ struct Replica {
     created: Instant,
     crashes: bool,
     hangs: bool,
+    crashes_later: bool,
     gone: Option<Instant>,
 }
 
 impl Replica {
     fn is_ready(&self, now: Instant) -> bool {
-        !self.crashes && !self.hangs && self.created + START <= now
+        !self.crashes && !self.hangs && self.created + START <= now && !self.has_crashed_later(now)
+    }
+
+    fn has_crashed_later(&self, now: Instant) -> bool {
+        self.crashes_later && now.since(self.created) > RUN
     }
 }
 
@@ -101,7 +110,8 @@ impl Controllers {
             let status = self.reconcile(&stored, server);
             server.set_status(&key, status);
         }
-        let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(|pod| pod.gone.is_none());
+        let is_steady = |pod: &Replica| pod.gone.is_none() && (!pod.crashes_later || pod.has_crashed_later(server.now));
+        let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(is_steady);
         self.idle_at = self.workloads.values().all(idle).then_some(server.version);
     }
 
@@ -192,7 +202,12 @@ impl Controllers {
         pods.iter()
             .map(|pod| {
                 let age = now.since(pod.created).as_millis();
-                let restarts = if pod.crashes { age / 5000 } else { 0 };
+                let later = age - RUN.as_millis();
+                let restarts = match (pod.crashes, pod.crashes_later) {
+                    (true, _) => age / 5000,
+                    (false, true) => (later / 5000).max(0),
+                    (false, false) => 0,
+                };
                 Pod {
                     name: pod.name.clone(),
                     revision: Some(format!("rev-{}", pod.revision)),
@@ -214,8 +229,8 @@ fn pod(number: u64, revision: u64, created: Instant, text: &str) -> Replica {
             around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
         })
     };
-    let (crashes, hangs) = (has(CRASHES), has(HANGS));
-    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, gone: None }
+    let (crashes, hangs, crashes_later) = (has(CRASHES), has(HANGS), has(CRASHES_LATER));
+    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, crashes_later, gone: None }
 }
 
 /// Everything that a new pod reads when it starts.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trimtab::core::facts::Span;
 
 use super::{
-    controllers::{CRASHES, HANGS},
+    controllers::{CRASHES, CRASHES_LATER, HANGS},
     people::{config_map, deployment, policy, variables, workload},
     run::Run,
     scenario::override_env,
@@ -166,6 +166,32 @@ fn a_deleted_policy_leaves_its_values_and_no_trace_or_puts_everything_back() {
             assert_eq!(template, governed, "no rollout");
             assert_eq!(document, DOCUMENT.replace("size: 5", "size: 9"));
         }
+    }
+}
+
+/// Without a readiness probe a pod counts as available before it has shown that it runs.
+#[test]
+fn a_value_that_crashes_after_the_rollout_is_complete_is_taken_back_even_after_a_restart() {
+    for crash in [false, true] {
+        let mut run = shop(&json!({}));
+        let api = deployment("api");
+        apply(&mut run, "p", &env_only(20));
+        rest(&mut run);
+        apply(&mut run, "p", &env_only(CRASHES_LATER.parse().unwrap()));
+        run.pass(Span::seconds(11));
+        let applied = ("True".to_owned(), "Applied".to_owned());
+        assert_eq!(run.server.condition("p", "Applied"), Some(applied), "what is complete is told at once");
+        if crash {
+            run.crash();
+        }
+        rest(&mut run);
+        assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"));
+        assert_eq!(run.server.condition("p", "Applied"), Some(("False".into(), "RolledBack".into())));
+        let status = run.server.policies[&policy("p")].status.clone().unwrap();
+        assert_eq!(status.history[0].verdict, "RolledBack", "{:?}", status.history);
+        assert_eq!(status.revision, Some(2), "the way back belongs to the change: {:?}", status.history);
+        assert_eq!(status.quarantine[0].reason, "CrashLoop");
+        assert_eq!(run.invariants.revisions[&api], 3, "two values, and one back");
     }
 }
 

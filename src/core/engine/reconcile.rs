@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
-    rollout::{Phase, Rollout},
-    targets::Unserved,
-};
+use super::{Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World, rollout::Rollout, targets::Unserved};
 use crate::{
     api::{
         conditions::{ConditionType, Reason},
@@ -121,7 +117,8 @@ impl World {
             }
             self.release_traces(key, &kept, now, out);
         }
-        let rolls = self.rollouts.values().any(|rollout| rollout.policy == *key);
+        let mut rollouts = self.rollouts.values().filter(|rollout| rollout.policy == *key);
+        let rolls = rollouts.any(|rollout| rollout.is_in_flight() || rollout.failed.is_some());
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
@@ -194,7 +191,7 @@ impl World {
                 Err(why) => waits = why,
             }
         }
-        let rolling = self.rollouts.get(target).is_some_and(|rollout| rollout.phase != Phase::Preparing);
+        let rolling = self.rollouts.get(target).is_some_and(Rollout::is_under_way);
         standing.applied = (!plan.claim_hash.is_empty()
             && self.objects.traces_of(&entry.identity.key).contains(target))
         .then(|| (plan.claim_hash.clone(), object.meta.generation));
@@ -332,7 +329,7 @@ impl World {
         let wait = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
         match progress(target) {
             Progress::Complete => {}
-            Progress::Running | Progress::Failed { .. } if supersedes => return Ok(()),
+            Progress::Running | Progress::Failed { .. } if supersedes => {}
             Progress::Running | Progress::Failed { .. } => {
                 let (reason, whose) = if mine.is_some() {
                     (Reason::RollingOut, "the rollout of the last change")
@@ -354,14 +351,20 @@ impl World {
                 );
             }
         }
-        if mine.is_some() {
+        if mine.is_some_and(Rollout::is_in_flight) {
             return Ok(());
         }
         let others = || self.rollouts.iter().filter(|(key, _)| **key != target.key);
-        let of_policy = others().filter(|(_, rollout)| rollout.policy == entry.identity.key).count();
-        let of_namespace = others().filter(|(key, _)| key.namespace == target.key.namespace).count();
-        let of_cluster = others().count();
-        if of_policy >= 1
+        let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
+        let in_flight = || others().filter(|(_, rollout)| rollout.is_in_flight());
+        let of_namespace = in_flight().filter(|(key, _)| key.namespace == target.key.namespace).count();
+        let of_cluster = in_flight().count();
+        if let Some((settling, _)) = of_policy().find(|(_, rollout)| !rollout.is_in_flight()) {
+            entry.waiting = true;
+            let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
+            return wait(Reason::WaitingForTurn, message);
+        }
+        if of_policy().next().is_some()
             || of_namespace >= rules.rollouts_per_namespace()
             || of_cluster >= self.default_rules().rollouts_per_cluster()
         {

@@ -1,6 +1,6 @@
 //! Rollouts of ours: bounded in number, watched to their end, taken back when they fail.
 
-use super::{Action, Doing, Effect, Entry, World};
+use super::{Action, Doing, Effect, Entry, OpenChange, World};
 use crate::{
     api::{conditions::Reason, names, status::QuarantineEntry},
     core::{
@@ -21,6 +21,13 @@ const LOOK: Span = Span::seconds(5);
 const DEADLINE: Span = Span::minutes(10);
 /// Time that a permit is kept for a write which has not begun a rollout.
 const PREPARATION: Span = Span::minutes(1);
+/// Time for which pods must keep running after a rollout is complete. Without readiness probe and `minReadySeconds`,
+/// Kubernetes counts a pod as available the moment its containers start; a container that ends at start is in back-off within
+/// seconds, and one that reads its configuration and gives up, within half a minute. Nothing waits for it: the values count as
+/// applied, and the watch tells for nothing whether pods stay available.
+const SETTLE: Span = Span::seconds(30);
+/// Time after which a completed rollout is left alone in any case: what happens to its pods then is not its doing.
+const MAX_SETTLE: Span = Span::minutes(5);
 /// Time for which a value that failed is not tried again.
 const QUARANTINE: Span = Span::hours(24);
 
@@ -42,6 +49,8 @@ pub(super) struct Rollout {
     looking: bool,
     /// Pods that are updated and available, and since when there are as many.
     advance: (i64, i64, Instant),
+    /// When the rollout was complete for the first time, and since when it has been without a break.
+    completed: Option<(Instant, Option<Instant>)>,
 }
 
 /// How far a rollout is.
@@ -51,6 +60,8 @@ pub(super) enum Phase {
     Preparing,
     /// Pods are being replaced.
     Running,
+    /// Every pod was replaced and available; it is watched whether they stay so.
+    Settling,
     /// The previous values are being rolled out.
     RollingBack,
 }
@@ -68,6 +79,7 @@ impl Rollout {
             next_look: now,
             looking: false,
             advance: (0, 0, now),
+            completed: None,
         }
     }
 
@@ -85,11 +97,25 @@ impl Rollout {
         self.began = now;
         self.next_look = now + LOOK;
         self.advance = (0, 0, now);
+        self.completed = None;
     }
 
     /// Whether pods are being replaced.
     pub(super) fn is_under_way(&self) -> bool {
-        self.phase != Phase::Preparing
+        matches!(self.phase, Phase::Running | Phase::RollingBack)
+    }
+
+    /// Whether it keeps others from beginning. One that only settles keeps no more than the next target of its own policy.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.phase != Phase::Settling
+    }
+
+    /// Whether its pods have been available for long enough to leave them alone. `available`: now, too.
+    fn has_settled(&mut self, available: bool, now: Instant) -> bool {
+        let (first, since) = self.completed.unwrap_or((now, None));
+        let since = available.then(|| since.unwrap_or(now));
+        self.completed = Some((first, since));
+        since.is_some_and(|since| now.since(since) >= SETTLE) || now.since(first) >= MAX_SETTLE
     }
 
     /// Whether nothing has happened for too long, although the controller will never say so.
@@ -107,7 +133,7 @@ impl Rollout {
     pub(super) fn may_be_superseded(&self, generation: i64) -> bool {
         match self.phase {
             Phase::Preparing => true,
-            Phase::Running => self.failed.is_some() || self.generation < generation,
+            Phase::Running | Phase::Settling => self.failed.is_some() || self.generation < generation,
             Phase::RollingBack => self.generation < generation,
         }
     }
@@ -131,8 +157,8 @@ impl Rollout {
             shown.join(", ")
         };
         match (self.phase, &self.failed) {
-            (Phase::Preparing, _) => None,
-            (Phase::RollingBack | Phase::Running, Some((reason, why))) => Some(Finding::new(
+            (Phase::Preparing, _) | (Phase::Settling, None) => None,
+            (Phase::RollingBack | Phase::Running | Phase::Settling, Some((reason, why))) => Some(Finding::new(
                 Truth::False,
                 Reason::RollingBack,
                 format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),
@@ -160,6 +186,10 @@ impl World {
                 self.end_rollout(&target, None, now);
                 continue;
             }
+            if rollout.phase == Phase::Settling {
+                self.watch_settling(&target, &object, orphaned, now, out);
+                continue;
+            }
             if rollout.phase == Phase::Preparing {
                 if !self.busy.contains(&target) && now.since(rollout.began) > PREPARATION {
                     self.end_rollout(&target, None, now);
@@ -183,6 +213,7 @@ impl World {
                 (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
                     self.end_rollout(&target, Some("RolledBack"), now);
                 }
+                (Progress::Complete, Phase::Running) if !orphaned => self.complete_rollout(&target, now),
                 (Progress::Complete, _) => self.end_rollout(&target, Some("Applied"), now),
                 (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(&target, Some("RollbackFailed"), now),
                 (Progress::Failed { message }, _) => self.fail_rollout(&target, Reason::DeadlineExceeded, message, now),
@@ -193,6 +224,37 @@ impl World {
                 }
                 (Progress::Running, _) => {}
             }
+        }
+    }
+
+    /// Looks after a rollout that is complete: as long as its pods stay available that costs nothing, and when they do not,
+    /// the pods tell why.
+    fn watch_settling(
+        &mut self,
+        target: &ObjectKey,
+        object: &Object,
+        orphaned: bool,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let writing = |doing: &Doing| matches!(doing, Doing::Write { target: written, .. } if written == target);
+        // The next write decides on the same rollout.
+        if self.busy.contains(target) || self.running.values().any(writing) {
+            return;
+        }
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        let progress = progress(object);
+        let is_ours = !orphaned
+            && matches!(progress, Progress::Complete | Progress::Running)
+            && wrote_last(object, &rollout.policy.1);
+        // What failed is being taken back.
+        if rollout.failed.is_some() && is_ours {
+            return;
+        }
+        if !is_ours || rollout.has_settled(progress == Progress::Complete, now) {
+            self.end_rollout(target, None, now);
+        } else if progress == Progress::Running && !rollout.looking && rollout.next_look <= now {
+            self.look_at_pods(target, object, out);
         }
     }
 
@@ -219,7 +281,9 @@ impl World {
         let Some(rollout) = self.rollouts.get_mut(target) else { return };
         rollout.looking = false;
         rollout.next_look = now + LOOK;
-        let (Some(pods), Some(object), Phase::Running) = (pods, object, rollout.phase) else { return };
+        let (Some(pods), Some(object), Phase::Running | Phase::Settling) = (pods, object, rollout.phase) else {
+            return;
+        };
         let written = written_at(&object, &names::manager(&rollout.policy.1));
         // Both times are the API server's. Pods of the old revision that are made anew meanwhile are not ours to judge.
         let is_new = |pod: &&Pod| written.is_none_or(|at| pod.created >= at);
@@ -244,7 +308,13 @@ impl World {
         }
         rollout.failed = Some((reason, message));
         let (policy, changes) = (rollout.policy.clone(), rollout.changes.clone());
+        let (settling, generation) = (rollout.phase == Phase::Settling, rollout.generation);
         if let Some(entry) = self.policies.get_mut(&policy) {
+            // It was told as applied; the way back belongs to the same change.
+            if let Some(newest) = entry.memoir.history.first_mut().filter(|_| settling) {
+                "RollingOut".clone_into(&mut newest.verdict);
+                entry.open_change = Some(OpenChange { generation, rolled_out: true });
+            }
             for change in changes {
                 let Some(to) = &change.to else { continue };
                 entry.memoir.quarantine.push(QuarantineEntry {
@@ -259,10 +329,24 @@ impl World {
         self.mark(policy);
     }
 
+    /// Every pod is replaced and available: that is what is told. Whether they stay so, is watched for a while.
+    fn complete_rollout(&mut self, target: &ObjectKey, now: Instant) {
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        rollout.phase = Phase::Settling;
+        rollout.completed = Some((now, Some(now)));
+        let policy = rollout.policy.clone();
+        self.tell_end(policy, Some("Applied"), now);
+    }
+
     /// A rollout is over, however it ended; others may begin.
     pub(super) fn end_rollout(&mut self, target: &ObjectKey, verdict: Option<&str>, now: Instant) {
-        let Some(rollout) = self.rollouts.remove(target) else { return };
-        if let (Some(entry), Some(verdict)) = (self.policies.get_mut(&rollout.policy), verdict) {
+        if let Some(rollout) = self.rollouts.remove(target) {
+            self.tell_end(rollout.policy, verdict, now);
+        }
+    }
+
+    fn tell_end(&mut self, policy: PolicyKey, verdict: Option<&str>, now: Instant) {
+        if let (Some(entry), Some(verdict)) = (self.policies.get_mut(&policy), verdict) {
             for item in &mut entry.memoir.history {
                 if item.verdict == "RollingOut" {
                     verdict.clone_into(&mut item.verdict);
@@ -270,7 +354,7 @@ impl World {
             }
             entry.memoir.last_change = Some(now);
         }
-        self.mark(rollout.policy);
+        self.mark(policy);
         let waiting: Vec<PolicyKey> =
             self.policies.iter().filter(|(_, entry)| entry.waiting).map(|(key, _)| key.clone()).collect();
         for key in waiting {
@@ -293,7 +377,7 @@ impl World {
             {
                 for target in targets {
                     let Some(object) = self.objects.get(&target).cloned() else { continue };
-                    if matches!(progress(&object), Progress::Running | Progress::Failed { .. }) {
+                    if !matches!(progress(&object), Progress::Paused | Progress::AwaitingManual) {
                         let plan = self.plan_target(&entry, &policy, &desired, &object, now);
                         self.adopt_rollout(&entry, &policy, &object, &plan, now);
                     }
@@ -315,6 +399,7 @@ impl World {
                 };
                 if key.kind.is_workload()
                     && progress(object) == Progress::Running
+                    && !self.policies.get(&policy).is_some_and(|entry| is_told(entry, object))
                     && Record::of(&object.meta, &policy.1)
                         .is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
                 {
@@ -332,14 +417,18 @@ impl World {
         if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
             return;
         }
-        if !matches!(progress(object), Progress::Running | Progress::Failed { .. }) {
-            return;
-        }
         let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
         if record.uid != policy.identity.uid
             || record.previous.is_empty()
             || !wrote_last(object, policy.identity.name())
         {
+            return;
+        }
+        let told = is_told(entry, object);
+        let settles = told
+            && entry.memoir.history.first().is_some_and(|newest| newest.verdict == "Applied")
+            && entry.memoir.last_change.is_some_and(|at| now.since(at) < SETTLE);
+        if told && !settles {
             return;
         }
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
@@ -373,9 +462,20 @@ impl World {
             });
         if rollout.failed.is_some() && !plan.steps.iter().any(Step::is_disruptive) {
             rollout.phase = Phase::RollingBack;
+        } else if settles {
+            // Since when its pods run, nobody remembers: the time begins anew.
+            rollout.phase = Phase::Settling;
+            rollout.completed = Some((now, None));
         }
         self.rollouts.insert(object.key.clone(), rollout);
     }
+}
+
+/// Whether the status tells how the rollout of the last write to `object` has ended.
+fn is_told(entry: &Entry, object: &Object) -> bool {
+    let ended = entry.memoir.history.first().is_some_and(|newest| newest.verdict != "RollingOut");
+    let written = written_at(object, &names::manager(&entry.identity.key.1));
+    ended && entry.memoir.last_change.is_some_and(|last| written.is_some_and(|written| written <= last))
 }
 
 /// Whether nobody has changed the pod template of `object` after the last apply of `policy`.

@@ -100,7 +100,8 @@ async fn the_engine_is_told_how_each_effect_ended_and_how_time_passes() {
     let mut done = rig.engine.done();
     done.sort();
     assert_eq!(done, [(1, "NotFound".to_owned()), (2, "Accepted".to_owned())]);
-    assert!(rig.engine.told.lock().unwrap().iter().any(|input| matches!(input, Input::Tick)));
+    let ticked = || rig.engine.told.lock().unwrap().iter().any(|input| matches!(input, Input::Tick));
+    eventually("time passes", ticked).await;
     assert_eq!(rig.metrics.effects.with_label_values(&["get", "not-found"]).get(), 1);
     assert_eq!(rig.metrics.effects_waiting.with_label_values(&["get"]).get(), 0);
     assert_eq!(rig.questions.readings().await.len(), 1);
