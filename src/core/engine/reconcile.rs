@@ -359,12 +359,13 @@ impl World {
         let in_flight = || others().filter(|(_, rollout)| rollout.is_in_flight());
         let of_namespace = in_flight().filter(|(key, _)| key.namespace == target.key.namespace).count();
         let of_cluster = in_flight().count();
-        if let Some((settling, _)) = of_policy().find(|(_, rollout)| !rollout.is_in_flight()) {
+        let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
+        if let Some((settling, _)) = of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight()) {
             entry.waiting = true;
             let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
             return wait(Reason::WaitingForTurn, message);
         }
-        if of_policy().next().is_some()
+        if of_policy().any(|(_, rollout)| rollout.is_in_flight())
             || of_namespace >= rules.rollouts_per_namespace()
             || of_cluster >= self.default_rules().rollouts_per_cluster()
         {
@@ -391,7 +392,7 @@ impl World {
         if step.is_disruptive() {
             let rollout =
                 self.rollouts.entry(target.clone()).or_insert_with(|| Rollout::preparing(policy.clone(), now));
-            rollout.prepare(now);
+            rollout.prepare(policy, now);
         }
         let (subresource, body) = match &step {
             Step::Json { subresource, patch, .. } => (*subresource, PatchBody::Json(patch.clone())),

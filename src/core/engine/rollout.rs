@@ -1,6 +1,6 @@
 //! Rollouts of ours: bounded in number, watched to their end, taken back when they fail.
 
-use super::{Action, Doing, Effect, Entry, OpenChange, World};
+use super::{Action, Doing, Effect, Entry, OpenChange, World, objects::Slot};
 use crate::{
     api::{conditions::Reason, names, status::QuarantineEntry},
     core::{
@@ -83,8 +83,15 @@ impl Rollout {
         }
     }
 
-    /// A further write belongs to the same rollout.
-    pub(super) fn prepare(&mut self, now: Instant) {
+    /// A further write belongs to the same rollout. After one that only settled, it begins another, or takes it back.
+    pub(super) fn prepare(&mut self, policy: &PolicyKey, now: Instant) {
+        if self.phase == Phase::Settling {
+            if self.failed.is_some() && self.policy == *policy {
+                self.phase = Phase::Running;
+            } else {
+                *self = Self::preparing(policy.clone(), now);
+            }
+        }
         self.began = now;
     }
 
@@ -178,7 +185,14 @@ impl World {
         let targets: Vec<ObjectKey> = self.rollouts.keys().cloned().collect();
         for target in targets {
             let Some(rollout) = self.rollouts.get(&target).cloned() else { continue };
-            let Some(object) = self.objects.get(&target).cloned() else { continue };
+            let Some(object) = self.objects.get(&target).cloned() else {
+                // It was released since, and nobody looks at it any more.
+                if rollout.phase == Phase::Settling && matches!(self.objects.slot(&target), Some(Slot::Unbound { .. }))
+                {
+                    self.end_rollout(&target, None, now);
+                }
+                continue;
+            };
             // Nobody is left who would take it back; it counts until it has ended.
             let orphaned = !self.policies.contains_key(&rollout.policy);
             let stuck = self.rollouts.get_mut(&target).is_some_and(|rollout| rollout.is_stuck(&object, now));
@@ -237,18 +251,16 @@ impl World {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
-        let writing = |doing: &Doing| matches!(doing, Doing::Write { target: written, .. } if written == target);
-        // The next write decides on the same rollout.
-        if self.busy.contains(target) || self.running.values().any(writing) {
-            return;
-        }
         let Some(rollout) = self.rollouts.get_mut(target) else { return };
         let progress = progress(object);
         let is_ours = !orphaned
             && matches!(progress, Progress::Complete | Progress::Running)
             && wrote_last(object, &rollout.policy.1);
-        // What failed is being taken back.
+        // What failed is being taken back, unless nobody may or needs to.
         if rollout.failed.is_some() && is_ours {
+            if rollout.completed.is_some_and(|(first, _)| now.since(first) >= MAX_SETTLE) {
+                self.end_rollout(target, Some("RollbackFailed"), now);
+            }
             return;
         }
         if !is_ours || rollout.has_settled(progress == Progress::Complete, now) {
