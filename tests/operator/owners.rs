@@ -402,3 +402,31 @@ fn a_document_that_its_owner_puts_back_twice_is_left() {
         assert_eq!(world.get("configmaps", "config").await["data"]["c.yaml"], "limit: 10\n");
     });
 }
+
+/// A document is all that its owner owns, server-side: between our edit and its release, the owner is in no entry.
+#[test]
+fn who_applies_a_document_server_side_may_apply_it_again_and_change_it() {
+    with_world(here!(), async |world| {
+        let document = |limit: u32| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"},
+                "data": {"config.yaml": format!("limit: {limit}\n")}})
+        };
+        world.apply_server_side(&document(10)).unwrap();
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        let file =
+            json!({"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML", "reload": "Watch"});
+        let limit = json!({"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}});
+        world.apply(&policy("p", &json!({"files": [file], "settings": [limit]})));
+        world.settled("p").await;
+        world.caught_up().await;
+        let edited = world.get("configmaps", "config").await;
+        assert_eq!(edited["data"]["config.yaml"], "limit: 50\n");
+        assert_eq!(managers(&edited), ["kubectl"], "{edited:#}");
+        for next in [10, 30] {
+            world.apply_server_side(&document(next)).unwrap();
+            assert_eq!(world.get("configmaps", "config").await["data"], document(next)["data"]);
+            let told = world.says("p", "Conflicted", "True", "FieldManagerConflict").await;
+            assert!(!message(&told).contains("limit: "), "{}", message(&told));
+        }
+    });
+}

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::told,
+    cluster::eventually,
     here,
-    world::{PATIENCE, World, merge, policy, pool_policy, with_world, workload},
+    world::{PATIENCE, World, condition, merge, policy, pool_policy, with_world, with_world_alone, workload},
 };
 
 fn setting(name: &str, knob: &Value) -> Value {
@@ -188,6 +189,44 @@ fn a_paused_deployment_waits_for_the_person_who_paused_it() {
         let writes = mark.target_writes(&world.namespace);
         assert_eq!(writes, [], "{}", told(&writes));
         world.kubectl(&["rollout", "resume", "deployment/api"]);
+        world.settled("p").await;
+    });
+}
+
+/// Stored under another version's definitions, with a word that this one does not know.
+#[test]
+fn a_stored_policy_that_cannot_be_read_says_so_and_keeps_what_it_holds() {
+    with_world_alone(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        world.caught_up().await;
+        let held = world.deployment().await;
+        let mark = world.mark();
+
+        let mut definitions = trimtab::api::crds::all();
+        definitions.retain(|definition| definition.spec.names.kind == "PerformancePolicy");
+        let mut loose = definitions.clone();
+        for version in loose.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
+            let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+            version.schema = Some(serde_json::from_value(schema).unwrap());
+            version.selectable_fields = None;
+        }
+        world.cluster.install(&loose).await;
+        let mut newer = pool_policy("p", 20);
+        merge(&mut newer, &json!({"spec": {"mode": "Someday"}}));
+        eventually(PATIENCE, "the loose definition is in force", async || world.try_apply(&newer, &[])).await;
+        world.cluster.install(&definitions).await;
+
+        let told = world.says("p", "Ready", "False", "UnsupportedVersion").await;
+        assert_eq!(condition(&told, "Stalled")["status"], "True", "{told:#}");
+        assert!(condition(&told, "Ready")["message"].as_str().unwrap_or_default().contains("Someday"), "{told:#}");
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", crate::audit::told(&writes));
+        assert_eq!(world.deployment().await["metadata"], held["metadata"]);
+
+        world.apply(&pool_policy("p", 20));
         world.settled("p").await;
     });
 }

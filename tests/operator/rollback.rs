@@ -54,3 +54,32 @@ fn a_value_that_crashes_is_taken_back_while_the_old_pod_serves_and_is_not_tried_
         assert_eq!(writes, [], "{}", told(&writes));
     });
 }
+
+/// Without a probe and without `minReadySeconds`, Kubernetes counts a pod as available the moment it starts, and the rollout as
+/// complete before anything has crashed.
+#[test]
+fn a_value_that_crashes_after_the_rollout_counts_as_complete_is_taken_back() {
+    with_world(here!(), async |world| {
+        let picky = json!({
+            "command": ["sh", "-c", "[ \"$DB_POOL_SIZE\" != 13 ] || { sleep 3; exit 1; }; trap 'exit 0' TERM; sleep 1000000 & wait"],
+        });
+        world.run_workload(&workload("api", &picky, &json!({})));
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        let good = world.deployment().await;
+
+        let mark = world.mark();
+        world.apply(&pool_policy("p", 13));
+        // What Kubernetes counts as complete is told at once.
+        world.settled("p").await;
+        let back = world.says("p", "Applied", "False", "RolledBack").await;
+        assert_eq!(back["status"]["quarantine"][0]["reason"], "CrashLoop", "{back:#}");
+        assert_eq!(back["status"]["history"][0]["verdict"], "RolledBack", "{back:#}");
+        assert_eq!(world.deployment().await["spec"]["template"], good["spec"]["template"]);
+        world.rolled_out("api");
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        let applies = writes.iter().filter(|request| request.resource == "deployments").count();
+        assert_eq!(applies, 2, "one there, one back:\n{}", told(&writes));
+    });
+}

@@ -34,7 +34,10 @@ impl World {
                     }
                     Outcome::NotFound => self.object_gone(&object),
                     Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => self.read(&object, out),
-                    Outcome::Failed(failure) => self.release_failed(&policy, &object, &failure, now, out),
+                    Outcome::Failed(failure) => {
+                        self.release_failed(&policy, &object, &failure, now);
+                        self.look_again(&object, out);
+                    }
                 }
                 self.mark(policy);
             }
@@ -91,7 +94,8 @@ impl World {
             }
             Outcome::NotFound => self.object_gone(step.object()),
             Outcome::Failed(failure) => {
-                self.failed(policy, step.object(), &failure, now, out);
+                self.failed(policy, step.object(), &failure, now);
+                self.look_again(step.object(), out);
                 if let (Failure::Unknown(_), Some((_, version))) = (&failure, self.objects.version(step.object())) {
                     let version = version.to_owned();
                     let unsure = Unsure { policy: policy.clone(), target: target.clone(), generation, version, step };
@@ -144,14 +148,7 @@ impl World {
     }
 
     /// A write or release failed: say why, and when it is tried again.
-    fn failed(
-        &mut self,
-        policy: &PolicyKey,
-        object: &ObjectKey,
-        failure: &Failure,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
+    fn failed(&mut self, policy: &PolicyKey, object: &ObjectKey, failure: &Failure, now: Instant) {
         let attempts = self.policies.get(policy).and_then(|entry| entry.backoffs.get(object)).map_or(0, |b| b.attempts);
         let (reason, message, wait) = match failure {
             Failure::Conflict(causes) => {
@@ -194,20 +191,16 @@ impl World {
             let why = Finding::new(Truth::False, reason, message);
             entry.backoffs.insert(object.clone(), Backoff { until, attempts: attempts + 1, generation, why });
         }
-        // Whatever was decided was decided on a view that may be wrong: look before the next try.
+    }
+
+    /// Whatever was decided was decided on a view that may be wrong: look before the next try.
+    fn look_again(&mut self, object: &ObjectKey, out: &mut Vec<Effect>) {
         self.objects.distrust(object);
         self.read(object, out);
     }
 
     /// A release failed. Its policy may be gone, so it is remembered here when it is tried again.
-    fn release_failed(
-        &mut self,
-        policy: &PolicyKey,
-        object: &ObjectKey,
-        failure: &Failure,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
+    fn release_failed(&mut self, policy: &PolicyKey, object: &ObjectKey, failure: &Failure, now: Instant) {
         let attempts = self.refused_releases.get(object).map_or(0, |refused| refused.attempts);
         let first = match failure {
             Failure::Stale | Failure::Replaced => Span::millis(100),
@@ -217,8 +210,6 @@ impl World {
         let until = now + backoff(first, attempts, Span::minutes(10));
         let refused = RefusedRelease { policy: policy.clone(), until, attempts: attempts + 1 };
         self.refused_releases.insert(object.clone(), refused);
-        self.objects.distrust(object);
-        self.read(object, out);
     }
 
     /// Finds out what became of writes without an answer, as soon as their object is in view again.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World, rollout::Rollout, targets::Unserved};
+use super::{
+    Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World, rollout::Rollout, sweep::Measured,
+    targets::Unserved,
+};
 use crate::{
     api::{
         conditions::{ConditionType, Reason},
@@ -130,27 +133,13 @@ impl World {
         let Unserved { reason, message, stalled } = unserved;
         let measured = self.measured(key, entry);
         let mode = entry.parsed.as_ref().map_or(Mode::default(), |policy| policy.mode);
+        let judged = if accepted { is_accepted() } else { Finding::new(Truth::False, reason, message.clone()) };
         Standing {
-            mode,
-            accepted: if accepted {
-                Finding::new(Truth::True, Reason::Accepted, "the spec is accepted")
-            } else {
-                Finding::new(Truth::False, reason, message.clone())
-            },
             not_ready: Some((reason, message.clone())),
-            unread: None,
             stalled,
             reconciling: Some((reason, message.clone())),
             applied: Some(Finding::new(Truth::False, reason, message)),
-            compliant: measured.compliant,
-            metrics: measured.metrics,
-            conflicts: Vec::new(),
-            targets: Vec::new(),
-            settings: Vec::new(),
-            changes: Vec::new(),
-            show_plan: false,
-            thresholds: measured.thresholds,
-            threshold_counts: measured.counts,
+            ..untouched(mode, judged, measured)
         }
     }
 
@@ -418,24 +407,9 @@ impl World {
         visits: Vec<Visit>,
     ) -> Standing {
         let measured = self.measured(&policy.identity.key, entry);
-        let mut standing = Standing {
-            mode: policy.mode,
-            accepted: Finding::new(Truth::True, Reason::Accepted, "the spec is accepted"),
-            not_ready: None,
-            unread: None,
-            stalled: false,
-            reconciling: None,
-            applied: None,
-            compliant: measured.compliant,
-            metrics: measured.metrics,
-            conflicts: Vec::new(),
-            targets: Vec::new(),
-            settings: Vec::new(),
-            changes: Vec::new(),
-            show_plan: policy.mode == Mode::Recommend,
-            thresholds: measured.thresholds,
-            threshold_counts: measured.counts,
-        };
+        let stalled = measured.stalled.clone();
+        let mut standing = untouched(policy.mode, is_accepted(), measured);
+        standing.show_plan = policy.mode == Mode::Recommend;
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
         // What was said of this very spec holds while something is read again.
@@ -514,7 +488,7 @@ impl World {
         }
         // Last, because what cannot be measured keeps no value from its place.
         if standing.not_ready.is_none() {
-            if let Some(stalled) = measured.stalled {
+            if let Some(stalled) = stalled {
                 (standing.not_ready, standing.stalled) = (Some(stalled), true);
             } else if standing.metrics.reason == Reason::SourceNotFound {
                 let missing = (standing.metrics.reason, standing.metrics.message.clone());
@@ -523,6 +497,32 @@ impl World {
             }
         }
         standing
+    }
+}
+
+fn is_accepted() -> Finding {
+    Finding::new(Truth::True, Reason::Accepted, "the spec is accepted")
+}
+
+/// What is said of a policy of which no target was looked at.
+fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> Standing {
+    Standing {
+        mode,
+        accepted,
+        not_ready: None,
+        unread: None,
+        stalled: false,
+        reconciling: None,
+        applied: None,
+        compliant: measured.compliant,
+        metrics: measured.metrics,
+        conflicts: Vec::new(),
+        targets: Vec::new(),
+        settings: Vec::new(),
+        changes: Vec::new(),
+        show_plan: false,
+        thresholds: measured.thresholds,
+        threshold_counts: measured.counts,
     }
 }
 
