@@ -74,6 +74,21 @@ fn what_earlier_releases_took_is_still_taken() {
     assert!(compared >= 3, "there are {compared} definitions of earlier releases");
 }
 
+#[track_caller]
+fn check(old: &Value, change: &str, value: Value, expected: usize) {
+    let mut new = old.clone();
+    let (parent, field) = change.rsplit_once('/').expect("a pointer");
+    match value {
+        Value::Null => {
+            drop(new.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(field));
+        }
+        value => new.pointer_mut(parent).expect("the parent")[field] = value,
+    }
+    let mut found = Vec::new();
+    narrowed("", old, &new, &mut found);
+    assert_eq!(found.len(), expected, "{change}: {found:?}");
+}
+
 #[test]
 fn a_narrower_schema_is_noticed() {
     let old = json!({
@@ -82,20 +97,6 @@ fn a_narrower_schema_is_noticed() {
             "sizes": {"type": "array", "maxItems": 16, "items": {"type": "integer", "minimum": 0}},
         },
     });
-    #[track_caller]
-    fn check(old: &Value, change: &str, value: Value, expected: usize) {
-        let mut new = old.clone();
-        let (parent, field) = change.rsplit_once('/').expect("a pointer");
-        match value {
-            Value::Null => {
-                drop(new.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(field))
-            }
-            value => new.pointer_mut(parent).expect("the parent")[field] = value,
-        }
-        let mut found = Vec::new();
-        narrowed("", old, &new, &mut found);
-        assert_eq!(found.len(), expected, "{change}: {found:?}");
-    }
     check(&old, "/properties/mode", Value::Null, 1);
     check(&old, "/properties/mode/enum", json!(["Observe"]), 1);
     check(&old, "/properties/mode/enum", json!(["Observe", "Recommend", "Enforce"]), 0);
