@@ -6,6 +6,7 @@
 mod cluster;
 mod crds;
 mod explain;
+mod files;
 mod operator;
 mod plan;
 mod render;
@@ -19,9 +20,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Exit code of whatever went wrong, and of what was not understood: 1 is an answer and no error, as with `kubectl diff`.
+const FAILED: u8 = 2;
+
 /// Keeps the performance of applications and the small numbers that steer it together.
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done, 2 an error; plan, status and explain answer with 1, too: see their help")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -49,8 +54,8 @@ enum Command {
     Version,
 }
 
-/// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 1 failed, 2 not understood;
-/// `plan` has its own.
+/// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
+/// `status` and `explain` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -61,21 +66,20 @@ pub fn main(program: &'static str) -> ExitCode {
         Ok(cli) => run(cli.command),
         Err(error) => {
             // Help is no failure; clap knows, and prints each where it belongs.
-            let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+            let code = u8::try_from(error.exit_code()).unwrap_or(FAILED);
+            return match error.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
+                _ => ExitCode::from(code),
+            };
         }
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
+            select::talk(format_args!("error: {error:#}"));
+            ExitCode::from(FAILED)
         }
     }
-}
-
-fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -83,17 +87,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Crds(args) => crds::run(&args)?,
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
-        Command::Plan(args) => {
-            return Ok(plan::run(&args).unwrap_or_else(|error| {
-                complain(&error);
-                plan::FAILED.into()
-            }));
-        }
+        Command::Plan(args) => return plan::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,
-        Command::Version => println!("trimtab {}", env!("CARGO_PKG_VERSION")),
+        Command::Version => select::emit(concat!("trimtab ", env!("CARGO_PKG_VERSION"), "\n"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

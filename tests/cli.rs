@@ -71,6 +71,16 @@ fn golden_plans_in_every_format() {
     golden("plan-settled", TRIMTAB, &["plan", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-settled-all", TRIMTAB, &["plan", "--all", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
+    golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
+    golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
+    golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
+    golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
+    golden(
+        "plan-protected-elsewhere",
+        TRIMTAB,
+        &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
+    );
 }
 
 #[test]
@@ -80,6 +90,8 @@ fn golden_errors_say_what_to_do() {
     golden("plan-without-policy", TRIMTAB, &["plan", "-f", "examples/grace/app.yaml"]);
     golden("plan-bad-yaml", TRIMTAB, &["plan", "-f", "tests/data/cli/unclosed.yaml"]);
     golden("plan-unknown-field", TRIMTAB, &["plan", "-f", "tests/data/cli/misspelt.yaml"]);
+    golden("plan-unknown-version", TRIMTAB, &["plan", "-f", "tests/data/cli/version.yaml"]);
+    golden("crds-without-cluster", TRIMTAB, &["crds", "apply", "--context", "x"]);
     golden("explain-unknown-kind", TRIMTAB, &["explain", "pod/api"]);
     golden("status-without-cluster", TRIMTAB, &["status"]);
     golden("unknown-command", TRIMTAB, &["apply"]);
@@ -93,4 +105,49 @@ fn the_plan_is_one_json_document_on_stdout() {
     let target = &plan["policies"][0]["targets"][0];
     assert_eq!((target["target"].as_str(), target["rollouts"].as_u64()), (Some("Deployment/grace-api"), Some(1)));
     assert!(output.stderr.is_empty(), "data belong to stdout, and there is nothing to talk about");
+}
+
+#[test]
+fn definitions_are_printed_as_documents_or_as_one_list() {
+    let json = run(TRIMTAB, &["crds", "-o", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    let yaml = run(TRIMTAB, &["crds", "-o", "yaml"]);
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(&String::from_utf8_lossy(&yaml.stdout)).expect("YAML");
+    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 3));
+    assert_eq!(list["items"], serde_json::Value::Array(documents));
+    assert_eq!(run(TRIMTAB, &["crds"]).stdout, yaml.stdout);
+
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("new");
+    let output = run(TRIMTAB, &["crds", "--output-dir", path.to_str().expect("a path in UTF-8")]);
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert_eq!(path.read_dir().expect("list the directory").count(), 3);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    for arguments in [&["crds"][..], &["version"], &["--help"], &["plan", "-f", "examples/grace"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(TRIMTAB);
+        command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(writer);
+        let output = command.stderr(std::process::Stdio::piped()).output().expect("run the program");
+        let expected = i32::from(arguments[0] == "plan");
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    for arguments in [&["version"][..], &["crds"], &["--help"], &["plan", "-f", "examples/grace", "-o", "json"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
+        let mut command = Command::new(TRIMTAB);
+        command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(full);
+        let output = command.stderr(std::process::Stdio::piped()).output().expect("run the program");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
 }

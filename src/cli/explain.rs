@@ -9,7 +9,7 @@ use super::{
     plan::connections,
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
-    world::Documents,
+    world::{Documents, Surroundings},
 };
 use crate::{
     core::{
@@ -22,6 +22,7 @@ use crate::{
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 a policy governs the object, 1 none does, 2 an error")]
 pub struct Args {
     /// The workload, such as deploy/api, or a policy, such as policy/api
     #[arg(value_name = "KIND/NAME")]
@@ -29,6 +30,8 @@ pub struct Args {
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    surroundings: Surroundings,
     #[command(flatten)]
     cluster: Cluster,
 }
@@ -46,12 +49,12 @@ struct Part {
     connections: String,
 }
 
-/// Exit codes: 0 something governs the object, 1 nothing does, or the command failed.
+/// Exit codes: 0 something governs the object, 1 nothing does.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::parse(&args.object)?;
     let accounts = block_on(async {
         let (client, namespace) = args.cluster.connect().await?;
-        let world = Documents::of_cluster(&client, &namespace).await?.into_world(clock::now());
+        let world = Documents::of_cluster(&client, &namespace).await?.into_world(&args.surroundings, clock::now());
         Ok(world.accounts(clock::now()))
     })?;
     let parts: Vec<Part> = accounts.iter().flat_map(|account| parts(account, &wanted)).collect();
@@ -62,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let paint = Paint::detect();
         parts.iter().map(|part| text(part, paint)).collect::<Vec<_>>().join("\n")
     })?;
-    Ok(if parts.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if parts.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 enum Wanted {

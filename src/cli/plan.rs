@@ -5,9 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use serde::Serialize;
 
 use super::{
+    FAILED,
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
-    world::Documents,
+    world::{Documents, Surroundings},
 };
 use crate::{
     core::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 nothing would change, 1 something would, 2 a policy cannot be served in full \
+(it is refused, or a field is somebody else's), or an error")]
 pub struct Args {
     /// Files or directories with policies and, offline, the objects that they govern; - for standard input
     #[arg(short, long = "filename", value_name = "PATH", required = true)]
@@ -35,41 +38,48 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
+    surroundings: Surroundings,
+    #[command(flatten)]
     cluster: Cluster,
 }
 
-/// Exit code when the plan cannot be made, or a policy cannot be served.
-pub const FAILED: u8 = 2;
-
-/// Exit codes, as those of `kubectl diff`: 0 nothing would change, 1 something would, [`FAILED`].
+/// Exit codes, as those of `kubectl diff`: 0 nothing would change, 1 something would, [`FAILED`] when a policy cannot be served
+/// in full.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespace = args.cluster.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let (world, mine) = if args.live {
+    let (documents, mine) = if args.live {
         block_on(async {
             let (client, namespace) = args.cluster.connect().await?;
             let documents = Documents::read(&args.filename, &namespace)?;
             let mine = names(&documents);
-            Ok((documents.join(&client).await?.into_world(clock::now()), mine))
+            Ok((documents.join(&client).await?, mine))
         })?
     } else {
         let documents = Documents::read(&args.filename, &namespace)?;
         let mine = names(&documents);
-        (documents.into_world(clock::now()), mine)
+        (documents, mine)
     };
+    let classless = documents.classless();
+    let world = documents.into_world(&args.surroundings, clock::now());
     let accounts: Vec<Account> =
         world.accounts(clock::now()).into_iter().filter(|account| mine.contains(&account.key)).collect();
     let report = PlanReport::of(&accounts);
     print(args.output, &report, || {
         let paint = Paint::detect();
-        accounts.iter().map(|account| text(account, args.all, paint)).collect::<Vec<_>>().join("\n")
+        accounts.iter().map(|account| text(account, classless, args.all, paint)).collect::<Vec<_>>().join("\n")
     })?;
-    Ok(if report.policies.iter().any(|policy| !policy.troubles.is_empty()) {
-        FAILED.into()
-    } else if report.policies.iter().any(|policy| policy.targets.iter().any(|target| !target.changes.is_empty())) {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let targets = || report.policies.iter().flat_map(|policy| &policy.targets);
+    Ok(
+        if report.policies.iter().any(|policy| !policy.troubles.is_empty())
+            || targets().any(|target| !target.conflicts.is_empty())
+        {
+            ExitCode::from(FAILED)
+        } else if targets().any(|target| !target.changes.is_empty()) {
+            ExitCode::from(1)
+        } else {
+            ExitCode::SUCCESS
+        },
+    )
 }
 
 fn names(documents: &Documents) -> Vec<(Box<str>, Box<str>)> {
@@ -160,11 +170,17 @@ fn restarts(target: &TargetAccount) -> bool {
 }
 
 /// The plan for people.
-pub fn text(account: &Account, all: bool, paint: Paint) -> String {
-    let mode = account.policy.as_ref().map_or("", |policy| mode_name(policy.mode));
-    let class = account.class.as_ref().map_or_else(|| "built-in limits".to_owned(), |class| format!("class {class}"));
-    let mut out =
-        format!("{}  {mode}, {class}\n", paint.bold(&format!("PerformancePolicy {}/{}", account.key.0, account.key.1)));
+fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
+    let mut out = paint.bold(&format!("PerformancePolicy {}/{}", account.key.0, account.key.1));
+    if let Some(policy) = &account.policy {
+        let class = match &account.class {
+            Some(class) => format!("class {class}"),
+            None if classless => "limits of its class unknown".to_owned(),
+            None => "built-in limits".to_owned(),
+        };
+        out.push_str(&format!("  {}, {class}", mode_name(policy.mode)));
+    }
+    out.push('\n');
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
@@ -226,12 +242,16 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     for Conflict { reason, message, .. } in &target.plan.conflicts {
         out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
     }
-    let changes = target.plan.changes.len();
-    let summary = match (changes, restarts(target)) {
+    let conflicts = target.plan.conflicts.len();
+    let mut summary = match (target.plan.changes.len(), restarts(target)) {
+        (0, _) if conflicts > 0 => "nothing is written".to_owned(),
         (0, _) => "nothing to change".to_owned(),
         (n, true) => format!("{}, one rollout of {}", count(n, "change"), count(target.replicas, "pod")),
         (n, false) => format!("{}, no restart", count(n, "change")),
     };
+    if conflicts > 0 {
+        summary.push_str(&format!(", {}", count(conflicts, "conflict")));
+    }
     out.push_str(&format!("    {}\n", paint.dim(&summary)));
     out
 }

@@ -74,9 +74,21 @@ pub fn print(output: Output, value: &impl serde::Serialize, text: impl FnOnce() 
         Output::Json => format!("{}\n", serde_json::to_string_pretty(value).context("writing JSON")?),
         Output::Yaml => serde_saphyr::to_string(value).context("writing YAML")?,
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
+    emit(&text)
+}
+
+/// Writes to stdout.
+pub fn emit(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // `trimtab status | head` is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("writing to stdout"),
     }
+}
+
+/// Says something to people, on stderr.
+pub fn talk(text: impl std::fmt::Display) {
+    // Without a stderr there is nobody to tell, and `eprintln!` would panic.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use kube::{Api, Client, api::ListParams};
+use kube::{Api, Client};
 
 use super::{
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
+    world::list,
 };
 use crate::{
     api::{
@@ -26,6 +27,7 @@ const BY_CHOICE: [Reason; 3] = [Reason::ObserveOnly, Reason::RecommendOnly, Reas
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 every policy is ready, 1 one is not, 2 an error")]
 pub struct Args {
     /// Name of a policy [default: all of the namespace, in a table]
     name: Option<String>,
@@ -39,7 +41,7 @@ pub struct Args {
     cluster: Cluster,
 }
 
-/// Exit codes: 0 every shown policy is ready, 1 one is not, or the command failed.
+/// Exit codes: 0 every shown policy is ready, 1 one is not.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let policies = block_on(async {
         let (client, namespace) = args.cluster.connect().await?;
@@ -53,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         print(args.output, &policies, || overview(&policies, args.all_namespaces, now))?;
     }
     let ready = policies.iter().all(|policy| truth(policy, ConditionType::Ready) == "True");
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 async fn fetch(args: &Args, client: Client, namespace: &str) -> anyhow::Result<Vec<PerformancePolicy>> {
@@ -65,7 +67,10 @@ async fn fetch(args: &Args, client: Client, namespace: &str) -> anyhow::Result<V
             api.get(name).await.with_context(|| format!("reading performancepolicy \"{namespace}/{name}\""))?;
         return Ok(vec![policy]);
     }
-    Ok(api.list(&ListParams::default()).await.context("listing performancepolicies; are the CRDs installed?")?.items)
+    let place = if args.all_namespaces { "all namespaces".to_owned() } else { format!("namespace \"{namespace}\"") };
+    list(api, "performancepolicies")
+        .await?
+        .with_context(|| format!("listing performancepolicies of {place}: you may not; ask for the role view there"))
 }
 
 fn truth(policy: &PerformancePolicy, kind: ConditionType) -> &str {

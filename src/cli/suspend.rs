@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::select::{Cluster, block_on};
+use super::select::{Cluster, block_on, emit, talk};
 use crate::{
     api::{PerformancePolicy, names},
     shell::clock,
@@ -56,9 +56,9 @@ fn annotate(cluster: &Cluster, name: &str, annotations: &serde_json::Value, done
             .await
             .with_context(|| format!("annotating performancepolicy \"{namespace}/{name}\""))
     })?;
-    println!("performancepolicy.trimtab.dev/{name} {done}");
+    emit(&format!("performancepolicy.trimtab.dev/{name} {done}\n"))?;
     if policy.spec.suspend == Some(true) && done == "resumed" {
-        eprintln!("note: spec.suspend is true, so the policy stays suspended until its manifest changes");
+        talk("note: spec.suspend is true, so the policy stays suspended until its manifest changes");
     }
     Ok(())
 }

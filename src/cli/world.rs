@@ -1,10 +1,6 @@
 //! Worlds for commands: the same engine as the operator's, filled from files or from a cluster.
 
-use std::{
-    fs,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use kube::{
@@ -12,15 +8,30 @@ use kube::{
     api::{ListParams, Request},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{
+    files::{self, Known},
+    select::talk,
+};
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy, crds},
+    api::{MetricsSource, PerformanceClass, PerformancePolicy},
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Seen},
     },
 };
+
+/// Where `kubectl apply` remembers what it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What the engine has to know beside objects.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Surroundings {
+    /// Namespace of the operator, in which no policy may change anything
+    #[arg(long, value_name = "NAME", default_value = "trimtab-system")]
+    operator_namespace: String,
+}
 
 /// Documents of a command: policies, and whatever else of the cluster was given.
 #[derive(Debug, Default)]
@@ -28,24 +39,26 @@ pub struct Documents {
     /// Policies, in the order of the files.
     pub policies: Vec<PerformancePolicy>,
     classes: Vec<PerformanceClass>,
+    /// Whether the cluster's classes may not be read.
+    classless: bool,
     sources: Vec<MetricsSource>,
     objects: Vec<Seen>,
 }
 
 impl Documents {
-    /// Reads files, directories (their `*.yaml`, `*.yml` and `*.json`) and `-` for standard input. Objects without a
-    /// namespace get `namespace`. Kinds that are not ours to govern are passed over.
+    /// Reads manifests, as [`files::read`] does. There must be a policy among them.
     pub fn read(paths: &[PathBuf], namespace: &str) -> anyhow::Result<Self> {
         let mut documents = Self::default();
-        for path in paths {
-            if path.as_os_str() == "-" {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("reading standard input")?;
-                documents.add(&text, "standard input", namespace)?;
-            } else {
-                for file in files(path)? {
-                    let text = fs::read_to_string(&file).with_context(|| format!("reading \"{}\"", file.display()))?;
-                    documents.add(&text, &format!("\"{}\"", file.display()), namespace)?;
+        for document in files::read(paths, namespace)? {
+            let origin = &document.origin;
+            match document.kind {
+                Known::Policy => documents.policies.push(typed(document.value, origin)?),
+                Known::Class => documents.classes.push(typed(document.value, origin)?),
+                Known::Source => documents.sources.push(typed(document.value, origin)?),
+                Known::Object(kind) => {
+                    let seen = Seen::from_json(kind, &document.value.to_string())
+                        .with_context(|| format!("reading {} in {origin}", kind.as_str()))?;
+                    documents.objects.push(seen);
                 }
             }
         }
@@ -58,40 +71,10 @@ impl Documents {
         Ok(documents)
     }
 
-    fn add(&mut self, text: &str, origin: &str, namespace: &str) -> anyhow::Result<()> {
-        let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
-            let error = error.to_string();
-            anyhow::anyhow!("reading {origin}: {}", error.strip_prefix("error: ").unwrap_or(&error).trim_end())
-        })?;
-        for (index, mut value) in values.into_iter().enumerate() {
-            let kind = value["kind"].as_str().unwrap_or_default().to_owned();
-            let origin = format!("{origin}, document {}", index + 1);
-            if !matches!(kind.as_str(), "PerformanceClass" | "MetricsSource" | "Namespace")
-                && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
-            {
-                metadata.entry("namespace").or_insert_with(|| namespace.into());
-            }
-            known_fields(&value, &kind).with_context(|| format!("reading {origin}"))?;
-            match kind.as_str() {
-                "PerformancePolicy" => self.policies.push(typed(value, &origin)?),
-                "PerformanceClass" => self.classes.push(typed(value, &origin)?),
-                "MetricsSource" => self.sources.push(typed(value, &origin)?),
-                other => {
-                    if let Some(kind) = Kind::from_name(other) {
-                        let seen = Seen::from_json(kind, &value.to_string())
-                            .with_context(|| format!("reading {other} in {origin}"))?;
-                        self.objects.push(seen);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The world that these documents make.
     #[must_use]
-    pub fn into_world(self, now: Instant) -> World {
-        let mut world = World::new(Config::default());
+    pub fn into_world(self, surroundings: &Surroundings, now: Instant) -> World {
+        let mut world = World::new(Config { operator_namespace: surroundings.operator_namespace.as_str().into() });
         // First, so that every object is judged by the policies that are there.
         step(&mut world, Input::Listed(Stream::Policies, Listing::default()), now);
         for class in self.classes {
@@ -100,7 +83,11 @@ impl Documents {
         for source in self.sources {
             step(&mut world, Input::Source(Change::Applied(Box::new(source))), now);
         }
-        for policy in self.policies {
+        for mut policy in self.policies {
+            if self.classless {
+                // A class that nobody here can read is no class that does not exist.
+                policy.spec.class_name = None;
+            }
             step(&mut world, Input::Policy(Change::Applied(Box::new(policy))), now);
         }
         for object in self.objects {
@@ -109,32 +96,35 @@ impl Documents {
         world
     }
 
-    /// Adds what the cluster has beside the policies of the files: classes, sources, and the objects and other policies of
-    /// the policies' namespaces. A policy of the files stands for the cluster's of the same name.
+    /// Whether classes were left out, because they may not be read.
+    #[must_use]
+    pub fn classless(&self) -> bool {
+        self.classless
+    }
+
+    /// Adds what the cluster has beside the policies of the files: classes, and the objects and other policies of the
+    /// policies' namespaces. A policy of the files is planned as if it were applied now.
     pub async fn join(mut self, client: &Client) -> anyhow::Result<Self> {
         let mut namespaces: Vec<String> =
             self.policies.iter().filter_map(|policy| policy.metadata.namespace.clone()).collect();
         namespaces.sort();
         namespaces.dedup();
+        let mut live = Self::default();
+        live.add_classes(client).await?;
         for namespace in namespaces {
-            let live = Self::of_cluster(client, &namespace).await?;
-            self.classes.extend(live.classes);
-            self.sources.extend(live.sources);
-            self.objects.extend(live.objects);
-            for policy in live.policies {
-                let same = |mine: &&mut PerformancePolicy| {
-                    mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace
-                };
-                match self.policies.iter_mut().find(same) {
-                    // The identity of the cluster's policy decides which records on objects are its own.
-                    Some(mine) => {
-                        mine.metadata.uid = policy.metadata.uid;
-                        mine.metadata.creation_timestamp = policy.metadata.creation_timestamp;
-                        mine.metadata.generation = policy.metadata.generation.map(|generation| generation + 1);
-                        mine.status = policy.status;
-                    }
-                    None => self.policies.push(policy),
-                }
+            live.add_namespace(client, &namespace).await?;
+        }
+        self.classless = live.classless;
+        live.classes.retain(|class| !self.classes.iter().any(|mine| mine.metadata.name == class.metadata.name));
+        self.classes.extend(live.classes);
+        self.objects.extend(live.objects);
+        for policy in live.policies {
+            let same = |mine: &&mut PerformancePolicy| {
+                mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace
+            };
+            match self.policies.iter_mut().find(same) {
+                Some(mine) => *mine = applied(mine, &policy)?,
+                None => self.policies.push(policy),
             }
         }
         Ok(self)
@@ -142,18 +132,38 @@ impl Documents {
 
     /// Everything of one namespace that policies may have to do with.
     pub async fn of_cluster(client: &Client, namespace: &str) -> anyhow::Result<Self> {
-        let all = ListParams::default();
-        let mut documents = Self {
-            policies: list(Api::namespaced(client.clone(), namespace), &all, "performancepolicies").await?,
-            classes: list(Api::all(client.clone()), &all, "performanceclasses").await?,
-            sources: list(Api::all(client.clone()), &all, "metricssources").await?,
-            objects: Vec::new(),
+        let mut documents = Self::default();
+        documents.add_classes(client).await?;
+        documents.add_namespace(client, namespace).await?;
+        Ok(documents)
+    }
+
+    /// Classes are cluster-scoped, so whoever has rights in a namespace only may not read them. That is no reason to know
+    /// nothing at all.
+    async fn add_classes(&mut self, client: &Client) -> anyhow::Result<()> {
+        let classes = list(Api::all(client.clone()), "performanceclasses").await?;
+        self.classless = classes.is_none();
+        self.classes = classes.unwrap_or_default();
+        if self.classless {
+            talk(
+                "note: you may not list performanceclasses, so nothing is known of their limits; \
+                 the chart's value classReaders lets everybody read them",
+            );
+        }
+        Ok(())
+    }
+
+    async fn add_namespace(&mut self, client: &Client, namespace: &str) -> anyhow::Result<()> {
+        let policies = list(Api::namespaced(client.clone(), namespace), "performancepolicies").await?;
+        let Some(policies) = policies else {
+            bail!("listing performancepolicies of namespace \"{namespace}\": you may not; ask for the role view there");
         };
+        self.policies.extend(policies);
         for kind in Kind::ALL {
             let prefix =
                 if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
             let path = format!("{prefix}/namespaces/{namespace}/{}", kind.plural());
-            let request = Request::new(path).list(&all).context("building a request")?;
+            let request = Request::new(path).list(&ListParams::default()).context("building a request")?;
             let text = client
                 .request_text(request)
                 .await
@@ -161,10 +171,10 @@ impl Documents {
             let items: Items =
                 serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
             for item in items.items {
-                documents.objects.push(item.into_seen(kind).with_context(|| format!("reading {}", kind.plural()))?);
+                self.objects.push(item.into_seen(kind).with_context(|| format!("reading {}", kind.plural()))?);
             }
         }
-        Ok(documents)
+        Ok(())
     }
 }
 
@@ -173,54 +183,62 @@ struct Items {
     items: Vec<crate::core::facts::object::Wire>,
 }
 
-async fn list<K>(api: Api<K>, all: &ListParams, what: &str) -> anyhow::Result<Vec<K>>
+/// Lists objects of one of our kinds; `None`: that is forbidden.
+pub async fn list<K>(api: Api<K>, what: &str) -> anyhow::Result<Option<Vec<K>>>
 where
     K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    Ok(api
-        .list(all)
-        .await
-        .with_context(|| format!("listing {what}; are the CRDs installed? \"trimtab crds apply\" does it"))?
-        .items)
-}
-
-/// Refuses fields that the definition of one of our kinds does not have, as `kubectl apply` does: a misspelt field would
-/// silently do nothing.
-fn known_fields(value: &Value, kind: &str) -> anyhow::Result<()> {
-    let definitions = crds::all();
-    let Some(definition) = definitions.iter().find(|definition| definition.spec.names.kind == kind) else {
-        return Ok(());
-    };
-    for version in &definition.spec.versions {
-        let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
-        let schema = serde_json::to_value(schema).context("reading our own schema")?;
-        if let Some(field) = unknown_field(&value["spec"], &schema["properties"]["spec"], "spec") {
-            bail!(
-                "unknown field \"{field}\"; \"kubectl explain {}\" lists those that exist",
-                definition.spec.names.plural
-            );
+    match api.list(&ListParams::default()).await {
+        Ok(list) => Ok(Some(list.items)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            bail!("listing {what}: the cluster does not know them; \"trimtab crds apply\" installs the CRDs")
         }
+        Err(error) => Err(error).with_context(|| format!("listing {what}")),
     }
-    Ok(())
 }
 
-fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, item)| unknown_field(item, &schema["items"], &format!("{path}[{index}]"))),
-        Value::Object(fields) => {
-            let known = schema["properties"].as_object()?;
-            fields.iter().find_map(|(name, field)| {
-                let path = format!("{path}.{name}");
-                match known.get(name) {
-                    Some(schema) => unknown_field(field, schema, &path),
-                    None => Some(path),
-                }
-            })
+/// The policy that `kubectl apply` of `file` makes of the `live` one. What people and the operator have put on it stays: the
+/// annotations of `suspend` and `resume`, finalizers, a deletion that has begun, the status.
+fn applied(file: &PerformancePolicy, live: &PerformancePolicy) -> anyhow::Result<PerformancePolicy> {
+    let name = live.metadata.name.as_deref().unwrap_or_default();
+    let context = || format!("applying performancepolicy \"{name}\" to the live one");
+    let mut merged = serde_json::to_value(live).with_context(context)?;
+    let file = serde_json::to_value(file).with_context(context)?;
+    let last = live.metadata.annotations.as_ref().and_then(|annotations| annotations.get(LAST_APPLIED));
+    let last: Value = match last {
+        Some(text) => serde_json::from_str(text).with_context(|| format!("reading {LAST_APPLIED} of \"{name}\""))?,
+        None => Value::Null,
+    };
+    for member in ["annotations", "labels"] {
+        let of = |object: &Value| object["metadata"].get(member).cloned().unwrap_or_else(|| json!({}));
+        let mut all = of(&merged);
+        merge(&mut all, &of(&last), &of(&file));
+        merged["metadata"][member] = all;
+    }
+    let before = merged["spec"].clone();
+    if last.is_null() {
+        // Somebody else's tool made it: most of them put the whole spec in place.
+        merged["spec"] = file["spec"].clone();
+    } else {
+        merge(&mut merged["spec"], &last["spec"], &file["spec"]);
+    }
+    if merged["spec"] != before {
+        merged["metadata"]["generation"] = json!(live.metadata.generation.unwrap_or_default() + 1);
+    }
+    serde_json::from_value(merged).with_context(context)
+}
+
+/// The merge of `kubectl apply`: what `file` says holds, what it no longer says but said `last` time goes, the rest stays.
+fn merge(live: &mut Value, last: &Value, file: &Value) {
+    match (live, file) {
+        (Value::Object(live), Value::Object(file)) => {
+            live.retain(|member, _| file.contains_key(member) || last.get(member).is_none());
+            for (member, value) in file {
+                merge(live.entry(member).or_insert(Value::Null), &last[member.as_str()], value);
+            }
         }
-        _ => None,
+        (live, file) => *live = file.clone(),
     }
 }
 
@@ -228,19 +246,91 @@ fn typed<T: DeserializeOwned>(value: Value, origin: &str) -> anyhow::Result<T> {
     serde_json::from_value(value).with_context(|| format!("reading {origin}"))
 }
 
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::names;
+
+    fn policy(metadata: &Value, spec: &Value) -> PerformancePolicy {
+        let mut all = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "spec": spec});
+        all["metadata"] = metadata.clone();
+        serde_json::from_value(all).unwrap()
     }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).with_context(|| format!("reading directory \"{}\"", path.display()))? {
-        let path = entry.with_context(|| format!("reading directory \"{}\"", path.display()))?.path();
-        if path.is_file()
-            && path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known))
-        {
-            found.push(path);
-        }
+
+    fn target() -> Value {
+        json!({"target": {"kind": "Deployment", "name": "api"}})
     }
-    found.sort();
-    Ok(found)
+
+    #[test]
+    fn a_policy_of_a_file_keeps_what_was_put_on_the_live_one() {
+        let mut live = policy(
+            &json!({
+                "name": "api", "namespace": "shop", "uid": "u-1", "generation": 4,
+                "creationTimestamp": "2026-11-21T10:00:00Z", "deletionTimestamp": "2026-11-21T11:00:00Z",
+                "finalizers": [names::RESTORE_FINALIZER],
+                "annotations": {names::SUSPENDED: "night shift", names::RESUMED_AT: "2026-11-21T09:00:00Z", "team": "a"},
+            }),
+            &target(),
+        );
+        live.status = Some(crate::api::PerformancePolicyStatus::default());
+        let file = policy(&json!({"name": "api", "namespace": "shop", "annotations": {"team": "b"}}), &target());
+        let applied = applied(&file, &live).unwrap();
+        let annotations = applied.metadata.annotations.as_ref().unwrap();
+        assert_eq!(annotations[names::SUSPENDED], "night shift");
+        assert_eq!(annotations[names::RESUMED_AT], "2026-11-21T09:00:00Z");
+        assert_eq!(annotations["team"], "b");
+        assert_eq!(applied.metadata.uid.as_deref(), Some("u-1"));
+        assert_eq!(applied.metadata.creation_timestamp, live.metadata.creation_timestamp);
+        assert_eq!(applied.metadata.deletion_timestamp, live.metadata.deletion_timestamp);
+        assert_eq!(applied.metadata.finalizers, live.metadata.finalizers);
+        assert!(applied.status.is_some());
+        assert_eq!(applied.metadata.generation, Some(4), "the spec is the same");
+    }
+
+    #[test]
+    fn another_spec_is_another_generation() {
+        let live = policy(&json!({"name": "api", "generation": 4}), &target());
+        let mut spec = target();
+        spec["mode"] = json!("Enforce");
+        let applied = applied(&policy(&json!({"name": "api"}), &spec), &live).unwrap();
+        assert_eq!(applied.metadata.generation, Some(5));
+        assert_eq!(applied.spec.mode, Some(crate::api::policy::Mode::Enforce));
+    }
+
+    #[test]
+    fn what_kubectl_applied_before_and_the_file_no_longer_says_goes_and_edits_of_others_stay() {
+        let last = json!({"metadata": {"annotations": {"old": "1"}}, "spec": {"mode": "Enforce", "target": target()["target"]}});
+        let mut spec = target();
+        spec["mode"] = json!("Enforce");
+        spec["suspend"] = json!(true);
+        let live = policy(
+            &json!({"name": "api", "generation": 2, "annotations": {"old": "1", "by-hand": "1", LAST_APPLIED: last.to_string()}}),
+            &spec,
+        );
+        let applied = applied(&policy(&json!({"name": "api"}), &target()), &live).unwrap();
+        assert_eq!(applied.spec.mode, None);
+        assert_eq!(applied.spec.suspend, Some(true), "kubectl patch set it, and the file never said anything of it");
+        let annotations = applied.metadata.annotations.unwrap();
+        assert!(!annotations.contains_key("old") && annotations.contains_key("by-hand"), "{annotations:?}");
+        assert_eq!(applied.metadata.generation, Some(3));
+    }
+
+    #[test]
+    fn without_a_view_of_the_classes_a_named_one_is_not_taken_for_missing() {
+        let mut spec = target();
+        spec["className"] = json!("gold");
+        let documents = |classless| Documents {
+            policies: vec![policy(&json!({"name": "api", "namespace": "shop"}), &spec)],
+            classless,
+            ..Documents::default()
+        };
+        let surroundings = Surroundings { operator_namespace: "trimtab-system".to_owned() };
+        let now = Instant::from_millis(0);
+        let missing = |classless| {
+            let accounts = documents(classless).into_world(&surroundings, now).accounts(now);
+            accounts[0].troubles.iter().any(|(_, message)| message.contains("class \"gold\" does not exist"))
+        };
+        assert!(missing(false));
+        assert!(!missing(true));
+    }
 }

@@ -1,7 +1,7 @@
 //! `crds apply`: bring the definitions of a cluster up to date. The chart runs it as a hook, because Helm creates the files
 //! in a chart's `crds/` once and never touches them again.
 
-use std::{io::Write as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -12,7 +12,10 @@ use kube::{
 };
 use tokio::time::timeout;
 
-use crate::api::{crds, names};
+use crate::{
+    api::{crds, names},
+    cli::select::{Cluster, emit},
+};
 
 /// Time for the API server to establish one definition. It takes milliseconds, unless a name is taken.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ pub struct Args {
     /// Replace definitions of a newer version too; fields that only these know are then lost from stored objects
     #[arg(long)]
     allow_downgrade: bool,
+    #[command(flatten)]
+    pub cluster: Cluster,
 }
 
 /// What became of one definition.
@@ -53,8 +58,7 @@ pub async fn run(args: &Args, client: Client) -> anyhow::Result<()> {
         let name = definition.metadata.name.clone().context("a definition without a name")?;
         let outcome = apply(&api, &name, definition, args.allow_downgrade).await?;
         established(&api, &name).await?;
-        writeln!(std::io::stdout(), "customresourcedefinition/{name} {}", outcome.as_str())
-            .context("writing to stdout")?;
+        emit(&format!("customresourcedefinition/{name} {}\n", outcome.as_str()))?;
     }
     Ok(())
 }
