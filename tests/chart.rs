@@ -43,24 +43,41 @@ fn golden_renderings_are_current() {
 #[test]
 fn golden_notes_are_current() {
     for name in CASES {
-        let values = format!("--values={}", render::golden(&format!("{name}.values.yaml")).display());
-        let chart = chart();
-        let path = chart.to_str().expect("a path in UTF-8");
-        let output = run(&[
-            "install",
-            "trimtab",
-            path,
-            "--namespace=trimtab-system",
-            "--dry-run=client",
-            "--output=json",
-            &values,
-        ]);
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        let release: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let notes = release["info"]["notes"].as_str().expect("notes");
+        let notes = notes(&format!("--values={}", render::golden(&format!("{name}.values.yaml")).display()));
         assert!(notes.contains("Nothing is written to any workload until a policy says `mode: Enforce`"), "{notes}");
-        render::assert_golden(&format!("{name}.notes.txt"), notes);
+        render::assert_golden(&format!("{name}.notes.txt"), &notes);
     }
+}
+
+/// What Helm says after an install with one more argument.
+fn notes(argument: &str) -> String {
+    let chart = chart();
+    let path = chart.to_str().expect("a path in UTF-8");
+    let output =
+        run(&["install", "trimtab", path, "--namespace=trimtab-system", "--dry-run=client", "--output=json", argument]);
+    assert!(output.status.success(), "{argument}: {}", String::from_utf8_lossy(&output.stderr));
+    let release: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    release["info"]["notes"].as_str().expect("notes").to_owned()
+}
+
+#[test]
+fn a_network_policy_that_names_no_peers_is_not_passed_off_as_one_that_does() {
+    #[track_caller]
+    fn check(set: &str, open: &str) {
+        let notes = notes(&format!(r#"--set-json=image={{"repository":"trimtab"}},networkPolicy={{{set}}}"#));
+        let said = notes.lines().find_map(|line| line.split_once("as long as these values name none: "));
+        assert_eq!(said.map(|(_, open)| open), Some(open).filter(|open| !open.is_empty()), "{set}: {notes}");
+    }
+    let (cidrs, backends, metrics) =
+        ("networkPolicy.apiServer.cidrs", "networkPolicy.backends", "networkPolicy.metricsFrom");
+    let peers = r#"[{"ipBlock":{"cidr":"10.0.0.0/8"}}]"#;
+    check(r#""create":false"#, "");
+    check(r#""create":true"#, &format!("{cidrs}, {backends}, {metrics}."));
+    check(r#""create":true,"apiServer":{"cidrs":["10.0.0.1/32"]}"#, &format!("{backends}, {metrics}."));
+    check(&format!(r#""create":true,"backends":{peers},"metricsFrom":{peers}"#), &format!("{cidrs}."));
+    let closed =
+        format!(r#""create":true,"apiServer":{{"cidrs":["10.0.0.1/32"]}},"backends":{peers},"metricsFrom":{peers}"#);
+    check(&closed, "");
 }
 
 #[test]

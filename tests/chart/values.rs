@@ -51,6 +51,12 @@ fn bad_values_are_refused_with_their_path() {
         "/image/repository",
         "does not match pattern",
     );
+    for repository in
+        ["registry.example.com/trimtab:0.1.0", "trimtab:0.1.0", "trimtab@sha256:12", "localhost:5000/", "a//b"]
+    {
+        check(&format!(r#"image.repository="{repository}""#), "/image/repository", "does not match pattern");
+    }
+    check(r#"classReaders="system:authenticated""#, "/classReaders", "want array");
     check(r#"watchNamespaces=["Shop"]"#, "/watchNamespaces/0", "does not match pattern");
     check(r#"watchNamespaces=["shop","shop"]"#, "/watchNamespaces", "equal");
     check(r#"prometheus.url="prometheus:9090""#, "/prometheus/url", "does not match pattern");
@@ -62,6 +68,23 @@ fn bad_values_are_refused_with_their_path() {
     check(r#"performanceClass.spec.sink="Mail""#, "/performanceClass/spec/sink", "Alertmanager");
     check("networkPolicy.apiServer.ports=[70000]", "/networkPolicy/apiServer/ports/0", "maximum");
     check(r#"podLabels={"app.kubernetes.io/name":"x"}"#, "/podLabels/app.kubernetes.io~1name", "schema");
+}
+
+#[test]
+fn repositories_may_name_a_host_with_its_port() {
+    for repository in [
+        "trimtab",
+        "localhost/trimtab",
+        "localhost:5000/trimtab",
+        "registry.example.com:5000/team_a/trim-tab",
+        "Registry.example.com/a/b.c/trimtab",
+        "[fd00::1]:5000/trimtab",
+    ] {
+        let set = format!(r#"image.repository="{repository}""#);
+        let rendering = template(&["--set-json", &set]).unwrap_or_else(|error| panic!("{repository}: {error}"));
+        let image = format!("image: \"{repository}:{}\"", env!("CARGO_PKG_VERSION"));
+        assert!(rendering.contains(&image), "{repository} renders no {image}");
+    }
 }
 
 #[test]

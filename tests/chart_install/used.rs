@@ -7,11 +7,12 @@ use trimtab::api::names;
 
 use crate::{
     Audit, NAMESPACE, OPTIONS, alone, cluster, copy, get, helm, helm_install, helm_install_chart, helm_uninstall, here,
-    load_image, restricted_namespace, rights::granted,
+    load_image, restricted_namespace,
+    rights::{granted, right},
 };
 
 /// The one right that only a coincidence needs: an object is read again when somebody wrote it between our look and our write.
-const AFTER_A_LOST_RACE: &str = "trimtab: get horizontalpodautoscalers";
+const AFTER_A_LOST_RACE: &str = "trimtab: get horizontalpodautoscalers in autoscaling";
 
 /// A controller of one pod.
 fn workload(kind: &str, name: &str) -> Value {
@@ -93,6 +94,7 @@ fn everything() -> Vec<Value> {
 fn used(audit: &Audit<'_>) -> BTreeSet<String> {
     let rights = |(account, event): (String, Value)| {
         let object = &event["objectRef"];
+        let group = object["apiGroup"].as_str().unwrap_or_default();
         let (verb, resource) = (event["verb"].as_str()?, object["resource"].as_str()?);
         let resource = match object["subresource"].as_str() {
             Some(subresource) => format!("{resource}/{subresource}"),
@@ -101,7 +103,7 @@ fn used(audit: &Audit<'_>) -> BTreeSet<String> {
         // An apply that makes the object needs the right to create it, which the log does not tell as a request of its own.
         let made = verb == "patch" && event["responseStatus"]["code"] == 201;
         let verbs = [Some(verb), made.then_some("create")];
-        Some(verbs.into_iter().flatten().map(|verb| format!("{account}: {verb} {resource}")).collect::<Vec<_>>())
+        Some(verbs.into_iter().flatten().map(|verb| right(&account, verb, group, &resource)).collect::<Vec<_>>())
     };
     audit.requests().into_iter().filter_map(rights).flatten().collect()
 }

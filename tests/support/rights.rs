@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// A grant: the account, where (none: in all namespaces), the role's rule.
+/// A grant: the account or group, where (none: in all namespaces), the role's rule.
 pub struct Grant<'a> {
     pub account: &'a str,
     pub namespace: Option<&'a str>,
@@ -28,8 +28,11 @@ pub fn grants(objects: &[Value]) -> Vec<Grant<'_>> {
             })
             .unwrap_or_else(|| panic!("{} refers to no role of the chart", binding["metadata"]["name"]));
         for subject in binding["subjects"].as_array().expect("subjects") {
-            assert_eq!(subject["kind"], "ServiceAccount");
-            assert_eq!(subject["namespace"], "trimtab-system");
+            // A group has no namespace, and its name tells it from our accounts.
+            if subject["kind"] != "Group" {
+                assert_eq!(subject["kind"], "ServiceAccount");
+                assert_eq!(subject["namespace"], "trimtab-system");
+            }
             let account = subject["name"].as_str().expect("a name");
             let rules = role["rules"].as_array().expect("rules");
             grants.extend(rules.iter().map(|rule| Grant { account, namespace, rule }));
@@ -39,17 +42,23 @@ pub fn grants(objects: &[Value]) -> Vec<Grant<'_>> {
     grants
 }
 
-/// Every right as `ACCOUNT: VERB RESOURCE`.
+/// Every right, as [`right`] writes it.
 pub fn granted(objects: &[Value]) -> BTreeSet<String> {
-    let rights = |grant: Grant<'_>| {
-        let verbs = strings(&grant.rule["verbs"]);
-        let resources = strings(&grant.rule["resources"]).into_iter();
-        resources
-            .flat_map(|resource| verbs.iter().map(move |verb| (verb.to_owned(), resource)))
-            .map(|(verb, resource)| format!("{}: {verb} {resource}", grant.account))
-            .collect::<Vec<_>>()
-    };
-    grants(objects).into_iter().flat_map(rights).collect()
+    let mut rights = BTreeSet::new();
+    for Grant { account, rule, .. } in grants(objects) {
+        for group in strings(&rule["apiGroups"]) {
+            for resource in strings(&rule["resources"]) {
+                rights.extend(strings(&rule["verbs"]).iter().map(|verb| right(account, verb, group, resource)));
+            }
+        }
+    }
+    rights
+}
+
+/// `ACCOUNT: VERB RESOURCE in GROUP`; the core group has no name.
+pub fn right(account: &str, verb: &str, group: &str, resource: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group };
+    format!("{account}: {verb} {resource} in {group}")
 }
 
 /// The objects of one kind.
