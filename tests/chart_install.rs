@@ -4,6 +4,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "chart_install/demo.rs"]
+mod demo;
 #[path = "support/helm.rs"]
 mod helm;
 #[path = "support/operator.rs"]

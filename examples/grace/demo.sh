@@ -69,16 +69,33 @@ trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 
 # ---- commands
 
+# In a cluster of somebody's the demo touches only namespaces that it made: they carry the label from their first moment on.
+# Of a namespace: gone, ours or theirs.
+whose() {
+  local found
+  found=$(kubectl get namespace "$1" --ignore-not-found -o 'jsonpath={.metadata.name} {.metadata.labels.demo}') || return
+  case $found in '' | ' ') echo gone ;; "$1 trimtab") echo ours ;; *) echo theirs ;; esac
+}
+end_in_current_cluster() {
+  local namespace owner kept=
+  for namespace in grace $system; do
+    owner=$(whose $namespace) || return 1
+    case $owner in
+      ours)
+        # The operator goes after what it governs, and its release before its namespace.
+        if [ $namespace = $system ]; then helm -n $system uninstall trimtab --ignore-not-found --wait || return 1; fi
+        kubectl delete namespace $namespace || return 1 ;;
+      theirs)
+        kept=yes
+        echo "namespace \"$namespace\" stays as it is: it is not the demo's, because it has no label demo=trimtab" >&2 ;;
+    esac
+  done
+  [ -z "$kept" ]
+}
 case "${1:-up}" in
   up | images) ;;
   down)
-    if [ -n "$current" ]; then
-      kubectl delete namespace grace --ignore-not-found
-      if helm -n $system status trimtab > /dev/null 2>&1; then helm -n $system uninstall trimtab --wait; fi
-      kubectl delete namespace $system --ignore-not-found
-    else
-      cluster down > /dev/null
-    fi
+    if [ -n "$current" ]; then end_in_current_cluster || exit 1; else cluster down > /dev/null; fi
     rm -rf "$work"
     echo "the demo is gone; its build and images stay in target/"
     exit ;;
@@ -99,17 +116,17 @@ Without root, Go or cgroup v1 there are two ways on:
 K
 }
 prerequisites() {
-  local command answer
-  command -v cargo > /dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
+  local command answer namespace
   if [ -n "$current" ]; then
     for command in kubectl helm jq curl; do
       command -v $command > /dev/null || { echo "\"$command\" is missing; the demo in a cluster of yours needs kubectl, helm, jq and curl" >&2; exit 1; }
     done
     [ -n "${IMAGE:-}" ] || { echo "IMAGE is not set: where can the cluster pull the operator's image? examples/grace/demo.sh images builds it, and says how to push it" >&2; exit 2; }
     kubectl version > /dev/null || { echo "kubectl reaches no cluster; set KUBECONFIG" >&2; exit 1; }
-    for command in grace $system; do
-      if [ -n "$(kubectl get namespace $command --ignore-not-found -o name)" ] && [ "$(kubectl get namespace $command -o jsonpath='{.metadata.labels.demo}')" != trimtab ]; then
-        echo "namespace \"$command\" exists and is not the demo's; delete it, or use another cluster" >&2
+    for namespace in grace $system; do
+      answer=$(whose $namespace) || exit 1
+      if [ "$answer" = theirs ]; then
+        echo "namespace \"$namespace\" exists and is not the demo's: it has no label demo=trimtab; use another cluster" >&2
         exit 1
       fi
     done
@@ -118,6 +135,10 @@ prerequisites() {
     alternatives
     exit 1
   fi
+}
+
+need() { # COMMAND WHERE
+  command -v "$1" > /dev/null || { echo "\"$1\" is missing: $2" >&2; exit 1; }
 }
 
 # ---- building
@@ -136,21 +157,31 @@ image() { # NAME PROGRAM [FILE:PATH...]
   PROFILE=$profile OUT=$archive BINARY=$program EXTRA=$* tests/cluster/image.sh "$name" > "$archive.log" 2>&1 || { cat "$archive.log" >&2; return 1; }
   sha256sum < "$program" > "$archive.of"
 }
+static_busybox() {
+  local busybox
+  busybox=$(command -v busybox || true)
+  if [ -n "$busybox" ] && ! ldd "$busybox" > /dev/null 2>&1; then echo "$busybox"; return; fi
+  if ! { command -v apt-get && command -v dpkg; } > /dev/null; then echo "a static \"busybox\" is missing: Grace's image takes env and cat from it; install busybox-static" >&2; return 1; fi
+  echo "$(tests/cluster/build.sh debian)"/.families/debian/root/*bin/busybox
+}
 images() {
   local busybox
   mkdir -p target/image
   image trimtab "$trimtab"
   # Grace's image has nothing but its program; `env` and `cat` let people look around inside.
-  busybox=$(echo "$(tests/cluster/build.sh images)"/.families/debian/root/*bin/busybox)
+  busybox=$(static_busybox) || return
   image grace-app "$application" "$busybox:/bin/env" "$busybox:/bin/cat"
 }
 
-prerequisites
+need cargo "see https://rustup.rs"
 if [ "${1:-up}" = images ]; then
+  # Neither a cluster nor what the demo's own cluster asks of a machine: that would send people round in a circle.
+  need python3 "it writes the images; install python3"
   binaries && images
   cat target/image/demo-trimtab.tar.log target/image/demo-grace-app.tar.log
   exit
 fi
+prerequisites
 [ -z "$current" ] || steps=9
 mkdir -p "$work"
 
@@ -192,7 +223,6 @@ fi
 PATH=$(dirname "$trimtab"):$PATH
 
 grace() { kubectl -n grace "$@"; }
-label() { kubectl label namespace "$1" demo=trimtab --overwrite > /dev/null; }
 # What a policy's condition says, once the operator has seen the policy's newest generation.
 condition() { # TYPE STATUS
   [ "$(grace get performancepolicy grace -o jsonpath="{.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type==\"$1\")].status}" |
@@ -214,8 +244,9 @@ settings=(--set "image.repository=$repository" --set "image.pullPolicy=$pull" --
 [ -z "$tag" ] || settings+=(--set-string "image.tag=$tag")
 [ -z "$prometheus" ] || settings+=(--set "prometheus.url=$prometheus" --set prometheus.interval=2s)
 [ -z "$alertmanager" ] || settings+=(--set "prometheus.alertmanagers={$alertmanager}")
-helm upgrade --install trimtab charts/trimtab --namespace $system --create-namespace "${settings[@]}" --wait --timeout 120s > "$work/helm.log" 2>&1 || { cat "$work/helm.log" >&2; fail "helm could not install the chart"; }
-label $system
+# Before anything is in it: after a failure the next run, and `down`, know it again.
+[ "$(whose $system)" != gone ] || kubectl create -f - <<< "{apiVersion: v1, kind: Namespace, metadata: {name: $system, labels: {demo: trimtab}}}" > /dev/null
+helm upgrade --install trimtab charts/trimtab --namespace $system "${settings[@]}" --wait --timeout 120s > "$work/helm.log" 2>&1 || { cat "$work/helm.log" >&2; fail "helm could not install the chart"; }
 show kubectl -n $system get deployment
 
 step "Grace: two pods with one process and two connections each, and 100 requests per second"
@@ -224,10 +255,10 @@ if [ -n "$(kubectl get namespace grace --ignore-not-found -o name)" ]; then
   wait_for 90 "the Grace of the last run is gone" eval '[ -z "$(kubectl get namespace grace --ignore-not-found -o name)" ]'
 fi
 for file in app load; do
-  if [ -n "$app_image" ]; then sed -E "s#image: localhost/grace-app:.*#image: $app_image#; s#imagePullPolicy: Never#imagePullPolicy: IfNotPresent#" "$here/$file.yaml"; else cat "$here/$file.yaml"; fi > "$work/$file.yaml"
+  sed -E '/^kind: Namespace/,/^---/s#( labels: \{)#\1demo: trimtab, #' "$here/$file.yaml" > "$work/$file.yaml"
+  [ -z "$app_image" ] || sed -i -E "s#image: localhost/grace-app:.*#image: $app_image#; s#imagePullPolicy: Never#imagePullPolicy: IfNotPresent#" "$work/$file.yaml"
   kubectl apply -f "$work/$file.yaml" > /dev/null
 done
-label grace
 wait_for 90 "Grace and its load run" grace rollout status deployment/grace-api deployment/load --timeout=1s
 
 step "policy: the Grace guide, in mode Recommend: it measures, alerts and plans, and writes nothing"
