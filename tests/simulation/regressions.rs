@@ -196,6 +196,22 @@ fn a_value_that_crashes_after_the_rollout_is_complete_is_taken_back_even_after_a
 }
 
 #[test]
+fn who_resumes_while_the_workload_still_rolls_out_need_not_resume_twice() {
+    for wait in 0..6 {
+        let mut run = shop(&json!({}));
+        let api = deployment("api");
+        apply(&mut run, "p", &env_only(20));
+        rest(&mut run);
+        override_env(&mut run, &api, "DB_POOL_SIZE", Some("41"));
+        run.pass(Span::seconds(1 + wait));
+        run.people("resume", |server, _| server.resume("p"));
+        rest(&mut run);
+        assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"), "{wait}");
+        assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())), "{wait}");
+    }
+}
+
+#[test]
 fn a_change_that_restarts_and_one_that_does_not_are_one_entry_of_the_history() {
     let mut run = shop(&json!({}));
     let mut spec = everything(20, "1Gi", 9);

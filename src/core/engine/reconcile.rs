@@ -59,7 +59,20 @@ impl World {
             return;
         }
         let standing = self.standing(key, entry, now, out);
-        Self::want_status(entry, &standing, now);
+        // After a restart, and whenever something is read again, what was said of this very spec holds for the moment that it
+        // takes.
+        if !(was_served(entry) && self.is_reading(entry)) {
+            Self::want_status(entry, &standing, now);
+        }
+    }
+
+    /// Whether something that the policy names is being read, and nothing of it could not be read.
+    fn is_reading(&self, entry: &Entry) -> bool {
+        let Ok(policy) = &entry.parsed else { return false };
+        let mut named = self.rules(policy).and_then(|rules| self.targets(policy, &rules)).unwrap_or_default();
+        named.extend(Self::named_config_maps(policy));
+        let mut reads = named.iter().filter_map(|key| self.reads.get(key)).peekable();
+        reads.peek().is_some() && reads.all(|read| read.attempts == 0)
     }
 
     fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
@@ -279,14 +292,13 @@ impl World {
             entry.holds.entry(key.clone()).or_insert(hold);
         }
         let generation = entry.identity.generation;
+        let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
         let concerned = |key: &ObjectKey| key == target || key.kind != target.kind;
-        // A hold that is lifted lasts until the write that takes the fields back has succeeded.
+        // A hold that is lifted lasts until the write that takes the fields back has succeeded: that may have to wait.
         entry.holds.retain(|key, hold| {
-            !concerned(key) || plan.overridden.contains(key) || hold.generation < generation && !plan.steps.is_empty()
+            let lifted = hold.generation < generation || resumed.is_some_and(|at| at >= hold.since);
+            !concerned(key) || plan.overridden.contains(key) || lifted && !plan.steps.is_empty()
         });
-        if let Some(at) = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at) {
-            entry.holds.retain(|_, hold| hold.since > at || !plan.steps.is_empty() || !plan.overridden.is_empty());
-        }
     }
 
     /// Whether a step may be executed now.

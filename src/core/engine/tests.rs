@@ -108,6 +108,27 @@ fn a_policy_is_served_only_once_everything_that_it_names_was_read() {
 }
 
 #[test]
+fn what_was_said_holds_after_a_restart_while_everything_is_read_unless_that_fails() {
+    let (mut world, effects) = started(Input::Policy(Change::Applied(Box::new(policy(1)))));
+    let answer = Outcome::Object(Box::new(config(Some("limit: 10\n"))));
+    tell(&mut world, vec![Input::Done(reads(&effects)[0], answer)], seconds(1));
+    let effects = tell(&mut world, vec![Input::Tick], seconds(9));
+    let Some(Action::Status { status, .. }) = effects.into_iter().map(|effect| effect.action).next() else {
+        panic!("no status")
+    };
+    let mut before = policy(1);
+    before.status = Some(*status);
+    let (mut world, effects) = started(Input::Policy(Change::Applied(Box::new(before))));
+    let read = reads(&effects)[0];
+    assert_eq!(tell(&mut world, vec![Input::Tick], seconds(30)), [], "the answer is slow");
+    let failed = Outcome::Failed(Failure::Forbidden("reading the ConfigMap".into()));
+    tell(&mut world, vec![Input::Done(read, failed)], seconds(30));
+    tell(&mut world, vec![Input::Listed(Stream::Classes, Listing::default())], seconds(31));
+    let effects = tell(&mut world, vec![Input::Tick], seconds(40));
+    assert!(effects.iter().any(|effect| matches!(effect.action, Action::Status { .. })), "{effects:?}");
+}
+
+#[test]
 fn lists_that_show_what_is_known_cost_nothing() {
     let (mut world, effects) = started(Input::Policy(Change::Applied(Box::new(policy(1)))));
     let read = reads(&effects)[0];
