@@ -5,50 +5,16 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 /// How long anything may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The application's binary, built from the sources as they are: cargo builds examples for
-/// `cargo test`, but not for `cargo test --test grace_app`.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile_dir = test.ancestors().nth(2).unwrap();
-        let profile = match profile_dir.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let target_dir = profile_dir.parent().unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        // Build scripts that watch these (ring's does) would run again, and all that needs them be
-        // built again, only because a test asks.
-        for (key, _) in std::env::vars_os() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| key.to_string_lossy().starts_with(it)) {
-                cargo.env_remove(key);
-            }
-        }
-        let status = cargo
-            .args(["build", "--quiet", "--example", "grace-app", "--profile", profile])
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-            .env("CARGO_TARGET_DIR", target_dir)
-            .status()
-            .unwrap();
-        assert!(status.success(), "failed to build the example grace-app");
-        profile_dir.join("examples/grace-app")
-    })
-}
-
 /// The application with nothing in its environment but what a test puts there.
 pub(crate) fn grace(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(crate::example::grace_app());
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     if let Some(filter) = std::env::var_os("RUST_LOG") {
         command.env("RUST_LOG", filter);

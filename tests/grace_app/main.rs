@@ -31,6 +31,8 @@ mod application {
 // They know each other as children of the crate's root.
 use application::{api, app, cache, control, database, loops, metrics, pool, process, settings, worker};
 
+#[path = "../support/example.rs"]
+mod example;
 mod harness;
 mod load_generator;
 mod postgresql;
