@@ -51,7 +51,7 @@ fi
 mkdir -p "$(dirname "$out")"
 program=$binary
 if [ "$profile" = dev ] && command -v strip > /dev/null; then
-  program=target/image/$name.stripped       # symbols are two thirds of a dev build, and every node unpacks them
+  program=$out.program                      # symbols are two thirds of a dev build, and every node unpacks them
   strip --strip-debug -o "$program" "$binary"
 fi
 files=("$program:/$name")
@@ -63,6 +63,7 @@ if [ -s $certificates ]; then files+=("$certificates:$certificates"); else echo 
 
 "$here/mkimages.py" one --user 65532:65532 --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.title=$name" \
   "$out" "$ref" "/$name" "${files[@]}" "${extra[@]}"
+[ "$program" = "$binary" ] || rm -f "$program"
 cat <<K
 $out: $ref, $(($(stat -c %s "$out") / 1024)) KiB, $([ ${#files[@]} -le 2 ] && echo static || echo "with $((${#files[@]} - 2)) shared libraries"), profile $profile
   this project's cluster    tests/cluster/cluster.sh image $out

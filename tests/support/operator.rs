@@ -60,10 +60,29 @@ pub fn load_image() {
     let archive = given.unwrap_or_else(|| {
         let archive = cluster_dir().join("trimtab.tar");
         let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/image.sh"));
-        build.env("BINARY", program).env("OUT", &archive);
+        build.env("PROFILE", "dev").env("BINARY", program).env("OUT", &archive);
         run(&mut build);
         archive
     });
+    import(&archive);
+    File::create(&stamp).expect("remember that the image is loaded");
+}
+
+/// Makes an image of an example with `env` and `cat` beside it, so that tests can look around inside, and loads it into
+/// every node.
+pub fn load_example(name: &str, program: &Path) {
+    let _others_wait = lock("image");
+    let archive = cluster_dir().join(format!("{name}.tar"));
+    let busybox = libexec("ctr").with_file_name("../.families/debian/root/bin/busybox");
+    let busybox = busybox.canonicalize().unwrap_or_else(|error| panic!("finding \"{}\": {error}", busybox.display()));
+    let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/image.sh"));
+    build.args(["--example", name]).env("PROFILE", "dev").env("BINARY", program).env("OUT", &archive);
+    build.env("EXTRA", ["env", "cat"].map(|applet| format!("{}:/bin/{applet}", busybox.display())).join(" "));
+    run(&mut build);
+    import(&archive);
+}
+
+fn import(archive: &Path) {
     let nodes = cluster_dir().read_dir().expect("list the cluster's directory");
     let sockets: Vec<_> = nodes
         .map(|entry| entry.expect("a directory entry").path().join("cd/c.sock"))
@@ -71,24 +90,23 @@ pub fn load_image() {
         .collect();
     assert!(!sockets.is_empty(), "the cluster has no real node; give Options {{ real_nodes: true, .. }}");
     for socket in sockets {
-        let mut import = Command::new(ctr());
-        import.arg("-a").arg(socket).args(["-n", "k8s.io", "images", "import", "--local"]).arg(&archive);
+        let mut import = Command::new(libexec("ctr"));
+        import.arg("-a").arg(socket).args(["-n", "k8s.io", "images", "import", "--local"]).arg(archive);
         run(&mut import);
     }
-    File::create(&stamp).expect("remember that the image is loaded");
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
-/// containerd's client, beside the folder with the cluster's other programs.
-fn ctr() -> PathBuf {
+/// A program of the cluster, beside the folder with those that people use.
+fn libexec(program: &str) -> PathBuf {
     let path = env::var_os("PATH").expect("PATH");
     env::split_paths(&path)
-        .map(|folder| folder.join("../libexec/ctr"))
+        .map(|folder| folder.join("../libexec").join(program))
         .find(|program| program.exists())
-        .expect("ctr, which a cluster with real nodes has")
+        .unwrap_or_else(|| panic!("{program}, which a cluster with real nodes has"))
 }
 
 /// Processes of operator pods, which the cluster's process namespace shows.
