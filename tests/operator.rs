@@ -11,19 +11,29 @@
 mod audit;
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/example.rs"]
+mod example;
 #[path = "support/helm.rs"]
 mod helm;
 #[path = "support/operator.rs"]
 mod operator;
 
+#[path = "operator/admission.rs"]
+mod admission;
+#[path = "operator/costs.rs"]
+mod costs;
 #[path = "operator/deletion.rs"]
 mod deletion;
+#[path = "operator/grace.rs"]
+mod grace;
 #[path = "operator/modes.rs"]
 mod modes;
 #[path = "operator/owners.rs"]
 mod owners;
 #[path = "operator/refusals.rs"]
 mod refusals;
+#[path = "operator/replicas.rs"]
+mod replicas;
 #[path = "operator/rest.rs"]
 mod rest;
 #[path = "operator/restart.rs"]
@@ -34,5 +44,7 @@ mod rollback;
 mod settle;
 #[path = "operator/together.rs"]
 mod together;
+#[path = "operator/tools.rs"]
+mod tools;
 #[path = "operator/world.rs"]
 mod world;

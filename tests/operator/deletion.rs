@@ -62,6 +62,40 @@ fn retain_leaves_the_values_and_no_trace_and_restarts_nothing() {
 }
 
 #[test]
+fn the_stamp_of_a_document_stays_because_removing_it_would_restart_pods() {
+    with_world(here!(), async |world| {
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config.yaml": "limit: 10\n"},
+        }));
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&policy(
+            "p",
+            &json!({
+                "files": [{"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML",
+                           "reload": "Restart"}],
+                "settings": [{"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}}],
+            }),
+        ));
+        world.settled("p").await;
+        let governed = world.deployment().await;
+        let stamp = names::stamp("p");
+        assert!(governed["spec"]["template"]["metadata"]["annotations"][&stamp].is_string(), "{governed:#}");
+        let (sets, pod) = (world.replica_sets("api").await, world.pod("api").await);
+
+        world.kubectl(&["delete", "performancepolicy", "p", "--timeout=10s"]);
+        let left = released(world, "deployments", "api").await;
+        released(world, "configmaps", "config").await;
+        world.caught_up().await;
+        assert_eq!(left["spec"], governed["spec"], "the stamp stays");
+        assert_no_trace(&left);
+        assert_eq!(world.deployment().await["metadata"], left["metadata"]);
+        world.rolled_out("api");
+        assert_eq!(world.replica_sets("api").await, sets);
+        assert_eq!(world.pod("api").await, pod);
+    });
+}
+
+#[test]
 fn a_policy_that_comes_back_finds_its_values_and_restarts_nothing() {
     with_world(here!(), async |world| {
         world.run_workload(&workload("api", &json!({}), &json!({})));

@@ -19,8 +19,9 @@ use crate::{
     operator,
 };
 
+/// Three nodes, because Grace asks for a whole core per pod.
 const OPTIONS: cluster::Options =
-    cluster::Options { real_nodes: true, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+    cluster::Options { real_nodes: true, nodes: 3, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
 
 /// Time for anything that takes a rollout or two on a machine that builds at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -172,7 +173,8 @@ pub fn traces(object: &Value) -> Vec<String> {
 
 fn collection(kind: &str) -> &'static str {
     match kind {
-        "deployments" | "replicasets" | "statefulsets" => "apis/apps/v1",
+        "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
+        "horizontalpodautoscalers" => "apis/autoscaling/v2",
         "performancepolicies" => "apis/trimtab.dev/v1alpha1",
         "pods" | "configmaps" => "api/v1",
         "events" => "apis/events.k8s.io/v1",
@@ -348,7 +350,13 @@ impl World {
 
     /// What a command prints inside the container.
     pub fn inside(&self, pod: &str, command: &[&str]) -> String {
-        let mut arguments = vec!["exec", pod, "--container=app", "--"];
+        self.inside_container(pod, "app", command)
+    }
+
+    /// What a command prints inside a container.
+    pub fn inside_container(&self, pod: &str, container: &str, command: &[&str]) -> String {
+        let container = format!("--container={container}");
+        let mut arguments = vec!["exec", pod, &container, "--"];
         arguments.extend(command);
         self.kubectl(&arguments)
     }
@@ -404,16 +412,38 @@ impl World {
         .await;
     }
 
-    /// Comes back when the operator has dealt with everything that happened before: a policy made now has its status.
+    /// Comes back when the operator has dealt with everything that happened before: a policy made now has planned for
+    /// objects made now, of every kind that policies of Deployments govern, and the stream of a kind is in order.
+    /// It writes nothing that people own.
     pub async fn caught_up(&self) {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("barrier-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.apply(&json!({
-            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": name},
-            "spec": {"mode": "Observe"},
-        }));
-        self.says(&name, "Ready", "True", "Served").await;
-        self.delete_policy(&name);
+        let mut idle = workload(&name, &json!({}), &json!({}));
+        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
+        let items = json!([
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"c.yaml": "limit: 1\n"}},
+            {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
+             "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "maxReplicas": 9}},
+            idle,
+            {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": name}, "spec": {
+                "mode": "Recommend", "target": {"kind": "Deployment", "name": name},
+                "replicas": {"max": 8, "onConflict": "TakeOver"},
+                "files": [{"name": "f", "configMap": name, "key": "c.yaml", "format": "YAML", "reload": "Watch",
+                           "onConflict": "TakeOver"}],
+                "settings": [{"name": "variable", "value": 2, "env": "BARRIER"},
+                             {"name": "document", "value": 2, "path": {"file": "f", "at": "/limit"}}],
+            }},
+        ]);
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        self.apply(&list);
+        self.until(
+            "performancepolicies",
+            &name,
+            "the operator has seen a Deployment, a ConfigMap and an HPA",
+            |policy| policy["status"]["plan"].as_array().map(Vec::len) == Some(3),
+        )
+        .await;
+        self.try_kubectl(&["delete", "--wait=false", "-f", "-"], &list.to_string()).expect("remove the barrier");
     }
 }
