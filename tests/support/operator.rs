@@ -143,7 +143,8 @@ pub fn helm_install(arguments: &[&str]) -> String {
 pub fn helm_install_chart(chart: &Path, arguments: &[&str]) -> String {
     let chart = chart.to_str().expect("a path in UTF-8");
     let image = format!("--set=image.repository={IMAGE},image.pullPolicy=Never");
-    let mut all = vec!["upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=90s", &image];
+    let mut all =
+        vec!["upgrade", "--install", RELEASE, chart, "--create-namespace", "--wait", "--timeout=240s", &image];
     all.extend(arguments);
     helm_run(&all)
 }
