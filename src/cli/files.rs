@@ -180,22 +180,22 @@ fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// Enters the owner that a manifest's object gets when it is applied: without one the engine would plan to overwrite what the
-/// manifest says, and the controller would meet a conflict. An object that tells its managers keeps them.
+/// Enters the owner, and the defaults, that a manifest's object gets when it is applied: without an owner the engine would plan
+/// to overwrite what the manifest says, and the controller would meet a conflict. An object that tells its managers keeps them.
 fn own(object: &mut Value, kind: Kind) {
     if object["metadata"]["managedFields"].as_array().is_some_and(|managed| !managed.is_empty()) {
         return;
     }
-    let mut stated = object.as_object().cloned().unwrap_or_default();
     // kubectl creates the object with an ordinary POST, whose sender owns the server's defaults, too. These govern bounds.
     let default = match kind {
         Kind::Deployment | Kind::StatefulSet => Some("replicas"),
         Kind::HorizontalPodAutoscaler => Some("minReplicas"),
         Kind::DaemonSet | Kind::ConfigMap => None,
     };
-    if let (Some(member), Some(spec)) = (default, stated.get_mut("spec").and_then(Value::as_object_mut)) {
+    if let (Some(member), Some(spec)) = (default, object.get_mut("spec").and_then(Value::as_object_mut)) {
         spec.entry(member).or_insert_with(|| json!(1));
     }
+    let mut stated = object.as_object().cloned().unwrap_or_default();
     for not_owned in ["apiVersion", "kind", "status"] {
         stated.remove(not_owned);
     }
@@ -308,7 +308,7 @@ mod tests {
                 },
             }])
         );
-        assert_eq!(object["spec"]["replicas"], Value::Null, "the object itself stays as it was written");
+        assert_eq!(object["spec"]["replicas"], 1);
         let before = object.clone();
         own(&mut object, Kind::Deployment);
         assert_eq!(object, before, "known managers stay");
