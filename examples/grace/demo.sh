@@ -177,7 +177,8 @@ need cargo "see https://rustup.rs"
 if [ "${1:-up}" = images ]; then
   # Neither a cluster nor what the demo's own cluster asks of a machine: that would send people round in a circle.
   need python3 "it writes the images; install python3"
-  binaries && images
+  binaries
+  images
   cat target/image/demo-trimtab.tar.log target/image/demo-grace-app.tar.log
   exit
 fi
