@@ -76,10 +76,23 @@ pub fn main(program: &'static str) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            select::talk(format_args!("error: {error:#}"));
+            select::talk(format_args!("error: {}", told(&error)));
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// An error with its causes, outermost first. What the API server says is told in its own words.
+fn told(error: &anyhow::Error) -> String {
+    let mut causes = Vec::new();
+    for cause in error.chain() {
+        if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
+            causes.push(status.message.clone());
+            break;
+        }
+        causes.push(cause.to_string());
+    }
+    causes.join(": ")
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

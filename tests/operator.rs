@@ -20,6 +20,8 @@ mod operator;
 
 #[path = "operator/admission.rs"]
 mod admission;
+#[path = "operator/commands.rs"]
+mod commands;
 #[path = "operator/costs.rs"]
 mod costs;
 #[path = "operator/deletion.rs"]

@@ -147,7 +147,7 @@ impl Documents {
         if self.classless {
             talk(
                 "note: you may not list performanceclasses, so nothing is known of their limits; \
-                 the chart's value classReaders lets everybody read them",
+                 the chart's value classReaders names groups that may",
             );
         }
         Ok(())
