@@ -35,7 +35,7 @@ use trimtab::api::{MetricsSource, PerformanceClass, PerformancePolicy};
 
 use self::cluster::{Cluster, Options, eventually};
 
-const OPTIONS: Options = Options { prometheus: true, ..Options::DEFAULT };
+const OPTIONS: Options = Options { prometheus: true, audit: true, ..Options::DEFAULT };
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What stands between the operator and Prometheus does.
@@ -67,6 +67,8 @@ struct Stage {
     relay: Arc<Mutex<Relay>>,
     http: reqwest::Client,
     scrape: PathBuf,
+    /// Its own account, by which the audit log tells it from the test.
+    kubeconfig: PathBuf,
     operator: Child,
 }
 
@@ -75,6 +77,7 @@ impl Drop for Stage {
         // The process may have ended by itself, which the test would have noticed.
         let _ = self.operator.kill().and_then(|()| self.operator.wait());
         let _ = fs::remove_file(&self.scrape);
+        let _ = fs::remove_file(&self.kubeconfig);
     }
 }
 
@@ -95,10 +98,53 @@ impl Stage {
         let pages = Router::new().fallback(pass).with_state((relay.clone(), http.clone(), prometheus));
         let source = format!("http://{}", serve(pages).await);
         objects(&cluster, &namespace, &source, thresholds).await;
+        let kubeconfig = account(&namespace);
         let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
-        operator.args(["operator", "--listen=127.0.0.1:0", "--namespaces", &namespace]);
+        operator.args(["operator", "--listen=127.0.0.1:0", "--namespaces", &namespace]).env("KUBECONFIG", &kubeconfig);
         let operator = operator.stdin(Stdio::null()).spawn().expect("start the operator");
-        Self { cluster, namespace, exposed, relay, http, scrape, operator }
+        Self { cluster, namespace, exposed, relay, http, scrape, kubeconfig, operator }
+    }
+
+    /// What the operator has written since its start that people own, from the audit log: verb and resource.
+    fn target_writes(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.cluster.audit_log()).expect("read the audit log");
+        // The last line may be half written; then it is not answered yet either.
+        let lines =
+            log.split_inclusive('\n').filter(|line| line.ends_with('\n') && line.contains(&user(&self.namespace)));
+        let events = lines.map(|line| serde_json::from_str::<Value>(line).expect("a line of the audit log"));
+        let ours = events.filter(|event| {
+            event["impersonatedUser"]["username"] == *user(&self.namespace)
+                && event["stage"] == "ResponseComplete"
+                && !["get", "list", "watch"].contains(&event["verb"].as_str().unwrap_or_default())
+                && event["objectRef"]["subresource"] != "status"
+                && !["events", "leases"].contains(&event["objectRef"]["resource"].as_str().unwrap_or_default())
+        });
+        ours.map(|event| {
+            let object = &event["objectRef"];
+            format!(
+                "{} {}",
+                event["verb"].as_str().unwrap_or_default(),
+                object["resource"].as_str().unwrap_or_default()
+            )
+        })
+        .collect()
+    }
+
+    /// Sets the policy's knob, and waits until its Deployment has the value and nothing else was written by then.
+    async fn set_pool(&self, size: u32) {
+        let before = self.target_writes();
+        let policies: Api<PerformancePolicy> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let patch = json!({"spec": {"pools": pool(size)}});
+        policies.patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await.expect("edit the policy");
+        eventually(PATIENCE, &format!("the Deployment has {size}"), async || {
+            let spec = serde_json::to_value(self.deployment().await.spec).expect("a spec");
+            let value = spec["template"]["spec"]["containers"][0]["env"][0]["value"].clone();
+            if value == *size.to_string() { Ok(()) } else { Err(value) }
+        })
+        .await;
+        self.says(&[("Applied", "True/Applied")]).await;
+        let wanted = [before, vec!["patch deployments".to_owned()]].concat();
+        assert_eq!(self.target_writes(), wanted, "one write for one change of the spec");
     }
 
     fn expose(&self, text: &str) {
@@ -223,6 +269,32 @@ fn scrape(namespace: &str, application: SocketAddr) -> PathBuf {
     file
 }
 
+/// The account of the operator of that namespace.
+fn user(namespace: &str) -> String {
+    format!("trimtab-{namespace}")
+}
+
+/// The administrator's kubeconfig, in another user's name.
+fn account(namespace: &str) -> PathBuf {
+    let file: PathBuf = std::env::var_os("KUBECONFIG").expect("KUBECONFIG, which the test cluster sets").into();
+    let text = fs::read_to_string(&file).expect("read the kubeconfig");
+    let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
+    let person = config["users"][0]["user"].as_object_mut().expect("a user");
+    person.insert("as".into(), user(namespace).into());
+    person.insert("as-groups".into(), json!(["system:masters"]));
+    let own = std::env::temp_dir().join(format!("trimtab-{namespace}.kubeconfig"));
+    let mut options = fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
+    let mut out = options.open(&own).expect("create a kubeconfig");
+    std::io::Write::write_all(&mut out, config.to_string().as_bytes()).expect("write a kubeconfig");
+    own
+}
+
+/// The policy's knob.
+fn pool(size: u32) -> Value {
+    json!([{"name": "db", "size": {"value": size, "env": "DB_POOL_SIZE"}}])
+}
+
 async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: Value) {
     let client = cluster.client.clone();
     let params = PostParams::default();
@@ -244,7 +316,7 @@ async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: V
     Api::namespaced(client.clone(), namespace).create(&params, &deployment).await.expect("create the Deployment");
     let policy: PerformancePolicy = serde_json::from_value(json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "web"},
-        "spec": {"className": namespace, "mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "thresholds": thresholds}}))
+        "spec": {"className": namespace, "mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "pools": pool(1), "thresholds": thresholds}}))
     .unwrap();
     Api::namespaced(client, namespace).create(&params, &policy).await.expect("create the policy");
 }
@@ -263,9 +335,11 @@ fn a_breach_is_told_by_status_and_alertmanager_and_taken_back() {
         stage
             .says(&[("Ready", "True/Served"), ("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")])
             .await;
+        stage.says(&[("Applied", "True/Applied")]).await;
         stage.alarms(&[]).await;
         let settled = stage.policy().await.resource_version();
-        let untouched = stage.deployment().await.resource_version();
+        let written = stage.target_writes();
+        assert_eq!(written, ["patch deployments"], "the knob");
 
         stage.expose("queue 50\n");
         let alerts = stage.alarms(&["TrimtabThresholdBreached warning"]).await;
@@ -294,10 +368,10 @@ fn a_breach_is_told_by_status_and_alertmanager_and_taken_back() {
         // The policy goes, and its alert with it.
         stage.expose("queue 500\n");
         stage.alarms(&["TrimtabThresholdBreached critical"]).await;
+        assert_eq!(stage.target_writes(), written, "thresholds write nothing");
         let policies: Api<PerformancePolicy> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
         policies.delete("web", &kube::api::DeleteParams::default()).await.expect("delete the policy");
         stage.alarms(&[]).await;
-        assert_eq!(stage.deployment().await.resource_version(), untouched, "thresholds write nothing");
     });
 }
 
@@ -306,8 +380,9 @@ fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         let stage = Stage::set(cluster, queue()).await;
         stage.expose("queue 500\n");
-        stage.says(&[("Compliant", "False/Breached")]).await;
-        let untouched = stage.deployment().await.resource_version();
+        stage.says(&[("Compliant", "False/Breached"), ("Applied", "True/Applied")]).await;
+        assert_eq!(stage.target_writes(), ["patch deployments"], "the knob");
+        let mut size = 1;
         for (lie, reason) in [
             (Relay::Away, "False/BackendUnavailable"),
             (Relay::Page, "False/BadResponse"),
@@ -322,6 +397,9 @@ fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
             stage.alarms(&["TrimtabSourceDown critical", "TrimtabThresholdBreached critical"]).await;
             let conditions = stage.source().await.status.unwrap_or_default().conditions;
             assert_eq!(format!("{}/{}", conditions[0].status, conditions[0].reason), reason);
+            // The spec is written as ever, and nothing else.
+            size += 1;
+            stage.set_pool(size).await;
             stage.relay(Relay::Honest);
             stage.says(&[("MetricsAvailable", "True/Answered")]).await;
             stage.alarms(&["TrimtabThresholdBreached critical"]).await;
@@ -335,13 +413,16 @@ fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
             stage.expose(exposed);
             stage.says(&[("MetricsAvailable", reason), ("Compliant", "False/Breached")]).await;
             stage.alarms(&["TrimtabNoData info", "TrimtabThresholdBreached critical"]).await;
+            size += 1;
+            stage.set_pool(size).await;
             stage.expose("queue 500\n");
             stage.says(&[("MetricsAvailable", "True/Answered")]).await;
         }
         stage.expose("queue 1\n");
         stage.says(&[("Compliant", "True/Within")]).await;
         stage.alarms(&[]).await;
-        assert_eq!(stage.deployment().await.resource_version(), untouched, "no data, no action");
+        let written = stage.target_writes();
+        assert_eq!(written.len(), usize::try_from(size).unwrap(), "no data, no action: {written:?}");
     });
 }
 
@@ -362,7 +443,9 @@ fn queries_that_a_real_prometheus_refuses_have_their_reasons() {
         for (query, metrics) in [
             (own.clone(), "True/Answered"),
             ("up".to_owned(), "False/AmbiguousResult"),
-            ("vector(0)/0".to_owned(), "False/NotANumber"),
+            ("vector(NaN)".to_owned(), "False/NotANumber"),
+            // Without traffic a ratio is 0/0: an answer, and no reading.
+            ("vector(0)/0".to_owned(), "True/Answered"),
             ("absent_from_everywhere".to_owned(), "False/NoData"),
             ("1".to_owned(), "False/WrongType"),
             ("up * on() up".to_owned(), "False/QueryFailed"),
