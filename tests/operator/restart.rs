@@ -1,6 +1,9 @@
 //! Operators come and go; what they govern does not notice.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -9,7 +12,7 @@ use crate::{
     cluster::eventually,
     here,
     operator::{NAMESPACE, RELEASE, helm_run, processes},
-    world::{PATIENCE, World, condition, env_of, pool_policy, with_world_alone, workload},
+    world::{PATIENCE, World, condition, env_of, merge, pool_policy, with_world_alone, workload},
 };
 
 /// Kills every replica, without a word.
@@ -76,53 +79,115 @@ fn restart_upgrade_leader_change_and_kill_write_nothing_to_targets() {
     });
 }
 
+/// The moments of a change at which the operator is killed: each is a request that the API server has answered, of a
+/// resource, and which one of its kind.
+const POINTS: [(&str, &str, usize); 10] = [
+    ("nothing", "yet", 0),
+    ("configmaps", "get", 1),
+    ("configmaps", "patch", 1),
+    ("configmaps", "patch", 2),
+    ("configmaps", "patch", 3),
+    ("configmaps", "patch", 4),
+    ("deployments", "patch", 1),
+    ("performancepolicies/status", "patch", 1),
+    ("pods", "list", 1),
+    ("pods", "list", 2),
+];
+
+fn documented(size: u32) -> Value {
+    let file =
+        |name: &str| json!({"name": name, "configMap": name, "key": "c.yaml", "format": "YAML", "reload": "Restart"});
+    let limit = |name: &str| json!({"name": name, "value": size, "path": {"file": name, "at": "/limit"}});
+    let mut all = pool_policy("p", size);
+    merge(
+        &mut all,
+        &json!({"spec": {
+            "files": [file("first"), file("second")], "settings": [limit("first"), limit("second")],
+        }}),
+    );
+    all
+}
+
 #[test]
-fn killed_after_each_request_of_a_change_it_ends_the_same_with_one_rollout() {
+fn killed_at_ten_points_of_a_change_it_ends_the_same_with_one_rollout() {
     with_world_alone(here!(), async |world| {
-        world.run_workload(&workload("api", &json!({}), &json!({})));
-        world.apply(&pool_policy("p", 20));
+        for name in ["first", "second"] {
+            world.apply(&json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"c.yaml": "limit: 10\n"},
+            }));
+        }
+        // Long enough for the operator to look at its pods twice, every five seconds.
+        let mut slow = workload("api", &json!({}), &json!({}));
+        merge(&mut slow, &json!({"spec": {"minReadySeconds": 12}}));
+        world.run_workload(&slow);
+        world.apply(&documented(20));
         world.settled("p").await;
-        let generation = |policy: &Value| policy["metadata"]["generation"].as_i64();
-        for point in 0..10_u32 {
+        world.caught_up().await;
+        let remembered = async || {
+            let maps = [world.get("configmaps", "first").await, world.get("configmaps", "second").await];
+            [baseline(&world.deployment().await), baseline(&maps[0]), baseline(&maps[1])]
+        };
+        let before = remembered().await;
+        assert!(before[0].to_string().contains("DB_POOL_SIZE=\":null"), "{before:?}");
+        assert!(before[1].to_string().contains("10") && before[2].to_string().contains("10"), "{before:?}");
+        let documents = async || {
+            let (first, second) = (world.get("configmaps", "first").await, world.get("configmaps", "second").await);
+            [first, second].map(|map| map["data"]["c.yaml"].as_str().unwrap().to_owned())
+        };
+        for (number, point) in POINTS.into_iter().enumerate() {
+            let (resource, verb, count) = point;
             let revision = revision(&world.deployment().await);
             let mark = world.mark();
-            let size = 30 + point;
-            world.apply(&pool_policy("p", size));
-            // Requests that lists after a start make are not about one object; those of the change are.
-            let reached = async {
-                loop {
-                    let made = mark.requests(&world.namespace).iter().filter(|r| r.is_about_one_object()).count();
-                    let done = world.get("performancepolicies", "p").await;
-                    let settled = condition(&done, "Applied");
-                    let is_settled =
-                        settled["status"] == "True" && settled["observedGeneration"].as_i64() == generation(&done);
-                    if made >= point as usize || is_settled {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+            let size = 30 + u32::try_from(number).unwrap();
+            world.apply(&documented(size));
+            let reached = || {
+                let made = mark.requests(&world.namespace);
+                made.iter().filter(|r| r.resource == resource && r.verb == verb && r.code < 300).count() >= count
             };
-            tokio::time::timeout(PATIENCE, reached).await.expect("the change goes on");
+            let end = Instant::now() + PATIENCE;
+            while !reached() {
+                assert!(Instant::now() < end, "{point:?} never comes:\n{}", told(&mark.requests(&world.namespace)));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             kill_all();
+            let killed = world.get("performancepolicies", "p").await;
+            let end = condition(&killed, "Applied")["status"] == "True"
+                && condition(&killed, "Applied")["observedGeneration"] == killed["metadata"]["generation"];
+            assert!(!end, "{point:?} was reached after the end: {killed:#}");
+
             let settled = world.settled("p").await;
+            world.caught_up().await;
             let deployment = world.deployment().await;
-            assert_eq!(env_of(&deployment, "DB_POOL_SIZE"), Some(size.to_string()), "killed after {point} requests");
-            assert_eq!(
-                self::revision(&deployment),
-                revision + 1,
-                "killed after {point} requests, one rollout: {settled:#}"
-            );
+            assert_eq!(env_of(&deployment, "DB_POOL_SIZE"), Some(size.to_string()), "{point:?}");
+            assert_eq!(documents().await, [(); 2].map(|()| format!("limit: {size}\n")), "{point:?}");
+            assert_eq!(self::revision(&deployment), revision + 1, "{point:?}, one rollout: {settled:#}");
+            assert_eq!(remembered().await, before, "{point:?}: what was there before the first claim");
             let writes = mark.target_writes(&world.namespace);
             let applies = writes.iter().filter(|r| r.resource == "deployments" && r.code < 300).count();
             // The server logs no success for a request whose sender has died, though it may have done what it asked.
-            assert!(applies <= 1, "killed after {point} requests:\n{}", told(&writes));
+            assert!(applies <= 1, "{point:?}:\n{}", told(&writes));
+            for map in ["first", "second"] {
+                let map = world.get("configmaps", map).await;
+                let owns =
+                    |entry: &Value| entry["manager"] == "trimtab/p" && entry["fieldsV1"].to_string().contains("c.yaml");
+                assert!(!map["metadata"]["managedFields"].as_array().unwrap().iter().any(owns), "{point:?}: {map:#}");
+            }
         }
-        // What was there before the first claim is still known: nothing.
-        let deployment = world.deployment().await;
-        let record = deployment["metadata"]["annotations"]["trimtab.dev/baseline.p"].as_str().expect("a record");
-        let record: Value = serde_json::from_str(record).expect("a record in JSON");
-        assert!(record["paths"].to_string().contains("DB_POOL_SIZE"), "{record}");
-        assert!(!record["paths"].to_string().contains("\"20\""), "{record}");
         ready_again(world).await;
     });
+}
+
+/// What the policy `p` remembers of the time before its first claim on an object. Beside each value stands the one before the
+/// last change, which is another every time.
+fn baseline(object: &Value) -> Value {
+    fn first(paths: &Value) -> Value {
+        match paths {
+            Value::Object(members) => members.iter().map(|(name, below)| (name.clone(), first(below))).collect(),
+            Value::Array(values) => values.first().cloned().unwrap_or_default(),
+            other => other.clone(),
+        }
+    }
+    let record = object["metadata"]["annotations"]["trimtab.dev/baseline.p"].as_str().expect("a record");
+    let record: Value = serde_json::from_str(record).expect("a record in JSON");
+    json!([first(&record["paths"]), first(&record["documents"])])
 }
