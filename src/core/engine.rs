@@ -104,6 +104,8 @@ struct Entry {
     /// The change that the newest entry of the history tells, until everything is in place.
     open_change: Option<OpenChange>,
     holds: BTreeMap<ObjectKey, HoldSince>,
+    /// When targets were scaled, with the generation that asked for it.
+    scalings: BTreeMap<ObjectKey, Vec<(i64, Instant)>>,
     backoffs: BTreeMap<ObjectKey, Backoff>,
     /// Time at which to look again although nothing happened.
     wake: Option<Instant>,
@@ -282,3 +284,6 @@ mod tests;
 fn backoff(first: Span, attempts: u32, most: Span) -> Span {
     Span::millis(first.as_millis().saturating_mul(1_i64 << attempts.min(20)).min(most.as_millis()))
 }
+
+#[cfg(test)]
+mod tests;

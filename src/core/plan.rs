@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
-    facts::{Instant, Kind, Object, ObjectKey},
+    facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::Policy,
     resolve::Desired,
@@ -25,6 +25,9 @@ use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
 pub use restore::restore;
+
+/// Two takings within this time and a third would be a fight.
+pub const CONTEST: Span = Span::hours(1);
 
 /// Everything that a plan is made from.
 #[derive(Clone, Copy)]
@@ -67,6 +70,8 @@ pub struct Memory {
     pub quarantine: BTreeMap<Box<str>, String>,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
     pub elders: BTreeMap<String, Box<str>>,
+    /// How often the target was scaled for the policy within [`CONTEST`].
+    pub scalings: usize,
 }
 
 /// What to do about an object on which somebody changed what we had claimed.

@@ -343,6 +343,7 @@ impl Entry {
             memoir,
             open_change: None,
             holds: std::collections::BTreeMap::new(),
+            scalings: std::collections::BTreeMap::new(),
             backoffs: std::collections::BTreeMap::new(),
             wake: None,
             waiting: false,

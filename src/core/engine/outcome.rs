@@ -7,7 +7,7 @@ use crate::{
     api::{conditions::Reason, names},
     core::{
         facts::{Instant, Object, ObjectKey, Span},
-        plan::{Change, Purpose, Step},
+        plan::{CONTEST, Change, Purpose, Step},
         policy::PolicyKey,
         report::{self, Finding, Truth},
     },
@@ -89,6 +89,8 @@ impl World {
                 let object = self.objects.get(step.object()).cloned();
                 if let Some(object) = object {
                     self.written(policy, target, generation, step, &object, now);
+                    // The view is older than the write: nothing may be decided on it.
+                    self.objects.distrust(&object.key);
                     self.read(&object.key, out);
                 }
             }
@@ -115,6 +117,7 @@ impl World {
         now: Instant,
     ) {
         let disruptive = step.is_disruptive();
+        let scaled = matches!(step, Step::Json { purpose: Purpose::Scale, .. });
         let changes = match step {
             Step::Apply(write) => write.changes,
             Step::Json { purpose: Purpose::Scale | Purpose::Release | Purpose::Edit, changes, .. } => changes,
@@ -122,6 +125,11 @@ impl World {
         if let Some(entry) = self.policies.get_mut(policy) {
             entry.backoffs.remove(&object.key);
             entry.holds.remove(&object.key);
+            if scaled {
+                let scalings = entry.scalings.entry(target.clone()).or_default();
+                scalings.retain(|(_, at)| now.since(*at) < CONTEST);
+                scalings.push((generation, now));
+            }
             if !changes.is_empty() {
                 entry.remember(generation, &changes, disruptive, now);
             }

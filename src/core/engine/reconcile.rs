@@ -43,7 +43,8 @@ impl World {
                 None if self.unreadable.contains(&key) => {}
                 None => self.release_traces(&key, &BTreeSet::new(), now, out),
                 Some(mut entry) => {
-                    entry.wake = None;
+                    let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
+                    entry.wake = contests.filter(|end| *end > now).min();
                     entry.waiting = false;
                     // Younger policies must see this one while it is out of the table: they are visited after it is back.
                     self.visit(&key, &mut entry, now, out);
@@ -238,6 +239,11 @@ impl World {
                 ..Plan::default()
             };
         }
+        if policy.replicas.is_some()
+            && let Some(unread) = self.unread_autoscaler(&object.key)
+        {
+            return Plan { unread: vec![unread.clone()], ..Plan::default() };
+        }
         let memory = self.memory(entry, object, now);
         plan::plan(&Situation {
             policy,
@@ -276,7 +282,13 @@ impl World {
             .filter(|item| item.object == short && report::instant(&item.until) > now)
             .map(|item| (item.path.as_str().into(), item.value_hash.clone()))
             .collect();
-        Memory { holds, applied, quarantine, elders: self.elders(entry, target) }
+        let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
+            let counts = |(generation, at): &&(i64, Instant)| {
+                *generation == entry.identity.generation && now.since(*at) < plan::CONTEST
+            };
+            scalings.iter().filter(counts).count()
+        });
+        Memory { holds, applied, quarantine, elders: self.elders(entry, target), scalings }
     }
 
     fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {

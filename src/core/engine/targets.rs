@@ -119,6 +119,15 @@ impl World {
             .find(|autoscaler| scaled(autoscaler).as_ref() == Some(target))
     }
 
+    /// An autoscaler that may be the target's: it must be read before the target may count as one without.
+    pub(super) fn unread_autoscaler(&self, target: &ObjectKey) -> Option<&ObjectKey> {
+        if self.autoscaler(target).is_some() {
+            return None;
+        }
+        let mut all = self.objects.keys(Kind::HorizontalPodAutoscaler, &target.namespace);
+        all.find(|key| self.objects.get(key).is_none())
+    }
+
     /// Names of the `ConfigMap`s that a policy's knobs land in.
     pub(super) fn named_config_maps(policy: &Policy) -> Vec<ObjectKey> {
         let namespace = &policy.identity.key.0;

@@ -1,5 +1,7 @@
 //! What the engine does with single inputs, where a whole simulation would hide it.
 
+mod replicas;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::{Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value_hash};
+use super::{CONTEST, Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value_hash};
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
-        facts::{Instant, Kind, Object, ObjectKey, Span},
+        facts::{Instant, Kind, Object, ObjectKey},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Record, Taking},
     },
@@ -53,9 +53,6 @@ pub struct Write {
     /// Hash of the claim on this very object.
     pub claim_hash: String,
 }
-
-/// Two takings within this time and a third would be a fight.
-const CONTEST: Span = Span::hours(1);
 
 /// Plans the claim on `object`: appends at most one release and one apply to `plan`.
 pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> String {

@@ -15,6 +15,9 @@ use crate::{
     },
 };
 
+/// How often within [`super::CONTEST`] a workload is scaled back into the bounds. Once more would be a fight.
+const SCALINGS: usize = 2;
+
 /// Plans the number of pods.
 pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
     let target = situation.target;
@@ -41,7 +44,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
             false,
         ),
         (_, Some(autoscaler)) => bounds(situation, autoscaler, replicas, plan),
-        (_, None) => clamp(target, replicas, plan),
+        (_, None) => clamp(situation, replicas, plan),
     }
 }
 
@@ -100,7 +103,8 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
     claim::plan(situation, autoscaler, wishes, plan);
 }
 
-fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
+fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
+    let target = situation.target;
     let live = target.integer("/spec/replicas").unwrap_or(1);
     // Zero is how people switch a workload off; no bound brings it back.
     let want = if live == 0 { 0 } else { live.clamp(replicas.min.unwrap_or(1), replicas.max.unwrap_or(i64::MAX)) };
@@ -115,7 +119,18 @@ fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
         source: "spec".into(),
         state: State::AtRest,
     };
-    if want != live {
+    if let Some(elder) = situation.memory.elders.get(&setting.landing) {
+        setting.state = State::Yielded;
+        plan.conflicts.push(Conflict {
+            reason: Reason::KnobOwnedBy,
+            object: target.key.clone(),
+            path: "replicas".into(),
+            message: format!(
+                "{} is governed by the older policy \"{elder}\": remove replicas from one of the two",
+                setting.landing
+            ),
+        });
+    } else if want != live {
         let others: Vec<Holder> = ownership::holders(&target.meta, &FieldPath::of(&["spec", "replicas"]));
         let applier = others.iter().find(|holder| holder.is_applier());
         if let (Some(applier), OnConflict::Yield) = (applier, replicas.on_conflict) {
@@ -129,6 +144,22 @@ fn clamp(target: &Object, replicas: &Replicas, plan: &mut Plan) {
                     target.key.short(),
                     applier.manager,
                     applier.advice()
+                ),
+            });
+        } else if situation.memory.scalings >= SCALINGS {
+            setting.state = State::Yielded;
+            let advice = match applier {
+                Some(applier) => format!("\"{}\" sets it: {}", applier.manager, applier.advice()),
+                None => "find out who scales it, and widen the bounds or stop that".to_owned(),
+            };
+            plan.conflicts.push(Conflict {
+                reason: Reason::Contested,
+                object: target.key.clone(),
+                path: "replicas".into(),
+                message: format!(
+                    "{} left the bounds again after Trimtab scaled it {SCALINGS} times within an hour: it has stopped. \
+                     {advice}",
+                    target.key.short()
                 ),
             });
         } else {

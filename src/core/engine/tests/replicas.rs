@@ -1,0 +1,213 @@
+//! The number of pods: the engine against a bench that does what it is asked, and fails where a test wants it to. What needs rollouts, crashes or
+//! chance is in `tests/simulation`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::core::{
+    engine::{
+        Action, Change, Config, Effect, EffectId, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream, World,
+        step,
+    },
+    facts::{Instant, Kind, ObjectKey, Seen, Span},
+};
+
+/// A namespace `shop` whose objects change when the engine scales them.
+struct Bench {
+    world: World,
+    now: Instant,
+    version: u64,
+    objects: BTreeMap<ObjectKey, Value>,
+    /// Writes to objects, in order.
+    patches: Vec<Patch>,
+    /// How a write ends instead of succeeding.
+    refuses: fn(&Patch) -> Option<Failure>,
+    statuses: BTreeMap<Box<str>, Value>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self {
+            world: World::new(Config::default()),
+            now: Instant::from_millis(1_763_700_000_000),
+            version: 1,
+            objects: BTreeMap::new(),
+            patches: Vec::new(),
+            refuses: |_| None,
+            statuses: BTreeMap::new(),
+        };
+        let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources];
+        streams.extend(Kind::ALL.map(Stream::Objects));
+        for stream in streams {
+            bench.tell(Input::Listed(stream, Listing { names: BTreeSet::new() }));
+        }
+        bench.tell(Input::Leadership(true));
+        bench
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut effects = step(&mut self.world, input, self.now);
+        for _ in 0..1000 {
+            if effects.is_empty() {
+                return;
+            }
+            let mut next = Vec::new();
+            for Effect { id, action } in effects {
+                next.extend(self.execute(id, action));
+            }
+            effects = next;
+        }
+        panic!("the engine does not come to rest: {:#?}", self.patches);
+    }
+
+    fn execute(&mut self, id: EffectId, action: Action) -> Vec<Effect> {
+        let outcome = match action {
+            Action::Get(key) => self.objects.get(&key).map_or(Outcome::NotFound, |object| read(&key, object)),
+            Action::ListPods { .. } => Outcome::Pods(Vec::new()),
+            Action::Status { policy, status, .. } => {
+                self.statuses.insert(policy.1, serde_json::to_value(status).unwrap());
+                Outcome::Accepted
+            }
+            Action::Patch(patch) => {
+                self.patches.push(patch.clone());
+                match ((self.refuses)(&patch), patch.subresource, &patch.body) {
+                    (Some(failure), ..) => Outcome::Failed(failure),
+                    (None, Some("scale"), PatchBody::Json(body)) => {
+                        let replicas = body[1]["value"].clone();
+                        self.change(&patch.object, |object| object["spec"]["replicas"] = replicas);
+                        Outcome::Accepted
+                    }
+                    other => panic!("a write that no test is about: {other:?}"),
+                }
+            }
+            _ => Outcome::Accepted,
+        };
+        step(&mut self.world, Input::Done(id, outcome), self.now)
+    }
+
+    /// A new version of an object; its watch event comes with [`Bench::show`].
+    fn change(&mut self, key: &ObjectKey, how: impl FnOnce(&mut Value)) {
+        self.version += 1;
+        let object = self.objects.get_mut(key).unwrap();
+        how(object);
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+    }
+
+    fn show(&mut self, key: &ObjectKey) {
+        let Outcome::Object(seen) = read(key, &self.objects[key]) else { unreachable!() };
+        self.tell(Input::Object(Change::Applied(seen)));
+    }
+
+    fn add(&mut self, kind: Kind, name: &str, spec: &Value) -> ObjectKey {
+        let key = ObjectKey::new(kind, "shop", name);
+        self.version += 1;
+        let object = json!({
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": format!("u-{name}"), "generation": 1,
+                "resourceVersion": self.version.to_string(),
+            },
+            "spec": spec,
+        });
+        self.objects.insert(key.clone(), object);
+        self.show(&key);
+        key
+    }
+
+    fn deployment(&mut self, replicas: u32) -> ObjectKey {
+        let template = json!({"metadata": {}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
+        let spec = json!({"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template});
+        self.add(Kind::Deployment, "web", &spec)
+    }
+
+    fn policy(&mut self, name: &str, replicas: &Value) {
+        self.version += 1;
+        let policy = json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
+            "metadata": {
+                "name": name, "namespace": "shop", "uid": format!("u-{name}"), "generation": 1,
+                "resourceVersion": self.version.to_string(),
+                // The older a policy is, the smaller its version.
+                "creationTimestamp": format!("2026-01-01T00:00:{:02}Z", self.version % 60),
+            },
+            "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "replicas": replicas},
+        });
+        self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
+    }
+
+    fn pass(&mut self, span: Span) {
+        self.now = self.now + span;
+        self.tell(Input::Tick);
+    }
+
+    fn condition(&self, policy: &str, kind: &str) -> String {
+        let conditions = self.statuses[policy]["conditions"].as_array().unwrap();
+        let condition = conditions.iter().find(|condition| condition["type"] == kind);
+        condition.map_or_else(String::new, |condition| condition["reason"].as_str().unwrap().to_owned())
+    }
+
+    fn replicas(&self, target: &ObjectKey) -> u64 {
+        self.objects[target]["spec"]["replicas"].as_u64().unwrap()
+    }
+}
+
+fn read(key: &ObjectKey, object: &Value) -> Outcome {
+    Outcome::Object(Box::new(Seen::from_json(key.kind, &object.to_string()).unwrap()))
+}
+
+#[test]
+fn of_two_policies_that_want_different_numbers_of_pods_the_older_scales() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(8);
+    bench.policy("older", &json!({"max": 3}));
+    bench.policy("younger", &json!({"min": 5}));
+    for _ in 0..20 {
+        bench.show(&web);
+        bench.pass(Span::seconds(10));
+    }
+    assert_eq!(bench.replicas(&web), 3);
+    let bodies: Vec<_> = bench.patches.iter().map(|p| &p.body).collect();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert_eq!(bench.condition("younger", "Conflicted"), "KnobOwnedBy");
+}
+
+#[test]
+fn an_autoscaler_whose_write_failed_is_still_an_autoscaler() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(8);
+    let spec = json!({"minReplicas": 1, "maxReplicas": 10, "scaleTargetRef": {"kind": "Deployment", "name": "web"}});
+    bench.add(Kind::HorizontalPodAutoscaler, "web", &spec);
+    for failure in [
+        (|_| Some(Failure::Stale)) as fn(&Patch) -> Option<Failure>,
+        |_| Some(Failure::Forbidden("patch".into())),
+        |_| Some(Failure::Rejected("no".into())),
+    ] {
+        bench.refuses = failure;
+        bench.policy("bounds", &json!({"max": 5}));
+        for _ in 0..5 {
+            bench.pass(Span::minutes(2));
+        }
+        assert!(!bench.patches.is_empty());
+        let to_workload = bench.patches.iter().filter(|patch| patch.object == web).count();
+        assert_eq!(to_workload, 0, "{:#?}", bench.patches);
+    }
+}
+
+#[test]
+fn a_workload_that_somebody_scales_back_is_scaled_twice_within_an_hour() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(8);
+    bench.policy("bounds", &json!({"max": 5, "onConflict": "TakeOver"}));
+    for _ in 0..5 {
+        bench.show(&web);
+        bench.pass(Span::minutes(1));
+        bench.change(&web, |object| object["spec"]["replicas"] = json!(8));
+    }
+    bench.show(&web);
+    bench.pass(Span::minutes(1));
+    assert_eq!(bench.patches.len(), 2, "{:#?}", bench.patches);
+    assert_eq!(bench.condition("bounds", "Conflicted"), "Contested");
+    // It was an hour ago; the clock alone says so.
+    bench.pass(Span::hours(1));
+    assert_eq!(bench.replicas(&web), 5);
+}
