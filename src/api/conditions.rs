@@ -113,6 +113,8 @@ words! {
         ConfigTooLarge,
         /// What was there before does not fit into its annotation.
         BaselineTooLarge,
+        /// The record of what was there before cannot be read: nothing is written that would replace it.
+        BaselineUnreadable,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.

@@ -284,6 +284,3 @@ mod tests;
 fn backoff(first: Span, attempts: u32, most: Span) -> Span {
     Span::millis(first.as_millis().saturating_mul(1_i64 << attempts.min(20)).min(most.as_millis()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,6 +19,7 @@ use super::{
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::Policy,
+    record::Record,
     resolve::Desired,
 };
 use crate::api::{conditions::Reason, names};
@@ -286,6 +287,7 @@ impl State {
 #[must_use]
 pub fn plan(situation: &Situation<'_>) -> Plan {
     let mut plan = Plan::default();
+    unreadable_records(situation, &mut plan);
     let documents = config_map::plan(situation, &mut plan);
     workload::plan(situation, &documents, &mut plan);
     replicas::plan(situation, &mut plan);
@@ -293,6 +295,26 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         plan.steps.clear();
     }
     plan
+}
+
+/// Refuses to write where that would replace a record of ours that cannot be read, and with it what was there before.
+fn unreadable_records(situation: &Situation<'_>, plan: &mut Plan) {
+    let config_maps = situation.config_maps.values().filter_map(|config_map| match config_map {
+        ConfigMap::Known(object) => Some(*object),
+        ConfigMap::Missing | ConfigMap::Unread => None,
+    });
+    let name = situation.policy.identity.name();
+    for object in [Some(situation.target), situation.autoscaler].into_iter().flatten().chain(config_maps) {
+        if let Some(Err(error)) = Record::of(&object.meta, name) {
+            let message = format!(
+                "what was in {} before the policy is not known: {error}; to begin anew with what is there now, remove its \
+                 annotation {}",
+                object.key.short(),
+                names::baseline(name)
+            );
+            plan.refuse(Reason::BaselineUnreadable, message, true);
+        }
+    }
 }
 
 /// Stands for a value at a path of the policy: how a quarantine names what failed without repeating it.

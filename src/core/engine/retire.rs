@@ -78,6 +78,10 @@ impl World {
                 self.read(&object, out);
                 continue;
             };
+            if let Some(Err(_)) = Record::of(&bound.meta, &key.1) {
+                // Letting go would lose what has to come back. Somebody removes the annotation, or the finalizer.
+                continue;
+            }
             match plan::restore(&bound, &key.1, &entry.identity.uid) {
                 None => {
                     let others: BTreeSet<ObjectKey> =
