@@ -1,6 +1,6 @@
 //! What the engine does with single inputs, where a whole simulation would hide it.
 
-mod replicas;
+mod bench;
 
 use serde_json::{Value, json};
 

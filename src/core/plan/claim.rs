@@ -75,6 +75,8 @@ struct Draft<'a> {
     record: Record,
     claim: Claim,
     changes: Vec<(FieldPath, Change)>,
+    /// Which knob lands in a field.
+    knobs: BTreeMap<FieldPath, Box<str>>,
     force: bool,
     overridden: bool,
     /// Fields that differ although we own them and nothing else was asked.
@@ -101,6 +103,7 @@ impl<'a> Draft<'a> {
             record,
             claim: Claim::default(),
             changes: Vec::new(),
+            knobs: BTreeMap::new(),
             force: false,
             overridden: false,
             unexplained: Vec::new(),
@@ -110,6 +113,12 @@ impl<'a> Draft<'a> {
     }
 
     fn add(&mut self, wish: Wish, plan: &mut Plan) {
+        // The policy alone does not tell: one knob may name the container that another means by default.
+        if let Some(first) = self.knobs.insert(wish.field.clone(), wish.path.clone()) {
+            let message = format!("{} lands where {first} lands already: {}", wish.path, wish.landing);
+            plan.refuse(Reason::InvalidSpec, message, true);
+            return;
+        }
         let live = wish.field.lookup(&self.object.content).cloned();
         let (state, conflict) = self.decide(&wish, live.as_ref());
         if let Some(conflict) = conflict {

@@ -1,4 +1,4 @@
-//! The number of pods: the engine against a bench that does what it is asked, and fails where a test wants it to. What needs rollouts, crashes or
+//! The engine against a bench that does what it is asked, and fails where a test wants it to. What needs rollouts, crashes or
 //! chance is in `tests/simulation`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,6 +121,10 @@ impl Bench {
     }
 
     fn policy(&mut self, name: &str, replicas: &Value) {
+        self.policy_with(name, "replicas", replicas);
+    }
+
+    fn policy_with(&mut self, name: &str, field: &str, value: &Value) {
         self.version += 1;
         let policy = json!({
             "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
@@ -130,7 +134,7 @@ impl Bench {
                 // The older a policy is, the smaller its version.
                 "creationTimestamp": format!("2026-01-01T00:00:{:02}Z", self.version % 60),
             },
-            "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "replicas": replicas},
+            "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, field: value},
         });
         self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
     }
@@ -225,4 +229,17 @@ fn a_record_that_cannot_be_read_is_not_replaced() {
         assert_eq!(bench.patches, []);
         assert_eq!(bench.condition("bounds", "Ready"), "BaselineUnreadable");
     }
+}
+
+#[test]
+fn two_knobs_on_one_variable_are_refused_however_they_name_the_container() {
+    let mut bench = Bench::new();
+    bench.deployment(1);
+    let knob = |name: &str, value: u32| json!({"name": name, "type": "Integer", "value": value, "env": "SIZE"});
+    let (first, mut second) = (knob("first", 1), knob("second", 2));
+    second["container"] = json!("app");
+    bench.policy_with("sizes", "settings", &json!([first, second]));
+    bench.pass(Span::minutes(1));
+    assert_eq!(bench.patches, []);
+    assert_eq!(bench.condition("sizes", "Ready"), "InvalidSpec");
 }
