@@ -73,6 +73,8 @@ pub struct World {
     statuses: (Instant, u32),
     sweep: Sweep,
     unmeasured: Unmeasured,
+    /// When it was last looked who is measured.
+    measured: Instant,
 }
 
 /// What the sweep has not seen yet.
@@ -224,6 +226,7 @@ impl World {
             statuses: (Instant::default(), 0),
             sweep: Sweep::default(),
             unmeasured: Unmeasured::default(),
+            measured: Instant::default(),
         }
     }
 

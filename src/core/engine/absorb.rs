@@ -276,13 +276,7 @@ impl World {
             })
             .map(|(key, _)| key.clone())
             .collect();
-        related.extend(
-            self.objects
-                .traced()
-                .filter(|(namespace, _)| *namespace == key.namespace)
-                .filter(|policy| self.objects.traces_of(policy).contains(key))
-                .cloned(),
-        );
+        related.extend(self.objects.policies_on(key).into_iter().map(|policy| (key.namespace.clone(), policy)));
         related
     }
 

@@ -9,11 +9,14 @@ use super::{
 use crate::{
     api::conditions::Reason,
     core::{
-        facts::{Instant, ObjectKey},
+        facts::{Instant, ObjectKey, Span},
         policy::{Policy, PolicyKey},
         resolve::{self, Rules},
     },
 };
+
+/// Time between two looks at who is measured, outside of ticks.
+const FOLLOW: Span = Span::millis(100);
 
 impl World {
     /// The latest readings of all thresholds.
@@ -21,11 +24,15 @@ impl World {
         self.sweep.readings()
     }
 
-    /// Asks what is due and sends alerts. Not more often than once per tick, unless a policy, class or source changed.
+    /// Asks what is due and sends alerts. Not more often than once per tick, unless a policy, class or source changed; and
+    /// at most once per [`FOLLOW`] then, because it goes through all policies, of which a thousand may change at once.
     pub(super) fn measure(&mut self, ticked: bool, now: Instant, out: &mut Vec<Effect>) {
-        let follow = self.unmeasured.policies || (ticked && (self.unmeasured.objects || self.sweep.is_due(now)));
+        let changed = self.unmeasured.policies && now.since(self.measured) >= FOLLOW;
+        let follow =
+            changed || (ticked && (self.unmeasured.policies || self.unmeasured.objects || self.sweep.is_due(now)));
         let mut actions = Vec::new();
         if follow {
+            self.measured = now;
             self.unmeasured = super::Unmeasured::default();
             // Taken out, because it looks at the policies of the world.
             let mut sweep = std::mem::take(&mut self.sweep);

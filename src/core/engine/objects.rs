@@ -27,6 +27,17 @@ pub(super) enum Slot {
     Waiting(Box<Seen>),
 }
 
+impl Slot {
+    fn meta(&self) -> Option<&Meta> {
+        match self {
+            Self::Stale(meta) => Some(meta),
+            Self::Bound(object) => Some(&object.meta),
+            Self::Waiting(seen) => Some(&seen.meta),
+            Self::Unbound { .. } => None,
+        }
+    }
+}
+
 /// All objects, and which policies left traces on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
@@ -99,15 +110,14 @@ impl Objects {
         }
     }
 
+    /// Names of the policies that left traces on an object.
+    pub(super) fn policies_on(&self, key: &ObjectKey) -> BTreeSet<Box<str>> {
+        self.slots.get(key).and_then(Slot::meta).map(traces).unwrap_or_default()
+    }
+
     pub(super) fn insert(&mut self, key: ObjectKey, slot: Slot) {
         self.forget_traces(&key);
-        let meta = match &slot {
-            Slot::Stale(meta) => Some(meta),
-            Slot::Bound(object) => Some(&object.meta),
-            Slot::Waiting(seen) => Some(&seen.meta),
-            Slot::Unbound { .. } => None,
-        };
-        for policy in meta.map(traces).unwrap_or_default() {
+        for policy in slot.meta().map(traces).unwrap_or_default() {
             self.traces.entry((key.namespace.clone(), policy)).or_default().insert(key.clone());
         }
         self.slots.insert(key, slot);
@@ -145,13 +155,7 @@ impl Objects {
     }
 
     fn forget_traces(&mut self, key: &ObjectKey) {
-        let meta = match self.slots.get(key) {
-            Some(Slot::Stale(meta)) => meta,
-            Some(Slot::Bound(object)) => &object.meta,
-            Some(Slot::Waiting(seen)) => &seen.meta,
-            Some(Slot::Unbound { .. }) | None => return,
-        };
-        for policy in traces(meta) {
+        for policy in self.policies_on(key) {
             let whose = (key.namespace.clone(), policy);
             if let Some(objects) = self.traces.get_mut(&whose) {
                 objects.remove(key);

@@ -8,7 +8,7 @@ use crate::{
     core::{
         facts::{Kind, Object, ObjectKey},
         plan::ConfigMap,
-        policy::{Landing, Policy},
+        policy::{Choice, Landing, Policy},
         resolve::Rules,
     },
 };
@@ -79,18 +79,24 @@ impl World {
                 format!("namespace \"{namespace}\" is protected: no policy may change its workloads"),
             ));
         }
-        let found: Vec<ObjectKey> = self
-            .objects
-            .keys(target.kind, namespace)
-            .filter(|key| target.choice.matches(&key.name, &self.objects.labels(key)))
-            .cloned()
-            .collect();
+        let found: Vec<ObjectKey> = match &target.choice {
+            Choice::Name(name) => {
+                let key = ObjectKey::new(target.kind, namespace.clone(), name.clone());
+                self.objects.slot(&key).map(|_| key).into_iter().collect()
+            }
+            Choice::Labels(_) => self
+                .objects
+                .keys(target.kind, namespace)
+                .filter(|key| target.choice.matches(&key.name, &self.objects.labels(key)))
+                .cloned()
+                .collect(),
+        };
         if found.is_empty() {
             let what = match &target.choice {
-                crate::core::policy::Choice::Name(name) => {
+                Choice::Name(name) => {
                     format!("{} \"{name}\" does not exist", target.kind.as_str())
                 }
-                crate::core::policy::Choice::Labels(labels) => {
+                Choice::Labels(labels) => {
                     let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
                     format!("no {} carries the labels {}", target.kind.as_str(), labels.join(","))
                 }
