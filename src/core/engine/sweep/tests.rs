@@ -700,7 +700,13 @@ proptest! {
             }
             let key = Lab::key("web");
             let none = PerformancePolicyStatus::default();
-            let listed = |lab: &Lab| lab.sweep.standing(&key, &none).thresholds;
+            // After an outage one question goes ahead to see whether the source is back, and the others follow a tick later:
+            // which one that is depends on the order, and so does the second in which a breach is seen.
+            let listed = |lab: &Lab| {
+                let mut thresholds = lab.sweep.standing(&key, &none).thresholds;
+                thresholds.iter_mut().for_each(|threshold| threshold.since = report::time(START));
+                thresholds
+            };
             prop_assert_eq!(listed(&straight), listed(&shuffled));
         }
     }
