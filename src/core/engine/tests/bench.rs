@@ -220,11 +220,13 @@ fn a_workload_that_somebody_scales_back_is_scaled_twice_within_an_hour() {
 fn a_record_that_cannot_be_read_is_not_replaced() {
     for damaged in [r#"{"v":2,"uid":"u-bounds"}"#, r#"{"v":1,"#, "?"] {
         let mut bench = Bench::new();
-        let web = bench.deployment(8);
-        bench
-            .change(&web, |object| object["metadata"]["annotations"] = json!({"trimtab.dev/baseline.bounds": damaged}));
-        bench.show(&web);
         bench.policy("bounds", &json!({"max": 5}));
+        let web = bench.deployment(5);
+        bench.change(&web, |object| {
+            object["metadata"]["annotations"] = json!({"trimtab.dev/baseline.bounds": damaged});
+            object["spec"]["replicas"] = json!(8);
+        });
+        bench.show(&web);
         bench.pass(Span::minutes(1));
         assert_eq!(bench.patches, []);
         assert_eq!(bench.condition("bounds", "Ready"), "BaselineUnreadable");
