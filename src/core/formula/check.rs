@@ -130,6 +130,7 @@ impl Checker<'_> {
         // Both sides with `m` and nothing else are the same comparison in minutes as in cores.
         if alike(draft, 0)? == Kind::Open {
             settle_operands(draft, 0, false)?;
+            join(draft, 0)?;
         }
         if let [left, right] = draft.operands.as_slice() {
             self.is_ever(left, right)?;

@@ -99,14 +99,12 @@ impl<'a> Lexer<'a> {
             })
         })?;
         let mut end = length(rest, |c| c.is_alphanumeric() || c == '_' || c == '%');
-        // `350/s` is a rate; `350/settings.x` and `350 / s` divide.
-        let is_rate = |after: &str| {
-            after
-                .strip_prefix("/s")
-                .is_some_and(|after| !after.starts_with(|c| continues_name(c) || c == '.' || c == '['))
-        };
-        if is_rate(&rest[end..]) {
-            end += "/s".len();
+        // `350/s` is a rate; `350/settings.x`, `350 / s` and `5m/s` divide.
+        if let Some(after) = rest[end..].strip_prefix("/s")
+            && !after.starts_with(|c| continues_name(c) || c == '.' || c == '[')
+            && Literal::new(number, &rest[..end + 2]).is_some()
+        {
+            end += 2;
         }
         let suffix = &rest[..end];
         let literal =

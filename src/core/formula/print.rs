@@ -63,7 +63,8 @@ impl Printer<'_> {
                 let chains = !matches!(operator, Binary::Compare(_));
                 self.print(left, if chains { own } else { own + 1 }, text);
                 // Without a space, `350 / s` would be a rate.
-                text.push_str(if *operator == Binary::Divide && is_s(right) { " " } else { space });
+                let is_rate = *operator == Binary::Divide && is_s(right) && ends_in_number(text);
+                text.push_str(if is_rate { " " } else { space });
                 text.push_str(operator.symbol());
                 text.push_str(space);
                 self.print(right, own + 1, text);
@@ -116,4 +117,9 @@ fn strength(op: &Op) -> u8 {
 
 fn is_s(node: &Node) -> bool {
     matches!(&node.op, Op::Reference(path) if path.segments().eq(["s"]))
+}
+
+fn ends_in_number(text: &str) -> bool {
+    let before = text.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '%'));
+    text[before.len()..].starts_with(|c: char| c.is_ascii_digit())
 }
