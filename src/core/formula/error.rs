@@ -271,7 +271,7 @@ pub enum OutcomeError {
         got: String,
     },
     /// More than the field holds.
-    #[error("must be a {expected}, but the result is too large")]
+    #[error("must fit the type {expected}, but the result is too large")]
     TooLarge {
         /// What the field takes.
         expected: &'static str,

@@ -46,7 +46,7 @@ impl<'a> Lexer<'a> {
         let token = match self.rest.chars().next() {
             None => Token::End,
             Some(first) if first.is_ascii_digit() => self.literal()?,
-            Some(first) if starts_name(first) => Token::Name(self.take(length(self.rest, |c| continues_name(c)))),
+            Some(first) if starts_name(first) => Token::Name(self.take(length(self.rest, continues_name))),
             Some(quote @ ('"' | '\'')) => {
                 let inside = &self.rest[1..];
                 let end = inside.find(quote).ok_or_else(|| ParseError::new(at, ParseProblem::OpenQuote))?;

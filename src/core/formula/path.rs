@@ -14,6 +14,7 @@ impl Path {
     }
 
     /// The names on the way, outermost first; at least one.
+    #[must_use]
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.0.iter().map(|segment| &**segment)
     }

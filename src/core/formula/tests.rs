@@ -462,11 +462,11 @@ fn fields_round_as_little_as_possible() {
         ("limits.memory - 3Gi", ValueType::Bytes, "must be ≥ 0, not -1Gi"),
         ("settings.interval - 1m", ValueType::Duration, "must be ≥ 0, not -50s"),
         ("limits.cpu - 2", ValueType::Cpu, "must be > 0, not 0"),
-        ("9223372036854775807 + 1", ValueType::Integer, "must be a Integer, but the result is too large"),
+        ("9223372036854775807 + 1", ValueType::Integer, "must fit the type Integer, but the result is too large"),
         (
             "99999999999999999999 * 99999999999999999",
             ValueType::Number,
-            "must be a Number, but the result is too large",
+            "must fit the type Number, but the result is too large",
         ),
         ("limits.memory * 9999999999", ValueType::Bytes, "must be ≤ 9223372036854775807B"),
     ] {
