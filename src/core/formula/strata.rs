@@ -321,7 +321,7 @@ mod tests {
     fn what_is_read_comes_first_and_the_rest_keeps_its_order() {
         assert_eq!(order(&graph(&["a", "b", "c", "d"], &[])), [0, 1, 2, 3]);
         assert_eq!(order(&graph(&["a", "b", "c", "d"], &[(0, 3), (3, 2), (1, 2)])), [2, 3, 0, 1]);
-        assert_eq!(order(&Graph::default()), []);
+        assert!(order(&Graph::default()).is_empty());
     }
 
     #[test]
