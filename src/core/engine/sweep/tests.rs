@@ -704,7 +704,9 @@ proptest! {
             // which one that is depends on the order, and so does the second in which a breach is seen.
             let listed = |lab: &Lab| {
                 let mut thresholds = lab.sweep.standing(&key, &none).thresholds;
-                thresholds.iter_mut().for_each(|threshold| threshold.since = report::time(START));
+                for threshold in &mut thresholds {
+                    threshold.since = report::time(START);
+                }
                 thresholds
             };
             prop_assert_eq!(listed(&straight), listed(&shuffled));
