@@ -10,7 +10,7 @@ mod replicas;
 mod restore;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -67,8 +67,10 @@ pub struct Memory {
     pub holds: BTreeMap<ObjectKey, Hold>,
     /// Hash of the claim that was last applied to an object, as far as the status tells.
     pub applied: BTreeMap<ObjectKey, String>,
-    /// Values that are not tried again now, by path in the policy.
-    pub quarantine: BTreeMap<Box<str>, String>,
+    /// Values that are not tried again now: hashes of each with its path in the policy.
+    pub quarantine: BTreeSet<String>,
+    /// The same for all targets of the policy: what lands in a `ConfigMap` reaches all of them.
+    pub quarantine_anywhere: BTreeSet<String>,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
     pub elders: BTreeMap<String, Box<str>>,
     /// How often the target was scaled for the policy within [`CONTEST`].

@@ -192,6 +192,10 @@ impl Controllers {
         let terminating = workload.pods.len() - total;
         let complete = total == want && updated == want && ready == want && terminating == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == template;
+        if workload.complete {
+            // From now on pods come and go for other reasons than the template.
+            workload.cause.clear();
+        }
         let deadline = if stored.key.kind == Kind::Deployment { DEADLINE } else { STUCK };
         workload.failed = !complete && !paused && now.since(workload.progressed) > deadline;
         status(stored, workload, [total, updated, ready, terminating, want])

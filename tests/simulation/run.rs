@@ -2,8 +2,9 @@
 
 use std::{collections::VecDeque, fmt::Write as _};
 
+use serde_json::Value;
 use trimtab::core::{
-    engine::{Action, Effect, Failure, Input, Outcome},
+    engine::{Action, Effect, Failure, Input, Outcome, PatchBody},
     facts::{Instant, ObjectKey, Span},
 };
 
@@ -12,6 +13,7 @@ use super::{
     invariants::Invariants,
     random::Random,
     replica::{Replica, Request, execute, streams},
+    schema,
     server::Server,
 };
 
@@ -79,6 +81,8 @@ pub struct Run {
     next_second: Instant,
     /// The last events, for the report of a failure. Kept only by a run that is known to fail: it is made again for that.
     pub journal: Option<VecDeque<String>>,
+    /// Whether a failure is only handed to the caller.
+    pub is_quiet: bool,
 }
 
 impl Run {
@@ -100,6 +104,7 @@ impl Run {
             skew: Span::ZERO,
             next_second: start,
             journal: Some(VecDeque::new()),
+            is_quiet: false,
         }
     }
 
@@ -120,14 +125,34 @@ impl Run {
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
             for target in account.targets {
-                writeln!(text, "    {} {:?}: {:#?}", target.key.short(), target.progress, target.plan).unwrap();
+                writeln!(text, "    {} {:?}", target.key.short(), target.progress).unwrap();
+                let plan = target.plan;
+                for setting in plan.settings {
+                    let live = setting.live.as_deref().unwrap_or("(unset)");
+                    let state = setting.state.as_str();
+                    writeln!(text, "      {}: {} over {live}: {state}", setting.path, setting.desired).unwrap();
+                }
+                for step in plan.steps {
+                    writeln!(text, "      next: {} disruptive {}", step.object().short(), step.is_disruptive())
+                        .unwrap();
+                }
+                for conflict in plan.conflicts {
+                    writeln!(text, "      {}: {}", conflict.reason, conflict.message).unwrap();
+                }
+                for refusal in plan.refusals {
+                    writeln!(text, "      {}: {}", refusal.reason, refusal.message).unwrap();
+                }
+                if !plan.overridden.is_empty() {
+                    writeln!(text, "      overridden: {:?}", plan.overridden).unwrap();
+                }
             }
         }
-        if self.journal.is_none() {
-            // It is made again to be told about, so that nobody needs to read it twice.
-            std::panic::resume_unwind(Box::new(what.to_owned()));
+        let why = if self.journal.is_some() { format!("{what}\nthe last events:\n{text}") } else { what.to_owned() };
+        if self.is_quiet {
+            // Who runs many seeds says it once, with the seed.
+            std::panic::resume_unwind(Box::new(why));
         }
-        panic!("{what}\nthe last events:\n{text}");
+        panic!("{why}");
     }
 
     /// What somebody does to the cluster.
@@ -343,7 +368,7 @@ impl Run {
     }
 
     /// Whether nothing is under way anywhere.
-    fn is_quiet(&self) -> bool {
+    fn nothing_happens(&self) -> bool {
         self.leader.requests.is_empty()
             && self.leader.streams.values().all(VecDeque::is_empty)
             && self.ex_leader.is_none()
@@ -362,7 +387,7 @@ impl Run {
         while self.server.now.since(since) < rest {
             self.doze = if self.server.now.since(since) > Span::seconds(20) { Span::seconds(9) } else { Span::ZERO };
             self.turn();
-            if self.counts.requests() != last || !self.is_quiet() {
+            if self.counts.requests() != last || !self.nothing_happens() {
                 last = self.counts.requests();
                 since = self.server.now;
             }
@@ -429,16 +454,56 @@ fn name(action: &Action) -> String {
     match action {
         Action::Get(key) => format!("get {}", key.short()),
         Action::ListPods { workload, .. } => format!("list pods of {}", workload.short()),
-        Action::Patch(patch) => format!("patch {} by {} {:?}", patch.object.short(), patch.manager, patch.body),
+        Action::Patch(patch) => format!("patch {} by {} {}", patch.object.short(), patch.manager, body(&patch.body)),
         Action::Status { policy, status, .. } => {
-            let conditions: Vec<String> =
-                status.conditions.iter().map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect();
+            let conditions: Vec<String> = status
+                .conditions
+                .iter()
+                .filter(|c| c.reason != "NoThresholds")
+                .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
+                .collect();
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
+        }
+    }
+}
+
+/// What a patch says, without what every patch says.
+fn body(body: &PatchBody) -> String {
+    let short = |value: &Value| -> String { value.to_string().chars().take(60).collect() };
+    match body {
+        PatchBody::Apply { body, force } => {
+            let leaves = schema::leaves(body);
+            let said = leaves.iter().map(|(path, value)| (path.to_string(), value));
+            let said = said.filter(|(path, value)| {
+                !value.is_null()
+                    && !path.ends_with(".name")
+                    && (!path.starts_with(".metadata") || path.contains("resourceVersion"))
+                    && path.matches('.').count() > 1
+            });
+            let said: Vec<String> = said
+                .map(|(path, value)| {
+                    let tail: Vec<&str> = path.rsplit('.').take(2).collect();
+                    format!("{}={}", tail.into_iter().rev().collect::<Vec<_>>().join("."), short(value))
+                })
+                .collect();
+            format!("applies {}{}", said.join(" "), if *force { " by force" } else { "" })
+        }
+        PatchBody::Json(operations) => {
+            let operations = operations.as_array().into_iter().flatten();
+            let said: Vec<String> = operations
+                .map(|operation| {
+                    let path = operation["path"].as_str().unwrap_or_default();
+                    let value =
+                        if path.starts_with("/metadata/managed") { String::new() } else { short(&operation["value"]) };
+                    format!("{} {path} {value}", operation["op"].as_str().unwrap_or_default())
+                })
+                .collect();
+            said.join(", ")
         }
     }
 }

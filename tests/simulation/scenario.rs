@@ -24,6 +24,7 @@ const WORKLOADS: [&str; 3] = ["a", "b", "c"];
 /// One run. `journal`: whether to keep what happened, for a report.
 pub fn run(seed: u64, journal: bool) -> Counts {
     let mut run = Run::new(seed);
+    run.is_quiet = true;
     if !journal {
         run.journal = None;
     }

@@ -116,6 +116,10 @@ impl World {
         if self.objects.is_outdated(&key, &seen.meta) {
             return;
         }
+        if self.objects.version(&key).is_some_and(|(uid, _)| uid != seen.meta.uid) {
+            // Another object has the name now: what was known of the old one is nothing to it.
+            self.object_gone(&key);
+        }
         let related = self.related(&key);
         let before = self.objects.slot(&key).is_some().then(|| self.objects.labels(&key));
         let slot = if !self.listed.contains(&Stream::Policies) {
@@ -145,7 +149,13 @@ impl World {
         let related = self.related(key);
         self.objects.remove(key);
         self.unmeasured.objects = true;
-        self.rollouts.remove(key);
+        if self.rollouts.remove(key).is_some() {
+            self.wake_waiting();
+        }
+        for entry in self.policies.values_mut() {
+            entry.holds.remove(key);
+            entry.backoffs.remove(key);
+        }
         self.reads.remove(key);
         self.unsure.remove(key);
         self.refused_releases.remove(key);

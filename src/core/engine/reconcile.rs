@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World, rollout::Rollout, sweep::Measured,
+    Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
+    rollout::{Phase, Rollout},
+    sweep::Measured,
     targets::Unserved,
 };
 use crate::{
@@ -60,6 +62,11 @@ impl World {
             return;
         }
         let standing = self.standing(key, entry, now, out);
+        // A value that failed may be tried again when its time is over.
+        let soonest = entry.memoir.quarantine.iter().map(|item| report::instant(&item.until)).min();
+        if let Some(until) = soonest.filter(|until| *until > now) {
+            entry.wake = Some(entry.wake.map_or(until, |at| at.min(until)));
+        }
         // After a restart, and whenever something is read again, what was said of this very spec holds for the moment that it
         // takes.
         if !(was_served(entry) && self.is_reading(entry)) {
@@ -177,6 +184,7 @@ impl World {
         };
         let plan = self.plan_target(entry, policy, desired, &object, now);
         Self::keep_holds(entry, &plan, target, now);
+        self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
             self.read(key, out);
         }
@@ -275,20 +283,16 @@ impl World {
             .filter_map(|status| Some((target.key.clone(), status.applied.as_ref()?.claim_hash.clone())))
             .collect();
         // Only what the server has: a value is taken back after everybody can know that it will not be tried again.
-        let quarantine = entry
-            .written
-            .quarantine
-            .iter()
-            .filter(|item| item.object == short && report::instant(&item.until) > now)
-            .map(|item| (item.path.as_str().into(), item.value_hash.clone()))
-            .collect();
+        let failed = || entry.written.quarantine.iter().filter(|item| report::instant(&item.until) > now);
+        let quarantine = failed().filter(|item| item.object == short).map(|item| item.value_hash.clone()).collect();
+        let quarantine_anywhere = failed().map(|item| item.value_hash.clone()).collect();
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
                 *generation == entry.identity.generation && now.since(*at) < plan::CONTEST
             };
             scalings.iter().filter(counts).count()
         });
-        Memory { holds, applied, quarantine, elders: self.elders(entry, target), scalings }
+        Memory { holds, applied, quarantine, quarantine_anywhere, elders: self.elders(entry, target), scalings }
     }
 
     fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {
@@ -311,6 +315,20 @@ impl World {
             let lifted = hold.generation < generation || resumed.is_some_and(|at| at >= hold.since);
             !concerned(key) || plan.overridden.contains(key) || lifted && !plan.steps.is_empty()
         });
+    }
+
+    /// Whether a failed rollout will be taken back at all. It will not where a person holds the object, or where the plan
+    /// wants something else by now.
+    fn look_for_way_back(&mut self, entry: &Entry, target: &ObjectKey, plan: &Plan, may_write: bool) {
+        let told = entry.memoir.quarantine.iter().all(|item| entry.written.quarantine.contains(item));
+        let is_way_back = plan.steps.iter().any(Step::is_disruptive);
+        let is_open = self.busy.contains(target) || !plan.unread.is_empty();
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| {
+            rollout.policy == entry.identity.key && rollout.failed.is_some() && rollout.phase == Phase::Running
+        }) else {
+            return;
+        };
+        rollout.given_up = told && !is_open && !(may_write && is_way_back);
     }
 
     /// Whether a step may be executed now.
@@ -337,12 +355,22 @@ impl World {
         if !step.is_disruptive() {
             return Ok(());
         }
-        let mine = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
+        let mine = self
+            .rollouts
+            .get(&target.key)
+            .filter(|rollout| rollout.policy == entry.identity.key && rollout.phase != Phase::Stray);
         let supersedes = mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation));
         let wait = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
         match progress(target) {
             Progress::Complete => {}
             Progress::Running | Progress::Failed { .. } if supersedes => {}
+            Progress::Running | Progress::Failed { .. } if mine.is_some_and(|rollout| rollout.rests) => {
+                let message = format!(
+                    "neither the last change of {} nor its way back has come to its end: look at its pods, or change the value",
+                    target.key.short()
+                );
+                return wait(Reason::DeadlineExceeded, message);
+            }
             Progress::Running | Progress::Failed { .. } => {
                 let (reason, whose) = if mine.is_some() {
                     (Reason::RollingOut, "the rollout of the last change")
@@ -452,7 +480,11 @@ impl World {
             let planned = !visit.plan.steps.is_empty();
             waits = waits.or(visit.waits);
             if let Some(rollout) = self.rollouts.get(&visit.standing.key).filter(|r| r.policy == policy.identity.key) {
-                rolling = rolling.or_else(|| rollout.finding(&visit.standing.key));
+                // Who may not write does not take back.
+                let awaits_way_back = rollout.failed.is_some() && rollout.phase == Phase::Running;
+                if !(awaits_way_back && may_write.is_err()) {
+                    rolling = rolling.or_else(|| rollout.finding(&visit.standing.key));
+                }
             }
             if planned && waits.is_none() && may_write.is_ok() {
                 waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
@@ -475,35 +507,7 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
-        let changes = standing.changes.len();
-        standing.applied = lands.then(|| {
-            if let Some((reason, message)) = &standing.not_ready {
-                return rolling
-                    .clone()
-                    .filter(|_| *reason == Reason::RolledBack)
-                    .unwrap_or_else(|| Finding::new(Truth::False, *reason, message.clone()));
-            }
-            if let Some(unread) = &standing.unread {
-                return Finding::new(Truth::Unknown, Reason::Unknown, unread.clone());
-            }
-            if let Err(why) = may_write {
-                return if changes == 0 && matches!(why.reason, Reason::Suspended | Reason::Frozen) {
-                    Finding::new(Truth::True, Reason::Applied, "every value is in place")
-                } else {
-                    Finding::new(Truth::False, why.reason, format!("{}; {changes} changes are planned", why.message))
-                };
-            }
-            if let Some(rolling) = &rolling {
-                return rolling.clone();
-            }
-            if let Some(waits) = &waits {
-                return waits.clone();
-            }
-            if let Some(conflict) = standing.conflicts.first() {
-                return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
-            }
-            Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
-        });
+        standing.applied = lands.then(|| applied(&standing, may_write, rolling.as_ref(), waits.as_ref()));
         let working = rolling.or_else(|| {
             waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
         });
@@ -555,6 +559,44 @@ fn was_served(entry: &Entry) -> bool {
     entry.written.observed_generation == Some(entry.identity.generation)
         && report::find(&entry.written.conditions, ConditionType::Ready)
             .is_some_and(|ready| ready.status == Truth::True.as_str())
+}
+
+/// What is said of the values: the first thing that keeps them from their places.
+fn applied(
+    standing: &Standing,
+    may_write: &Result<(), Finding>,
+    rolling: Option<&Finding>,
+    waits: Option<&Finding>,
+) -> Finding {
+    let changes = standing.changes.len();
+    let is_frozen = |why: &Finding| matches!(why.reason, Reason::Suspended | Reason::Frozen);
+    let planned = |why: &Finding| {
+        Finding::new(Truth::False, why.reason, format!("{}; {changes} changes are planned", why.message))
+    };
+    if let Some((reason, message)) = &standing.not_ready {
+        return match (may_write, rolling) {
+            (Err(why), None) if *reason == Reason::RolledBack && is_frozen(why) && changes > 0 => planned(why),
+            (_, Some(rolling)) if *reason == Reason::RolledBack => rolling.clone(),
+            _ => Finding::new(Truth::False, *reason, message.clone()),
+        };
+    }
+    if let Some(unread) = &standing.unread {
+        return Finding::new(Truth::Unknown, Reason::Unknown, unread.clone());
+    }
+    if let Err(why) = may_write {
+        return if changes == 0 && is_frozen(why) {
+            Finding::new(Truth::True, Reason::Applied, "every value is in place")
+        } else {
+            planned(why)
+        };
+    }
+    if let Some(found) = rolling.or(waits) {
+        return found.clone();
+    }
+    if let Some(conflict) = standing.conflicts.first() {
+        return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
+    }
+    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
 }
 
 /// Whether the policy may write at all.

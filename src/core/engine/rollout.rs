@@ -44,6 +44,12 @@ pub(super) struct Rollout {
     pub changes: Vec<Change>,
     /// Why it failed. The values are taken back when the status that says so is written.
     pub failed: Option<(Reason, String)>,
+    /// It failed, and there is no way back as things are: the policy may not write, or a person holds the object.
+    pub given_up: bool,
+    /// It failed for good, or until somebody lets us take it back. Others need not wait for that.
+    pub rests: bool,
+    /// Uid of the object that rolls out; another object of the same name is none of its business.
+    uid: String,
     began: Instant,
     next_look: Instant,
     looking: bool,
@@ -64,6 +70,8 @@ pub(super) enum Phase {
     Settling,
     /// The previous values are being rolled out.
     RollingBack,
+    /// Found after a restart, and not ours to look after: it counts until it has ended, and nothing else.
+    Stray,
 }
 
 impl Rollout {
@@ -75,6 +83,9 @@ impl Rollout {
             object_generation: 0,
             changes: Vec::new(),
             failed: None,
+            given_up: false,
+            rests: false,
+            uid: String::new(),
             began: now,
             next_look: now,
             looking: false,
@@ -91,15 +102,25 @@ impl Rollout {
             } else {
                 *self = Self::preparing(policy.clone(), now);
             }
+        } else if self.policy != *policy {
+            // Another policy's: it has ended, or nothing comes of it any more.
+            *self = Self::preparing(policy.clone(), now);
         }
+        self.rests = false;
         self.began = now;
     }
 
     /// The write that begins the replacement of pods has succeeded.
     pub(super) fn run(&mut self, generation: i64, object: &Object, changes: Vec<Change>, now: Instant) {
+        // A newer spec is not the way back, even if it comes while that is awaited.
+        if self.generation < generation {
+            self.failed = None;
+        }
         self.phase = if self.failed.is_some() { Phase::RollingBack } else { Phase::Running };
+        (self.given_up, self.rests) = (false, false);
         self.generation = generation;
         self.object_generation = object.meta.generation;
+        self.uid.clone_from(&object.meta.uid);
         self.changes = changes;
         self.began = now;
         self.next_look = now + LOOK;
@@ -109,12 +130,13 @@ impl Rollout {
 
     /// Whether pods are being replaced.
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::RollingBack)
+        matches!(self.phase, Phase::Running | Phase::RollingBack | Phase::Stray) && !self.rests
     }
 
-    /// Whether it keeps others from beginning. One that only settles keeps no more than the next target of its own policy.
+    /// Whether it keeps others from beginning. One that only settles keeps no more than the next target of its own policy, and one
+    /// that nothing comes of any more keeps nobody.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.phase != Phase::Settling
+        self.phase != Phase::Settling && !self.rests
     }
 
     /// Whether its pods have been available for long enough to leave them alone. `available`: now, too.
@@ -142,6 +164,7 @@ impl Rollout {
             Phase::Preparing => true,
             Phase::Running | Phase::Settling => self.failed.is_some() || self.generation < generation,
             Phase::RollingBack => self.generation < generation,
+            Phase::Stray => false,
         }
     }
 
@@ -164,7 +187,8 @@ impl Rollout {
             shown.join(", ")
         };
         match (self.phase, &self.failed) {
-            (Phase::Preparing, _) | (Phase::Settling, None) => None,
+            (Phase::Preparing | Phase::Stray, _) | (Phase::Settling, None) => None,
+            _ if self.given_up || (self.rests && self.phase == Phase::RollingBack) => None,
             (Phase::RollingBack | Phase::Running | Phase::Settling, Some((reason, why))) => Some(Finding::new(
                 Truth::False,
                 Reason::RollingBack,
@@ -193,14 +217,13 @@ impl World {
                 }
                 continue;
             };
-            // Nobody is left who would take it back; it counts until it has ended.
-            let orphaned = !self.policies.contains_key(&rollout.policy);
-            let stuck = self.rollouts.get_mut(&target).is_some_and(|rollout| rollout.is_stuck(&object, now));
-            if orphaned && (stuck || matches!(progress(&object), Progress::Failed { .. })) {
+            if !rollout.uid.is_empty() && rollout.uid != object.meta.uid {
                 self.end_rollout(&target, None, now);
                 continue;
             }
+            let stuck = self.rollouts.get_mut(&target).is_some_and(|rollout| rollout.is_stuck(&object, now));
             if rollout.phase == Phase::Settling {
+                let orphaned = !self.policies.contains_key(&rollout.policy);
                 self.watch_settling(&target, &object, orphaned, now, out);
                 continue;
             }
@@ -210,10 +233,8 @@ impl World {
                 }
                 continue;
             }
-            // A view from before the write, or a failure whose way back has not begun.
-            if object.meta.generation < rollout.object_generation
-                || (rollout.failed.is_some() && rollout.phase == Phase::Running)
-            {
+            // A view from before the write.
+            if object.meta.generation < rollout.object_generation {
                 continue;
             }
             let progress = match progress(&object) {
@@ -223,21 +244,7 @@ impl World {
                 }
                 progress => progress,
             };
-            match (progress, rollout.phase) {
-                (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
-                    self.end_rollout(&target, Some("RolledBack"), now);
-                }
-                (Progress::Complete, Phase::Running) if !orphaned => self.complete_rollout(&target, now),
-                (Progress::Complete, _) => self.end_rollout(&target, Some("Applied"), now),
-                (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(&target, Some("RollbackFailed"), now),
-                (Progress::Failed { message }, _) => self.fail_rollout(&target, Reason::DeadlineExceeded, message, now),
-                (Progress::Paused, _) => self.end_rollout(&target, Some("Paused"), now),
-                (Progress::AwaitingManual, _) => self.end_rollout(&target, Some("AwaitingManualRollout"), now),
-                (Progress::Running, Phase::Running) if !orphaned && !rollout.looking && rollout.next_look <= now => {
-                    self.look_at_pods(&target, &object, out);
-                }
-                (Progress::Running, _) => {}
-            }
+            self.look_after(&target, &object, &rollout, progress, now, out);
         }
     }
 
@@ -268,6 +275,77 @@ impl World {
         } else if progress == Progress::Running && !rollout.looking && rollout.next_look <= now {
             self.look_at_pods(target, object, out);
         }
+    }
+
+    fn look_after(
+        &mut self,
+        target: &ObjectKey,
+        object: &Object,
+        rollout: &Rollout,
+        progress: Progress,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        // Nobody is left who would take it back; it counts until it has ended.
+        let orphaned = rollout.phase == Phase::Stray || !self.policies.contains_key(&rollout.policy);
+        if orphaned {
+            if progress != Progress::Running {
+                self.end_rollout(target, None, now);
+            }
+            return;
+        }
+        // It failed, and its way back has not begun.
+        if rollout.failed.is_some() && rollout.phase == Phase::Running {
+            match progress {
+                Progress::Running => {}
+                Progress::Failed { .. } if self.governs(&rollout.policy, target) => {
+                    if rollout.given_up {
+                        self.let_rest(target);
+                    }
+                }
+                Progress::Complete if !rollout.given_up && self.governs(&rollout.policy, target) => {}
+                Progress::Complete | Progress::Failed { .. } | Progress::Paused | Progress::AwaitingManual => {
+                    self.end_rollout(target, Some("RollbackFailed"), now);
+                }
+            }
+            return;
+        }
+        match (progress, rollout.phase) {
+            (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
+                self.end_rollout(target, Some("RolledBack"), now);
+            }
+            (Progress::Complete, Phase::Running) => self.complete_rollout(target, now),
+            (Progress::Complete, _) => self.end_rollout(target, Some("Applied"), now),
+            (Progress::Failed { .. }, Phase::RollingBack) if self.governs(&rollout.policy, target) => {
+                self.tell_verdict(&rollout.policy, "RollbackFailed", now);
+                self.let_rest(target);
+            }
+            (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
+            (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
+            (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
+            (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
+            (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
+                self.look_at_pods(target, object, out);
+            }
+            (Progress::Running, _) => {}
+        }
+    }
+
+    /// Whether a policy still governs a workload.
+    fn governs(&self, policy: &PolicyKey, target: &ObjectKey) -> bool {
+        let Some(entry) = self.policies.get(policy).filter(|entry| !entry.identity.deleting) else { return false };
+        let Ok(policy) = &entry.parsed else { return false };
+        let Ok(rules) = self.rules(policy) else { return false };
+        self.targets(policy, &rules).is_ok_and(|targets| targets.contains(target))
+    }
+
+    /// No pod is being replaced any more, so others may begin.
+    fn let_rest(&mut self, target: &ObjectKey) {
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| !rollout.rests) else { return };
+        rollout.rests = true;
+        let policy = rollout.policy.clone();
+        self.mark(policy);
+        self.wake_waiting();
     }
 
     fn look_at_pods(&mut self, target: &ObjectKey, object: &Object, out: &mut Vec<Effect>) {
@@ -358,15 +436,25 @@ impl World {
     }
 
     fn tell_end(&mut self, policy: PolicyKey, verdict: Option<&str>, now: Instant) {
-        if let (Some(entry), Some(verdict)) = (self.policies.get_mut(&policy), verdict) {
-            for item in &mut entry.memoir.history {
-                if item.verdict == "RollingOut" {
-                    verdict.clone_into(&mut item.verdict);
-                }
-            }
-            entry.memoir.last_change = Some(now);
+        if let Some(verdict) = verdict {
+            self.tell_verdict(&policy, verdict, now);
         }
         self.mark(policy);
+        self.wake_waiting();
+    }
+
+    fn tell_verdict(&mut self, policy: &PolicyKey, verdict: &str, now: Instant) {
+        let Some(entry) = self.policies.get_mut(policy) else { return };
+        for item in &mut entry.memoir.history {
+            if item.verdict == "RollingOut" {
+                verdict.clone_into(&mut item.verdict);
+                entry.memoir.last_change = Some(now);
+            }
+        }
+    }
+
+    /// Policies that wait for their turn look again.
+    pub(super) fn wake_waiting(&mut self) {
         let waiting: Vec<PolicyKey> =
             self.policies.iter().filter(|(_, entry)| entry.waiting).map(|(key, _)| key.clone()).collect();
         for key in waiting {
@@ -416,8 +504,9 @@ impl World {
                         .is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
                 {
                     let mut rollout = Rollout::preparing(policy.clone(), now);
-                    rollout.phase = Phase::RollingBack;
+                    rollout.phase = Phase::Stray;
                     rollout.object_generation = object.meta.generation;
+                    rollout.uid.clone_from(&object.meta.uid);
                     self.rollouts.insert(key, rollout);
                 }
             }
@@ -447,6 +536,7 @@ impl World {
         rollout.phase = Phase::Running;
         rollout.generation = record.generation;
         rollout.object_generation = object.meta.generation;
+        rollout.uid.clone_from(&object.meta.uid);
         let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
         rollout.changes = match history {
             Some(history) => history

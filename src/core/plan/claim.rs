@@ -1,7 +1,7 @@
 //! One complete claim on one object: the mechanism behind environment, arguments, resources, whole `ConfigMap` keys,
 //! autoscaler bounds and stamps.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use serde_json::Value as Json;
 
@@ -84,6 +84,8 @@ struct Draft<'a> {
     hold: Option<Hold>,
     /// Fields that are left to somebody who insisted. The record keeps them, or the next pass would take them for new.
     contested: Vec<FieldPath>,
+    /// The other managers of the object, once somebody asked for them.
+    others: OnceCell<Vec<(Holder, FieldSet)>>,
 }
 
 impl<'a> Draft<'a> {
@@ -109,7 +111,17 @@ impl<'a> Draft<'a> {
             unexplained: Vec::new(),
             hold: situation.memory.holds.get(&object.key).copied(),
             contested: Vec::new(),
+            others: OnceCell::new(),
         }
+    }
+
+    /// Everybody else with a say over a field. Their entries are read once, and only for a claim that something is to change.
+    fn others(&self, field: &FieldPath) -> Vec<Holder> {
+        let entries = self.others.get_or_init(|| {
+            let others = self.object.meta.managed.iter().filter(|entry| entry.manager != self.me);
+            others.map(|entry| (Holder::from(entry), FieldSet::read(&entry.fields))).collect()
+        });
+        entries.iter().filter(|(_, fields)| fields.covers(field)).map(|(holder, _)| holder.clone()).collect()
     }
 
     fn add(&mut self, wish: Wish, plan: &mut Plan) {
@@ -147,13 +159,10 @@ impl<'a> Draft<'a> {
                 format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
             return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
         }
-        if self
-            .situation
-            .memory
-            .quarantine
-            .get(&wish.path)
-            .is_some_and(|hash| *hash == value_hash(&wish.path, &wish.text))
-        {
+        let memory = self.situation.memory;
+        let failed =
+            if self.object.key.kind == Kind::ConfigMap { &memory.quarantine_anywhere } else { &memory.quarantine };
+        if failed.contains(&value_hash(&wish.path, &wish.text)) {
             self.take_back(wish, live, ours);
             return (State::Quarantined, None);
         }
@@ -162,10 +171,7 @@ impl<'a> Draft<'a> {
             self.remember_baseline(wish, live);
             return (State::AtRest, None);
         }
-        let others: Vec<Holder> = ownership::holders(&self.object.meta, &wish.field)
-            .into_iter()
-            .filter(|holder| holder.manager != self.me)
-            .collect();
+        let others = self.others(&wish.field);
         let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
         if had && !ours {
             return self.was_taken(wish, live, &others);
@@ -305,6 +311,10 @@ impl<'a> Draft<'a> {
                 ),
             });
         }
+        if self.hold == Some(Hold::Held) && !self.overridden && !undone {
+            let changes: Vec<&Change> = self.changes.iter().map(|(_, change)| change).collect();
+            say_held(&changes, &key, self.situation.policy.identity.name(), plan);
+        }
         // A hold ends by itself when the person puts back what we had written.
         if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
             plan.overridden.push(key);
@@ -367,6 +377,8 @@ impl<'a> Draft<'a> {
         let record_field = FieldPath::of(&["metadata", "annotations", &annotation]);
         self.force |=
             ownership::holders(&self.object.meta, &record_field).iter().any(|holder| holder.manager != self.me);
+        // What nobody is known to manage belongs to "before-first-apply", which never asks for anything again.
+        self.force |= self.object.meta.managed.is_empty();
         let annotations = BTreeMap::from([(annotation, recorded)]);
         let disruptive =
             self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
@@ -424,6 +436,24 @@ fn identity(field: &FieldPath) -> Vec<(FieldPath, Json)> {
         around = path.parent();
     }
     Vec::new()
+}
+
+/// A hold is one of the whole object: its other changes wait, too, and say why.
+pub(super) fn say_held(changes: &[&Change], object: &ObjectKey, policy: &str, plan: &mut Plan) {
+    for change in changes {
+        plan.conflicts.push(Conflict {
+            reason: Reason::ManualOverride,
+            object: object.clone(),
+            path: change.path.clone(),
+            message: format!(
+                "somebody changed {} by hand: it is held as it is. Change the policy, or run \"kubectl trimtab resume {policy}\", to go on",
+                object.short()
+            ),
+        });
+        for setting in plan.settings.iter_mut().filter(|setting| setting.path == change.path) {
+            setting.state = State::Yielded;
+        }
+    }
 }
 
 /// Whether a field was taken over from this manager so short a time ago that once more would be a fight.

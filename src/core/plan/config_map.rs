@@ -222,7 +222,7 @@ impl Edits<'_> {
             }
         };
         let hash = value_hash(&desired.knob.path, &desired.knob.text());
-        if situation.memory.quarantine.get(&desired.knob.path) == Some(&hash) {
+        if situation.memory.quarantine_anywhere.contains(&hash) {
             view(Some(found.source.clone()), State::Quarantined);
             if !edited.changed {
                 self.take_back(desired, file, &current, at, place);
@@ -336,6 +336,10 @@ impl Edits<'_> {
 
     fn finish(mut self, situation: &Situation<'_>, bound: &BTreeSet<String>, plan: &mut Plan) {
         let held = situation.memory.holds.get(&self.object.key) == Some(&Hold::Held);
+        if held && !self.overridden {
+            let changes: Vec<&Change> = self.changes.iter().collect();
+            claim::say_held(&changes, &self.object.key, situation.policy.identity.name(), plan);
+        }
         if self.overridden || (held && !self.changes.is_empty()) {
             plan.overridden.push(self.object.key.clone());
             return;
