@@ -320,7 +320,7 @@ fn the_stamp_of_a_document_survives_a_restart_and_an_undo_is_heard() {
         assert_eq!(stamp(&world.deployment().await), None);
         assert_eq!(text(world, "api").await, "limit: 50\n", "the document is not part of what was undone");
         world.trimtab(&["resume", "api"]);
+        world.until("deployments", "api", "the stamp is back", |deployment| stamp(deployment) == stamped).await;
         world.settled("api").await;
-        assert_eq!(stamp(&world.deployment().await), stamped);
     });
 }
