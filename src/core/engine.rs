@@ -108,6 +108,8 @@ struct Entry {
     holds: BTreeMap<ObjectKey, HoldSince>,
     /// When targets were scaled, with the generation that asked for it.
     scalings: BTreeMap<ObjectKey, Vec<(i64, Instant)>>,
+    /// Objects whose fields were put back for the deletion of the policy. What is still different, admission keeps different.
+    restored: BTreeSet<ObjectKey>,
     backoffs: BTreeMap<ObjectKey, Backoff>,
     /// Time at which to look again although nothing happened.
     wake: Option<Instant>,

@@ -348,6 +348,7 @@ impl Entry {
             open_change: None,
             holds: std::collections::BTreeMap::new(),
             scalings: std::collections::BTreeMap::new(),
+            restored: BTreeSet::new(),
             backoffs: std::collections::BTreeMap::new(),
             wake: None,
             waiting: false,

@@ -118,6 +118,7 @@ impl World {
     ) {
         let disruptive = step.is_disruptive();
         let scaled = matches!(step, Step::Json { purpose: Purpose::Scale, .. });
+        let applied = matches!(step, Step::Apply(_));
         let changes = match step {
             Step::Apply(write) => write.changes,
             Step::Json { purpose: Purpose::Scale | Purpose::Release | Purpose::Edit, changes, .. } => changes,
@@ -125,6 +126,9 @@ impl World {
         if let Some(entry) = self.policies.get_mut(policy) {
             entry.backoffs.remove(&object.key);
             entry.holds.remove(&object.key);
+            if applied && entry.identity.deleting {
+                entry.restored.insert(object.key.clone());
+            }
             if scaled {
                 let scalings = entry.scalings.entry(target.clone()).or_default();
                 scalings.retain(|(_, at)| now.since(*at) < CONTEST);

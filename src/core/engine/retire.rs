@@ -11,7 +11,8 @@ use crate::{
     },
     core::{
         facts::{Instant, Kind, ObjectKey, Span},
-        ownership, plan,
+        ownership,
+        plan::{self, Step},
         policy::{Policy, PolicyKey},
         record::Record,
         resolve::Rules,
@@ -82,7 +83,8 @@ impl World {
                 // Letting go would lose what has to come back. Somebody removes the annotation, or the finalizer.
                 continue;
             }
-            match plan::restore(&bound, &key.1, &entry.identity.uid) {
+            let step = plan::restore(&bound, &key.1, &entry.identity.uid);
+            match step.filter(|step| !(matches!(step, Step::Apply(_)) && entry.restored.contains(&object))) {
                 None => {
                     let others: BTreeSet<ObjectKey> =
                         self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();

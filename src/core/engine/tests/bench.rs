@@ -11,6 +11,8 @@ use crate::core::{
         step,
     },
     facts::{Instant, Kind, ObjectKey, Seen, Span},
+    ownership::FieldPath,
+    record::Record,
 };
 
 /// A namespace `shop` whose objects change when the engine scales them.
@@ -24,6 +26,8 @@ struct Bench {
     /// How a write ends instead of succeeding.
     refuses: fn(&Patch) -> Option<Failure>,
     statuses: BTreeMap<Box<str>, Value>,
+    /// What policies' finalizers were set to.
+    finalizers: Vec<Vec<String>>,
 }
 
 impl Bench {
@@ -36,6 +40,7 @@ impl Bench {
             patches: Vec::new(),
             refuses: |_| None,
             statuses: BTreeMap::new(),
+            finalizers: Vec::new(),
         };
         let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources];
         streams.extend(Kind::ALL.map(Stream::Objects));
@@ -78,8 +83,22 @@ impl Bench {
                         self.change(&patch.object, |object| object["spec"]["replicas"] = replicas);
                         Outcome::Accepted
                     }
+                    // An admission plugin puts back what an apply changes.
+                    (None, None, PatchBody::Apply { .. }) => {
+                        self.change(&patch.object, |_| {});
+                        read(&patch.object, &self.objects[&patch.object])
+                    }
+                    (None, None, PatchBody::Json(body)) => {
+                        let operations: json_patch::Patch = serde_json::from_value(body.clone()).unwrap();
+                        self.change(&patch.object, |object| json_patch::patch(object, &operations).unwrap());
+                        read(&patch.object, &self.objects[&patch.object])
+                    }
                     other => panic!("a write that no test is about: {other:?}"),
                 }
+            }
+            Action::Finalizers { finalizers, .. } => {
+                self.finalizers.push(finalizers);
+                Outcome::Accepted
             }
             _ => Outcome::Accepted,
         };
@@ -125,8 +144,13 @@ impl Bench {
     }
 
     fn policy_with(&mut self, name: &str, field: &str, value: &Value) {
+        let policy = self.manifest(name, field, value);
+        self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
+    }
+
+    fn manifest(&mut self, name: &str, field: &str, value: &Value) -> Value {
         self.version += 1;
-        let policy = json!({
+        json!({
             "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
             "metadata": {
                 "name": name, "namespace": "shop", "uid": format!("u-{name}"), "generation": 1,
@@ -135,8 +159,7 @@ impl Bench {
                 "creationTimestamp": format!("2026-01-01T00:00:{:02}Z", self.version % 60),
             },
             "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, field: value},
-        });
-        self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
+        })
     }
 
     fn pass(&mut self, span: Span) {
@@ -244,4 +267,32 @@ fn two_knobs_on_one_variable_are_refused_however_they_name_the_container() {
     bench.pass(Span::minutes(1));
     assert_eq!(bench.patches, []);
     assert_eq!(bench.condition("sizes", "Ready"), "InvalidSpec");
+}
+
+#[test]
+fn what_admission_does_not_let_back_is_left_after_one_try_and_the_policy_can_go() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(1);
+    let mut record = Record::new("u-p");
+    record.paths.insert(FieldPath::of(&["spec", "minReadySeconds"]), Some(json!(3)));
+    let record = record.encode().unwrap();
+    bench.change(&web, |object| {
+        object["spec"]["minReadySeconds"] = json!(7);
+        object["metadata"]["annotations"] = json!({"trimtab.dev/baseline.p": record});
+        object["metadata"]["managedFields"] = json!([
+            {"manager": "trimtab/p", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",
+             "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}},
+        ]);
+    });
+    let mut policy = bench.manifest("p", "deletionPolicy", &json!("Restore"));
+    policy["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
+    policy["metadata"]["finalizers"] = json!(["trimtab.dev/restore"]);
+    bench.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
+    bench.show(&web);
+    bench.pass(Span::minutes(1));
+    let applies = bench.patches.iter().filter(|patch| matches!(patch.body, PatchBody::Apply { .. })).count();
+    assert_eq!(applies, 1, "{:#?}", bench.patches);
+    assert_eq!(bench.objects[&web]["metadata"]["annotations"], json!({}));
+    // Asked for until the policy is gone, which the bench never shows.
+    assert_eq!(bench.finalizers.first(), Some(&Vec::new()));
 }
