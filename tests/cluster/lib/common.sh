@@ -55,7 +55,8 @@ spawn() {
   "${guard[@]}" "$@" >> "$S/log/$name.log" 2>&1 < /dev/null &
   echo $! > "$S/pids/$name"
 }
-running() { grep -qs '^State:.[^Z]' "/proc/$1/status"; }
+# A process whose first thread has ended is a zombie while its others still hold its sockets.
+running() { grep -qsE '^State:.[^Z]|^Threads:.([2-9]|[1-9][0-9])' "/proc/$1/status"; }
 stop_component() { # NAME [SIGNAL]; a node is cut off like by a power failure
   local pid i signal=${2:-}
   if [ -z "$signal" ]; then case $1 in node-*) signal=KILL ;; *) signal=TERM ;; esac; fi
