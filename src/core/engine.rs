@@ -5,6 +5,7 @@
 
 mod absorb;
 pub mod account;
+mod compose;
 pub mod effect;
 pub mod input;
 mod measure;

@@ -1,8 +1,6 @@
 //! What became of effects.
 
-use super::{
-    Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, Unsure, World, backoff, rollout::Phase,
-};
+use super::{Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, Unsure, World, backoff};
 use crate::{
     api::{conditions::Reason, names},
     core::{
@@ -138,24 +136,8 @@ impl World {
                 entry.remember(generation, &changes, disruptive, now);
             }
         }
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy && disruptive)
-        else {
-            return;
-        };
-        if object.key == *target {
-            // What was edited before belongs to the same rollout, and to its way back.
-            let mut carried =
-                if rollout.phase == Phase::Preparing { std::mem::take(&mut rollout.changes) } else { Vec::new() };
-            carried.extend(changes);
-            rollout.run(generation, object, carried, now);
-        } else {
-            if rollout.phase != Phase::Preparing && rollout.failed.is_none() {
-                rollout.phase = Phase::Preparing;
-                rollout.changes.clear();
-            }
-            if rollout.failed.is_none() {
-                rollout.changes.extend(changes);
-            }
+        if disruptive {
+            self.rollout_written(target, policy, generation, object, changes, now);
         }
     }
 

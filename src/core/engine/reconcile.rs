@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
-    rollout::{Phase, Rollout},
-    sweep::Measured,
+    compose::{is_accepted, untouched, was_served},
+    rollout::Rollout,
     targets::Unserved,
 };
 use crate::{
@@ -15,20 +15,20 @@ use crate::{
         policy::Mode,
     },
     core::{
-        facts::{Instant, Object, ObjectKey, Progress, progress},
+        facts::{Instant, Object, ObjectKey},
         plan::{self, Hold, Memory, Plan, Situation, Step},
-        policy::{Landing, Policy, PolicyKey},
+        policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules},
     },
 };
 
 /// What one pass over one target found.
-struct Visit {
-    plan: Plan,
-    standing: TargetStanding,
+pub(super) struct Visit {
+    pub plan: Plan,
+    pub standing: TargetStanding,
     /// Why a planned write is not made now; `None`: it is, or there is none.
-    waits: Option<Finding>,
+    pub waits: Option<Finding>,
 }
 
 impl Visit {
@@ -317,108 +317,6 @@ impl World {
         });
     }
 
-    /// Whether a failed rollout will be taken back at all. It will not where a person holds the object, or where the plan
-    /// wants something else by now.
-    fn look_for_way_back(&mut self, entry: &Entry, target: &ObjectKey, plan: &Plan, may_write: bool) {
-        let told = entry.memoir.quarantine.iter().all(|item| entry.written.quarantine.contains(item));
-        let is_way_back = plan.steps.iter().any(Step::is_disruptive);
-        let is_open = self.busy.contains(target) || !plan.unread.is_empty();
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| {
-            rollout.policy == entry.identity.key && rollout.failed.is_some() && rollout.phase == Phase::Running
-        }) else {
-            return;
-        };
-        rollout.given_up = told && !is_open && !(may_write && is_way_back);
-    }
-
-    /// Whether a step may be executed now.
-    pub(super) fn gate(
-        &self,
-        entry: &mut Entry,
-        rules: &Rules,
-        target: &Object,
-        step: &Step,
-        now: Instant,
-    ) -> Result<(), Option<Finding>> {
-        let object = step.object();
-        if self.busy.contains(object) || self.busy.contains(&target.key) {
-            return Err(Some(Finding::new(Truth::False, Reason::Pending, "a write is under way")));
-        }
-        if let Some(backoff) = entry
-            .backoffs
-            .get(object)
-            .filter(|backoff| backoff.generation == entry.identity.generation && backoff.until > now)
-        {
-            entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
-            return Err(Some(backoff.why.clone()));
-        }
-        if !step.is_disruptive() {
-            return Ok(());
-        }
-        let mine = self
-            .rollouts
-            .get(&target.key)
-            .filter(|rollout| rollout.policy == entry.identity.key && rollout.phase != Phase::Stray);
-        let supersedes = mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation));
-        let wait = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
-        match progress(target) {
-            Progress::Complete => {}
-            Progress::Running | Progress::Failed { .. } if supersedes => {}
-            Progress::Running | Progress::Failed { .. } if mine.is_some_and(|rollout| rollout.rests) => {
-                let message = format!(
-                    "neither the last change of {} nor its way back has come to its end: look at its pods, or change the value",
-                    target.key.short()
-                );
-                return wait(Reason::DeadlineExceeded, message);
-            }
-            Progress::Running | Progress::Failed { .. } => {
-                let (reason, whose) = if mine.is_some() {
-                    (Reason::RollingOut, "the rollout of the last change")
-                } else {
-                    (Reason::TargetRolloutInProgress, "somebody else's rollout")
-                };
-                return wait(reason, format!("{whose} of {} is under way", target.key.short()));
-            }
-            Progress::Paused => {
-                return wait(
-                    Reason::TargetPaused,
-                    format!("{} is paused: run \"kubectl rollout resume\"", target.key.short()),
-                );
-            }
-            Progress::AwaitingManual => {
-                return wait(
-                    Reason::AwaitingManualRollout,
-                    format!("{} waits for a person to delete or partition pods", target.key.short()),
-                );
-            }
-        }
-        if mine.is_some_and(Rollout::is_in_flight) {
-            return Ok(());
-        }
-        let others = || self.rollouts.iter().filter(|(key, _)| **key != target.key);
-        let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
-        let in_flight = || others().filter(|(_, rollout)| rollout.is_in_flight());
-        let of_namespace = in_flight().filter(|(key, _)| key.namespace == target.key.namespace).count();
-        let of_cluster = in_flight().count();
-        let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
-        if let Some((settling, _)) = of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight()) {
-            entry.waiting = true;
-            let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
-            return wait(Reason::WaitingForTurn, message);
-        }
-        if of_policy().any(|(_, rollout)| rollout.is_in_flight())
-            || of_namespace >= rules.rollouts_per_namespace()
-            || of_cluster >= self.default_rules().rollouts_per_cluster()
-        {
-            entry.waiting = true;
-            return wait(
-                Reason::WaitingForTurn,
-                format!("{of_cluster} rollouts of Trimtab are under way: this one waits for its turn"),
-            );
-        }
-        Ok(())
-    }
-
     /// Executes a step.
     pub(super) fn write(
         &mut self,
@@ -449,154 +347,6 @@ impl World {
         };
         self.emit(Action::Patch(patch), doing, out);
     }
-
-    /// Everything that was found, as people are told it.
-    fn compose(
-        &self,
-        entry: &mut Entry,
-        policy: &Policy,
-        may_write: &Result<(), Finding>,
-        visits: Vec<Visit>,
-    ) -> Standing {
-        let measured = self.measured(&policy.identity.key, entry);
-        let stalled = measured.stalled.clone();
-        let mut standing = untouched(policy.mode, is_accepted(), measured);
-        standing.show_plan = policy.mode == Mode::Recommend;
-        let mut waits: Option<Finding> = None;
-        let mut rolling: Option<Finding> = None;
-        // What was said of this very spec holds while something is read again.
-        if !was_served(entry) {
-            let unread = visits.iter().filter_map(|visit| visit.waits.as_ref()).find(|why| why.truth == Truth::Unknown);
-            standing.unread = unread.map(|why| why.message.clone());
-        }
-        for visit in visits {
-            if let Some(refusal) = visit.plan.refusals.first()
-                && standing.not_ready.is_none()
-            {
-                standing.not_ready = Some((refusal.reason, refusal.message.clone()));
-                standing.stalled = refusal.stalled;
-                standing.reconciling = Some((refusal.reason, refusal.message.clone()));
-            }
-            let planned = !visit.plan.steps.is_empty();
-            waits = waits.or(visit.waits);
-            if let Some(rollout) = self.rollouts.get(&visit.standing.key).filter(|r| r.policy == policy.identity.key) {
-                // Who may not write does not take back.
-                let awaits_way_back = rollout.failed.is_some() && rollout.phase == Phase::Running;
-                if !(awaits_way_back && may_write.is_err()) {
-                    rolling = rolling.or_else(|| rollout.finding(&visit.standing.key));
-                }
-            }
-            if planned && waits.is_none() && may_write.is_ok() {
-                waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
-            }
-            standing.conflicts.extend(visit.plan.conflicts);
-            standing.settings.extend(visit.plan.settings);
-            standing.changes.extend(visit.plan.changes);
-            standing.targets.push(visit.standing);
-        }
-        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
-        let failed = entry.written.quarantine.iter().chain(&entry.memoir.quarantine).find(|item| {
-            standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
-        });
-        if let (Some(failed), None) = (failed, &standing.not_ready) {
-            let message = format!(
-                "the rollout of {} on {} failed ({}) and the previous value is back: change the value",
-                failed.path, failed.object, failed.reason
-            );
-            standing.not_ready = Some((Reason::RolledBack, message.clone()));
-            standing.stalled = true;
-            waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
-        }
-        standing.applied = lands.then(|| applied(&standing, may_write, rolling.as_ref(), waits.as_ref()));
-        let working = rolling.or_else(|| {
-            waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
-        });
-        if let (None, Some(working)) = (&standing.reconciling, working) {
-            standing.reconciling = Some((working.reason, working.message));
-        }
-        // Last, because what cannot be measured keeps no value from its place.
-        if standing.not_ready.is_none() {
-            if let Some(stalled) = stalled {
-                (standing.not_ready, standing.stalled) = (Some(stalled), true);
-            } else if standing.metrics.reason == Reason::SourceNotFound {
-                let missing = (standing.metrics.reason, standing.metrics.message.clone());
-                standing.reconciling = standing.reconciling.or_else(|| Some(missing.clone()));
-                standing.not_ready = Some(missing);
-            }
-        }
-        standing
-    }
-}
-
-fn is_accepted() -> Finding {
-    Finding::new(Truth::True, Reason::Accepted, "the spec is accepted")
-}
-
-/// What is said of a policy of which no target was looked at.
-fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> Standing {
-    Standing {
-        mode,
-        accepted,
-        not_ready: None,
-        unread: None,
-        stalled: false,
-        reconciling: None,
-        applied: None,
-        compliant: measured.compliant,
-        metrics: measured.metrics,
-        conflicts: Vec::new(),
-        targets: Vec::new(),
-        settings: Vec::new(),
-        changes: Vec::new(),
-        show_plan: false,
-        thresholds: measured.thresholds,
-        threshold_counts: measured.counts,
-    }
-}
-
-/// Whether the status says that the policy is served as its spec is now.
-fn was_served(entry: &Entry) -> bool {
-    entry.written.observed_generation == Some(entry.identity.generation)
-        && report::find(&entry.written.conditions, ConditionType::Ready)
-            .is_some_and(|ready| ready.status == Truth::True.as_str())
-}
-
-/// What is said of the values: the first thing that keeps them from their places.
-fn applied(
-    standing: &Standing,
-    may_write: &Result<(), Finding>,
-    rolling: Option<&Finding>,
-    waits: Option<&Finding>,
-) -> Finding {
-    let changes = standing.changes.len();
-    let is_frozen = |why: &Finding| matches!(why.reason, Reason::Suspended | Reason::Frozen);
-    let planned = |why: &Finding| {
-        Finding::new(Truth::False, why.reason, format!("{}; {changes} changes are planned", why.message))
-    };
-    if let Some((reason, message)) = &standing.not_ready {
-        return match (may_write, rolling) {
-            (Err(why), None) if *reason == Reason::RolledBack && is_frozen(why) && changes > 0 => planned(why),
-            (_, Some(rolling)) if *reason == Reason::RolledBack => rolling.clone(),
-            _ => Finding::new(Truth::False, *reason, message.clone()),
-        };
-    }
-    if let Some(unread) = &standing.unread {
-        return Finding::new(Truth::Unknown, Reason::Unknown, unread.clone());
-    }
-    if let Err(why) = may_write {
-        return if changes == 0 && is_frozen(why) {
-            Finding::new(Truth::True, Reason::Applied, "every value is in place")
-        } else {
-            planned(why)
-        };
-    }
-    if let Some(found) = rolling.or(waits) {
-        return found.clone();
-    }
-    if let Some(conflict) = standing.conflicts.first() {
-        return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
-    }
-    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
 }
 
 /// Whether the policy may write at all.

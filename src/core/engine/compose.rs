@@ -1,0 +1,164 @@
+//! What one pass found, as people are told it.
+
+use super::{Entry, World, reconcile::Visit, rollout::Phase, sweep::Measured};
+use crate::{
+    api::{
+        conditions::{ConditionType, Reason},
+        policy::Mode,
+    },
+    core::{
+        plan,
+        policy::{Landing, Policy},
+        report::{self, Finding, Standing, Truth},
+    },
+};
+
+impl World {
+    /// Everything that was found, as people are told it.
+    pub(super) fn compose(
+        &self,
+        entry: &mut Entry,
+        policy: &Policy,
+        may_write: &Result<(), Finding>,
+        visits: Vec<Visit>,
+    ) -> Standing {
+        let measured = self.measured(&policy.identity.key, entry);
+        let stalled = measured.stalled.clone();
+        let mut standing = untouched(policy.mode, is_accepted(), measured);
+        standing.show_plan = policy.mode == Mode::Recommend;
+        let mut waits: Option<Finding> = None;
+        let mut rolling: Option<Finding> = None;
+        // What was said of this very spec holds while something is read again.
+        if !was_served(entry) {
+            let unread = visits.iter().filter_map(|visit| visit.waits.as_ref()).find(|why| why.truth == Truth::Unknown);
+            standing.unread = unread.map(|why| why.message.clone());
+        }
+        for visit in visits {
+            if let Some(refusal) = visit.plan.refusals.first()
+                && standing.not_ready.is_none()
+            {
+                standing.not_ready = Some((refusal.reason, refusal.message.clone()));
+                standing.stalled = refusal.stalled;
+                standing.reconciling = Some((refusal.reason, refusal.message.clone()));
+            }
+            let planned = !visit.plan.steps.is_empty();
+            waits = waits.or(visit.waits);
+            if let Some(rollout) = self.rollouts.get(&visit.standing.key).filter(|r| r.policy == policy.identity.key) {
+                // Who may not write does not take back.
+                let awaits_way_back = rollout.failed.is_some() && rollout.phase == Phase::Running;
+                if !(awaits_way_back && may_write.is_err()) {
+                    rolling = rolling.or_else(|| rollout.finding(&visit.standing.key));
+                }
+            }
+            if planned && waits.is_none() && may_write.is_ok() {
+                waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
+            }
+            standing.conflicts.extend(visit.plan.conflicts);
+            standing.settings.extend(visit.plan.settings);
+            standing.changes.extend(visit.plan.changes);
+            standing.targets.push(visit.standing);
+        }
+        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
+        let failed = entry.written.quarantine.iter().chain(&entry.memoir.quarantine).find(|item| {
+            standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
+        });
+        if let (Some(failed), None) = (failed, &standing.not_ready) {
+            let message = format!(
+                "the rollout of {} on {} failed ({}) and the previous value is back: change the value",
+                failed.path, failed.object, failed.reason
+            );
+            standing.not_ready = Some((Reason::RolledBack, message.clone()));
+            standing.stalled = true;
+            waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
+        }
+        standing.applied = lands.then(|| applied(&standing, may_write, rolling.as_ref(), waits.as_ref()));
+        let working = rolling.or_else(|| {
+            waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
+        });
+        if let (None, Some(working)) = (&standing.reconciling, working) {
+            standing.reconciling = Some((working.reason, working.message));
+        }
+        // Last, because what cannot be measured keeps no value from its place.
+        if standing.not_ready.is_none() {
+            if let Some(stalled) = stalled {
+                (standing.not_ready, standing.stalled) = (Some(stalled), true);
+            } else if standing.metrics.reason == Reason::SourceNotFound {
+                let missing = (standing.metrics.reason, standing.metrics.message.clone());
+                standing.reconciling = standing.reconciling.or_else(|| Some(missing.clone()));
+                standing.not_ready = Some(missing);
+            }
+        }
+        standing
+    }
+}
+
+pub(super) fn is_accepted() -> Finding {
+    Finding::new(Truth::True, Reason::Accepted, "the spec is accepted")
+}
+
+/// What is said of a policy of which no target was looked at.
+pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> Standing {
+    Standing {
+        mode,
+        accepted,
+        not_ready: None,
+        unread: None,
+        stalled: false,
+        reconciling: None,
+        applied: None,
+        compliant: measured.compliant,
+        metrics: measured.metrics,
+        conflicts: Vec::new(),
+        targets: Vec::new(),
+        settings: Vec::new(),
+        changes: Vec::new(),
+        show_plan: false,
+        thresholds: measured.thresholds,
+        threshold_counts: measured.counts,
+    }
+}
+
+/// Whether the status says that the policy is served as its spec is now.
+pub(super) fn was_served(entry: &Entry) -> bool {
+    entry.written.observed_generation == Some(entry.identity.generation)
+        && report::find(&entry.written.conditions, ConditionType::Ready)
+            .is_some_and(|ready| ready.status == Truth::True.as_str())
+}
+
+/// What is said of the values: the first thing that keeps them from their places.
+fn applied(
+    standing: &Standing,
+    may_write: &Result<(), Finding>,
+    rolling: Option<&Finding>,
+    waits: Option<&Finding>,
+) -> Finding {
+    let changes = standing.changes.len();
+    let is_frozen = |why: &Finding| matches!(why.reason, Reason::Suspended | Reason::Frozen);
+    let planned = |why: &Finding| {
+        Finding::new(Truth::False, why.reason, format!("{}; {changes} changes are planned", why.message))
+    };
+    if let Some((reason, message)) = &standing.not_ready {
+        return match (may_write, rolling) {
+            (Err(why), None) if *reason == Reason::RolledBack && is_frozen(why) && changes > 0 => planned(why),
+            (_, Some(rolling)) if *reason == Reason::RolledBack => rolling.clone(),
+            _ => Finding::new(Truth::False, *reason, message.clone()),
+        };
+    }
+    if let Some(unread) = &standing.unread {
+        return Finding::new(Truth::Unknown, Reason::Unknown, unread.clone());
+    }
+    if let Err(why) = may_write {
+        return if changes == 0 && is_frozen(why) {
+            Finding::new(Truth::True, Reason::Applied, "every value is in place")
+        } else {
+            planned(why)
+        };
+    }
+    if let Some(found) = rolling.or(waits) {
+        return found.clone();
+    }
+    if let Some(conflict) = standing.conflicts.first() {
+        return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
+    }
+    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
+}

@@ -1,0 +1,174 @@
+//! What a new leader makes of rollouts that it finds.
+
+use super::{Phase, Rollout, SETTLE};
+use crate::{
+    api::{conditions::Reason, names},
+    core::{
+        engine::{Entry, World},
+        facts::{Instant, Object, Operation, Progress, progress},
+        ownership::{FieldPath, FieldSet},
+        plan::{Change, Plan, Step},
+        policy::{Policy, PolicyKey},
+        record::Record,
+        resolve,
+    },
+};
+
+impl World {
+    /// Looks for rollouts of ours that were under way before this replica led, before anything else is begun.
+    pub(in crate::core::engine) fn adopt_rollouts(&mut self, now: Instant) {
+        if self.adopted {
+            return;
+        }
+        self.adopted = true;
+        let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        for key in keys {
+            let Some(entry) = self.policies.remove(&key) else { continue };
+            if let Ok(policy) = entry.parsed.clone()
+                && let Ok(rules) = self.rules(&policy)
+                && let (Ok(desired), Ok(targets)) = (resolve::resolve(&policy, &rules), self.targets(&policy, &rules))
+            {
+                for target in targets {
+                    let Some(object) = self.objects.get(&target).cloned() else { continue };
+                    if !matches!(progress(&object), Progress::Paused | Progress::AwaitingManual) {
+                        let plan = self.plan_target(&entry, &policy, &desired, &object, now);
+                        self.adopt_rollout(&entry, &policy, &object, &plan, now);
+                    }
+                }
+            }
+            self.policies.insert(key, entry);
+        }
+        self.adopt_strays(now);
+    }
+
+    /// Rollouts of policies that are gone, that govern something else by now, or on which somebody else has worked since:
+    /// they are not ours to take back, but they count.
+    fn adopt_strays(&mut self, now: Instant) {
+        let traced: Vec<PolicyKey> = self.objects.traced().cloned().collect();
+        for policy in traced {
+            for key in self.objects.traces_of(&policy) {
+                let Some(object) = self.objects.get(&key).filter(|_| !self.rollouts.contains_key(&key)) else {
+                    continue;
+                };
+                if key.kind.is_workload()
+                    && progress(object) == Progress::Running
+                    && !self.policies.get(&policy).is_some_and(|entry| is_told(entry, object))
+                    && Record::of(&object.meta, &policy.1)
+                        .is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
+                {
+                    let mut rollout = Rollout::preparing(policy.clone(), now);
+                    rollout.phase = Phase::Stray;
+                    rollout.object_generation = object.meta.generation;
+                    rollout.uid.clone_from(&object.meta.uid);
+                    self.rollouts.insert(key, rollout);
+                }
+            }
+        }
+    }
+
+    /// A rollout of ours that was under way when this replica took over is ours to look after.
+    fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
+        if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
+            return;
+        }
+        let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
+        if record.uid != policy.identity.uid
+            || record.previous.is_empty()
+            || !wrote_last(object, policy.identity.name())
+        {
+            return;
+        }
+        let told = is_told(entry, object);
+        let settles = told
+            && entry.memoir.history.first().is_some_and(|newest| newest.verdict == "Applied")
+            && entry.memoir.last_change.is_some_and(|at| now.since(at) < SETTLE);
+        if told && !settles {
+            return;
+        }
+        let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
+        rollout.phase = Phase::Running;
+        rollout.generation = record.generation;
+        rollout.object_generation = object.meta.generation;
+        rollout.uid.clone_from(&object.meta.uid);
+        let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
+        rollout.changes = match history {
+            Some(history) => history
+                .changes
+                .iter()
+                .map(|change| Change {
+                    object: object.key.clone(),
+                    path: change.path.as_str().into(),
+                    from: change.from.clone(),
+                    to: change.to.clone(),
+                    because: change.because.clone(),
+                })
+                .collect(),
+            // The write was made and the status was not: the record knows what changed.
+            None => recorded_changes(&record, object, policy, plan),
+        };
+        // The way back may have been interrupted: what is in quarantine has failed.
+        rollout.failed = entry
+            .written
+            .quarantine
+            .iter()
+            .find(|item| item.object == object.key.short() && rollout.changes.iter().any(|c| *c.path == *item.path))
+            .map(|item| {
+                (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
+            });
+        if rollout.failed.is_some() && !plan.steps.iter().any(Step::is_disruptive) {
+            rollout.phase = Phase::RollingBack;
+        } else if settles {
+            // Since when its pods run, nobody remembers: the time begins anew.
+            rollout.phase = Phase::Settling;
+            rollout.completed = Some((now, None));
+        }
+        self.rollouts.insert(object.key.clone(), rollout);
+    }
+}
+
+/// Whether the status tells how the rollout of the last write to `object` has ended.
+fn is_told(entry: &Entry, object: &Object) -> bool {
+    let ended = entry.memoir.history.first().is_some_and(|newest| newest.verdict != "RollingOut");
+    let written = written_at(object, &names::manager(&entry.identity.key.1));
+    ended && entry.memoir.last_change.is_some_and(|last| written.is_some_and(|written| written <= last))
+}
+
+/// Whether nobody has changed the pod template of `object` after the last apply of `policy`.
+pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
+    let Some(ours) = written_at(object, &names::manager(policy)) else { return false };
+    let template = FieldPath::of(&["spec", "template"]);
+    let others = object.meta.managed.iter().filter(|entry| entry.manager != names::manager(policy));
+    !others
+        .filter(|entry| FieldSet::read(&entry.fields).covers(&template))
+        .filter_map(|entry| Instant::parse(entry.time.as_deref()?))
+        .any(|at| at > ours)
+}
+
+/// What the last write changed, as its record tells.
+fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Plan) -> Vec<Change> {
+    let stamp = FieldPath::of(&["spec", "template", "metadata", "annotations", &names::stamp(policy.identity.name())]);
+    let words = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    record
+        .previous
+        .iter()
+        .filter_map(|(field, previous)| {
+            let setting = plan.settings.iter().find(|setting| setting.field.as_ref() == Some(field));
+            let path: Box<str> =
+                if *field == stamp { "files".into() } else { setting.map(|setting| setting.path.clone())? };
+            Some(Change {
+                object: object.key.clone(),
+                path,
+                from: previous.as_ref().map(words),
+                to: field.lookup(&object.content).map(words),
+                because: "found after a restart".into(),
+            })
+        })
+        .collect()
+}
+
+/// Time of our last apply, by the API server's clock.
+pub(super) fn written_at(object: &Object, manager: &str) -> Option<Instant> {
+    let entry =
+        object.meta.managed.iter().find(|entry| entry.manager == manager && entry.operation == Operation::Apply)?;
+    Instant::parse(entry.time.as_deref()?)
+}

@@ -1,0 +1,236 @@
+//! The watch over rollouts: their progress, their pods, and their end.
+
+use super::{
+    DEADLINE, LOOK, MAX_SETTLE, PREPARATION, Phase, Rollout,
+    adopt::{written_at, wrote_last},
+};
+use crate::{
+    api::{conditions::Reason, names},
+    core::{
+        engine::{Action, Doing, Effect, World, objects::Slot},
+        facts::{Instant, Object, ObjectKey, Pod, Progress, progress},
+        policy::PolicyKey,
+    },
+};
+
+impl World {
+    /// Looks after every rollout of ours.
+    pub(in crate::core::engine) fn watch_rollouts(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let targets: Vec<ObjectKey> = self.rollouts.keys().cloned().collect();
+        for target in targets {
+            let Some(rollout) = self.rollouts.get(&target).cloned() else { continue };
+            let Some(object) = self.objects.get(&target).cloned() else {
+                // It was released since, and nobody looks at it any more.
+                if rollout.phase == Phase::Settling && matches!(self.objects.slot(&target), Some(Slot::Unbound { .. }))
+                {
+                    self.end_rollout(&target, None, now);
+                }
+                continue;
+            };
+            if !rollout.uid.is_empty() && rollout.uid != object.meta.uid {
+                self.end_rollout(&target, None, now);
+                continue;
+            }
+            let stuck = self.rollouts.get_mut(&target).is_some_and(|rollout| rollout.is_stuck(&object, now));
+            if rollout.phase == Phase::Settling {
+                let orphaned = !self.policies.contains_key(&rollout.policy);
+                self.watch_settling(&target, &object, orphaned, now, out);
+                continue;
+            }
+            if rollout.phase == Phase::Preparing {
+                if !self.busy.contains(&target) && now.since(rollout.began) > PREPARATION {
+                    self.end_rollout(&target, None, now);
+                }
+                continue;
+            }
+            // A view from before the write.
+            if object.meta.generation < rollout.object_generation {
+                continue;
+            }
+            let progress = match progress(&object) {
+                Progress::Running if stuck => {
+                    let message = format!("no pod became available for {} minutes", DEADLINE.as_millis() / 60_000);
+                    Progress::Failed { message }
+                }
+                progress => progress,
+            };
+            self.look_after(&target, &object, &rollout, progress, now, out);
+        }
+    }
+
+    /// Looks after a rollout that is complete: as long as its pods stay available that costs nothing, and when they do not,
+    /// the pods tell why.
+    fn watch_settling(
+        &mut self,
+        target: &ObjectKey,
+        object: &Object,
+        orphaned: bool,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        let progress = progress(object);
+        let is_ours = !orphaned
+            && matches!(progress, Progress::Complete | Progress::Running)
+            && wrote_last(object, &rollout.policy.1);
+        // What failed is being taken back, unless nobody may or needs to.
+        if rollout.failed.is_some() && is_ours {
+            if rollout.completed.is_some_and(|(first, _)| now.since(first) >= MAX_SETTLE) {
+                self.end_rollout(target, Some("RollbackFailed"), now);
+            }
+            return;
+        }
+        if !is_ours || rollout.has_settled(progress == Progress::Complete, now) {
+            self.end_rollout(target, None, now);
+        } else if progress == Progress::Running && !rollout.looking && rollout.next_look <= now {
+            self.look_at_pods(target, object, out);
+        }
+    }
+
+    fn look_after(
+        &mut self,
+        target: &ObjectKey,
+        object: &Object,
+        rollout: &Rollout,
+        progress: Progress,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        // Nobody is left who would take it back; it counts until it has ended.
+        let orphaned = rollout.phase == Phase::Stray || !self.policies.contains_key(&rollout.policy);
+        if orphaned {
+            if progress != Progress::Running {
+                self.end_rollout(target, None, now);
+            }
+            return;
+        }
+        // It failed, and its way back has not begun.
+        if rollout.failed.is_some() && rollout.phase == Phase::Running {
+            match progress {
+                Progress::Running => {}
+                Progress::Failed { .. } if self.governs(&rollout.policy, target) => {
+                    if rollout.given_up {
+                        self.let_rest(target);
+                    }
+                }
+                Progress::Complete if !rollout.given_up && self.governs(&rollout.policy, target) => {}
+                Progress::Complete | Progress::Failed { .. } | Progress::Paused | Progress::AwaitingManual => {
+                    self.end_rollout(target, Some("RollbackFailed"), now);
+                }
+            }
+            return;
+        }
+        match (progress, rollout.phase) {
+            (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
+                self.end_rollout(target, Some("RolledBack"), now);
+            }
+            (Progress::Complete, Phase::Running) => self.complete_rollout(target, now),
+            (Progress::Complete, _) => self.end_rollout(target, Some("Applied"), now),
+            (Progress::Failed { .. }, Phase::RollingBack) if self.governs(&rollout.policy, target) => {
+                self.tell_verdict(&rollout.policy, "RollbackFailed", now);
+                self.let_rest(target);
+            }
+            (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
+            (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
+            (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
+            (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
+            (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
+                self.look_at_pods(target, object, out);
+            }
+            (Progress::Running, _) => {}
+        }
+    }
+
+    /// Whether a policy still governs a workload.
+    fn governs(&self, policy: &PolicyKey, target: &ObjectKey) -> bool {
+        let Some(entry) = self.policies.get(policy).filter(|entry| !entry.identity.deleting) else { return false };
+        let Ok(policy) = &entry.parsed else { return false };
+        let Ok(rules) = self.rules(policy) else { return false };
+        self.targets(policy, &rules).is_ok_and(|targets| targets.contains(target))
+    }
+
+    /// No pod is being replaced any more, so others may begin.
+    fn let_rest(&mut self, target: &ObjectKey) {
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| !rollout.rests) else { return };
+        rollout.rests = true;
+        let policy = rollout.policy.clone();
+        self.mark(policy);
+        self.wake_waiting();
+    }
+
+    fn look_at_pods(&mut self, target: &ObjectKey, object: &Object, out: &mut Vec<Effect>) {
+        let labels = object.at("/spec/selector/matchLabels").and_then(serde_json::Value::as_object);
+        let selector: Vec<String> = labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
+            .collect();
+        if selector.is_empty() {
+            return;
+        }
+        if let Some(rollout) = self.rollouts.get_mut(target) {
+            rollout.looking = true;
+        }
+        let action = Action::ListPods { workload: target.clone(), selector: selector.join(",") };
+        self.emit(action, Doing::Pods(target.clone()), out);
+    }
+
+    /// What the pods of a rollout show.
+    pub(in crate::core::engine) fn pods_seen(&mut self, target: &ObjectKey, pods: Option<&[Pod]>, now: Instant) {
+        let object = self.objects.get(target).cloned();
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        rollout.looking = false;
+        rollout.next_look = now + LOOK;
+        let (Some(pods), Some(object), Phase::Running | Phase::Settling) = (pods, object, rollout.phase) else {
+            return;
+        };
+        let written = written_at(&object, &names::manager(&rollout.policy.1));
+        // Both times are the API server's. Pods of the old revision that are made anew meanwhile are not ours to judge.
+        let is_new = |pod: &&Pod| written.is_none_or(|at| pod.created >= at);
+        let old: Vec<&str> = pods.iter().filter(|pod| !is_new(pod)).filter_map(|pod| pod.revision.as_deref()).collect();
+        let failing = pods
+            .iter()
+            .filter(is_new)
+            .filter(|pod| pod.revision.as_deref().is_none_or(|revision| !old.contains(&revision)))
+            .find(|pod| pod.is_failing());
+        if let Some(pod) = failing {
+            let why = pod.waiting.clone().unwrap_or_else(|| format!("{} restarts", pod.restarts));
+            let message = format!("pod {} does not run: {why}", pod.name);
+            self.fail_rollout(target, Reason::CrashLoop, message, now);
+        }
+    }
+
+    /// Every pod is replaced and available: that is what is told. Whether they stay so, is watched for a while.
+    fn complete_rollout(&mut self, target: &ObjectKey, now: Instant) {
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        rollout.phase = Phase::Settling;
+        rollout.completed = Some((now, Some(now)));
+        let policy = rollout.policy.clone();
+        self.tell_end(policy, Some("Applied"), now);
+    }
+
+    /// A rollout is over, however it ended; others may begin.
+    pub(in crate::core::engine) fn end_rollout(&mut self, target: &ObjectKey, verdict: Option<&str>, now: Instant) {
+        if let Some(rollout) = self.rollouts.remove(target) {
+            self.tell_end(rollout.policy, verdict, now);
+        }
+    }
+
+    fn tell_end(&mut self, policy: PolicyKey, verdict: Option<&str>, now: Instant) {
+        if let Some(verdict) = verdict {
+            self.tell_verdict(&policy, verdict, now);
+        }
+        self.mark(policy);
+        self.wake_waiting();
+    }
+
+    fn tell_verdict(&mut self, policy: &PolicyKey, verdict: &str, now: Instant) {
+        let Some(entry) = self.policies.get_mut(policy) else { return };
+        for item in &mut entry.memoir.history {
+            if item.verdict == "RollingOut" {
+                verdict.clone_into(&mut item.verdict);
+                entry.memoir.last_change = Some(now);
+            }
+        }
+    }
+}
