@@ -31,7 +31,7 @@ use super::{
     policy::{Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
-use crate::api::{MetricsSource, PerformanceClass, PerformancePolicyStatus};
+use crate::api::{MetricsSource, PerformanceClass, PerformancePolicyStatus, status::QuarantineEntry};
 
 /// What the engine is told once.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,8 @@ pub struct World {
     dirty: BTreeSet<PolicyKey>,
     /// Rollouts of ours, by workload.
     rollouts: BTreeMap<ObjectKey, Rollout>,
+    /// A rollout has ended: those who wait may have their turn.
+    turns: bool,
     /// Whether the rollouts that were under way before this replica led have been looked for.
     adopted: bool,
     /// Writes of which nobody knows whether they were executed. The next view of the object tells.
@@ -98,12 +100,18 @@ struct Entry {
     wanted: Option<Wanted>,
     last_write: Instant,
     status_in_flight: bool,
+    /// A status that could not be written, and what its Events said already.
+    refused_status: Option<RefusedStatus>,
     /// Statuses that we have replaced since and that a watch may still show.
     outdated: Vec<PerformancePolicyStatus>,
     finalizers_in_flight: bool,
     /// Resource version on which finalizers were last set, and when that may be tried on the same one again.
     finalizers_tried: Option<(String, Instant)>,
     memoir: Memoir,
+    /// As much of the quarantine as everybody can know: only that is acted upon. The status may hold less, where it is cut.
+    told: Vec<QuarantineEntry>,
+    /// Hash of the claim that was last seen in place on each target.
+    claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
     open_change: Option<OpenChange>,
     holds: BTreeMap<ObjectKey, HoldSince>,
@@ -114,8 +122,16 @@ struct Entry {
     backoffs: BTreeMap<ObjectKey, Backoff>,
     /// Time at which to look again although nothing happened.
     wake: Option<Instant>,
-    /// A write waits for a rollout elsewhere to end.
-    waiting: bool,
+    /// Since when a write has waited for a rollout elsewhere to end.
+    waiting: Option<Instant>,
+}
+
+/// A status that could not be written.
+#[derive(Debug)]
+struct RefusedStatus {
+    status: PerformancePolicyStatus,
+    until: Instant,
+    attempts: u32,
 }
 
 /// A status that shall be written.
@@ -197,6 +213,8 @@ enum Doing {
     Status {
         policy: PolicyKey,
         status: Box<PerformancePolicyStatus>,
+        /// What it tells of the quarantine.
+        quarantine: Vec<QuarantineEntry>,
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
@@ -223,6 +241,7 @@ impl World {
             reads: BTreeMap::new(),
             dirty: BTreeSet::new(),
             rollouts: BTreeMap::new(),
+            turns: false,
             adopted: false,
             unsure: BTreeMap::new(),
             refused_releases: BTreeMap::new(),

@@ -69,8 +69,12 @@ pub struct Memory {
     pub applied: BTreeMap<ObjectKey, String>,
     /// Values that are not tried again now: hashes of each with its path in the policy.
     pub quarantine: BTreeSet<String>,
-    /// The same for all targets of the policy: what lands in a `ConfigMap` reaches all of them.
+    /// The same for all targets of the policy: what failed on one is not begun on another, and what lands in a `ConfigMap`
+    /// reaches all of them.
     pub quarantine_anywhere: BTreeSet<String>,
+    /// Paths in the policy of values that are being rolled out. The way back goes to what was there before them, even if
+    /// others follow in the meantime.
+    pub unproven: BTreeSet<Box<str>>,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
     pub elders: BTreeMap<String, Box<str>>,
     /// How often the target was scaled for the policy within [`CONTEST`].

@@ -13,7 +13,7 @@ use crate::{
     api::{names, policy::DeletionPolicy},
     core::{
         facts::{Instant, Meta},
-        ownership::{FieldPath, FormerOwner, canonical, digest},
+        ownership::{FieldPath, FormerOwner},
     },
 };
 
@@ -40,8 +40,8 @@ pub struct Record {
     pub documents: BTreeMap<String, DocumentBaseline>,
     /// When we took fields over, and from whom: a field that is taken twice within an hour is contested.
     pub taken: Vec<Taking>,
-    /// Changes that were taken back, and are not tried again for a while.
-    pub reverted: Vec<Reverted>,
+    /// Whole keys of a `ConfigMap` that we changed and that pods read at start only.
+    pub keys: BTreeMap<String, KeyStamp>,
     /// Who held what the edit that came with this record took, until the release that follows it.
     pub owners: Vec<FormerOwner>,
 }
@@ -53,7 +53,7 @@ pub struct DocumentBaseline {
     pub was: String,
     /// The bytes that we wrote last. Whoever finds others knows that somebody edited the document since.
     pub now: String,
-    /// The bytes before our last edit, for the way back from a rollout that failed.
+    /// The bytes before our last edit, for the way back from a rollout that failed; `None`: those before our first.
     pub previous: Option<String>,
 }
 
@@ -66,17 +66,13 @@ pub struct Taking {
     pub at: Instant,
 }
 
-/// A change that was taken back.
+/// What pods were restarted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reverted {
-    /// The field.
-    pub path: FieldPath,
-    /// [`value_hash`] of the value that failed.
-    pub value_hash: String,
-    /// When it was taken back.
-    pub at: Instant,
-    /// Why: one of `api::conditions::Reason`.
-    pub reason: String,
+pub struct KeyStamp {
+    /// Stands for the value that we wrote last.
+    pub now: String,
+    /// For the one that we wrote before it; `None`: somebody else's value was there.
+    pub previous: Option<String>,
 }
 
 /// A record that does not fit into its annotation. Nothing may be written then: what cannot be recorded cannot be restored.
@@ -129,19 +125,6 @@ impl Record {
     pub fn of(meta: &Meta, policy: &str) -> Option<Result<Self, DecodeError>> {
         meta.annotations.get(&names::baseline(policy)).map(|text| Self::decode(text))
     }
-}
-
-/// Every record on an object, with the name of its policy.
-pub fn records(meta: &Meta) -> impl Iterator<Item = (&str, Result<Record, DecodeError>)> {
-    meta.annotations
-        .range(names::BASELINE_PREFIX.to_owned()..)
-        .map_while(|(name, text)| Some((name.strip_prefix(names::BASELINE_PREFIX)?, Record::decode(text))))
-}
-
-/// Sixteen hexadecimal digits that stand for `value` at `path`: how a quarantine names what failed without repeating it.
-#[must_use]
-pub fn value_hash(path: &FieldPath, value: &Value) -> String {
-    digest(&format!("{path}={}", canonical(value)))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Taking in what happened: no decision is made here, only facts are kept and policies marked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Change, Doing, Effect, Entry, Input, Stream, World, backoff,
     objects::{Slot, traces},
 };
 use crate::{
-    api::{PerformancePolicy, PerformancePolicyStatus, conditions::Reason},
+    api::{PerformancePolicy, PerformancePolicyStatus, conditions::Reason, status::TargetStatus},
     core::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
@@ -44,8 +44,10 @@ impl World {
             Input::Leadership(leader) => {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
-                    for entry in self.policies.values_mut() {
+                    for (key, entry) in &mut self.policies {
                         entry.memoir = remembered(&entry.written);
+                        entry.told.clone_from(&entry.memoir.quarantine);
+                        entry.claims = claims(&key.0, &entry.written);
                     }
                     self.sweep.rebuild();
                     self.adopted = false;
@@ -90,6 +92,7 @@ impl World {
                 entry.parsed = parse(policy);
                 if changed {
                     entry.backoffs.clear();
+                    entry.refused_status = None;
                     self.unmeasured.policies = true;
                 }
             }
@@ -155,6 +158,7 @@ impl World {
         for entry in self.policies.values_mut() {
             entry.holds.remove(key);
             entry.backoffs.remove(key);
+            entry.claims.remove(key);
         }
         self.reads.remove(key);
         self.unsure.remove(key);
@@ -315,7 +319,7 @@ impl World {
 }
 
 /// Whether a policy's spec names an object: as target, or as a `ConfigMap` that its knobs land in.
-fn names_object(policy: &Policy, key: &ObjectKey, labels: &std::collections::BTreeMap<String, String>) -> bool {
+fn names_object(policy: &Policy, key: &ObjectKey, labels: &BTreeMap<String, String>) -> bool {
     if key.kind == Kind::ConfigMap {
         return policy.files.iter().any(|file| file.config_map == key.name)
             || policy
@@ -335,23 +339,26 @@ impl Entry {
     ) -> Self {
         let memoir = remembered(&status);
         Self {
+            told: memoir.quarantine.clone(),
+            claims: claims(&identity.key.0, &status),
             identity,
             parsed,
             written: status,
             wanted: None,
             last_write: now - Span::hours(1),
             status_in_flight: false,
+            refused_status: None,
             outdated: Vec::new(),
             finalizers_tried: None,
             finalizers_in_flight: false,
             memoir,
             open_change: None,
-            holds: std::collections::BTreeMap::new(),
-            scalings: std::collections::BTreeMap::new(),
+            holds: BTreeMap::new(),
+            scalings: BTreeMap::new(),
             restored: BTreeSet::new(),
-            backoffs: std::collections::BTreeMap::new(),
+            backoffs: BTreeMap::new(),
             wake: None,
-            waiting: false,
+            waiting: None,
         }
     }
 }
@@ -375,6 +382,16 @@ fn remembered(status: &PerformancePolicyStatus) -> Memoir {
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
     }
+}
+
+/// What a status remembers of claims.
+fn claims(namespace: &str, status: &PerformancePolicyStatus) -> BTreeMap<ObjectKey, String> {
+    let claim = |target: &TargetStatus| {
+        let (kind, name) = target.name.split_once('/')?;
+        let key = ObjectKey::new(Kind::from_name(kind)?, namespace, name);
+        Some((key, target.applied.as_ref()?.claim_hash.clone()))
+    };
+    status.targets.iter().filter_map(claim).collect()
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl World {
             standing.targets.push(visit.standing);
         }
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
-        let failed = entry.written.quarantine.iter().chain(&entry.memoir.quarantine).find(|item| {
+        let failed = entry.memoir.quarantine.iter().find(|item| {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
         });
         if let (Some(failed), None) = (failed, &standing.not_ready) {

@@ -1,8 +1,10 @@
 //! What became of effects.
 
-use super::{Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, Unsure, World, backoff};
+use super::{
+    Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, RefusedStatus, Unsure, World, backoff,
+};
 use crate::{
-    api::{conditions::Reason, names},
+    api::{PerformancePolicyStatus, conditions::Reason, names, status::QuarantineEntry},
     core::{
         facts::{Instant, Object, ObjectKey, Span},
         plan::{CONTEST, Change, Purpose, Step},
@@ -49,7 +51,9 @@ impl World {
                     self.pods_seen(&target, None, now);
                 }
             },
-            Doing::Status { policy, status } => self.status_done(&policy, *status, &outcome, now),
+            Doing::Status { policy, status, quarantine } => {
+                self.status_done(&policy, *status, quarantine, &outcome, now);
+            }
             Doing::Finalizers(policy) => {
                 if let Some(entry) = self.policies.get_mut(&policy) {
                     entry.finalizers_in_flight = false;
@@ -92,9 +96,15 @@ impl World {
                     self.read(&object.key, out);
                 }
             }
-            Outcome::NotFound => self.object_gone(step.object()),
+            Outcome::NotFound => {
+                self.object_gone(step.object());
+                self.refuse_rollout(target, now);
+            }
             Outcome::Failed(failure) => {
                 self.failed(policy, step.object(), &failure, now);
+                if step.is_disruptive() && !matches!(failure, Failure::Unknown(_)) {
+                    self.refuse_rollout(target, now);
+                }
                 self.look_again(step.object(), out);
                 if let (Failure::Unknown(_), Some((_, version))) = (&failure, self.objects.version(step.object())) {
                     let version = version.to_owned();
@@ -235,7 +245,8 @@ impl World {
     fn status_done(
         &mut self,
         policy: &PolicyKey,
-        status: crate::api::PerformancePolicyStatus,
+        status: PerformancePolicyStatus,
+        quarantine: Vec<QuarantineEntry>,
         outcome: &Outcome,
         now: Instant,
     ) {
@@ -244,6 +255,8 @@ impl World {
         entry.last_write = now;
         match outcome {
             Outcome::Object(_) | Outcome::Accepted => {
+                entry.refused_status = None;
+                entry.told = quarantine;
                 let before = std::mem::replace(&mut entry.written, status);
                 entry.outdated.push(before);
                 if entry.outdated.len() > MAX_OUTDATED {
@@ -251,7 +264,11 @@ impl World {
                 }
             }
             Outcome::NotFound => {}
-            Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => entry.wake = Some(now + Span::seconds(2)),
+            Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+                let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
+                let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
+                entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });
+            }
         }
         self.mark(policy.clone());
     }

@@ -26,12 +26,13 @@ impl World {
         let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
         if report::says_the_same(&status, &entry.written) {
             entry.wanted = None;
+            entry.told.clone_from(&entry.memoir.quarantine);
             return;
         }
         // A quarantine holds up a rollback, and a spec change is answered at once: as soon as the write that follows from it
         // has an answer, so that one status tells both.
         let pending = standing.applied.as_ref().is_some_and(|applied| applied.reason == Reason::Pending);
-        let due = if entry.written.quarantine != status.quarantine {
+        let due = if entry.told != entry.memoir.quarantine {
             now
         } else if pending {
             now + PATIENCE
@@ -44,6 +45,7 @@ impl World {
         let since = entry.wanted.as_ref().map_or(now, |wanted| wanted.since);
         let same = entry.wanted.as_ref().filter(|wanted| report::says_the_same(&wanted.status, &status));
         let due = due.min(since + COALESCE.times(2)).min(same.map_or(due, |wanted| wanted.due));
+        let due = entry.refused_status.as_ref().map_or(due, |refused| due.max(refused.until));
         entry.wanted = Some(Wanted { status, since, due });
     }
 
@@ -78,9 +80,12 @@ impl World {
         let Some(Wanted { status, .. }) = entry.wanted.take() else { return };
         entry.status_in_flight = true;
         let uid = entry.identity.uid.clone();
-        let notices = report::notices(&entry.written, &status);
+        // A status that is tried again says nothing twice.
+        let before = entry.refused_status.as_ref().map_or(&entry.written, |refused| &refused.status);
+        let notices = report::notices(before, &status);
+        let quarantine = entry.memoir.quarantine.clone();
         let action = Action::Status { policy: key.clone(), uid: uid.clone(), status: Box::new(status.clone()) };
-        self.emit(action, Doing::Status { policy: key.clone(), status: Box::new(status) }, out);
+        self.emit(action, Doing::Status { policy: key.clone(), status: Box::new(status), quarantine }, out);
         for (warning, reason, action, note) in notices {
             let event = Event {
                 policy: key.clone(),

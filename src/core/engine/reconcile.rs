@@ -40,16 +40,20 @@ impl Visit {
 
 impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        while let Some(key) = self.dirty.pop_first() {
+        let mut passed = BTreeSet::new();
+        while let Some(key) = self.dirty.pop_first().or_else(|| self.next_in_turn(&passed)) {
+            passed.insert(key.clone());
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
                 None => self.release_traces(&key, &BTreeSet::new(), now, out),
                 Some(mut entry) => {
                     let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
                     entry.wake = contests.filter(|end| *end > now).min();
-                    entry.waiting = false;
+                    let waited = entry.waiting.take();
                     // Younger policies must see this one while it is out of the table: they are visited after it is back.
                     self.visit(&key, &mut entry, now, out);
+                    // Who is refused once more keeps its place.
+                    entry.waiting = entry.waiting.map(|since| waited.unwrap_or(since));
                     self.policies.insert(key, entry);
                 }
             }
@@ -206,6 +210,9 @@ impl World {
         standing.applied = (!plan.claim_hash.is_empty()
             && self.objects.traces_of(&entry.identity.key).contains(target))
         .then(|| (plan.claim_hash.clone(), object.meta.generation));
+        if let Some((hash, _)) = &standing.applied {
+            entry.claims.insert(target.clone(), hash.clone());
+        }
         standing.ready = plan.steps.is_empty()
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
@@ -275,15 +282,12 @@ impl World {
             })
             .collect();
         let short = target.key.short();
-        let applied = entry
-            .written
-            .targets
-            .iter()
-            .filter(|status| status.name == short)
-            .filter_map(|status| Some((target.key.clone(), status.applied.as_ref()?.claim_hash.clone())))
-            .collect();
+        let applied = entry.claims.get_key_value(&target.key).map(|(key, hash)| (key.clone(), hash.clone()));
+        let applied = applied.into_iter().collect();
         // Only what the server has: a value is taken back after everybody can know that it will not be tried again.
-        let failed = || entry.written.quarantine.iter().filter(|item| report::instant(&item.until) > now);
+        let failed = || entry.told.iter().filter(|item| report::instant(&item.until) > now);
+        let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
+        let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let quarantine = failed().filter(|item| item.object == short).map(|item| item.value_hash.clone()).collect();
         let quarantine_anywhere = failed().map(|item| item.value_hash.clone()).collect();
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
@@ -292,7 +296,8 @@ impl World {
             };
             scalings.iter().filter(counts).count()
         });
-        Memory { holds, applied, quarantine, quarantine_anywhere, elders: self.elders(entry, target), scalings }
+        let elders = self.elders(entry, target);
+        Memory { holds, applied, quarantine, quarantine_anywhere, unproven, elders, scalings }
     }
 
     fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {

@@ -179,6 +179,17 @@ impl Rollout {
         }
     }
 
+    /// Whether it is a permit and nothing else so far.
+    fn has_written_nothing(&self) -> bool {
+        self.phase == Phase::Preparing && self.changes.is_empty() && self.object_generation == 0
+    }
+
+    /// What it carries, as long as no pod has shown that it does no harm.
+    pub(super) fn unproven(&self) -> &[Change] {
+        let has_run = self.object_generation != 0 && matches!(self.phase, Phase::Preparing | Phase::Running);
+        if has_run && self.failed.is_none() { &self.changes } else { &[] }
+    }
+
     /// What is said about it.
     pub(super) fn finding(&self, target: &ObjectKey) -> Option<Finding> {
         let carried = || {
@@ -226,20 +237,27 @@ impl World {
         now: Instant,
     ) {
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy) else { return };
+        // What was edited before belongs to the same rollout, and so does what it replaces before it was proven: to its way
+        // back, too.
+        let pending = rollout.failed.is_none() && matches!(rollout.phase, Phase::Preparing | Phase::Running);
+        let mut carried = if pending { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+        carry(&mut carried, changes);
         if object.key == *target {
-            // What was edited before belongs to the same rollout, and to its way back.
-            let mut carried =
-                if rollout.phase == Phase::Preparing { std::mem::take(&mut rollout.changes) } else { Vec::new() };
-            carried.extend(changes);
             rollout.run(generation, object, carried, now);
-        } else {
-            if rollout.phase != Phase::Preparing && rollout.failed.is_none() {
-                rollout.phase = Phase::Preparing;
-                rollout.changes.clear();
-            }
-            if rollout.failed.is_none() {
-                rollout.changes.extend(changes);
-            }
+        } else if rollout.failed.is_none() {
+            rollout.phase = Phase::Preparing;
+            rollout.changes = carried;
         }
     }
+}
+
+/// Adds changes to those that a rollout carries. A value that is changed twice goes from the first to the last.
+fn carry(carried: &mut Vec<Change>, changes: Vec<Change>) {
+    for change in changes {
+        match carried.iter_mut().find(|c| c.object == change.object && c.path == change.path) {
+            Some(earlier) => earlier.to = change.to,
+            None => carried.push(change),
+        }
+    }
+    carried.retain(|change| change.from != change.to);
 }

@@ -11,7 +11,7 @@ use crate::{
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
-        record::{Record, Taking},
+        record::{KeyStamp, Record, Taking},
     },
 };
 
@@ -33,6 +33,16 @@ pub(super) struct Wish {
     pub live_text: Option<String>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
+    /// The key of a `ConfigMap` that pods read at start only.
+    pub read_at_start: Option<Box<str>>,
+}
+
+/// What becomes of an object.
+pub(super) struct Claimed {
+    /// Hash of the complete claim.
+    pub hash: String,
+    /// The record that the object has when the planned writes are done.
+    pub record: Record,
 }
 
 /// The complete claim of a policy on an object, ready to be sent.
@@ -55,7 +65,7 @@ pub struct Write {
 }
 
 /// Plans the claim on `object`: appends at most one release and one apply to `plan`.
-pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> String {
+pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>, plan: &mut Plan) -> Claimed {
     let me = names::manager(situation.policy.identity.name());
     let mut draft = Draft::new(situation, object, &me);
     for wish in wishes {
@@ -78,6 +88,8 @@ struct Draft<'a> {
     /// Which knob lands in a field.
     knobs: BTreeMap<FieldPath, Box<str>>,
     force: bool,
+    /// Whether a value changes that pods read at start only.
+    restarts: bool,
     overridden: bool,
     /// Fields that differ although we own them and nothing else was asked.
     unexplained: Vec<(Box<str>, String)>,
@@ -107,6 +119,7 @@ impl<'a> Draft<'a> {
             changes: Vec::new(),
             knobs: BTreeMap::new(),
             force: false,
+            restarts: false,
             overridden: false,
             unexplained: Vec::new(),
             hold: situation.memory.holds.get(&object.key).copied(),
@@ -160,9 +173,11 @@ impl<'a> Draft<'a> {
             return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
         }
         let memory = self.situation.memory;
-        let failed =
-            if self.object.key.kind == Kind::ConfigMap { &memory.quarantine_anywhere } else { &memory.quarantine };
-        if failed.contains(&value_hash(&wish.path, &wish.text)) {
+        let hash = value_hash(&wish.path, &wish.text);
+        // What failed here is taken back; what failed elsewhere is not begun.
+        let is_here = self.object.key.kind != Kind::ConfigMap && live == Some(&wish.value);
+        let failed = if is_here { &memory.quarantine } else { &memory.quarantine_anywhere };
+        if failed.contains(&hash) {
             self.take_back(wish, live, ours);
             return (State::Quarantined, None);
         }
@@ -256,6 +271,7 @@ impl<'a> Draft<'a> {
                 because: "the rollout of this value failed".into(),
             };
             self.changes.push((wish.field.clone(), change));
+            self.unstamp(wish);
             // A field that was absent before is left out: its sole owner stops sending it, so the server removes it. The
             // container stays in the claim for that long: what its owner stops sending would go, too.
             match previous {
@@ -278,6 +294,30 @@ impl<'a> Draft<'a> {
             because: wish.source.clone().unwrap_or_else(|| "a bound document changed".into()),
         };
         self.changes.push((wish.field.clone(), change));
+        self.stamp(wish);
+    }
+
+    /// Notes what pods are to be restarted for.
+    fn stamp(&mut self, wish: &Wish) {
+        let Some(key) = &wish.read_at_start else { return };
+        self.restarts = true;
+        let known = self.record.keys.remove(&**key);
+        let previous = if self.situation.memory.unproven.contains(&wish.path) {
+            known.and_then(|known| known.previous)
+        } else {
+            known.map(|known| known.now)
+        };
+        let now = value_hash(&wish.path, &wish.text);
+        self.record.keys.insert(key.to_string(), KeyStamp { now, previous });
+    }
+
+    /// The stamp of before comes back with the value of before, so that the pods of before do.
+    fn unstamp(&mut self, wish: &Wish) {
+        let Some(key) = &wish.read_at_start else { return };
+        self.restarts = true;
+        if let Some(KeyStamp { previous: Some(now), .. }) = self.record.keys.remove(&**key) {
+            self.record.keys.insert(key.to_string(), KeyStamp { now, previous: None });
+        }
     }
 
     fn remember_baseline(&mut self, wish: &Wish, live: Option<&Json>) {
@@ -288,7 +328,7 @@ impl<'a> Draft<'a> {
         Conflict { reason, object: self.object.key.clone(), path: wish.path.clone(), message }
     }
 
-    fn finish(mut self, plan: &mut Plan) -> String {
+    fn finish(mut self, plan: &mut Plan) -> Claimed {
         let key = self.object.key.clone();
         let hash = claim_hash(&self.claim, &self.object.meta.uid);
         // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
@@ -318,7 +358,7 @@ impl<'a> Draft<'a> {
         // A hold ends by itself when the person puts back what we had written.
         if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
             plan.overridden.push(key);
-            return hash;
+            return self.left(hash);
         }
         let annotation = names::baseline(self.situation.policy.identity.name());
         let claimed = self.claim.fields(&BTreeMap::from([(annotation.clone(), String::new())]));
@@ -337,7 +377,7 @@ impl<'a> Draft<'a> {
             });
         }
         if self.is_at_rest(&claimed) {
-            return hash;
+            return self.left(hash);
         }
         if !self.unexplained.is_empty() && self.before.as_ref().is_some_and(|record| record.applied == hash) {
             for (path, landing) in &self.unexplained {
@@ -348,17 +388,13 @@ impl<'a> Draft<'a> {
                     message: format!("admission replaced the value that was written to {landing}: it is not tried again until the policy changes"),
                 });
             }
-            return hash;
+            return self.left(hash);
         }
         if self.claim.is_empty() && self.before.is_none() {
-            return hash;
+            return self.left(hash);
         }
         if !self.changes.is_empty() {
-            self.record.previous = self
-                .changes
-                .iter()
-                .map(|(field, _)| (field.clone(), field.lookup(&self.object.content).cloned()))
-                .collect();
+            self.record.previous = self.before_the_rollout();
         }
         self.record.applied.clone_from(&hash);
         let recorded = match self.record.encode() {
@@ -369,7 +405,7 @@ impl<'a> Draft<'a> {
                     format!("failed to record what was in {} before: {error}", key.short()),
                     true,
                 );
-                return hash;
+                return self.left(hash);
             }
         };
         // `rollout undo` brings an old record back under another name. It is ours to write all the same, and every other
@@ -380,8 +416,8 @@ impl<'a> Draft<'a> {
         // What nobody is known to manage belongs to "before-first-apply", which never asks for anything again.
         self.force |= self.object.meta.managed.is_empty();
         let annotations = BTreeMap::from([(annotation, recorded)]);
-        let disruptive =
-            self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
+        let disruptive = self.restarts
+            || self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
         let changes: Vec<Change> = self.changes.into_iter().map(|(_, change)| change).collect();
         plan.changes.extend(changes.iter().cloned());
         plan.steps.push(Step::Apply(Box::new(Write {
@@ -393,7 +429,26 @@ impl<'a> Draft<'a> {
             claim_hash: hash.clone(),
             object: key,
         })));
-        hash
+        Claimed { hash, record: self.record }
+    }
+
+    /// The object stays as it is.
+    fn left(self, hash: String) -> Claimed {
+        Claimed { hash, record: self.before.unwrap_or_default() }
+    }
+
+    /// Values before the changes, and before those which this rollout carries already.
+    fn before_the_rollout(&self) -> BTreeMap<FieldPath, Option<Json>> {
+        let unproven = &self.situation.memory.unproven;
+        let earlier = self.before.iter().flat_map(|record| &record.previous);
+        let mut previous: BTreeMap<_, _> = earlier
+            .filter(|(field, _)| self.knobs.get(*field).is_some_and(|path| unproven.contains(path)))
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect();
+        for (field, _) in &self.changes {
+            previous.entry(field.clone()).or_insert_with(|| field.lookup(&self.object.content).cloned());
+        }
+        previous
     }
 
     /// Whether nothing would change: not the values, not who owns them, not what is recorded.

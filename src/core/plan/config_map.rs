@@ -119,10 +119,16 @@ fn one(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mu
         });
     }
     documents(situation, object, plan, stamped);
-    let wishes = whole_keys(situation, object, stamped);
+    let wishes = whole_keys(situation, object);
     let holds_something = !ownership::owned(&object.meta, &me).is_empty();
     if !wishes.is_empty() || holds_something {
-        claim::plan(situation, object, wishes, plan);
+        let read_at_start: Vec<_> = wishes.iter().filter_map(|wish| wish.read_at_start.clone()).collect();
+        let mut claimed = claim::plan(situation, object, wishes, plan);
+        for key in read_at_start {
+            if let Some(stamp) = claimed.record.keys.remove(&*key) {
+                stamped.insert(format!("{}/{key}", object.key.name), stamp.now);
+            }
+        }
     }
 }
 
@@ -133,7 +139,8 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
     let mut edits = Edits {
         object,
         taken: before.iter().flat_map(|record| record.taken.clone()).collect(),
-        record: before.unwrap_or_else(|| Record::new(&identity.uid)),
+        record: before.clone().unwrap_or_else(|| Record::new(&identity.uid)),
+        before: before.unwrap_or_default(),
         texts: BTreeMap::new(),
         changes: Vec::new(),
         restarts: false,
@@ -142,25 +149,31 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
     edits.record.generation = identity.generation;
     edits.record.deletion_policy = situation.policy.deletion;
     let mut bound = BTreeSet::new();
+    let mut read_at_start = Vec::new();
     for desired in situation.desired {
         let Landing::Document { file, at } = &desired.knob.landing else { continue };
         let Some(file) = situation.policy.files.get(*file).filter(|file| *file.config_map == *object.key.name) else {
             continue;
         };
         let place = format!("{}#{at}", file.key);
-        bound.insert(place.clone());
         edits.add(situation, desired, file, at, &place, plan);
-        if let (Reload::Restart, Some(document)) =
-            (file.reload, edits.record.documents.get(&place).filter(|document| document.now != document.was))
-        {
-            stamped.insert(format!("{}/{place}", object.key.name), document.now.clone());
+        if file.reload == Reload::Restart {
+            read_at_start.push(place.clone());
+        }
+        bound.insert(place);
+    }
+    let mut record = edits.finish(situation, &bound, plan);
+    for place in read_at_start {
+        if let Some(document) = record.documents.remove(&place) {
+            stamped.insert(format!("{}/{place}", object.key.name), document.now);
         }
     }
-    edits.finish(situation, &bound, plan);
 }
 
 struct Edits<'a> {
     object: &'a Object,
+    /// The record as it is, and as it shall be.
+    before: Record,
     record: Record,
     /// What earlier edits took over, and from whom.
     taken: Vec<Taking>,
@@ -221,7 +234,7 @@ impl Edits<'_> {
                 return;
             }
         };
-        let hash = value_hash(&desired.knob.path, &desired.knob.text());
+        let hash = value_hash(&desired.knob.path, &edited.now);
         if situation.memory.quarantine_anywhere.contains(&hash) {
             view(Some(found.source.clone()), State::Quarantined);
             if !edited.changed {
@@ -255,14 +268,15 @@ impl Edits<'_> {
         }
         let now = edited.now;
         view(Some(found.source.clone()), State::Planned);
-        self.record.documents.insert(
-            place.to_owned(),
-            DocumentBaseline {
-                was: known.map_or_else(|| found.source.clone(), |known| known.was),
-                previous: Some(found.source.clone()),
-                now: now.clone(),
-            },
-        );
+        let document = match known {
+            None => DocumentBaseline { was: found.source.clone(), previous: None, now: now.clone() },
+            // Its rollout is under way: the way back goes to what was there before that.
+            Some(known) if situation.memory.unproven.contains(&desired.knob.path) => {
+                DocumentBaseline { now: now.clone(), ..known }
+            }
+            Some(known) => DocumentBaseline { was: known.was, previous: Some(found.source.clone()), now: now.clone() },
+        };
+        self.record.documents.insert(place.to_owned(), document);
         self.changes.push(Change {
             object: self.object.key.clone(),
             path: desired.knob.path.clone(),
@@ -319,22 +333,30 @@ impl Edits<'_> {
 
     /// A value that failed: the exact bytes from before it.
     fn take_back(&mut self, desired: &Desired<'_>, file: &File, current: &str, at: &Address, place: &str) {
-        let Some(document) = self.record.documents.get_mut(place) else { return };
-        let Some(previous) = document.previous.take() else { return };
-        let Ok(restored) = document::restore(current, at, &previous) else { return };
+        let Some(document) = self.record.documents.remove(place) else { return };
+        let previous = document.previous.as_ref().unwrap_or(&document.was).clone();
+        let Ok(restored) = document::restore(current, at, &previous) else {
+            self.record.documents.insert(place.to_owned(), document);
+            return;
+        };
         self.changes.push(Change {
             object: self.object.key.clone(),
             path: desired.knob.path.clone(),
-            from: Some(document.now.clone()),
+            from: Some(document.now),
             to: Some(previous.clone()),
             because: "the rollout of this value failed".into(),
         });
-        document.now = previous;
+        // Before our first edit there was nothing of ours, and no pod was restarted for it.
+        if document.previous.is_some() {
+            let before = DocumentBaseline { was: document.was, now: previous, previous: None };
+            self.record.documents.insert(place.to_owned(), before);
+        }
         self.restarts |= file.reload == Reload::Restart;
         self.texts.insert(file.key.to_string(), restored.text);
     }
 
-    fn finish(mut self, situation: &Situation<'_>, bound: &BTreeSet<String>, plan: &mut Plan) {
+    /// Gives the record that the object has when the planned edit is done.
+    fn finish(mut self, situation: &Situation<'_>, bound: &BTreeSet<String>, plan: &mut Plan) -> Record {
         let held = situation.memory.holds.get(&self.object.key) == Some(&Hold::Held);
         if held && !self.overridden {
             let changes: Vec<&Change> = self.changes.iter().collect();
@@ -342,12 +364,12 @@ impl Edits<'_> {
         }
         if self.overridden || (held && !self.changes.is_empty()) {
             plan.overridden.push(self.object.key.clone());
-            return;
+            return self.before;
         }
         let forgotten = self.record.documents.len();
         self.record.documents.retain(|place, _| bound.contains(place));
         if self.texts.is_empty() && self.record.documents.len() == forgotten {
-            return;
+            return self.before;
         }
         let size: usize = self
             .object
@@ -364,7 +386,7 @@ impl Edits<'_> {
                 format!("{} would hold {size} bytes, more than one mebibyte", self.object.key),
                 true,
             );
-            return;
+            return self.before;
         }
         let me = names::manager(situation.policy.identity.name());
         self.record.owners = ownership::owners_of(self.object, &me, &fields(self.texts.keys()));
@@ -376,7 +398,7 @@ impl Edits<'_> {
                     format!("failed to record what was in {} before: {error}", self.object.key),
                     true,
                 );
-                return;
+                return self.before;
             }
         };
         let mut operations = vec![ownership::precondition(self.object)];
@@ -399,6 +421,7 @@ impl Edits<'_> {
             purpose: Purpose::Edit,
             disruptive: self.restarts,
         });
+        self.record
     }
 }
 
@@ -412,8 +435,7 @@ pub(super) fn escape(member: &str) -> String {
     member.replace('~', "~0").replace('/', "~1")
 }
 
-fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap<String, String>) -> Vec<Wish> {
-    let before = Record::of(&object.meta, situation.policy.identity.name()).and_then(Result::ok);
+fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
     let mut wishes = Vec::new();
     for desired in situation.desired {
         let Landing::ConfigMapKey { name, key, reload } = &desired.knob.landing else { continue };
@@ -423,15 +445,6 @@ fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap
         let field = FieldPath::of(&["data", key]);
         let live = field.lookup(&object.content).and_then(Json::as_str).map(str::to_owned);
         let text = desired.knob.text();
-        // Pods have to be restarted only for a value that is not the one which they were started with.
-        let original = before
-            .as_ref()
-            .and_then(|record| record.paths.get(&field))
-            .cloned()
-            .unwrap_or_else(|| live.clone().map(Json::String));
-        if *reload == Reload::Restart && original.as_ref().and_then(Json::as_str) != Some(&text) {
-            stamped.insert(format!("{name}/{key}"), text.clone());
-        }
         wishes.push(Wish {
             path: desired.knob.path.clone(),
             landing: format!("key {key} of ConfigMap/{name}"),
@@ -441,6 +454,7 @@ fn whole_keys(situation: &Situation<'_>, object: &Object, stamped: &mut BTreeMap
             text,
             live_text: live.map(brief),
             on_conflict: desired.knob.on_conflict,
+            read_at_start: (*reload == Reload::Restart).then(|| key.clone()),
         });
     }
     wishes

@@ -98,6 +98,7 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
             text: want.to_string(),
             live_text: live(field).map(|n| n.to_string()),
             on_conflict: replicas.on_conflict,
+            read_at_start: None,
         })
         .collect();
     claim::plan(situation, autoscaler, wishes, plan);

@@ -53,7 +53,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
     }
     wishes.extend(argument_lists(&arguments, plan));
     wishes.extend(stamp(situation, documents));
-    plan.claim_hash = claim::plan(situation, target, wishes, plan);
+    plan.claim_hash = claim::plan(situation, target, wishes, plan).hash;
 }
 
 /// A container of the pod template, by the list that it stands in.
@@ -181,6 +181,7 @@ fn environment(
         live_text,
         text,
         on_conflict: desired.knob.on_conflict,
+        read_at_start: None,
     })
 }
 
@@ -216,6 +217,7 @@ fn amount(
         text,
         live_text: live.map(str::to_owned),
         on_conflict: desired.knob.on_conflict,
+        read_at_start: None,
     })
 }
 
@@ -298,6 +300,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
             text: wanted.join(" "),
             live_text: container.spec.get("args").map(|_| live.join(" ")),
             on_conflict: OnConflict::TakeOver,
+            read_at_start: None,
         });
     }
     wishes
@@ -339,6 +342,7 @@ fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
         text: hash.clone(),
         live_text: live,
         on_conflict: OnConflict::Yield,
+        read_at_start: None,
     })
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{DecodeError, DocumentBaseline, Record, Reverted, Taking};
+use super::{DecodeError, DocumentBaseline, KeyStamp, Record, Taking};
 use crate::{
     api::policy::DeletionPolicy,
     core::{
@@ -44,9 +44,9 @@ struct Wire {
     documents: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken: Vec<(String, i64)>,
-    /// Path, hash of the value, time, reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    reverted: Vec<(String, String, i64, String)>,
+    /// Now, and before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    keys: BTreeMap<String, Vec<String>>,
     /// Manager, operation, `FieldsV1`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     owners: Vec<(String, Operation, Value)>,
@@ -87,8 +87,7 @@ impl Known {
 }
 
 pub(super) fn encode(record: &Record) -> String {
-    let Record { uid, generation, deletion_policy, applied, paths, previous, documents, taken, reverted, owners } =
-        record;
+    let Record { uid, generation, deletion_policy, applied, paths, previous, documents, taken, keys, owners } = record;
     let mut leaves: BTreeMap<&FieldPath, Leaf> = BTreeMap::new();
     for (path, value) in paths {
         leaves.entry(path).or_default().first = value.clone().into();
@@ -106,9 +105,9 @@ pub(super) fn encode(record: &Record) -> String {
         applied: applied.clone(),
         documents: documents.iter().map(|(at, document)| (at.clone(), write_document(document))).collect(),
         taken: taken.iter().map(|t| (t.manager.clone(), t.at.millis())).collect(),
-        reverted: reverted
+        keys: keys
             .iter()
-            .map(|r| (join(r.path.segments()), r.value_hash.clone(), r.at.millis(), r.reason.clone()))
+            .map(|(key, stamp)| (key.clone(), [&stamp.now].into_iter().chain(&stamp.previous).cloned().collect()))
             .collect(),
         owners: owners.iter().map(|o| (o.manager.clone(), o.operation, o.fields.write())).collect(),
     };
@@ -134,6 +133,11 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
             .into_iter()
             .map(|(at, bytes)| Ok((at, read_document(bytes)?)))
             .collect::<Result<_, DecodeError>>()?,
+        keys: wire
+            .keys
+            .into_iter()
+            .map(|(key, stamps)| Ok((key, read_stamp(stamps)?)))
+            .collect::<Result<_, DecodeError>>()?,
         taken: wire.taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
         owners: wire
             .owners
@@ -146,10 +150,6 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
         ..Record::default()
     };
     untree(&wire.paths, &[], &mut record)?;
-    for (path, value_hash, at, reason) in wire.reverted {
-        let path = FieldPath::new(split(&path)?);
-        record.reverted.push(Reverted { path, value_hash, at: Instant::from_millis(at), reason });
-    }
     Ok(record)
 }
 
@@ -162,6 +162,14 @@ fn read_document(bytes: Vec<String>) -> Result<DocumentBaseline, DecodeError> {
     match (bytes.next(), bytes.next(), bytes.next(), bytes.next()) {
         (Some(was), Some(now), previous, None) => Ok(DocumentBaseline { was, now, previous }),
         _ => Err(garbage("a document has other than two or three values")),
+    }
+}
+
+fn read_stamp(stamps: Vec<String>) -> Result<KeyStamp, DecodeError> {
+    let mut stamps = stamps.into_iter();
+    match (stamps.next(), stamps.next(), stamps.next()) {
+        (Some(now), previous, None) => Ok(KeyStamp { now, previous }),
+        _ => Err(garbage("a key has other than one or two stamps")),
     }
 }
 

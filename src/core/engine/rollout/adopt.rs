@@ -108,8 +108,7 @@ impl World {
         };
         // The way back may have been interrupted: what is in quarantine has failed.
         rollout.failed = entry
-            .written
-            .quarantine
+            .told
             .iter()
             .find(|item| item.object == object.key.short() && rollout.changes.iter().any(|c| *c.path == *item.path))
             .map(|item| {

@@ -32,13 +32,18 @@ impl World {
             }
             for change in changes {
                 let Some(to) = &change.to else { continue };
-                entry.memoir.quarantine.push(QuarantineEntry {
+                let failed = QuarantineEntry {
                     object: target.short(),
                     path: change.path.to_string(),
                     value_hash: value_hash(&change.path, to),
                     until: report::time(now + QUARANTINE),
                     reason: reason.as_str().to_owned(),
-                });
+                };
+                let same =
+                    |item: &QuarantineEntry| item.object == failed.object && item.value_hash == failed.value_hash;
+                entry.memoir.quarantine.retain(|item| !same(item));
+                // The newest first: that is what is left where the list has to be cut.
+                entry.memoir.quarantine.insert(0, failed);
             }
         }
         self.mark(policy);
@@ -53,7 +58,7 @@ impl World {
         plan: &Plan,
         may_write: bool,
     ) {
-        let told = entry.memoir.quarantine.iter().all(|item| entry.written.quarantine.contains(item));
+        let told = entry.memoir.quarantine.iter().all(|item| entry.told.contains(item));
         let is_way_back = plan.steps.iter().any(Step::is_disruptive);
         let is_open = self.busy.contains(target) || !plan.unread.is_empty();
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| {

@@ -1,11 +1,13 @@
 //! Permits: how many rollouts of ours are under way at once, and who is next.
 
+use std::collections::BTreeSet;
+
 use super::{Phase, Rollout};
 use crate::{
     api::conditions::Reason,
     core::{
         engine::{Entry, World},
-        facts::{Instant, Object, Progress, progress},
+        facts::{Instant, Object, ObjectKey, Progress, progress},
         plan::Step,
         policy::PolicyKey,
         report::{Finding, Truth},
@@ -35,44 +37,46 @@ impl World {
             entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
             return Err(Some(backoff.why.clone()));
         }
-        if !step.is_disruptive() {
-            return Ok(());
+        if step.is_disruptive() { self.permit(entry, rules, target, now) } else { Ok(()) }
+    }
+
+    /// Whether a rollout may begin now, or a write may join the one that is under way.
+    fn permit(&self, entry: &mut Entry, rules: &Rules, target: &Object, now: Instant) -> Result<(), Option<Finding>> {
+        let no = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
+        let short = target.key.short();
+        let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.phase != Phase::Stray);
+        let mine = rollout.filter(|rollout| rollout.policy == entry.identity.key);
+        if let Some(other) = rollout.filter(|rollout| rollout.policy != entry.identity.key && !rollout.rests) {
+            // Whose values fail could not be told, and each has its own way back.
+            entry.waiting = Some(now);
+            let message = format!("a change of policy \"{}\" on {short} comes first", other.policy.1);
+            return no(Reason::WaitingForTurn, message);
         }
-        let mine = self
-            .rollouts
-            .get(&target.key)
-            .filter(|rollout| rollout.policy == entry.identity.key && rollout.phase != Phase::Stray);
-        let supersedes = mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation));
-        let wait = |reason: Reason, message: String| Err(Some(Finding::new(Truth::False, reason, message)));
         match progress(target) {
             Progress::Complete => {}
-            Progress::Running | Progress::Failed { .. } if supersedes => {}
+            Progress::Running | Progress::Failed { .. }
+                if mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation)) => {}
             Progress::Running | Progress::Failed { .. } if mine.is_some_and(|rollout| rollout.rests) => {
                 let message = format!(
-                    "neither the last change of {} nor its way back has come to its end: look at its pods, or change the value",
-                    target.key.short()
+                    "neither the last change of {short} nor its way back has come to its end: look at its pods, or change the value"
                 );
-                return wait(Reason::DeadlineExceeded, message);
+                return no(Reason::DeadlineExceeded, message);
             }
-            Progress::Running | Progress::Failed { .. } => {
-                let (reason, whose) = if mine.is_some() {
-                    (Reason::RollingOut, "the rollout of the last change")
-                } else {
-                    (Reason::TargetRolloutInProgress, "somebody else's rollout")
-                };
-                return wait(reason, format!("{whose} of {} is under way", target.key.short()));
+            Progress::Running | Progress::Failed { .. } if mine.is_some() => {
+                return no(Reason::RollingOut, format!("the rollout of the last change of {short} is under way"));
+            }
+            // Nothing moves any more, and what the policy says may be what helps.
+            Progress::Failed { .. } => {}
+            Progress::Running => {
+                let message = format!("somebody else's rollout of {short} is under way");
+                return no(Reason::TargetRolloutInProgress, message);
             }
             Progress::Paused => {
-                return wait(
-                    Reason::TargetPaused,
-                    format!("{} is paused: run \"kubectl rollout resume\"", target.key.short()),
-                );
+                return no(Reason::TargetPaused, format!("{short} is paused: run \"kubectl rollout resume\""));
             }
             Progress::AwaitingManual => {
-                return wait(
-                    Reason::AwaitingManualRollout,
-                    format!("{} waits for a person to delete or partition pods", target.key.short()),
-                );
+                let message = format!("{short} waits for a person to delete or partition pods");
+                return no(Reason::AwaitingManualRollout, message);
             }
         }
         if mine.is_some_and(Rollout::is_in_flight) {
@@ -80,34 +84,61 @@ impl World {
         }
         let others = || self.rollouts.iter().filter(|(key, _)| **key != target.key);
         let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
-        let in_flight = || others().filter(|(_, rollout)| rollout.is_in_flight());
-        let of_namespace = in_flight().filter(|(key, _)| key.namespace == target.key.namespace).count();
-        let of_cluster = in_flight().count();
         let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
         if let Some((settling, _)) = of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight()) {
-            entry.waiting = true;
             let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
-            return wait(Reason::WaitingForTurn, message);
+            entry.waiting = Some(now);
+            return no(Reason::WaitingForTurn, message);
         }
-        if of_policy().any(|(_, rollout)| rollout.is_in_flight())
-            || of_namespace >= rules.rollouts_per_namespace()
-            || of_cluster >= self.default_rules().rollouts_per_cluster()
-        {
-            entry.waiting = true;
-            return wait(
-                Reason::WaitingForTurn,
-                format!("{of_cluster} rollouts of Trimtab are under way: this one waits for its turn"),
+        if of_policy().any(|(_, rollout)| rollout.is_in_flight()) || !self.has_room(&target.key.namespace, rules) {
+            let message = format!(
+                "{} rollouts of Trimtab are under way: this one waits for its turn",
+                others().filter(|(_, rollout)| rollout.is_in_flight()).count()
             );
+            entry.waiting = Some(now);
+            return no(Reason::WaitingForTurn, message);
         }
         Ok(())
     }
 
-    /// Policies that wait for their turn look again.
+    /// Whether one more rollout may begin in a namespace.
+    fn has_room(&self, namespace: &str, rules: &Rules) -> bool {
+        let in_flight = || self.rollouts.iter().filter(|(_, rollout)| rollout.is_in_flight());
+        in_flight().count() < self.default_rules().rollouts_per_cluster()
+            && in_flight().filter(|(key, _)| *key.namespace == *namespace).count() < rules.rollouts_per_namespace()
+    }
+
+    /// A rollout has ended, so somebody's turn may have come.
     pub(in crate::core::engine) fn wake_waiting(&mut self) {
-        let waiting: Vec<PolicyKey> =
-            self.policies.iter().filter(|(_, entry)| entry.waiting).map(|(key, _)| key.clone()).collect();
-        for key in waiting {
-            self.mark(key);
+        self.turns = true;
+    }
+
+    /// The policy that has waited longest for a permit that it may have now. Those in `passed` were asked already.
+    ///
+    /// One after the other: after the end of one rollout, a plan for each of a thousand policies would be made in vain.
+    pub(in crate::core::engine) fn next_in_turn(&mut self, passed: &BTreeSet<PolicyKey>) -> Option<PolicyKey> {
+        if !self.turns {
+            return None;
+        }
+        let next = self
+            .policies
+            .iter()
+            .filter(|(key, _)| !passed.contains(*key))
+            .filter_map(|(key, entry)| Some((entry.waiting?, key, entry)))
+            .filter(|(_, key, entry)| {
+                let rules = entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok());
+                rules.is_some_and(|rules| self.has_room(&key.0, &rules))
+            })
+            .min_by_key(|(since, key, _)| (*since, *key))
+            .map(|(_, key, _)| key.clone());
+        self.turns = next.is_some();
+        next
+    }
+
+    /// The write that would have begun a rollout was refused: its permit is free again.
+    pub(in crate::core::engine) fn refuse_rollout(&mut self, target: &ObjectKey, now: Instant) {
+        if self.rollouts.get(target).is_some_and(Rollout::has_written_nothing) {
+            self.end_rollout(target, None, now);
         }
     }
 }
