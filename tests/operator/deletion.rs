@@ -5,6 +5,7 @@ use trimtab::api::names;
 
 use crate::{
     here,
+    operator::processes,
     world::{World, assert_no_trace, env_of, env_var, merge, policy, pool_policy, traces, with_world, workload},
 };
 
@@ -151,5 +152,80 @@ fn restore_brings_back_what_was_there_and_ends_its_finalizer() {
         world.rolled_out("api");
         // The template is the first one again, and so is its ReplicaSet.
         assert_eq!(world.replica_sets("api").await.len(), 2);
+    });
+}
+
+fn restoring(size: u32) -> Value {
+    let mut all = pool_policy("p", size);
+    merge(&mut all, &json!({"spec": {"deletionPolicy": "Restore"}}));
+    all
+}
+
+#[test]
+fn a_policy_that_restores_ends_although_its_target_is_gone() {
+    with_world(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&restoring(20));
+        world.settled("p").await;
+        world.kubectl(&["delete", "deployment", "api", "--timeout=60s"]);
+        world.says("p", "Ready", "False", "NoTargets").await;
+        world.kubectl(&["delete", "performancepolicy", "p", "--timeout=60s"]);
+
+        // And one whose target goes while it is put back.
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        world.apply(&restoring(20));
+        world.settled("p").await;
+        world.delete_policy("p");
+        world.kubectl(&["delete", "deployment", "api", "--wait=false"]);
+        world.kubectl(&["wait", "performancepolicy/p", "--for=delete", "--timeout=60s"]);
+    });
+}
+
+#[test]
+fn a_policy_that_is_deleted_again_while_it_restores_restores_once() {
+    with_world(here!(), async |world| {
+        world.run_workload(&workload("api", &env_var("OTHER", "1"), &json!({})));
+        let original = world.deployment().await;
+        world.apply(&restoring(20));
+        world.settled("p").await;
+        // What keeps it is a rollout of somebody else, which it waits for.
+        let slow = json!({"spec": {"minReadySeconds": 5, "template": {"metadata": {"labels": {"round": "2"}}}}});
+        world.kubectl(&["patch", "deployment", "api", "--patch", &slow.to_string()]);
+        world.delete_policy("p");
+        world.delete_policy("p");
+        let pending = world.get("performancepolicies", "p").await;
+        assert!(pending["metadata"]["deletionTimestamp"].is_string(), "{pending:#}");
+        // An edit comes too late, and stops nothing.
+        world.kubectl(&["annotate", "performancepolicy", "p", "late=yes"]);
+        world.kubectl(&["wait", "performancepolicy/p", "--for=delete", "--timeout=90s"]);
+        let left = world.deployment().await;
+        assert_no_trace(&left);
+        let containers = |object: &Value| object["spec"]["template"]["spec"]["containers"].clone();
+        assert_eq!(containers(&left), containers(&original));
+        world.rolled_out("api");
+        assert_eq!(world.replica_sets("api").await.len(), 4, "ours, theirs, and the way back");
+    });
+}
+
+#[test]
+fn a_namespace_goes_with_policies_that_restore() {
+    with_world(here!(), async |world| {
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config.yaml": "limit: 10\n"},
+        }));
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        let mut all = restoring(20);
+        merge(
+            &mut all["spec"],
+            &json!({
+                "files": [{"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML"}],
+                "settings": [{"name": "limit", "value": 50, "path": {"file": "config", "at": "/limit"}}],
+            }),
+        );
+        world.apply(&all);
+        world.settled("p").await;
+        let replicas = processes();
+        world.cluster.kubectl(&["delete", "namespace", &world.namespace, "--timeout=90s"], "");
+        assert_eq!(processes(), replicas, "the operator lives");
     });
 }

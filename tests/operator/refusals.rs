@@ -6,7 +6,10 @@ use crate::{
     audit::told,
     cluster::eventually,
     here,
-    world::{PATIENCE, World, condition, merge, policy, pool_policy, with_world, with_world_alone, workload},
+    operator::{NAMESPACE, RELEASE, processes},
+    world::{
+        PATIENCE, World, condition, env_of, merge, policy, pool_policy, traces, with_world, with_world_alone, workload,
+    },
 };
 
 fn setting(name: &str, knob: &Value) -> Value {
@@ -36,7 +39,7 @@ fn config_maps(world: &World) {
     merge(&mut immutable, &json!({"immutable": true}));
     let broken = json!({"data": {
         "twice.yaml": "limit: 1\nlimit: 2\n", "anchors.yaml": "a: &x 1\nlimit: *x\n", "no.yaml": "a: [1\n",
-        "crlf.yaml": "limit: 1\r\n", "no.json": "{\"limit\": }",
+        "bom.yaml": "\u{feff}limit: 1\n", "no.json": "{\"limit\": }",
         "types.yaml": "map: {a: 1}\nlist: [1]\nword: many\nlimit: 1\n",
     }});
     for (name, data) in [("fixed", &immutable), ("hashed-4m8fc9kd2t", &fixed), ("broken", &broken)] {
@@ -136,6 +139,7 @@ fn every_refusal_has_its_word_and_writes_nothing() {
             (document("a-word", "broken", "types.yaml", "YAML", "/word"), "KeyTypeMismatch"),
             (document("dup-keys", "broken", "twice.yaml", "YAML", "/limit"), "ConfigUnparseable"),
             (document("anchors", "broken", "anchors.yaml", "YAML", "/limit"), "ConfigUnparseable"),
+            (document("byte-order", "broken", "bom.yaml", "YAML", "/limit"), "ConfigUnparseable"),
             (document("broken-yaml", "broken", "no.yaml", "YAML", "/limit"), "ConfigUnparseable"),
             (document("broken-json", "broken", "no.json", "JSON", "/limit"), "ConfigUnparseable"),
             (document("too-large", "large", "c.yaml", "YAML", "/limit"), "ConfigTooLarge"),
@@ -153,27 +157,72 @@ fn every_refusal_has_its_word_and_writes_nothing() {
 }
 
 #[test]
-fn system_namespaces_are_protected() {
+fn system_namespaces_and_the_operator_itself_are_protected() {
     with_world(here!(), async |world| {
-        for namespace in ["kube-system", crate::operator::NAMESPACE] {
-            let name = world.namespace.chars().rev().take(20).collect::<String>().chars().rev().collect::<String>();
-            let mut protected = pool_policy(name.trim_start_matches('-'), 20);
-            protected["metadata"]["namespace"] = namespace.into();
-            let name = protected["metadata"]["name"].as_str().unwrap();
-            world.cluster.kubectl(&["apply", "-f", "-"], &protected.to_string());
-            let wait = [
-                "wait",
-                "performancepolicy",
-                name,
-                "--namespace",
-                namespace,
-                "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=TargetProtected",
-            ];
-            let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-            let arguments: Vec<&str> = wait.into_iter().chain([timeout.as_str()]).collect();
-            world.cluster.kubectl(&arguments, "");
-            world.cluster.kubectl(&["delete", "performancepolicy", name, "--namespace", namespace], "");
+        let mut idle = workload("protected", &json!({}), &json!({}));
+        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
+        world.within("kube-system").apply(&idle);
+        for (namespace, target) in [("kube-system", "protected"), (NAMESPACE, RELEASE)] {
+            let there = world.within(namespace);
+            let before = there.get("deployments", target).await;
+            let mark = world.mark();
+            there.apply(&on(pool_policy("protected", 20), &json!({"kind": "Deployment", "name": target})));
+            let refused = there.says("protected", "Ready", "False", "TargetProtected").await;
+            let message = condition(&refused, "Ready")["message"].as_str().unwrap_or_default();
+            assert!(message.contains(&format!("\"{namespace}\" is protected")), "{message}");
+            world.caught_up().await;
+            let writes = mark.target_writes(namespace);
+            assert_eq!(writes, [], "{}", told(&writes));
+            let after = there.get("deployments", target).await;
+            assert_eq!(after["spec"], before["spec"]);
+            assert_eq!(traces(&after), Vec::<String>::new());
+            there.kubectl(&["delete", "performancepolicy", "protected"]);
         }
+        world.within("kube-system").kubectl(&["delete", "deployment", "protected"]);
+    });
+}
+
+#[test]
+fn a_field_that_does_not_exist_is_refused_and_where_it_is_dropped_nothing_is_written() {
+    with_world(here!(), async |world| {
+        let mut idle = workload("api", &json!({}), &json!({}));
+        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
+        world.apply(&idle);
+        let misspelt = policy("p", &json!({"poools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}]}));
+        let said = world.try_apply(&misspelt, &[]).unwrap_err();
+        assert!(said.contains("unknown field \"spec.poools\""), "{said}");
+        assert!(world.try_get("performancepolicies", "p").await.is_none());
+
+        let mark = world.mark();
+        world.try_apply(&misspelt, &["--validate=ignore"]).unwrap();
+        let served = world.says("p", "Ready", "True", "Served").await;
+        assert!(served["spec"]["poools"].is_null(), "{served:#}");
+        assert!(condition(&served, "Applied").is_null(), "nothing is said to be applied:\n{served:#}");
+        world.caught_up().await;
+        let writes = mark.target_writes(&world.namespace);
+        assert_eq!(writes, [], "{}", told(&writes));
+    });
+}
+
+/// Others may store objects as large as etcd takes them; what we add to them is small.
+#[test]
+fn workloads_of_a_mebibyte_are_governed_like_any_other() {
+    with_world(here!(), async |world| {
+        let replicas = processes();
+        let variables: Vec<Value> =
+            (0..16).map(|n| json!({"name": format!("LARGE_{n}"), "value": "x".repeat(1 << 16)})).collect();
+        let mut large = workload("api", &json!({"env": variables}), &json!({}));
+        // Whether such a pod can start is another matter.
+        merge(&mut large, &json!({"spec": {"replicas": 0}}));
+        world.try_kubectl(&["create", "-f", "-"], &large.to_string()).unwrap();
+        world.apply(&pool_policy("p", 20));
+        world.settled("p").await;
+        let governed = world.deployment().await;
+        assert_eq!(env_of(&governed, "DB_POOL_SIZE").as_deref(), Some("20"));
+        assert_eq!(env_of(&governed, "LARGE_15").map(|text| text.len()), Some(1 << 16));
+        world.delete_policy("p");
+        world.until("deployments", "api", "it is released", |object| traces(object).is_empty()).await;
+        assert_eq!(processes(), replicas, "the operator lives");
     });
 }
 

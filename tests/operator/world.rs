@@ -183,6 +183,12 @@ fn collection(kind: &str) -> &'static str {
 }
 
 impl World {
+    /// Another namespace, for as long as this test has its turn.
+    pub fn within(&self, namespace: &str) -> Self {
+        let turn = self._turn.try_clone().expect("keep the turn of this test");
+        Self { cluster: self.cluster.clone(), namespace: namespace.to_owned(), _turn: turn }
+    }
+
     // ---- what users do ----
 
     /// kubectl in the namespace, which must succeed.

@@ -98,6 +98,7 @@ pub fn test_name(function: &'static str) -> &'static str {
 }
 
 /// A cluster, seen from inside.
+#[derive(Clone)]
 pub struct Cluster {
     /// Administrator's client.
     pub client: Client,
