@@ -57,6 +57,10 @@ enum Relay {
     Closed,
     /// Asks to slow down.
     Busy,
+    /// Answers what was so three minutes ago, as a cache does.
+    Behind,
+    /// Answers what will be so in three minutes, as a backend with a clock of its own does.
+    Ahead,
 }
 
 /// The world around one policy.
@@ -82,12 +86,17 @@ impl Drop for Stage {
 }
 
 impl Stage {
+    /// With an application that exposes `queue 3`.
     async fn set(cluster: Cluster, thresholds: Value) -> Self {
+        Self::exposing(cluster, thresholds, "queue 3\n").await
+    }
+
+    async fn exposing(cluster: Cluster, thresholds: Value, exposed: &str) -> Self {
         trimtab::shell::tls::install_provider();
         cluster.install_crds().await;
         let namespace = cluster.namespace().await;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        let exposed = Arc::new(Mutex::new("queue 3\n".to_owned()));
+        let exposed = Arc::new(Mutex::new(exposed.to_owned()));
         let relay = Arc::new(Mutex::new(Relay::Honest));
         let pages = Router::new().route("/metrics", get(expose)).with_state(exposed.clone());
         let application = serve(pages).await;
@@ -232,7 +241,7 @@ async fn pass(State((relay, http, prometheus)): State<Way>, uri: Uri, headers: H
         Relay::Busy => return StatusCode::TOO_MANY_REQUESTS.into_response(),
         Relay::Page => return "<html><title>Sign in</title></html>".into_response(),
         Relay::Silent => std::future::pending().await,
-        Relay::Honest | Relay::Truncated | Relay::Partial => {}
+        Relay::Honest | Relay::Truncated | Relay::Partial | Relay::Behind | Relay::Ahead => {}
     }
     let url = format!("{prometheus}{uri}");
     let kind = headers.get(CONTENT_TYPE).cloned();
@@ -244,9 +253,21 @@ async fn pass(State((relay, http, prometheus)): State<Way>, uri: Uri, headers: H
     match relay {
         Relay::Truncated => text.truncate(text.len() / 2),
         Relay::Partial => text = text.replacen('{', r#"{"warnings":["a store did not answer"],"#, 1),
+        Relay::Behind => text = of_another_time(&text, -180.0),
+        Relay::Ahead => text = of_another_time(&text, 180.0),
         _ => {}
     }
     (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// An answer as of so many seconds later.
+fn of_another_time(answer: &str, seconds: f64) -> String {
+    let mut answer: Value = serde_json::from_str(answer).expect("an answer in JSON");
+    for series in answer["data"]["result"].as_array_mut().into_iter().flatten() {
+        let time = series["value"][0].as_f64().expect("the time of an instant query");
+        series["value"][0] = (time + seconds).into();
+    }
+    answer.to_string()
 }
 
 async fn serve(pages: Router) -> SocketAddr {
@@ -404,9 +425,20 @@ fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
             stage.says(&[("MetricsAvailable", "True/Answered")]).await;
             stage.alarms(&["TrimtabThresholdBreached critical"]).await;
         }
-        stage.relay(Relay::Partial);
-        stage.says(&[("MetricsAvailable", "False/PartialResult"), ("Compliant", "False/Breached")]).await;
-        stage.relay(Relay::Honest);
+        // What is wrong with one answer is not the source's fault.
+        for (lie, reason) in [
+            (Relay::Partial, "False/PartialResult"),
+            (Relay::Behind, "False/StaleData"),
+            (Relay::Ahead, "False/ClockSkew"),
+        ] {
+            stage.relay(lie);
+            stage.says(&[("MetricsAvailable", reason), ("Compliant", "False/Breached")]).await;
+            stage.alarms(&["TrimtabNoData info", "TrimtabThresholdBreached critical"]).await;
+            size += 1;
+            stage.set_pool(size).await;
+            stage.relay(Relay::Honest);
+            stage.says(&[("MetricsAvailable", "True/Answered")]).await;
+        }
         for (exposed, reason) in
             [("queue NaN\n", "False/NotANumber"), ("queue +Inf\n", "False/NotANumber"), ("other 1\n", "False/NoData")]
         {
@@ -423,6 +455,22 @@ fn a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it() {
         stage.alarms(&[]).await;
         let written = stage.target_writes();
         assert_eq!(written.len(), usize::try_from(size).unwrap(), "no data, no action: {written:?}");
+    });
+}
+
+/// An exporter that sets timestamps of its own keeps its last values when it hangs.
+#[test]
+fn samples_that_are_too_old_are_no_reading() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let long = json!([{"name": "long", "metric": {"gauge": "queue", "window": "10m"},
+            "levels": [{"severity": "critical", "above": 100}], "noData": {"after": "3s", "severity": "info"}}]);
+        let ago = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").saturating_sub(Duration::from_mins(4));
+        let stage = Stage::exposing(cluster, long, &format!("queue 500 {}\n", ago.as_millis())).await;
+        stage.says(&[("Applied", "True/Applied")]).await;
+        stage.says(&[("MetricsAvailable", "False/StaleData"), ("Compliant", "Unknown/NoData")]).await;
+        stage.alarms(&["TrimtabNoData info"]).await;
+        stage.set_pool(2).await;
+        assert_eq!(stage.target_writes(), ["patch deployments"; 2], "the knob, twice");
     });
 }
 
@@ -448,6 +496,8 @@ fn queries_that_a_real_prometheus_refuses_have_their_reasons() {
             ("vector(0)/0".to_owned(), "True/Answered"),
             ("absent_from_everywhere".to_owned(), "False/NoData"),
             ("1".to_owned(), "False/WrongType"),
+            ("\"a text\"".to_owned(), "False/WrongType"),
+            ("vector(1e308) * 10".to_owned(), "False/NotANumber"),
             ("up * on() up".to_owned(), "False/QueryFailed"),
         ] {
             let patch = json!({"spec": {"thresholds": free(&query)}});

@@ -125,9 +125,7 @@ fn a_document_keeps_its_line_ends_and_its_end() {
         let mut idle = workload("api", &json!({}), &json!({}));
         merge(&mut idle, &json!({"spec": {"replicas": 0}}));
         world.apply(&idle);
-        let file = |name: &str, key: &str, format: &str| {
-            json!({"name": name, "configMap": "windows", "key": key, "format": format, "reload": "Watch"})
-        };
+        let file = |name: &str, key: &str, format: &str| json!({"name": name, "configMap": "windows", "key": key, "format": format, "reload": "Watch"});
         let limit = |name: &str| json!({"name": name, "value": 50, "path": {"file": name, "at": "/limit"}});
         let spec = json!({"files": [file("yaml", "c.yaml", "YAML"), file("json", "c.json", "JSON")],
                           "settings": [limit("yaml"), limit("json")]});

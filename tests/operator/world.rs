@@ -42,7 +42,7 @@ fn run(test: &'static str, alone: bool, body: impl AsyncFnOnce(&World)) {
         let turn = File::create(cluster_dir().join("turn.lock")).expect("create the lock of the tests");
         if alone { turn.lock() } else { turn.lock_shared() }.expect("wait for this test's turn");
         let namespace = cluster.namespace().await;
-        body(&World { cluster, namespace, _turn: turn }).await;
+        body(&World { cluster, namespace, turn }).await;
     });
 }
 
@@ -84,7 +84,7 @@ impl fmt::Debug for Shown {
 pub struct World {
     pub cluster: Cluster,
     pub namespace: String,
-    _turn: File,
+    turn: File,
 }
 
 /// A Deployment with one pod that runs until it is told to stop, and lists what it was started with.
@@ -185,8 +185,8 @@ fn collection(kind: &str) -> &'static str {
 impl World {
     /// Another namespace, for as long as this test has its turn.
     pub fn within(&self, namespace: &str) -> Self {
-        let turn = self._turn.try_clone().expect("keep the turn of this test");
-        Self { cluster: self.cluster.clone(), namespace: namespace.to_owned(), _turn: turn }
+        let turn = self.turn.try_clone().expect("keep the turn of this test");
+        Self { cluster: self.cluster.clone(), namespace: namespace.to_owned(), turn }
     }
 
     // ---- what users do ----
