@@ -14,6 +14,7 @@ mod simulation {
     pub mod random;
     pub mod regressions;
     pub mod replica;
+    pub mod rollouts;
     pub mod run;
     pub mod scenario;
     pub mod schema;

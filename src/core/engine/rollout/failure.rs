@@ -30,21 +30,23 @@ impl World {
                 "RollingOut".clone_into(&mut newest.verdict);
                 entry.open_change = Some(OpenChange { generation, rolled_out: true });
             }
-            for change in changes {
-                let Some(to) = &change.to else { continue };
-                let failed = QuarantineEntry {
-                    object: target.short(),
-                    path: change.path.to_string(),
-                    value_hash: value_hash(&change.path, to),
-                    until: report::time(now + QUARANTINE),
-                    reason: reason.as_str().to_owned(),
-                };
-                let same =
-                    |item: &QuarantineEntry| item.object == failed.object && item.value_hash == failed.value_hash;
-                entry.memoir.quarantine.retain(|item| !same(item));
-                // The newest first: that is what is left where the list has to be cut.
-                entry.memoir.quarantine.insert(0, failed);
-            }
+            let failed: Vec<QuarantineEntry> = changes
+                .iter()
+                .filter_map(|change| {
+                    Some(QuarantineEntry {
+                        object: target.short(),
+                        path: change.path.to_string(),
+                        value_hash: value_hash(&change.path, change.to.as_ref()?),
+                        until: report::time(now + QUARANTINE),
+                        reason: reason.as_str().to_owned(),
+                    })
+                })
+                .collect();
+            let quarantine = &mut entry.memoir.quarantine;
+            quarantine
+                .retain(|old| !failed.iter().any(|new| new.object == old.object && new.value_hash == old.value_hash));
+            // The newest first: they are what is left where the list has to be cut.
+            quarantine.splice(0..0, failed);
         }
         self.mark(policy);
     }

@@ -1,0 +1,222 @@
+//! Stories of rollouts: whose they are, what they carry, and what comes back when they fail.
+
+use serde_json::{Value, json};
+use trimtab::core::facts::{ObjectKey, Span};
+
+use super::{
+    controllers::CRASHES,
+    people::{config_map, deployment, policy, variables, workload},
+    run::Run,
+};
+
+const BAD: &str = CRASHES;
+
+fn shop(document: &str) -> Run {
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        server.kubectl_apply(&config_map("api-config"), &json!({"data": {"config.yaml": document}}));
+        server.kubectl_apply(&deployment("api"), &workload("api", &json!({"env": variables(&[("LOG", "x")])})));
+    });
+    run.pass(Span::seconds(10));
+    run
+}
+
+fn apply(run: &mut Run, name: &str, spec: &Value) {
+    run.people(&format!("apply policy {name}"), |server, _| server.apply_policy(name, spec));
+}
+
+fn rest(run: &mut Run) {
+    run.come_to_rest(Span::seconds(120), Span::hours(3));
+    run.stay_at_rest();
+}
+
+fn settings(settings: Value) -> Value {
+    json!({
+        "mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+        "files": [{"name": "config", "configMap": "api-config", "key": "config.yaml", "format": "YAML", "reload": "Restart"}],
+        "settings": settings,
+    })
+}
+
+fn number(text: &str) -> i64 {
+    text.parse().unwrap()
+}
+
+fn variable(name: &str, value: i64, env: &str) -> Value {
+    json!({"name": name, "type": "Integer", "value": value, "env": env})
+}
+
+fn in_document(value: i64) -> Value {
+    json!({"name": "size", "type": "Integer", "value": value, "path": {"file": "config", "at": "/pool/size"}})
+}
+
+fn whole_key(value: i64) -> Value {
+    let landing = json!({"name": "api-config", "key": "limit", "reload": "Restart"});
+    json!({"name": "limit", "type": "Integer", "value": value, "configMapKey": landing})
+}
+
+fn key(run: &Run) -> Value {
+    run.object(&config_map("api-config")).at("/data/limit").clone()
+}
+
+fn stamp(run: &Run) -> Value {
+    run.object(&deployment("api")).at("/spec/template/metadata/annotations/trimtab.dev~1stamp.p").clone()
+}
+
+fn revisions(run: &Run, key: &ObjectKey) -> u32 {
+    run.invariants.revisions.get(key).copied().unwrap_or(0)
+}
+
+#[track_caller]
+fn is_rolled_back(run: &Run, name: &str) {
+    assert_eq!(run.server.condition(name, "Ready"), Some(("False".into(), "RolledBack".into())));
+}
+
+#[test]
+fn a_key_that_crashes_comes_back_with_the_pods_of_before() {
+    let api = deployment("api");
+    for first in [None, Some(3)] {
+        let mut run = shop("pool:\n  size: 5\n");
+        if let Some(first) = first {
+            apply(&mut run, "p", &settings(json!([whole_key(first)])));
+            rest(&mut run);
+            assert_eq!((key(&run), revisions(&run, &api)), (json!("3"), 1));
+        }
+        let (template, before) = (run.object(&api).template().clone(), revisions(&run, &api));
+        apply(&mut run, "p", &settings(json!([whole_key(number(BAD))])));
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(key(&run), first.map_or(Value::Null, |first| json!(first.to_string())));
+        assert_eq!(run.object(&api).template(), &template, "the revision of before");
+        assert_eq!(revisions(&run, &api), before + 2, "there and back");
+        apply(&mut run, "p", &settings(json!([whole_key(8)])));
+        rest(&mut run);
+        assert_eq!((key(&run), revisions(&run, &api)), (json!("8"), before + 3));
+    }
+}
+
+#[test]
+fn a_value_that_crashes_is_taken_out_of_a_document_however_it_is_written() {
+    let api = deployment("api");
+    for quoted in ["5", "'5'", "\"5\""] {
+        let document = format!("pool:\n  size: {quoted} # small\n");
+        let mut run = shop(&document);
+        apply(&mut run, "p", &settings(json!([in_document(number(BAD))])));
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(run.server.document("api-config"), document);
+        assert_eq!((stamp(&run), revisions(&run, &api)), (Value::Null, 2), "there and back");
+    }
+}
+
+#[test]
+fn the_way_back_to_what_a_document_said_at_first_restarts_pods_too() {
+    let api = deployment("api");
+    let mut run = shop("pool:\n  size: 5\n");
+    for (size, revision) in [(9, 1), (5, 2), (9, 3)] {
+        apply(&mut run, "p", &settings(json!([in_document(size)])));
+        rest(&mut run);
+        assert_eq!(run.server.document("api-config"), format!("pool:\n  size: {size}\n"));
+        assert_eq!(revisions(&run, &api), revision, "{size}");
+    }
+    // A value that fails after that leads back to the value of before, not to the bytes of the beginning.
+    apply(&mut run, "p", &settings(json!([in_document(number(BAD))])));
+    rest(&mut run);
+    is_rolled_back(&run, "p");
+    assert_eq!(run.server.document("api-config"), "pool:\n  size: 9\n");
+    assert_eq!(revisions(&run, &api), 5);
+}
+
+#[test]
+fn what_follows_a_rollout_that_is_not_proven_goes_back_together_with_it() {
+    let api = deployment("api");
+    let spec = |a: i64, b: i64, size: i64, limit: i64| {
+        settings(json!([variable("a", a, "A"), variable("b", b, "B"), in_document(size), whole_key(limit)]))
+    };
+    for bad in [[number(BAD), 1, 5, 3], [1, 1, number(BAD), 3], [1, 1, 5, number(BAD)]] {
+        let mut run = shop("pool:\n  size: 5\n");
+        apply(&mut run, "p", &spec(1, 1, 5, 3));
+        rest(&mut run);
+        let template = run.object(&api).template().clone();
+        let [a, b, size, limit] = bad;
+        apply(&mut run, "p", &spec(a, b, size, limit));
+        run.pass(Span::seconds(3));
+        assert_eq!(run.server.condition("p", "Applied"), Some(("False".into(), "RollingOut".into())), "{bad:?}");
+        // Somebody changes something else meanwhile, which has no fault of its own.
+        apply(&mut run, "p", &spec(a, 2, size, limit));
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(run.object(&api).template(), &template, "{bad:?}");
+        assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n");
+        assert_eq!(key(&run), json!("3"));
+    }
+}
+
+#[test]
+fn a_value_that_failed_on_one_target_is_not_begun_on_the_next() {
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        for name in ["api", "web"] {
+            server.kubectl_apply(&config_map(&format!("{name}-config")), &json!({"data": {}}));
+            server.kubectl_apply(&deployment(name), &workload(name, &json!({})));
+        }
+    });
+    run.pass(Span::seconds(10));
+    let spec = |value: i64| {
+        json!({
+            "mode": "Enforce", "settings": [variable("a", value, "A")],
+            "target": {"kind": "Deployment", "selector": {"matchLabels": {"tier": "web"}}},
+        })
+    };
+    apply(&mut run, "p", &spec(1));
+    rest(&mut run);
+    apply(&mut run, "p", &spec(number(BAD)));
+    rest(&mut run);
+    is_rolled_back(&run, "p");
+    for (name, count) in [("api", 3), ("web", 1)] {
+        assert_eq!(run.server.env(&deployment(name), "A").as_deref(), Some("1"), "{name}");
+        assert_eq!(revisions(&run, &deployment(name)), count, "{name}");
+    }
+}
+
+#[test]
+fn of_two_policies_on_one_workload_each_has_its_rollout_and_its_way_back() {
+    let api = deployment("api");
+    let mut run = shop("pool:\n  size: 5\n");
+    let with_documents = |size: i64| settings(json!([in_document(size)]));
+    let other = |value: i64| json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}, "settings": [variable("a", value, "A")]});
+    for (size, value) in [(9, number(BAD)), (number(BAD), 3)] {
+        run.people("apply both", |server, _| {
+            server.apply_policy("p", &with_documents(size));
+            server.apply_policy("q", &other(value));
+        });
+        rest(&mut run);
+        let bad = if value == number(BAD) { "q" } else { "p" };
+        is_rolled_back(&run, bad);
+        assert_eq!(run.server.document("api-config"), "pool:\n  size: 9\n");
+        let expected = if bad == "q" { None } else { Some("3") };
+        assert_eq!(run.server.env(&api, "A").as_deref(), expected);
+        let failed = |name: &str| {
+            let status = run.server.policies[&policy(name)].status.clone().unwrap();
+            status.quarantine.into_iter().map(|item| item.path).collect::<Vec<_>>()
+        };
+        // The first round's failure is remembered in the second.
+        assert_eq!(failed("q"), ["settings.a"]);
+        assert_eq!(failed("p"), if bad == "q" { vec![] } else { vec!["settings.size", "files"] });
+    }
+    assert_eq!(revisions(&run, &api), 6, "two changes and a way back, twice");
+}
+
+#[test]
+fn a_policy_may_help_a_workload_whose_rollout_came_to_nothing() {
+    let mut run = shop("pool:\n  size: 5\n");
+    let api = deployment("api");
+    run.people("a bad release", |server, _| server.set_env(&api, "A", Some(BAD)));
+    run.pass(Span::minutes(3));
+    let mut spec = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}, "settings": [variable("a", 4, "A")]});
+    spec["settings"][0]["onConflict"] = json!("TakeOver");
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "A").as_deref(), Some("4"));
+    assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
+}
