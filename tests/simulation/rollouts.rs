@@ -220,3 +220,32 @@ fn a_policy_may_help_a_workload_whose_rollout_came_to_nothing() {
     assert_eq!(run.server.env(&api, "A").as_deref(), Some("4"));
     assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
 }
+
+#[test]
+fn who_has_waited_longest_is_next() {
+    let names = ["m", "c", "x", "a", "k"];
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        for name in names {
+            server.kubectl_apply(&config_map(&format!("{name}-config")), &json!({"data": {}}));
+            server.kubectl_apply(&deployment(name), &workload(name, &json!({})));
+        }
+    });
+    run.pass(Span::seconds(10));
+    for name in names {
+        let target = json!({"kind": "Deployment", "name": name});
+        apply(&mut run, name, &json!({"mode": "Enforce", "target": target, "settings": [variable("a", 1, "A")]}));
+        run.pass(Span::millis(900));
+    }
+    let mut order = Vec::new();
+    for _ in 0..20_000 {
+        run.turn();
+        for name in names {
+            if !order.contains(&name) && run.server.env(&deployment(name), "A").is_some() {
+                order.push(name);
+            }
+        }
+    }
+    assert_eq!(order, names, "one at a time in a namespace, in the order in which they came");
+    rest(&mut run);
+}

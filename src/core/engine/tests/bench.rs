@@ -26,6 +26,10 @@ struct Bench {
     /// How a write ends instead of succeeding.
     refuses: fn(&Patch) -> Option<Failure>,
     statuses: BTreeMap<Box<str>, Value>,
+    /// Whether no status can be written, and how often that was tried.
+    refuses_statuses: bool,
+    refused_statuses: u32,
+    events: Vec<String>,
     /// What policies' finalizers were set to.
     finalizers: Vec<Vec<String>>,
 }
@@ -40,6 +44,9 @@ impl Bench {
             patches: Vec::new(),
             refuses: |_| None,
             statuses: BTreeMap::new(),
+            refuses_statuses: false,
+            refused_statuses: 0,
+            events: Vec::new(),
             finalizers: Vec::new(),
         };
         let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources];
@@ -70,6 +77,14 @@ impl Bench {
         let outcome = match action {
             Action::Get(key) => self.objects.get(&key).map_or(Outcome::NotFound, |object| read(&key, object)),
             Action::ListPods { .. } => Outcome::Pods(Vec::new()),
+            Action::Status { .. } if self.refuses_statuses => {
+                self.refused_statuses += 1;
+                Outcome::Failed(Failure::Unknown("no answer".into()))
+            }
+            Action::Event(event) => {
+                self.events.push(format!("{} {}", event.policy.1, event.reason));
+                Outcome::Accepted
+            }
             Action::Status { policy, status, .. } => {
                 self.statuses.insert(policy.1, serde_json::to_value(status).unwrap());
                 Outcome::Accepted
@@ -295,4 +310,45 @@ fn what_admission_does_not_let_back_is_left_after_one_try_and_the_policy_can_go(
     assert_eq!(bench.objects[&web]["metadata"]["annotations"], json!({}));
     // Asked for until the policy is gone, which the bench never shows.
     assert_eq!(bench.finalizers.first(), Some(&Vec::new()));
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_tried_ever_more_rarely_and_announced_once() {
+    let mut bench = Bench::new();
+    bench.refuses_statuses = true;
+    bench.policy_with("p", "pools", &json!([{"name": "db", "size": {"value": 5, "env": "A"}}]));
+    for _ in 0..3600 {
+        bench.pass(Span::seconds(1));
+    }
+    assert!((8..25).contains(&bench.refused_statuses), "{} tries within an hour", bench.refused_statuses);
+    let announced = bench.events.clone();
+    assert_eq!(announced, ["p NoTargets"]);
+    bench.refuses_statuses = false;
+    bench.pass(Span::minutes(6));
+    assert_eq!(bench.condition("p", "Ready"), "NoTargets");
+    assert_eq!(bench.events, announced);
+}
+
+#[test]
+fn a_write_that_is_refused_keeps_nobody_else_from_their_turn() {
+    let mut bench = Bench::new();
+    bench.refuses = |_| Some(Failure::Rejected("no".into()));
+    let web = bench.deployment(1);
+    let spec = bench.objects[&web]["spec"].clone();
+    let api = bench.add(Kind::Deployment, "api", &spec);
+    for key in [&web, &api] {
+        bench.change(key, |object| {
+            object["status"] =
+                json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1});
+        });
+        bench.show(key);
+    }
+    let pools = json!([{"name": "db", "size": {"value": 5, "env": "A"}}]);
+    bench.policy_with("a", "pools", &pools);
+    let mut second = bench.manifest("b", "pools", &pools);
+    second["spec"]["target"]["name"] = json!("api");
+    bench.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(second).unwrap()))));
+    bench.pass(Span::seconds(3));
+    let written: Vec<&str> = bench.patches.iter().map(|patch| &*patch.object.name).collect();
+    assert_eq!(written, ["web", "api"]);
 }
