@@ -31,7 +31,9 @@ use super::{
     policy::{Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
-use crate::api::{MetricsSource, PerformanceClass, PerformancePolicyStatus, status::QuarantineEntry};
+use crate::api::{
+    MetricsSource, PerformanceClass, PerformancePolicyStatus, conditions::Reason, status::QuarantineEntry,
+};
 
 /// What the engine is told once.
 #[derive(Clone, Debug, Default)]
@@ -191,6 +193,8 @@ struct Unsure {
 #[derive(Debug)]
 struct RefusedRelease {
     policy: PolicyKey,
+    reason: Reason,
+    message: String,
     until: Instant,
     attempts: u32,
 }

@@ -90,11 +90,26 @@ pub fn predict(object: &Object, manager: &str, claim: &Claim) -> Vec<Conflict> {
     conflicts
 }
 
+/// Whether a holder of a field has asked for its value. A client-side apply holds the API server's defaults of what its
+/// manifest does not mention, too; the manifest is in the annotation that it leaves.
+#[must_use]
+pub fn declares(meta: &Meta, holder: &Holder, path: &FieldPath) -> bool {
+    if !holder.is_client_side_apply() {
+        return true;
+    }
+    let manifest =
+        meta.annotations.get(LAST_APPLIED).and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    manifest.is_none_or(|manifest| path.lookup(&manifest).is_some())
+}
+
 impl From<&ManagedEntry> for Holder {
     fn from(entry: &ManagedEntry) -> Self {
         Self { manager: entry.manager.clone(), operation: entry.operation, subresource: entry.subresource.clone() }
     }
 }
+
+/// Where `kubectl apply` keeps the manifest that it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the entry was made by server-side apply of the object itself.
 fn is_claim(entry: &ManagedEntry) -> bool {

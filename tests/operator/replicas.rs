@@ -128,7 +128,6 @@ fn without_an_autoscaler_the_number_is_corrected_only_where_it_is_outside() {
 }
 
 #[test]
-#[ignore = "a client-side apply owns the default of a field that its manifest does not mention, and is yielded to"]
 fn a_number_that_is_only_a_default_is_not_its_appliers() {
     with_world(here!(), async |world| {
         world.run_workload(&workload("api", &json!({}), &json!({})));
@@ -246,7 +245,6 @@ fn stateful_sets_and_daemon_sets_roll_out_to_their_last_pod() {
 }
 
 #[test]
-#[ignore = "a write that OnDelete or a partition holds back is reported as Applied=True at once"]
 fn a_rollout_that_waits_for_a_person_is_not_called_done() {
     with_world(here!(), async |world| {
         world.apply(&stateful_set(&json!({"type": "OnDelete"})));

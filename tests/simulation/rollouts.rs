@@ -249,3 +249,28 @@ fn who_has_waited_longest_is_next() {
     assert_eq!(order, names, "one at a time in a namespace, in the order in which they came");
     rest(&mut run);
 }
+
+#[test]
+fn a_record_that_is_gone_is_not_made_up() {
+    let api = deployment("api");
+    let mut run = shop("pool:\n  size: 5\n");
+    let mut spec = settings(json!([variable("a", 4, "A"), variable("log", 1, "LOG"), whole_key(3)]));
+    spec["settings"][1]["onConflict"] = json!("TakeOver");
+    spec["deletionPolicy"] = json!("Restore");
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    for key in [&api, &config_map("api-config")] {
+        run.people("clean up", |server, _| {
+            server.edit_as("cleaner", key, |tree| {
+                tree["metadata"]["annotations"].as_object_mut().unwrap().remove("trimtab.dev/baseline.p");
+            });
+        });
+    }
+    rest(&mut run);
+    assert_eq!(run.server.condition("p", "Conflicted"), Some(("True".into(), "ManualOverride".into())));
+    assert_eq!(run.object(&api).annotation("trimtab.dev/baseline.p"), None);
+    run.people("resume", |server, _| server.resume("p"));
+    rest(&mut run);
+    assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
+    assert_eq!(revisions(&run, &api), 1, "nothing but the record was missing");
+}

@@ -154,40 +154,16 @@ impl World {
     /// A write or release failed: say why, and when it is tried again.
     fn failed(&mut self, policy: &PolicyKey, object: &ObjectKey, failure: &Failure, now: Instant) {
         let attempts = self.policies.get(policy).and_then(|entry| entry.backoffs.get(object)).map_or(0, |b| b.attempts);
-        let (reason, message, wait) = match failure {
-            Failure::Conflict(causes) => {
-                let who: Vec<String> =
-                    causes.iter().map(|(manager, field)| format!("\"{manager}\" owns {field}")).collect();
-                (
-                    Reason::FieldManagerConflict,
-                    format!("{}: {}", object.short(), who.join(", ")),
-                    backoff(Span::seconds(10), attempts, Span::minutes(10)),
-                )
-            }
-            Failure::Stale | Failure::Replaced => (
-                Reason::Pending,
-                format!("{} changed while it was written", object.short()),
-                backoff(Span::millis(100), attempts, Span::seconds(10)),
-            ),
-            Failure::Forbidden(message) => {
-                (Reason::Forbidden, message.clone(), backoff(Span::seconds(30), attempts, Span::minutes(5)))
-            }
-            Failure::Rejected(message) => (
-                Reason::WriteRejected,
-                format!("the API server refuses the write to {}: {message}", object.short()),
-                backoff(Span::minutes(10), attempts, Span::hours(2)),
-            ),
-            Failure::Unknown(message) => (
-                Reason::Pending,
-                format!("the write to {} has no answer: {message}", object.short()),
-                backoff(Span::seconds(1), attempts, Span::minutes(1)),
-            ),
-            Failure::Throttled(message) => (
-                Reason::Pending,
-                format!("the API server asks to slow down: {message}"),
-                backoff(Span::seconds(2), attempts, Span::minutes(1)),
-            ),
+        let (reason, message) = explain(failure, object);
+        let (first, most) = match failure {
+            Failure::Stale | Failure::Replaced => (Span::millis(100), Span::seconds(10)),
+            Failure::Unknown(_) => (Span::seconds(1), Span::minutes(1)),
+            Failure::Throttled(_) => (Span::seconds(2), Span::minutes(1)),
+            Failure::Conflict(_) => (Span::seconds(10), Span::minutes(10)),
+            Failure::Forbidden(_) => (Span::seconds(30), Span::minutes(5)),
+            Failure::Rejected(_) => (Span::minutes(10), Span::hours(2)),
         };
+        let wait = backoff(first, attempts, most);
         if let Some(entry) = self.policies.get_mut(policy) {
             let until = now + wait;
             entry.wake = Some(entry.wake.map_or(until, |at| at.min(until)));
@@ -212,7 +188,8 @@ impl World {
             Failure::Conflict(_) | Failure::Forbidden(_) | Failure::Rejected(_) => Span::seconds(30),
         };
         let until = now + backoff(first, attempts, Span::minutes(10));
-        let refused = RefusedRelease { policy: policy.clone(), until, attempts: attempts + 1 };
+        let (reason, message) = explain(failure, object);
+        let refused = RefusedRelease { policy: policy.clone(), reason, message, until, attempts: attempts + 1 };
         self.refused_releases.insert(object.clone(), refused);
     }
 
@@ -271,6 +248,25 @@ impl World {
             }
         }
         self.mark(policy.clone());
+    }
+}
+
+/// What is said of a write that failed.
+fn explain(failure: &Failure, object: &ObjectKey) -> (Reason, String) {
+    let short = object.short();
+    match failure {
+        Failure::Conflict(causes) => {
+            let who: Vec<String> =
+                causes.iter().map(|(manager, field)| format!("\"{manager}\" owns {field}")).collect();
+            (Reason::FieldManagerConflict, format!("{short}: {}", who.join(", ")))
+        }
+        Failure::Stale | Failure::Replaced => (Reason::Pending, format!("{short} changed while it was written")),
+        Failure::Forbidden(message) => (Reason::Forbidden, message.clone()),
+        Failure::Rejected(message) => {
+            (Reason::WriteRejected, format!("the API server refuses the write to {short}: {message}"))
+        }
+        Failure::Unknown(message) => (Reason::Pending, format!("the write to {short} has no answer: {message}")),
+        Failure::Throttled(message) => (Reason::Pending, format!("the API server asks to slow down: {message}")),
     }
 }
 

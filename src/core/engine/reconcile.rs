@@ -154,7 +154,7 @@ impl World {
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.
-    fn unserved(&self, key: &PolicyKey, entry: &Entry, unserved: Unserved, accepted: bool) -> Standing {
+    pub(super) fn unserved(&self, key: &PolicyKey, entry: &Entry, unserved: Unserved, accepted: bool) -> Standing {
         let Unserved { reason, message, stalled } = unserved;
         let measured = self.measured(key, entry);
         let mode = entry.parsed.as_ref().map_or(Mode::default(), |policy| policy.mode);
@@ -206,7 +206,10 @@ impl World {
                 Err(why) => waits = why,
             }
         }
-        let rolling = self.rollouts.get(target).is_some_and(Rollout::is_under_way);
+        let rolling = self.rollouts.get(target).and_then(|rollout| match rollout {
+            rollout if rollout.awaits_person => Some(Reason::AwaitingManualRollout),
+            rollout => rollout.is_under_way().then_some(Reason::RollingOut),
+        });
         standing.applied = (!plan.claim_hash.is_empty()
             && self.objects.traces_of(&entry.identity.key).contains(target))
         .then(|| (plan.claim_hash.clone(), object.meta.generation));
@@ -217,13 +220,13 @@ impl World {
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
             && plan.unread.is_empty()
-            && !rolling;
+            && rolling.is_none();
         standing.reason = plan
             .refusals
             .first()
             .map(|refusal| refusal.reason)
             .or_else(|| plan.conflicts.first().map(|conflict| conflict.reason))
-            .or_else(|| rolling.then_some(Reason::RollingOut))
+            .or(rolling)
             .or_else(|| waits.as_ref().map(|why| why.reason));
         Visit { plan, standing, waits }
     }

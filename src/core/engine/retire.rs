@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Doing, Effect, Entry, Patch, PatchBody, World, objects::Slot};
+use super::{Action, Doing, Effect, Entry, Patch, PatchBody, World, objects::Slot, targets::Unserved};
 use crate::{
     api::{
+        conditions::Reason,
         names,
         policy::{DeletionPolicy, Mode},
     },
@@ -56,21 +57,47 @@ impl World {
         }
     }
 
-    /// A policy that is being deleted: restore if it asked for that, release, let it go.
+    /// A policy that is being deleted: restore if it asked for that, release, let it go. What keeps it is told.
     pub(super) fn retire(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
         if !has_finalizer(entry) {
             return;
         }
         let rules =
             entry.parsed.as_ref().ok().and_then(|policy| self.rules(policy).ok()).unwrap_or_else(Rules::built_in);
-        if rules.spec.freeze {
-            return;
+        let trouble = if rules.spec.freeze {
+            Some((Reason::Frozen, format!("{} is frozen", rules.name())))
+        } else {
+            self.put_back(key, entry, &rules, now, out)
+        };
+        if let Some((reason, why)) = trouble {
+            let message = format!(
+                "the policy is being deleted, and what was there before it cannot be put back: {why}. To leave everything as \
+                 it is, remove the finalizer {}",
+                names::RESTORE_FINALIZER
+            );
+            let standing = self.unserved(key, entry, Unserved { reason, message, stalled: false }, true);
+            Self::want_status(entry, &standing, now);
         }
+    }
+
+    /// Restores and releases what can be; gives what keeps the rest.
+    fn put_back(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        rules: &Rules,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Option<(Reason, String)> {
+        let files = entry.parsed.as_ref().map(|policy| policy.files.clone()).unwrap_or_default();
         // Documents first, because their values are read at start: the workload is restored, and restarts, after them.
         let (documents, others): (Vec<ObjectKey>, Vec<ObjectKey>) =
             self.objects.traces_of(key).into_iter().partition(|object| object.kind == Kind::ConfigMap);
-        let left = !documents.is_empty() || !others.is_empty();
         let next = if documents.is_empty() { others } else { documents };
+        if next.is_empty() && !entry.finalizers_in_flight {
+            self.set_finalizers(key, entry, false, now, out);
+        }
+        let mut trouble = None;
         for object in next {
             if self.busy.contains(&object) {
                 continue;
@@ -79,29 +106,34 @@ impl World {
                 self.read(&object, out);
                 continue;
             };
-            if let Some(Err(_)) = Record::of(&bound.meta, &key.1) {
-                // Letting go would lose what has to come back. Somebody removes the annotation, or the finalizer.
+            if let Some(Err(error)) = Record::of(&bound.meta, &key.1) {
+                // Letting go would lose what has to come back.
+                trouble = Some((Reason::BaselineUnreadable, format!("{}: {error}", object.short())));
                 continue;
             }
-            let step = plan::restore(&bound, &key.1, &entry.identity.uid);
+            let step = plan::restore(&bound, &key.1, &entry.identity.uid, &files);
             match step.filter(|step| !(matches!(step, Step::Apply(_)) && entry.restored.contains(&object))) {
                 None => {
                     let others: BTreeSet<ObjectKey> =
                         self.objects.traces_of(key).into_iter().filter(|other| *other != object).collect();
                     self.release_traces(key, &others, now, out);
+                    let refused =
+                        self.refused_releases.get(&object).filter(|refused| refused.reason != Reason::Pending);
+                    trouble = refused.map(|refused| (refused.reason, refused.message.clone())).or(trouble);
                 }
-                Some(step) => {
-                    if self.gate(entry, &rules, &bound, &step, now).is_ok() {
-                        self.write(key, entry, &object, step, now, out);
-                    } else {
+                Some(step) => match self.gate(entry, rules, &bound, &step, now) {
+                    Ok(()) => self.write(key, entry, &object, step, now, out),
+                    Err(why) => {
                         entry.wake = Some(now + Span::seconds(1));
+                        trouble = why
+                            .filter(|why| why.reason != Reason::Pending)
+                            .map(|why| (why.reason, why.message))
+                            .or(trouble);
                     }
-                }
+                },
             }
         }
-        if !left && !entry.finalizers_in_flight {
-            self.set_finalizers(key, entry, false, now, out);
-        }
+        trouble
     }
 
     pub(super) fn finalizers_ready(

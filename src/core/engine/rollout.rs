@@ -59,6 +59,8 @@ pub(super) struct Rollout {
     pub given_up: bool,
     /// It failed for good, or until somebody lets us take it back. Others need not wait for that.
     pub rests: bool,
+    /// Its pods are replaced when a person deletes them or moves the partition.
+    pub awaits_person: bool,
     /// Uid of the object that rolls out; another object of the same name is none of its business.
     uid: String,
     began: Instant,
@@ -96,6 +98,7 @@ impl Rollout {
             failed: None,
             given_up: false,
             rests: false,
+            awaits_person: false,
             uid: String::new(),
             began: now,
             next_look: now,
@@ -128,7 +131,7 @@ impl Rollout {
             self.failed = None;
         }
         self.phase = if self.failed.is_some() { Phase::RollingBack } else { Phase::Running };
-        (self.given_up, self.rests) = (false, false);
+        (self.given_up, self.rests, self.awaits_person) = (false, false, false);
         self.generation = generation;
         self.object_generation = object.meta.generation;
         self.uid.clone_from(&object.meta.uid);
@@ -215,6 +218,15 @@ impl Rollout {
                 Truth::False,
                 Reason::RollingBack,
                 format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),
+            )),
+            (Phase::Running, None) if self.awaits_person => Some(Finding::new(
+                Truth::False,
+                Reason::AwaitingManualRollout,
+                format!(
+                    "{} has {}, and its pods wait for a person to delete them or to move the partition",
+                    target.short(),
+                    carried()
+                ),
             )),
             (Phase::Running | Phase::RollingBack, None) => Some(Finding::new(
                 Truth::False,

@@ -42,6 +42,12 @@ impl Kind {
         }
     }
 
+    /// Group, empty for the core.
+    #[must_use]
+    pub fn group(self) -> &'static str {
+        self.api_version().rsplit_once('/').map_or("", |(group, _)| group)
+    }
+
     /// Group and version, as in `apiVersion`.
     #[must_use]
     pub const fn api_version(self) -> &'static str {

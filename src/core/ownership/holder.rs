@@ -77,6 +77,12 @@ impl Holder {
         }
     }
 
+    /// Whether it is `kubectl apply` without `--server-side`.
+    #[must_use]
+    pub fn is_client_side_apply(&self) -> bool {
+        self.operation == Operation::Update && self.tool() == Tool::KubectlApply
+    }
+
     fn tool(&self) -> Tool {
         if self.manager.starts_with(names::MANAGER_PREFIX) {
             return Tool::Policy;

@@ -128,8 +128,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Everybody else with a say over a field. Their entries are read once, and only for a claim that something is to change.
-    fn others(&self, field: &FieldPath) -> Vec<Holder> {
+    /// Everybody else who holds a field. Their entries are read once, and only for a claim that something is to change.
+    fn holders(&self, field: &FieldPath) -> Vec<Holder> {
         let entries = self.others.get_or_init(|| {
             let others = self.object.meta.managed.iter().filter(|entry| entry.manager != self.me);
             others.map(|entry| (Holder::from(entry), FieldSet::read(&entry.fields))).collect()
@@ -186,7 +186,11 @@ impl<'a> Draft<'a> {
             self.remember_baseline(wish, live);
             return (State::AtRest, None);
         }
-        let others = self.others(&wish.field);
+        let holders = self.holders(&wish.field);
+        let declares = |holder: &&Holder| ownership::declares(&self.object.meta, holder, &wish.field);
+        let others: Vec<Holder> = holders.iter().filter(declares).cloned().collect();
+        // Who holds no more than a default loses nothing.
+        self.force |= others.is_empty() && !holders.is_empty();
         let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
         if had && !ours {
             return self.was_taken(wish, live, &others);
@@ -221,12 +225,7 @@ impl<'a> Draft<'a> {
             let earlier = || self.before.iter().flat_map(|record| &record.taken);
             let recent = earlier().any(|taking| is_recent(taking, applier, self.situation.now));
             if recent && self.hold != Some(Hold::Lifted) {
-                let message = format!(
-                    "\"{}\" took {} back twice within an hour: Trimtab has stopped. {}",
-                    applier.manager,
-                    wish.landing,
-                    applier.advice()
-                );
+                let message = contested(applier, &wish.landing, self.object, self.me);
                 self.contested.push(wish.field.clone());
                 return (State::Yielded, Some(self.conflict(Reason::Contested, wish, message)));
             }
@@ -338,6 +337,25 @@ impl<'a> Draft<'a> {
             && self.hold != Some(Hold::Lifted)
             && !self.changes.is_empty()
             && self.situation.memory.applied.get(&key) == Some(&hash);
+        // Values of ours without the record of what was there before them: it must not be made up from what is there now.
+        let lost = !undone
+            && self.hold != Some(Hold::Lifted)
+            && !self.owned.is_bare()
+            && Record::of(&self.object.meta, self.situation.policy.identity.name()).is_none();
+        if lost {
+            let name = self.situation.policy.identity.name();
+            plan.conflicts.push(Conflict {
+                reason: Reason::ManualOverride,
+                object: key.clone(),
+                path: "*".into(),
+                message: format!(
+                    "the annotation {} of {} is gone, and with it what was there before the policy: it is held as it is. Change \
+                     the policy, or run \"kubectl trimtab resume {name}\", to begin anew with what is there now",
+                    names::baseline(name),
+                    key.short(),
+                ),
+            });
+        }
         if undone {
             plan.conflicts.push(Conflict {
                 reason: Reason::ManualOverride,
@@ -351,6 +369,7 @@ impl<'a> Draft<'a> {
                 ),
             });
         }
+        let undone = undone || lost;
         if self.hold == Some(Hold::Held) && !self.overridden && !undone {
             let changes: Vec<&Change> = self.changes.iter().map(|(_, change)| change).collect();
             say_held(&changes, &key, self.situation.policy.identity.name(), plan);
@@ -523,6 +542,17 @@ pub(super) fn note_taking(record: &mut Record, holder: &Holder, now: Instant) {
     if !record.taken.contains(&taking) {
         record.taken.push(taking);
     }
+}
+
+/// What is said to somebody who insists on a field, with the configuration that makes the tool leave it alone.
+pub(super) fn contested(applier: &Holder, landing: &str, object: &Object, me: &str) -> String {
+    let snippet = applier.ignore_snippet(me, object.key.kind.group(), object.key.kind.as_str(), &object.key.name);
+    format!(
+        "\"{}\" took {landing} back twice within an hour: Trimtab has stopped. {}{}",
+        applier.manager,
+        applier.advice(),
+        snippet.map(|snippet| format!(": {snippet}")).unwrap_or_default()
+    )
 }
 
 /// Hash of a claim on one very object, so that an object that was deleted and made anew is not mistaken for it.

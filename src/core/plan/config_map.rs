@@ -310,11 +310,7 @@ impl Edits<'_> {
                     claim::note_taking(&mut self.record, applier, situation.now);
                     return None;
                 }
-                let advice = applier.advice();
-                (
-                    Reason::Contested,
-                    format!("{who} took {landing} back twice within an hour: Trimtab has stopped. {advice}"),
-                )
+                (Reason::Contested, claim::contested(applier, landing, self.object, &me))
             }
             Some(applier) => {
                 self.overridden = true;

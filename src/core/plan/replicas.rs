@@ -132,8 +132,10 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
             ),
         });
     } else if want != live {
-        let others: Vec<Holder> = ownership::holders(&target.meta, &FieldPath::of(&["spec", "replicas"]));
-        let applier = others.iter().find(|holder| holder.is_applier());
+        let field = FieldPath::of(&["spec", "replicas"]);
+        let others: Vec<Holder> = ownership::holders(&target.meta, &field);
+        let insists = |holder: &&Holder| holder.is_applier() && ownership::declares(&target.meta, holder, &field);
+        let applier = others.iter().find(insists);
         if let (Some(applier), OnConflict::Yield) = (applier, replicas.on_conflict) {
             setting.state = State::Yielded;
             plan.conflicts.push(Conflict {

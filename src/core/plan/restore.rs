@@ -14,18 +14,20 @@ use crate::{
         document::{self, Address, DocumentFormat},
         facts::{Kind, Object},
         ownership::{self, Claim, FieldPath},
+        policy::File,
         record::Record,
     },
 };
 
 /// The write that puts back what the record of `policy` on `object` holds, as far as the live values are still those that
-/// the policy wrote. `None` when nothing is to be put back; the object can then be released.
+/// the policy wrote. `None` when nothing is to be put back; the object can then be released. `files`: those of the policy,
+/// which say how documents are read.
 #[must_use]
-pub fn restore(object: &Object, policy: &str, uid: &str) -> Option<Step> {
+pub fn restore(object: &Object, policy: &str, uid: &str, files: &[File]) -> Option<Step> {
     let record = Record::of(&object.meta, policy).and_then(Result::ok).filter(|record| record.uid == uid)?;
     if object.key.kind == Kind::ConfigMap
         && !record.documents.is_empty()
-        && let Some(step) = documents(object, policy, &record)
+        && let Some(step) = documents(object, policy, &record, files)
     {
         return Some(step);
     }
@@ -73,15 +75,14 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
     })))
 }
 
-fn documents(object: &Object, policy: &str, record: &Record) -> Option<Step> {
+fn documents(object: &Object, policy: &str, record: &Record, files: &[File]) -> Option<Step> {
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (place, document) in &record.documents {
         let Some((key, at)) = place.split_once('#') else { continue };
         let live = object.content.get("data").and_then(|data| data.get(key)).and_then(Json::as_str);
         let Some(current) = texts.get(key).cloned().or_else(|| live.map(str::to_owned)) else { continue };
-        // The format is told by the file's name, because the policy may no longer say it; YAML reads JSON as well.
-        let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-        let format = if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml };
+        let file = files.iter().find(|file| *file.config_map == *object.key.name && *file.key == *key);
+        let format = file.map_or_else(|| guess(key), File::format);
         let Ok(at) = Address::parse(format, at) else { continue };
         let ours = document::read(&current, &at).is_ok_and(|found| found.source == document.now);
         if !ours || document.now == document.was {
@@ -115,6 +116,12 @@ fn documents(object: &Object, policy: &str, record: &Record) -> Option<Step> {
         disruptive: false,
         changes: Vec::new(),
     })
+}
+
+/// The format that a file's name tells, when the policy no longer does. YAML reads JSON as well.
+fn guess(key: &str) -> DocumentFormat {
+    let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml }
 }
 
 fn text(value: &Json) -> String {

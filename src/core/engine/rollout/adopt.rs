@@ -30,7 +30,7 @@ impl World {
             {
                 for target in targets {
                     let Some(object) = self.objects.get(&target).cloned() else { continue };
-                    if !matches!(progress(&object), Progress::Paused | Progress::AwaitingManual) {
+                    if progress(&object) != Progress::Paused {
                         let plan = self.plan_target(&entry, &policy, &desired, &object, now);
                         self.adopt_rollout(&entry, &policy, &object, &plan, now);
                     }

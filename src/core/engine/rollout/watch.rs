@@ -133,6 +133,7 @@ impl World {
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
             (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
+            (Progress::AwaitingManual, Phase::Running) => self.await_person(target),
             (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
             (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
                 self.look_at_pods(target, object, out);
@@ -147,6 +148,14 @@ impl World {
         let Ok(policy) = &entry.parsed else { return false };
         let Ok(rules) = self.rules(policy) else { return false };
         self.targets(policy, &rules).is_ok_and(|targets| targets.contains(target))
+    }
+
+    /// The rest is done by a person, whenever that may be: nobody waits for it, and it is told when it is complete.
+    fn await_person(&mut self, target: &ObjectKey) {
+        if let Some(rollout) = self.rollouts.get_mut(target) {
+            rollout.awaits_person = true;
+        }
+        self.let_rest(target);
     }
 
     /// No pod is being replaced any more, so others may begin.

@@ -177,6 +177,17 @@ impl Bench {
         })
     }
 
+    /// Shows an object that carries traces of a policy, and then that the policy is being deleted.
+    fn show_before_its_deletion(&mut self, mut policy: Value, object: &ObjectKey) {
+        policy["metadata"]["finalizers"] = json!(["trimtab.dev/restore"]);
+        policy["metadata"]["annotations"] = json!({"trimtab.dev/suspended": "until it is deleted"});
+        self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy.clone()).unwrap()))));
+        self.show(object);
+        policy["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
+        policy["metadata"]["resourceVersion"] = json!(format!("{}1", self.version));
+        self.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
+    }
+
     fn pass(&mut self, span: Span) {
         self.now = self.now + span;
         self.tell(Input::Tick);
@@ -299,11 +310,8 @@ fn what_admission_does_not_let_back_is_left_after_one_try_and_the_policy_can_go(
              "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}},
         ]);
     });
-    let mut policy = bench.manifest("p", "deletionPolicy", &json!("Restore"));
-    policy["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
-    policy["metadata"]["finalizers"] = json!(["trimtab.dev/restore"]);
-    bench.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy).unwrap()))));
-    bench.show(&web);
+    let policy = bench.manifest("p", "deletionPolicy", &json!("Restore"));
+    bench.show_before_its_deletion(policy, &web);
     bench.pass(Span::minutes(1));
     let applies = bench.patches.iter().filter(|patch| matches!(patch.body, PatchBody::Apply { .. })).count();
     assert_eq!(applies, 1, "{:#?}", bench.patches);
@@ -351,4 +359,22 @@ fn a_write_that_is_refused_keeps_nobody_else_from_their_turn() {
     bench.pass(Span::seconds(3));
     let written: Vec<&str> = bench.patches.iter().map(|patch| &*patch.object.name).collect();
     assert_eq!(written, ["web", "api"]);
+}
+
+#[test]
+fn a_deletion_that_cannot_go_on_says_why() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(1);
+    bench.change(&web, |object| {
+        object["metadata"]["annotations"] = json!({"trimtab.dev/baseline.p": "{}"});
+    });
+    let policy = bench.manifest("p", "deletionPolicy", &json!("Restore"));
+    bench.show_before_its_deletion(policy, &web);
+    bench.pass(Span::seconds(5));
+    assert_eq!(bench.condition("p", "Ready"), "BaselineUnreadable");
+    assert_eq!((bench.patches.len(), bench.finalizers.len()), (0, 0));
+    // Whoever removes it has decided that nothing is to come back.
+    bench.change(&web, |object| object["metadata"]["annotations"] = json!({}));
+    bench.show(&web);
+    assert_eq!(bench.finalizers.first(), Some(&Vec::new()));
 }
