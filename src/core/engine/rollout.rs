@@ -57,10 +57,8 @@ pub(super) struct Rollout {
     pub failed: Option<(Reason, String)>,
     /// It failed, and there is no way back as things are: the policy may not write, or a person holds the object.
     pub given_up: bool,
-    /// It failed for good, or until somebody lets us take it back. Others need not wait for that.
-    pub rests: bool,
-    /// Its pods are replaced when a person deletes them or moves the partition.
-    pub awaits_person: bool,
+    /// It does not move by itself any more. Others need not wait for it.
+    pub rest: Option<Rest>,
     /// Uid of the object that rolls out; another object of the same name is none of its business.
     uid: String,
     began: Instant,
@@ -70,6 +68,15 @@ pub(super) struct Rollout {
     advance: (i64, i64, Instant),
     /// When the rollout was complete for the first time, and since when it has been without a break.
     completed: Option<(Instant, Option<Instant>)>,
+}
+
+/// Why a rollout does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It failed for good, or until somebody lets us take it back.
+    Failed,
+    /// Its pods are replaced when a person deletes them or moves the partition.
+    AwaitsPerson,
 }
 
 /// How far a rollout is.
@@ -97,8 +104,7 @@ impl Rollout {
             changes: Vec::new(),
             failed: None,
             given_up: false,
-            rests: false,
-            awaits_person: false,
+            rest: None,
             uid: String::new(),
             began: now,
             next_look: now,
@@ -120,7 +126,7 @@ impl Rollout {
             // Another policy's: it has ended, or nothing comes of it any more.
             *self = Self::preparing(policy.clone(), now);
         }
-        self.rests = false;
+        self.rest = None;
         self.began = now;
     }
 
@@ -131,7 +137,7 @@ impl Rollout {
             self.failed = None;
         }
         self.phase = if self.failed.is_some() { Phase::RollingBack } else { Phase::Running };
-        (self.given_up, self.rests, self.awaits_person) = (false, false, false);
+        (self.given_up, self.rest) = (false, None);
         self.generation = generation;
         self.object_generation = object.meta.generation;
         self.uid.clone_from(&object.meta.uid);
@@ -144,13 +150,18 @@ impl Rollout {
 
     /// Whether pods are being replaced.
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::RollingBack | Phase::Stray) && !self.rests
+        matches!(self.phase, Phase::Running | Phase::RollingBack | Phase::Stray) && self.rest.is_none()
     }
 
     /// Whether it keeps others from beginning. One that only settles keeps no more than the next target of its own policy, and one
     /// that nothing comes of any more keeps nobody.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.phase != Phase::Settling && !self.rests
+        self.phase != Phase::Settling && self.rest.is_none()
+    }
+
+    /// Whether a person has to do the rest.
+    pub(super) fn awaits_person(&self) -> bool {
+        self.rest == Some(Rest::AwaitsPerson)
     }
 
     /// Whether its pods have been available for long enough to leave them alone. `available`: now, too.
@@ -213,13 +224,13 @@ impl Rollout {
         };
         match (self.phase, &self.failed) {
             (Phase::Preparing | Phase::Stray, _) | (Phase::Settling, None) => None,
-            _ if self.given_up || (self.rests && self.phase == Phase::RollingBack) => None,
+            _ if self.given_up || (self.rest.is_some() && self.phase == Phase::RollingBack) => None,
             (Phase::RollingBack | Phase::Running | Phase::Settling, Some((reason, why))) => Some(Finding::new(
                 Truth::False,
                 Reason::RollingBack,
                 format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),
             )),
-            (Phase::Running, None) if self.awaits_person => Some(Finding::new(
+            (Phase::Running, None) if self.awaits_person() => Some(Finding::new(
                 Truth::False,
                 Reason::AwaitingManualRollout,
                 format!(

@@ -330,46 +330,12 @@ impl<'a> Draft<'a> {
     fn finish(mut self, plan: &mut Plan) -> Claimed {
         let key = self.object.key.clone();
         let hash = claim_hash(&self.claim, &self.object.meta.uid);
-        // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
-        // object back, as `rollout undo` to a time before us does.
-        let undone = self.before.is_none()
-            && self.owned.is_bare()
-            && self.hold != Some(Hold::Lifted)
-            && !self.changes.is_empty()
-            && self.situation.memory.applied.get(&key) == Some(&hash);
-        // Values of ours without the record of what was there before them: it must not be made up from what is there now.
-        let lost = !undone
-            && self.hold != Some(Hold::Lifted)
-            && !self.owned.is_bare()
-            && Record::of(&self.object.meta, self.situation.policy.identity.name()).is_none();
-        if lost {
-            let name = self.situation.policy.identity.name();
-            plan.conflicts.push(Conflict {
-                reason: Reason::ManualOverride,
-                object: key.clone(),
-                path: "*".into(),
-                message: format!(
-                    "the annotation {} of {} is gone, and with it what was there before the policy: it is held as it is. Change \
-                     the policy, or run \"kubectl trimtab resume {name}\", to begin anew with what is there now",
-                    names::baseline(name),
-                    key.short(),
-                ),
-            });
+        let put_back = self.put_back(&hash);
+        let undone = put_back.is_some();
+        if let Some(message) = put_back {
+            let conflict = Conflict { reason: Reason::ManualOverride, object: key.clone(), path: "*".into(), message };
+            plan.conflicts.push(conflict);
         }
-        if undone {
-            plan.conflicts.push(Conflict {
-                reason: Reason::ManualOverride,
-                object: key.clone(),
-                path: "*".into(),
-                message: format!(
-                    "somebody put {} back to a state from before this policy: it is held as it is. Change the policy, or run \
-                     \"kubectl trimtab resume {}\", to apply it again",
-                    key.short(),
-                    self.situation.policy.identity.name()
-                ),
-            });
-        }
-        let undone = undone || lost;
         if self.hold == Some(Hold::Held) && !self.overridden && !undone {
             let changes: Vec<&Change> = self.changes.iter().map(|(_, change)| change).collect();
             say_held(&changes, &key, self.situation.policy.identity.name(), plan);
@@ -449,6 +415,34 @@ impl<'a> Draft<'a> {
             object: key,
         })));
         Claimed { hash, record: self.record }
+    }
+
+    /// Whether somebody put the whole object back, or took its record away, and what is said of that.
+    fn put_back(&self, hash: &str) -> Option<String> {
+        if self.hold == Some(Hold::Lifted) {
+            return None;
+        }
+        let (name, short) = (self.situation.policy.identity.name(), self.object.key.short());
+        let way_out = format!("Change the policy, or run \"kubectl trimtab resume {name}\",");
+        // Values of ours without the record of what was there before them: it must not be made up from what is there now.
+        if !self.owned.is_bare() && Record::of(&self.object.meta, name).is_none() {
+            return Some(format!(
+                "the annotation {} of {short} is gone, and with it what was there before the policy: it is held as it is. \
+                 {way_out} to begin anew with what is there now",
+                names::baseline(name),
+            ));
+        }
+        // Neither fields nor record of ours, but the status says that this very claim was applied: somebody put the whole
+        // object back, as `rollout undo` to a time before us does.
+        let undone = self.before.is_none()
+            && self.owned.is_bare()
+            && !self.changes.is_empty()
+            && self.situation.memory.applied.get(&self.object.key).is_some_and(|applied| applied == hash);
+        undone.then(|| {
+            format!(
+                "somebody put {short} back to a state from before this policy: it is held as it is. {way_out} to apply it again"
+            )
+        })
     }
 
     /// The object stays as it is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Phase, Rollout};
+use super::{Phase, Rest, Rollout};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -46,7 +46,7 @@ impl World {
         let short = target.key.short();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.phase != Phase::Stray);
         let mine = rollout.filter(|rollout| rollout.policy == entry.identity.key);
-        if let Some(other) = rollout.filter(|rollout| rollout.policy != entry.identity.key && !rollout.rests) {
+        if let Some(other) = rollout.filter(|rollout| rollout.policy != entry.identity.key && rollout.rest.is_none()) {
             // Whose values fail could not be told, and each has its own way back.
             entry.waiting = Some(now);
             let message = format!("a change of policy \"{}\" on {short} comes first", other.policy.1);
@@ -54,9 +54,13 @@ impl World {
         }
         match progress(target) {
             Progress::Complete => {}
+            // Of what came to nothing, nothing moves any more, and what the policy says may be what helps.
+            Progress::Failed { .. } if mine.is_none() => {}
             Progress::Running | Progress::Failed { .. }
                 if mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation)) => {}
-            Progress::Running | Progress::Failed { .. } if mine.is_some_and(|rollout| rollout.rests) => {
+            Progress::Running | Progress::Failed { .. }
+                if mine.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
+            {
                 let message = format!(
                     "neither the last change of {short} nor its way back has come to its end: look at its pods, or change the value"
                 );
@@ -65,9 +69,7 @@ impl World {
             Progress::Running | Progress::Failed { .. } if mine.is_some() => {
                 return no(Reason::RollingOut, format!("the rollout of the last change of {short} is under way"));
             }
-            // Nothing moves any more, and what the policy says may be what helps.
-            Progress::Failed { .. } => {}
-            Progress::Running => {
+            Progress::Running | Progress::Failed { .. } => {
                 let message = format!("somebody else's rollout of {short} is under way");
                 return no(Reason::TargetRolloutInProgress, message);
             }
@@ -86,7 +88,7 @@ impl World {
         let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
         let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
         if let Some((settling, _)) =
-            of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight() && !rollout.awaits_person)
+            of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight() && !rollout.awaits_person())
         {
             let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
             entry.waiting = Some(now);

@@ -1,7 +1,7 @@
 //! The watch over rollouts: their progress, their pods, and their end.
 
 use super::{
-    DEADLINE, LOOK, MAX_SETTLE, PREPARATION, Phase, Rollout,
+    DEADLINE, LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
     adopt::{written_at, wrote_last},
 };
 use crate::{
@@ -110,7 +110,7 @@ impl World {
                 Progress::Running => {}
                 Progress::Failed { .. } if self.governs(&rollout.policy, target) => {
                     if rollout.given_up {
-                        self.let_rest(target);
+                        self.let_rest(target, Rest::Failed);
                     }
                 }
                 Progress::Complete if !rollout.given_up && self.governs(&rollout.policy, target) => {}
@@ -128,12 +128,12 @@ impl World {
             (Progress::Complete, _) => self.end_rollout(target, Some("Applied"), now),
             (Progress::Failed { .. }, Phase::RollingBack) if self.governs(&rollout.policy, target) => {
                 self.tell_verdict(&rollout.policy, "RollbackFailed", now);
-                self.let_rest(target);
+                self.let_rest(target, Rest::Failed);
             }
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
             (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
-            (Progress::AwaitingManual, Phase::Running) => self.await_person(target),
+            (Progress::AwaitingManual, Phase::Running) => self.let_rest(target, Rest::AwaitsPerson),
             (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
             (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
                 self.look_at_pods(target, object, out);
@@ -150,18 +150,10 @@ impl World {
         self.targets(policy, &rules).is_ok_and(|targets| targets.contains(target))
     }
 
-    /// The rest is done by a person, whenever that may be: nobody waits for it, and it is told when it is complete.
-    fn await_person(&mut self, target: &ObjectKey) {
-        if let Some(rollout) = self.rollouts.get_mut(target) {
-            rollout.awaits_person = true;
-        }
-        self.let_rest(target);
-    }
-
-    /// No pod is being replaced any more, so others may begin.
-    fn let_rest(&mut self, target: &ObjectKey) {
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| !rollout.rests) else { return };
-        rollout.rests = true;
+    /// It does not move by itself any more, so others may begin. What a person does with it, is told when it is complete.
+    fn let_rest(&mut self, target: &ObjectKey, rest: Rest) {
+        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.rest.is_none()) else { return };
+        rollout.rest = Some(rest);
         let policy = rollout.policy.clone();
         self.mark(policy);
         self.wake_waiting();
