@@ -8,7 +8,7 @@ mod cluster;
 
 use std::{
     net::TcpListener,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -23,8 +23,9 @@ use kube::{
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::{
+    process,
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use trimtab::{
     api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, names},
@@ -43,6 +44,8 @@ use trimtab::{
         watch::{STREAMS, Watches},
     },
 };
+
+use self::cluster::eventually;
 
 const OPTIONS: cluster::Options = cluster::Options { prometheus: true, ..cluster::Options::DEFAULT };
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -95,19 +98,17 @@ fn json_patch(object: &ObjectKey, subresource: Option<&'static str>, operations:
 
 /// A workload that its controller has finished with for now, so that nobody changes it between two requests of a test.
 async fn observed(executor: &Executor, workload: &ObjectKey) -> Box<Seen> {
-    let wait = async {
-        loop {
-            if let Outcome::Object(seen) = executor.clone().execute(Action::Get(workload.clone())).await {
-                let object = seen.clone().into_object();
-                let available = object.items("/status/conditions").any(|condition| condition["type"] == "Available");
-                if progress(&object) == Progress::Complete && available {
-                    return seen;
-                }
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.expect("the controller settles in time")
+    eventually(PATIENCE, "the controller has settled", async || {
+        let seen = match executor.clone().execute(Action::Get(workload.clone())).await {
+            Outcome::Object(seen) => seen,
+            other => return Err(format!("{other:?}")),
+        };
+        let object = seen.clone().into_object();
+        let available = object.items("/status/conditions").any(|condition| condition["type"] == "Available");
+        let progress = progress(&object);
+        if progress == Progress::Complete && available { Ok(seen) } else { Err(format!("{progress:?}")) }
+    })
+    .await
 }
 
 #[test]
@@ -399,12 +400,11 @@ fn queries_are_answered_and_alerts_arrive() {
             alerts.iter().filter(|alert| alert["labels"]["alertname"] == *name).count()
         };
         let arrive = async |count: usize| {
-            let wait = async {
-                while active().await != count {
-                    sleep(Duration::from_millis(50)).await;
-                }
-            };
-            timeout(PATIENCE, wait).await.expect("Alertmanager follows in time");
+            eventually(PATIENCE, &format!("Alertmanager has {count} alerts"), async || match active().await {
+                found if found == count => Ok(()),
+                found => Err(found),
+            })
+            .await;
         };
         sources.alert("default", &[alert(now + Span::minutes(4))]);
         arrive(1).await;
@@ -415,20 +415,21 @@ fn queries_are_answered_and_alerts_arrive() {
 
 /// An operator as its own process, for one namespace.
 struct Replica {
-    process: Child,
+    process: process::Child,
     url: String,
 }
 
 impl Replica {
     fn start(namespace: &str, name: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-        let process = Command::new(env!("CARGO_BIN_EXE_trimtab"))
+        let process = process::Command::new(env!("CARGO_BIN_EXE_trimtab"))
             .args(["operator", "--leader-elect", "--lease-duration=6s", "--lease-renew=1s", "--log-format=text"])
             .args([format!("--namespaces={namespace}"), format!("--listen={port}")])
             // Not its own namespace: workloads there are protected.
             .arg(format!("--lease-namespace={namespace}"))
             .envs([("POD_NAME", name), ("POD_NAMESPACE", "trimtab-system")])
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .expect("start the operator");
         Self { process, url: format!("http://{port}") }
@@ -456,33 +457,14 @@ impl Replica {
     }
 
     async fn end(&mut self) -> ExitStatus {
-        let ended = async {
-            loop {
-                if let Some(status) = self.process.try_wait().expect("ask for the process") {
-                    return status;
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, ended).await.expect("the operator ends in time")
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        // It has ended, or the test has failed.
-        let _ended = self.process.kill().is_err();
+        let ended = timeout(PATIENCE, self.process.wait()).await.expect("the operator ends in time");
+        ended.expect("wait for the process")
     }
 }
 
 /// Waits until `done`, or fails the test.
 async fn until_true(what: &str, done: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !done().await {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    eventually(PATIENCE, what, async || if done().await { Ok(()) } else { Err("not yet") }).await;
 }
 
 #[test]
@@ -532,7 +514,7 @@ fn of_two_operators_one_acts_and_the_other_takes_over_without_a_write() {
         until_true("nothing is written any more", async || rest(&first).await).await;
         let settled = versions().await;
 
-        let pid = first.process.id().to_string();
+        let pid = first.process.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("run kill").success());
         assert!(first.end().await.success(), "a stop on demand is no failure");
         until_true("the second leads", async || second.leads().await).await;

@@ -1,18 +1,15 @@
 //! Operators come and go; what they govern does not notice.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
-    audit::told,
-    cluster::eventually,
+    audit::{Request, told},
+    cluster::{eventually, eventually_at},
     here,
     operator::{NAMESPACE, RELEASE, helm_run, processes},
-    world::{PATIENCE, World, condition, env_of, merge, pool_policy, with_world_alone, workload},
+    world::{PATIENCE, Shown, World, condition, env_of, merge, pool_policy, with_world_alone, workload},
 };
 
 /// Kills every replica, without a word.
@@ -140,15 +137,13 @@ fn killed_at_ten_points_of_a_change_it_ends_the_same_with_one_rollout() {
             let mark = world.mark();
             let size = 30 + u32::try_from(number).unwrap();
             world.apply(&documented(size));
-            let reached = || {
+            let moment = Duration::from_millis(2);
+            eventually_at(moment, PATIENCE, &format!("{point:?} is reached"), async || {
                 let made = mark.requests(&world.namespace);
-                made.iter().filter(|r| r.resource == resource && r.verb == verb && r.code < 300).count() >= count
-            };
-            let end = Instant::now() + PATIENCE;
-            while !reached() {
-                assert!(Instant::now() < end, "{point:?} never comes:\n{}", told(&mark.requests(&world.namespace)));
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+                let those = |r: &&Request| r.resource == resource && r.verb == verb && r.code < 300;
+                if made.iter().filter(those).count() >= count { Ok(()) } else { Err(Shown(told(&made))) }
+            })
+            .await;
             kill_all();
             let killed = world.get("performancepolicies", "p").await;
             let end = condition(&killed, "Applied")["status"] == "True"

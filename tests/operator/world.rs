@@ -73,7 +73,7 @@ fn install() {
 }
 
 /// Text that a failure shows as it is.
-struct Shown(String);
+pub struct Shown(pub String);
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

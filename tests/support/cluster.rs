@@ -349,6 +349,16 @@ pub async fn within<T>(limit: Duration, what: &str, condition: impl Future<Outpu
 pub async fn eventually<T, E: std::fmt::Debug>(
     limit: Duration,
     what: &str,
+    check: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    eventually_at(Duration::from_millis(100), limit, what, check).await
+}
+
+/// As [`eventually`], with so much time between two looks: for what must be caught in the act.
+pub async fn eventually_at<T, E: std::fmt::Debug>(
+    pause: Duration,
+    limit: Duration,
+    what: &str,
     mut check: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
     let end = tokio::time::Instant::now() + limit;
@@ -358,7 +368,7 @@ pub async fn eventually<T, E: std::fmt::Debug>(
             Err(last) if tokio::time::Instant::now() > end => {
                 panic!("after {limit:?} it does not hold that {what}; last: {last:?}")
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => tokio::time::sleep(pause).await,
         }
     }
 }
