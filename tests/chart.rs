@@ -4,6 +4,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/helm.rs"]
 mod helm;
 #[path = "chart/rbac.rs"]
@@ -25,7 +27,7 @@ use trimtab::api::{crds, names};
 fn lint_finds_nothing() {
     let chart = chart();
     for name in CASES {
-        let values = format!("--values={}", render::golden(&format!("{name}.values.yaml")).display());
+        let values = render::values(name);
         let output = run(&["lint", "--strict", chart.to_str().expect("a path in UTF-8"), &values]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -36,16 +38,16 @@ fn lint_finds_nothing() {
 #[test]
 fn golden_renderings_are_current() {
     for name in CASES {
-        render::assert_golden(&format!("{name}.yaml"), &case(name));
+        golden::assert_golden(&format!("tests/golden/chart/{name}.yaml"), &case(name));
     }
 }
 
 #[test]
 fn golden_notes_are_current() {
     for name in CASES {
-        let notes = notes(&format!("--values={}", render::golden(&format!("{name}.values.yaml")).display()));
+        let notes = notes(&render::values(name));
         assert!(notes.contains("Nothing is written to any workload until a policy says `mode: Enforce`"), "{notes}");
-        render::assert_golden(&format!("{name}.notes.txt"), &notes);
+        golden::assert_golden(&format!("tests/golden/chart/{name}.notes.txt"), &notes);
     }
 }
 

@@ -4,11 +4,17 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::{
+    ffi::OsStr,
     fs,
     path::Path,
     process::{Command, Output},
 };
+
+use golden::{assert_golden, transcript};
 
 const TRIMTAB: &str = env!("CARGO_BIN_EXE_trimtab");
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-trimtab");
@@ -24,31 +30,12 @@ fn run(program: &str, arguments: &[&str]) -> Output {
         .expect("run the program")
 }
 
-fn transcript(program: &str, arguments: &[&str], output: &Output) -> String {
-    let name = Path::new(program).file_name().expect("a file name").to_string_lossy();
-    let mut text = format!("$ {name} {}\n{}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
-    if !output.stderr.is_empty() {
-        text.push_str(&format!("--- stderr\n{}", String::from_utf8_lossy(&output.stderr)));
-    }
-    text.push_str(&format!("--- exit code {}\n", output.status.code().expect("an exit code")));
-    text
-}
-
 /// Holds what a command says to `tests/golden/cli/NAME.txt`.
+#[track_caller]
 fn golden(name: &str, program: &str, arguments: &[&str]) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli").join(format!("{name}.txt"));
-    let said = transcript(program, arguments, &run(program, arguments));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::create_dir_all(file.parent().expect("a directory")).expect("create the directory");
-        fs::write(&file, &said).expect("write the file");
-    }
-    let stored = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        stored == said,
-        "{} is not what the command says; if it should be, run `make golden`\n{}",
-        file.display(),
-        similar::TextDiff::from_lines(&stored, &said).unified_diff().header("stored", "said")
-    );
+    let bare = Path::new(program).file_name().and_then(OsStr::to_str).expect("a file name");
+    let said = transcript(bare, arguments, &run(program, arguments));
+    assert_golden(&format!("tests/golden/cli/{name}.txt"), &said);
 }
 
 #[test]

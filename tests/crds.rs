@@ -4,11 +4,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "crds/upgrade.rs"]
 mod upgrade;
 
-use std::{fs, path::Path, sync::LazyLock};
+use std::{path::Path, sync::LazyLock};
 
+use golden::assert_golden;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 use trimtab::api::crds;
@@ -50,36 +53,19 @@ fn assert_none(what: &str, found: &[String]) {
 
 #[test]
 fn golden_files_are_what_the_types_generate() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     for directory in DIRECTORIES {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-        if update {
-            fs::create_dir_all(&directory).expect("create the directory");
-        }
         let mut expected = Vec::new();
         for definition in DEFINITIONS.iter() {
             let name = crds::file_name(definition);
-            let file = directory.join(&name);
-            let generated = crds::yaml(definition).expect("YAML");
-            if update {
-                fs::write(&file, &generated).expect("write the file");
-            }
-            let stored = fs::read_to_string(&file).unwrap_or_default();
-            let difference = similar::TextDiff::from_lines(&stored, &generated);
-            assert!(
-                stored == generated,
-                "{} is not what src/api generates; run `make crds`\n{}",
-                file.display(),
-                difference.unified_diff().header("stored", "generated")
-            );
+            assert_golden(&format!("{directory}/{name}"), &crds::yaml(definition).expect("YAML"));
             expected.push(name);
         }
-        let entries = fs::read_dir(&directory).expect("list the directory");
+        let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).read_dir().expect("list the directory");
         let others: Vec<_> = entries
             .map(|entry| entry.expect("a directory entry").file_name().to_string_lossy().into_owned())
             .filter(|name| !expected.contains(name))
             .collect();
-        assert_none(&format!("{} holds files that nothing generates", directory.display()), &others);
+        assert_none(&format!("{directory} holds files that nothing generates"), &others);
     }
 }
 

@@ -13,6 +13,8 @@ mod audit;
 mod cluster;
 #[path = "support/example.rs"]
 mod example;
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/helm.rs"]
 mod helm;
 #[path = "support/operator.rs"]

@@ -7,6 +7,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/idle.rs"]
+mod idle;
 
 use std::{
     fs,
@@ -329,11 +331,7 @@ async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: V
         "spec": {"source": namespace, "sink": "Alertmanager", "freeQueries": true, "alertLabels": {"team": "platform"}}}))
     .unwrap();
     Api::all(client.clone()).create(&params, &class).await.expect("create the class");
-    let deployment: Deployment = serde_json::from_value(json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "api", "image": "localhost/none:1"}]}}}}))
-    .unwrap();
+    let deployment = idle::deployment("web", &json!([]));
     Api::namespaced(client.clone(), namespace).create(&params, &deployment).await.expect("create the Deployment");
     let policy: PerformancePolicy = serde_json::from_value(json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "web"},

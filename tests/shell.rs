@@ -5,6 +5,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/idle.rs"]
+mod idle;
 
 use std::{
     net::TcpListener,
@@ -60,22 +62,10 @@ fn executor(client: &Client) -> Executor {
 
 /// A Deployment without pods, made as a user makes one.
 async fn deployment(client: &Client, namespace: &str, name: &str) -> Deployment {
-    let deployment = json!({
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "api", "image": "example.invalid/api:1", "env": [{"name": "SIZE", "value": "1"}]}]},
-            },
-        },
-    });
     let params = PostParams { field_manager: Some("kubectl-create".into()), ..PostParams::default() };
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    api.create(&params, &serde_json::from_value(deployment).expect("a Deployment"))
-        .await
-        .expect("create the Deployment")
+    let deployment = idle::deployment(name, &json!([{"name": "SIZE", "value": "1"}]));
+    api.create(&params, &deployment).await.expect("create the Deployment")
 }
 
 fn apply(object: &ObjectKey, body: &Value, force: bool) -> Action {

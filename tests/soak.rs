@@ -10,6 +10,8 @@ mod audit;
 mod cluster;
 #[path = "support/helm.rs"]
 mod helm;
+#[path = "support/idle.rs"]
+mod idle;
 #[path = "support/operator.rs"]
 mod operator;
 
@@ -46,23 +48,6 @@ fn name(number: usize) -> String {
     format!("api-{number}")
 }
 
-/// A workload that has every field but no pods: a thousand rollouts would measure the cluster, not the operator.
-fn workload(number: usize) -> Deployment {
-    let name = name(number);
-    serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{"name": "app", "image": "localhost/busybox:1"}]},
-            },
-        },
-    }))
-    .expect("a Deployment")
-}
-
 fn policy(number: usize) -> PerformancePolicy {
     let name = name(number);
     serde_json::from_value(json!({
@@ -89,7 +74,9 @@ async fn make(cluster: &Cluster, namespace: &str, numbers: std::ops::Range<usize
     stream::iter(numbers)
         .map(Ok::<_, kube::Error>)
         .try_for_each_concurrent(8, async |number| {
-            workloads.create(&PostParams::default(), &workload(number)).await?;
+            // A thousand rollouts would measure the cluster, not the operator.
+            let workload = idle::deployment(&name(number), &json!([]));
+            workloads.create(&PostParams::default(), &workload).await?;
             policies.create(&PostParams::default(), &policy(number)).await?;
             Ok(())
         })

@@ -1,12 +1,26 @@
-//! The outside world of tests: a TCP server that answers HTTP requests with whatever bytes a test wants.
+//! The outside world of tests: a patient eye, and a TCP server that answers HTTP requests with whatever bytes a test wants.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
+    time::{sleep, timeout},
 };
+
+/// Waits until `done`, or fails the test.
+pub async fn eventually(what: &str, done: impl Fn() -> bool) {
+    let wait = async {
+        while !done() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
 
 /// How a connection goes on after one request was read from it.
 #[derive(Clone, Debug)]

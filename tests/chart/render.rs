@@ -1,10 +1,6 @@
 //! The chart, rendered by real Helm.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Output,
-};
+use std::{path::Path, process::Output};
 
 use serde_json::Value;
 
@@ -18,9 +14,10 @@ pub const IMAGE: &str = "image.repository=registry.example.com/trimtab";
 /// The sets of values whose renderings are kept under `tests/golden/chart`.
 pub const CASES: [&str; 3] = ["default", "watch-namespaces", "everything"];
 
-/// Where the values and the rendering of a case are.
-pub fn golden(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(file)
+/// The flag that gives the values of a case.
+pub fn values(case: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(format!("{case}.values.yaml"));
+    format!("--values={}", file.display())
 }
 
 /// Runs Helm without a cluster.
@@ -40,8 +37,7 @@ pub fn template(arguments: &[&str]) -> Result<String, String> {
 
 /// Renders a case.
 pub fn case(name: &str) -> String {
-    let values = format!("--values={}", golden(&format!("{name}.values.yaml")).display());
-    template(&[&values]).unwrap_or_else(|error| panic!("rendering \"{name}\" failed: {error}"))
+    template(&[&values(name)]).unwrap_or_else(|error| panic!("rendering \"{name}\" failed: {error}"))
 }
 
 /// The objects of a rendering.
@@ -59,20 +55,4 @@ pub fn pods(objects: &[Value]) -> Vec<(&str, &Value)> {
         .collect();
     assert!(!pods.is_empty(), "the chart renders no pods");
     pods
-}
-
-/// Compares with a golden file, or writes it if `UPDATE_GOLDEN` is set.
-pub fn assert_golden(file: &str, text: &str) {
-    let path = golden(file);
-    if env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, text).expect("write the golden file");
-    }
-    let stored = fs::read_to_string(&path).unwrap_or_default();
-    let difference = similar::TextDiff::from_lines(stored.as_str(), text);
-    assert!(
-        stored == text,
-        "{} is out of date; run `make golden` and read the difference:\n{}",
-        path.display(),
-        difference.unified_diff().header("stored", "rendered")
-    );
 }

@@ -1,10 +1,11 @@
 //! The commands that look at a cluster: what they print, and their exit codes.
 
-use std::{env, fs, path::Path};
+use std::{env, fs};
 
 use serde_json::{Value, json};
 
 use crate::{
+    golden::{assert_golden, transcript},
     here,
     world::{World, env_of, env_var, merge, policy, pool_policy, with_world, workload},
 };
@@ -22,11 +23,7 @@ impl World {
         all.extend(["--namespace", &self.namespace]);
         let output = self.cluster.run(env!("CARGO_BIN_EXE_trimtab"), &all, input);
         let code = output.status.code().expect("an exit code");
-        let mut text = format!("$ trimtab {}\n{}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
-        if !output.stderr.is_empty() {
-            text.push_str(&format!("--- stderr\n{}", String::from_utf8_lossy(&output.stderr)));
-        }
-        text.push_str(&format!("--- exit code {code}\n\n"));
+        let text = transcript("trimtab", arguments, &output) + "\n";
         Said { text: masked(&text.replace(&self.namespace, "shop")), code }
     }
 
@@ -59,18 +56,8 @@ fn masked(text: &str) -> String {
 
 #[track_caller]
 fn golden(name: &str, said: &[Said]) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cli").join(format!("{name}.txt"));
     let text: String = said.iter().map(|said| said.text.as_str()).collect();
-    if env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&file, &text).expect("write the golden file");
-    }
-    let stored = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        stored == text,
-        "{} is not what the commands say; if it should be, run `make golden`\n{}",
-        file.display(),
-        similar::TextDiff::from_lines(&stored, &text).unified_diff().header("stored", "said")
-    );
+    assert_golden(&format!("tests/golden/cli/{name}.txt"), &text);
 }
 
 #[test]

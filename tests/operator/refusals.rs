@@ -8,7 +8,8 @@ use crate::{
     here,
     operator::{NAMESPACE, RELEASE, processes},
     world::{
-        PATIENCE, World, condition, env_of, merge, policy, pool_policy, traces, with_world, with_world_alone, workload,
+        PATIENCE, World, condition, env_of, idle, merge, policy, pool_policy, traces, with_world, with_world_alone,
+        workload,
     },
 };
 
@@ -74,8 +75,8 @@ fn workloads(world: &World) {
     containers.push(second);
     world.apply(&pair);
     for name in ["twin-a", "twin-b"] {
-        let mut twin = workload(name, &json!({}), &json!({}));
-        merge(&mut twin, &json!({"metadata": {"labels": {"twin": "yes"}}, "spec": {"replicas": 0}}));
+        let mut twin = idle(name, &json!({}));
+        merge(&mut twin, &json!({"metadata": {"labels": {"twin": "yes"}}}));
         world.apply(&twin);
     }
 }
@@ -159,9 +160,7 @@ fn every_refusal_has_its_word_and_writes_nothing() {
 #[test]
 fn system_namespaces_and_the_operator_itself_are_protected() {
     with_world(here!(), async |world| {
-        let mut idle = workload("protected", &json!({}), &json!({}));
-        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
-        world.within("kube-system").apply(&idle);
+        world.within("kube-system").apply(&idle("protected", &json!({})));
         for (namespace, target) in [("kube-system", "protected"), (NAMESPACE, RELEASE)] {
             let there = world.within(namespace);
             let before = there.get("deployments", target).await;
@@ -185,9 +184,7 @@ fn system_namespaces_and_the_operator_itself_are_protected() {
 #[test]
 fn a_field_that_does_not_exist_is_refused_and_where_it_is_dropped_nothing_is_written() {
     with_world(here!(), async |world| {
-        let mut idle = workload("api", &json!({}), &json!({}));
-        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
-        world.apply(&idle);
+        world.apply(&idle("api", &json!({})));
         let misspelt = policy("p", &json!({"poools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}]}));
         let said = world.try_apply(&misspelt, &[]).unwrap_err();
         assert!(said.contains("unknown field \"spec.poools\""), "{said}");
@@ -211,9 +208,8 @@ fn workloads_of_a_mebibyte_are_governed_like_any_other() {
         let replicas = processes();
         let variables: Vec<Value> =
             (0..16).map(|n| json!({"name": format!("LARGE_{n}"), "value": "x".repeat(1 << 16)})).collect();
-        let mut large = workload("api", &json!({"env": variables}), &json!({}));
         // Whether such a pod can start is another matter.
-        merge(&mut large, &json!({"spec": {"replicas": 0}}));
+        let large = idle("api", &json!({"env": variables}));
         world.try_kubectl(&["create", "-f", "-"], &large.to_string()).unwrap();
         world.apply(&pool_policy("p", 20));
         world.settled("p").await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     here,
-    world::{World, condition, merge, policy, with_world, workload},
+    world::{World, condition, idle, policy, with_world, workload},
 };
 
 const DOCUMENT: &str = "# pages\napi:\n  queryLimit: 10 # rows\n  name: shop\n";
@@ -122,9 +122,7 @@ fn a_document_keeps_its_line_ends_and_its_end() {
         world.apply(
             &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "windows"}, "data": data.clone()}),
         );
-        let mut idle = workload("api", &json!({}), &json!({}));
-        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
-        world.apply(&idle);
+        world.apply(&idle("api", &json!({})));
         let file = |name: &str, key: &str, format: &str| json!({"name": name, "configMap": "windows", "key": key, "format": format, "reload": "Watch"});
         let limit = |name: &str| json!({"name": name, "value": 50, "path": {"file": name, "at": "/limit"}});
         let spec = json!({"files": [file("yaml", "c.yaml", "YAML"), file("json", "c.json", "JSON")],

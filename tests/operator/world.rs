@@ -107,6 +107,13 @@ pub fn workload(name: &str, container: &Value, pod: &Value) -> Value {
     })
 }
 
+/// The same without pods, for tests that look only at what is written.
+pub fn idle(name: &str, container: &Value) -> Value {
+    let mut idle = workload(name, container, &json!({}));
+    merge(&mut idle, &json!({"spec": {"replicas": 0}}));
+    idle
+}
+
 /// A policy in mode Enforce for the Deployment `api`; `spec` is merged into it.
 pub fn policy(name: &str, spec: &Value) -> Value {
     let mut all = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}});
@@ -425,13 +432,11 @@ impl World {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("barrier-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut idle = workload(&name, &json!({}), &json!({}));
-        merge(&mut idle, &json!({"spec": {"replicas": 0}}));
         let items = json!([
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"c.yaml": "limit: 1\n"}},
             {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": name},
              "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "maxReplicas": 9}},
-            idle,
+            idle(&name, &json!({})),
             {"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": name}, "spec": {
                 "mode": "Recommend", "target": {"kind": "Deployment", "name": name},
                 "replicas": {"max": 8, "onConflict": "TakeOver"},

@@ -1,13 +1,10 @@
-use std::time::Duration;
-
 use prometheus::Registry;
-use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::{
     core::facts::Span,
     shell::{
-        testing::{RawServer, Reply},
+        testing::{RawServer, Reply, eventually},
         tls,
     },
 };
@@ -24,16 +21,6 @@ fn alert(name: &str, ends_in: Span) -> Alert {
         starts_at: Instant::from_millis(1_763_700_000_000),
         ends_at: now + ends_in,
     }
-}
-
-/// Waits until `done`, or fails the test.
-async fn eventually(what: &str, done: impl Fn() -> bool) {
-    let wait = async {
-        while !done() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]

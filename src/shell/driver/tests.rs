@@ -7,9 +7,12 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::core::{
-    engine::Stream,
-    facts::{Kind, ObjectKey},
+use crate::{
+    core::{
+        engine::Stream,
+        facts::{Kind, ObjectKey},
+    },
+    shell::testing::eventually,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,15 +75,6 @@ where
     let (driver, questions) = Driver::new(engine.clone(), execute, sources, waiting, metrics.clone(), health);
     let (stop, stops) = watch::channel(false);
     Rig { engine, inputs, questions, metrics, stop, task: tokio::spawn(driver.run(stops)) }
-}
-
-async fn eventually(what: &str, done: impl Fn() -> bool) {
-    let wait = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 fn name(action: &Action) -> String {

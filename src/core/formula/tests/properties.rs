@@ -88,6 +88,32 @@ fn arithmetic() -> impl Strategy<Value = Sample> {
     })
 }
 
+/// What the parser could build of the trees A, B and C.
+const TREES: &[&str] = &[
+    "(A)+(B)",
+    "(A)-(B)",
+    "(A)*(B)",
+    "(A)/(B)",
+    "(A)<(B)",
+    "(A)<=(A)",
+    "(A)>(B)",
+    "(A)==(B)",
+    "(A)!=(A)",
+    "(A)&&(B)",
+    "(A)||(B)",
+    "-(A)",
+    "!(A)",
+    "(A)?(B):(C)",
+    "(A)<(A)?(B):(B)",
+    "min(A,B)",
+    "max(A,A*2,B)",
+    "clamp(A,B,C)",
+    "floor(A)",
+    "ceil(A,B)",
+    "round(A,A/3)",
+    "floor(A/(B))",
+];
+
 /// Any tree that the parser could build, with all parentheses.
 fn tree() -> impl Strategy<Value = String> {
     let units = ["", "%", "ms", "s", "m", "h", "d", "B", "k", "MB", "GiB", "Ti", "/s", "Mi/s", "kB/s"];
@@ -96,31 +122,7 @@ fn tree() -> impl Strategy<Value = String> {
     let other = prop::sample::select(vec!["true", "'postgresql'", "'say \"x\"'"]).prop_map(str::to_owned);
     let leaf = prop_oneof![5 => literal, 4 => reference, 1 => other];
     leaf.prop_recursive(5, 14, 3, |inner| {
-        let templates = prop::sample::select(vec![
-            "(A)+(B)",
-            "(A)-(B)",
-            "(A)*(B)",
-            "(A)/(B)",
-            "(A)<(B)",
-            "(A)<=(A)",
-            "(A)>(B)",
-            "(A)==(B)",
-            "(A)!=(A)",
-            "(A)&&(B)",
-            "(A)||(B)",
-            "-(A)",
-            "!(A)",
-            "(A)?(B):(C)",
-            "(A)<(A)?(B):(B)",
-            "min(A,B)",
-            "max(A,A*2,B)",
-            "clamp(A,B,C)",
-            "floor(A)",
-            "ceil(A,B)",
-            "round(A,A/3)",
-            "floor(A/(B))",
-        ]);
-        (templates, inner.clone(), inner.clone(), inner)
+        (prop::sample::select(TREES), inner.clone(), inner.clone(), inner)
             .prop_map(|(template, a, b, c)| fill(template, &[('A', &a), ('B', &b), ('C', &c)]))
     })
 }
@@ -156,6 +158,57 @@ type Twin = (String, String);
 /// A formula of each kind: amounts of the unit of the scale, numbers, conditions.
 type Kinds = [Twin; 3];
 
+/// Amounts of the amounts A and X, the numbers N and Y, and the conditions C and Z.
+const AMOUNTS: &[&str] = &[
+    "(A)+(X)",
+    "(A)-(X)",
+    "(A)*(N)",
+    "(Y)*(X)",
+    "(A)/(N)",
+    "-(A)",
+    "(C)?(A):(X)",
+    "min(A,X)",
+    "max(X,A,A)",
+    "clamp(A,min(A,X),max(A,X))",
+    "floor(A,X)",
+    "ceil(A,(X)*2)",
+    "(A)*(X)/(A)",
+    "(N)/((Y)/(X))",
+];
+
+/// Numbers of the same.
+const NUMBERS: &[&str] = &[
+    "(N)+(Y)",
+    "(N)-(Y)",
+    "(N)*(Y)",
+    "(N)/(Y)",
+    "(A)/(X)",
+    "-(N)",
+    "(C)?(N):(Y)",
+    "min(N,Y)",
+    "round(N)",
+    "ceil((A)/(X))",
+    "floor(N,0.5)",
+    "(N)/(A)*(X)",
+    "(A)*(A)/(X)/(X)",
+];
+
+/// Conditions of the same.
+const CONDITIONS: &[&str] = &[
+    "(A)<(X)",
+    "(A)==(X)",
+    "(A)>=(X)",
+    "(N)<=(Y)",
+    "(N)!=(Y)",
+    "(C)&&(Z)",
+    "(C)||(Z)",
+    "!(C)",
+    "(C)==(Z)",
+    "(A)*(X)<(X)*(A)+(X)*(X)",
+    "(N)/(A)>(Y)/(X)",
+    "(C)?(Z):(A)<(X)",
+];
+
 /// Formulas that are right by construction.
 fn well_typed(scale: Scale) -> impl Strategy<Value = Kinds> {
     let units = match scale.unit {
@@ -178,51 +231,9 @@ fn well_typed(scale: Scale) -> impl Strategy<Value = Kinds> {
         .prop_map(|text| (text.to_owned(), text.to_owned()));
     let leaf = (amount, number, condition).prop_map(|(amount, number, condition)| [amount, number, condition]);
     leaf.prop_recursive(3, 8, 2, |inner| {
-        let amounts = prop::sample::select(vec![
-            "(A)+(X)",
-            "(A)-(X)",
-            "(A)*(N)",
-            "(Y)*(X)",
-            "(A)/(N)",
-            "-(A)",
-            "(C)?(A):(X)",
-            "min(A,X)",
-            "max(X,A,A)",
-            "clamp(A,min(A,X),max(A,X))",
-            "floor(A,X)",
-            "ceil(A,(X)*2)",
-            "(A)*(X)/(A)",
-            "(N)/((Y)/(X))",
-        ]);
-        let numbers = prop::sample::select(vec![
-            "(N)+(Y)",
-            "(N)-(Y)",
-            "(N)*(Y)",
-            "(N)/(Y)",
-            "(A)/(X)",
-            "-(N)",
-            "(C)?(N):(Y)",
-            "min(N,Y)",
-            "round(N)",
-            "ceil((A)/(X))",
-            "floor(N,0.5)",
-            "(N)/(A)*(X)",
-            "(A)*(A)/(X)/(X)",
-        ]);
-        let conditions = prop::sample::select(vec![
-            "(A)<(X)",
-            "(A)==(X)",
-            "(A)>=(X)",
-            "(N)<=(Y)",
-            "(N)!=(Y)",
-            "(C)&&(Z)",
-            "(C)||(Z)",
-            "!(C)",
-            "(C)==(Z)",
-            "(A)*(X)<(X)*(A)+(X)*(X)",
-            "(N)/(A)>(Y)/(X)",
-            "(C)?(Z):(A)<(X)",
-        ]);
+        let amounts = prop::sample::select(AMOUNTS);
+        let numbers = prop::sample::select(NUMBERS);
+        let conditions = prop::sample::select(CONDITIONS);
         ((amounts, numbers, conditions), inner.clone(), inner).prop_map(|((amount, number, condition), one, two)| {
             let names = ['A', 'N', 'C', 'X', 'Y', 'Z'];
             let pair = || one.iter().chain(&two).zip(names);
