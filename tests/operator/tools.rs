@@ -197,6 +197,75 @@ fn resources_that_no_manifest_sets_stay_the_policys_whatever_the_tool() {
     });
 }
 
+/// Who applies server-side meets the policy, and has the two ways out that its message names; a client-side apply knows no
+/// conflicts, and what it puts back is taken once more.
+#[test]
+fn resources_that_were_taken_over_meet_the_next_apply_of_every_tool() {
+    const TOOLS: [Tool; 3] = [Tool::ClientApply, Tool::ServerApply, Tool::Helm];
+    with_world(here!(), async |world| {
+        let set = |tool| workload(&row(tool), &json!({"resources": {"limits": {"memory": "64Mi"}}}), &json!({}));
+        let without = |tool| workload(&row(tool), &json!({}), &json!({}));
+        for tool in TOOLS {
+            tool.must_apply(world, &set(tool));
+        }
+        for tool in TOOLS {
+            world.rolled_out(&row(tool));
+            world.apply(&limit(&row(tool), "TakeOver"));
+        }
+        for tool in TOOLS {
+            let name = row(tool);
+            world.settled(&name).await;
+            assert_eq!(memory(world, &name).await.as_deref(), Some("96Mi"), "{tool:?}");
+        }
+        for tool in TOOLS {
+            let name = row(tool);
+            let before = world.replica_sets(&name).await.len();
+            let mark = world.mark();
+            let again = tool.apply(world, &labelled(set(tool), "2"));
+            if tool == Tool::ClientApply {
+                again.unwrap();
+                let back = |deployment: &Value| {
+                    let limits = &deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"];
+                    limits["memory"] == "96Mi" && managers(deployment).contains(&format!("trimtab/{name}").as_str())
+                };
+                world.until("deployments", &name, "it is taken back", back).await;
+                world.settled(&name).await;
+                world.caught_up().await;
+                let writes = mark.target_writes(&world.namespace);
+                assert_eq!(writes.iter().filter(|r| r.code < 300).count(), 1, "{}", told(&writes));
+                assert_eq!(world.replica_sets(&name).await.len(), before + 2, "theirs, and ours");
+            } else {
+                let said = again.unwrap_err();
+                let conflict = said.contains("conflict") && said.contains(&format!("trimtab/{name}"));
+                assert!(conflict, "{tool:?}: {said}");
+                world.caught_up().await;
+                let writes = mark.target_writes(&world.namespace);
+                assert_eq!(writes, [], "{tool:?}: {}", told(&writes));
+                assert_eq!(world.replica_sets(&name).await.len(), before, "{tool:?}");
+            }
+            assert_eq!(memory(world, &name).await.as_deref(), Some("96Mi"), "{tool:?}");
+        }
+
+        // The way out: take it out of the manifest. Then there is peace, whoever applies what else.
+        for tool in TOOLS {
+            let name = row(tool);
+            tool.must_apply(world, &labelled(without(tool), "3"));
+            world.rolled_out(&name);
+            world.settled(&name).await;
+            world.caught_up().await;
+            let mark = world.mark();
+            tool.must_apply(world, &labelled(without(tool), "4"));
+            world.rolled_out(&name);
+            world.caught_up().await;
+            let writes = mark.target_writes(&world.namespace);
+            assert_eq!(writes, [], "{tool:?}: {}", told(&writes));
+            assert_eq!(memory(world, &name).await.as_deref(), Some("96Mi"), "{tool:?}");
+            let policy = world.settled(&name).await;
+            assert!(condition(&policy, "Conflicted").is_null(), "{tool:?}: {policy:#}");
+        }
+    });
+}
+
 #[test]
 fn resources_that_were_taken_over_are_left_to_a_loop_that_insists() {
     with_world(here!(), async |world| {
