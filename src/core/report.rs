@@ -2,6 +2,8 @@
 //!
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
+mod fit;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
@@ -14,15 +16,13 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::Mode,
     status::{
-        AppliedStatus, ChangeStatus, Counts, HistoryEntry, MAX_STATUS_BYTES, QuarantineEntry, SettingStatus,
-        TargetStatus, ThresholdStatus,
+        AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+        ThresholdStatus,
     },
 };
 
 /// Entries of each list in a status.
 const MAX_ENTRIES: usize = 20;
-/// Bytes of the history in a status.
-const MAX_HISTORY_BYTES: usize = 3 * 1024;
 /// Bytes of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 512;
 
@@ -198,7 +198,7 @@ pub fn status(
         history: memoir.history.iter().take(MAX_ENTRIES).cloned().collect(),
         quarantine: memoir.quarantine.clone(),
     };
-    fit(&mut status);
+    fit::fit(&mut status);
     status
 }
 
@@ -301,66 +301,6 @@ pub fn cut(text: &str, limit: usize) -> String {
         end -= 1;
     }
     format!("{}…", &text[..end])
-}
-
-/// Shortens lists from their end until the status is small enough for etcd and for people.
-fn fit(status: &mut PerformancePolicyStatus) {
-    let size = |value: &dyn erased::Sized| value.bytes();
-    while status.history.len() > 1 && size(&status.history) > MAX_HISTORY_BYTES {
-        status.history.pop();
-    }
-    while size(status) > MAX_STATUS_BYTES {
-        let longest = [
-            status.history.len().saturating_sub(1),
-            status.plan.len(),
-            status.settings.len(),
-            status.thresholds.len(),
-            status.targets.len(),
-        ];
-        let Some((list, length)) = longest.into_iter().enumerate().max_by_key(|(_, length)| *length) else { return };
-        match (list, length) {
-            (_, 0) => {
-                shorten_words(status);
-                return;
-            }
-            (0, _) => drop(status.history.pop()),
-            (1, _) => drop(status.plan.pop()),
-            (2, _) => drop(status.settings.pop()),
-            (3, _) => drop(status.thresholds.pop()),
-            (_, _) => drop(status.targets.pop()),
-        }
-    }
-}
-
-/// The last resort: a quarantine of hundreds of values, or a single change of hundreds of knobs.
-fn shorten_words(status: &mut PerformancePolicyStatus) {
-    status.quarantine.truncate(MAX_ENTRIES);
-    for entry in &mut status.history {
-        entry.changes.truncate(MAX_ENTRIES);
-        for change in &mut entry.changes {
-            change.because = cut(&change.because, 64);
-            change.from = change.from.as_deref().map(|text| cut(text, 32));
-            change.to = change.to.as_deref().map(|text| cut(text, 32));
-        }
-    }
-    for condition in &mut status.conditions {
-        condition.message = cut(&condition.message, 128);
-    }
-}
-
-/// The size of a value's JSON text.
-mod erased {
-    use serde::Serialize;
-
-    pub(super) trait Sized {
-        fn bytes(&self) -> usize;
-    }
-
-    impl<T: Serialize> Sized for T {
-        fn bytes(&self) -> usize {
-            serde_json::to_string(self).map_or(usize::MAX, |text| text.len())
-        }
-    }
 }
 
 /// An Event that a transition deserves: whether it is a warning, its reason, what was being done, and the note.
