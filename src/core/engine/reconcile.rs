@@ -207,7 +207,7 @@ impl World {
             }
         }
         let rolling = self.rollouts.get(target).and_then(|rollout| match rollout {
-            rollout if rollout.awaits_person() => Some(Reason::AwaitingManualRollout),
+            rollout if rollout.needs_person() => Some(Reason::AwaitingManualRollout),
             rollout => rollout.is_under_way().then_some(Reason::RollingOut),
         });
         standing.applied = (!plan.claim_hash.is_empty()

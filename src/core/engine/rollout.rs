@@ -160,7 +160,7 @@ impl Rollout {
     }
 
     /// Whether a person has to do the rest.
-    pub(super) fn awaits_person(&self) -> bool {
+    pub(super) fn needs_person(&self) -> bool {
         self.rest == Some(Rest::AwaitsPerson)
     }
 
@@ -230,7 +230,7 @@ impl Rollout {
                 Reason::RollingBack,
                 format!("the rollout of {} failed ({reason}: {why}): the previous values come back", target.short()),
             )),
-            (Phase::Running, None) if self.awaits_person() => Some(Finding::new(
+            (Phase::Running, None) if self.needs_person() => Some(Finding::new(
                 Truth::False,
                 Reason::AwaitingManualRollout,
                 format!(

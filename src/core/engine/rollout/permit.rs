@@ -88,7 +88,7 @@ impl World {
         let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
         let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
         if let Some((settling, _)) =
-            of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight() && !rollout.awaits_person())
+            of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight() && !rollout.needs_person())
         {
             let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
             entry.waiting = Some(now);
