@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     audit::told,
     here,
-    world::{condition, env_of, merge, pool_policy, with_world, workload},
+    world::{condition, env_of, merge, policy, pool_policy, with_world, workload},
 };
 
 #[test]
@@ -81,5 +81,52 @@ fn a_value_that_crashes_after_the_rollout_counts_as_complete_is_taken_back() {
         let writes = mark.target_writes(&world.namespace);
         let applies = writes.iter().filter(|request| request.resource == "deployments").count();
         assert_eq!(applies, 2, "one there, one back:\n{}", told(&writes));
+    });
+}
+
+/// The value is in a file, and the pod template only has its stamp: both come back, and with them the pods of before.
+#[test]
+fn a_value_in_a_file_that_crashes_is_taken_back_with_its_stamp() {
+    with_world(here!(), async |world| {
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"},
+            "data": {"limit": "5", "config.yaml": "pool:\n  size: \"5\" # small\n"},
+        }));
+        let picky = json!({
+            "command": ["sh", "-c", "grep -q 13 /config/* && exit 1; trap 'exit 0' TERM; sleep 1000000 & wait"],
+            "volumeMounts": [{"name": "config", "mountPath": "/config"}],
+        });
+        let volume = json!({"volumes": [{"name": "config", "configMap": {"name": "config"}}]});
+        let mut picky = workload("api", &picky, &volume);
+        merge(&mut picky, &json!({"spec": {"minReadySeconds": 3}}));
+        world.run_workload(&picky);
+        let spec = |limit: u32, size: u32| {
+            let file = json!({"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML", "reload": "Restart"});
+            policy(
+                "p",
+                &json!({"files": [file], "settings": [
+                    {"name": "limit", "value": limit,
+                     "configMapKey": {"name": "config", "key": "limit", "reload": "Restart"}, "onConflict": "TakeOver"},
+                    {"name": "size", "value": size, "path": {"file": "config", "at": "/pool/size"}},
+                ]}),
+            )
+        };
+        world.apply(&spec(20, 21));
+        world.settled("p").await;
+        let (good, config, sets) =
+            (world.deployment().await, world.get("configmaps", "config").await, world.replica_sets("api").await);
+        assert_eq!(config["data"], json!({"limit": "20", "config.yaml": "pool:\n  size: \"21\" # small\n"}));
+        for bad in [spec(13, 21), spec(20, 13)] {
+            world.apply(&bad);
+            world.says("p", "Applied", "False", "RolledBack").await;
+            assert_eq!(world.get("configmaps", "config").await["data"], config["data"]);
+            assert_eq!(world.deployment().await["spec"]["template"], good["spec"]["template"]);
+            world.rolled_out("api");
+            assert_eq!(
+                world.replica_sets("api").await.last(),
+                sets.last(),
+                "the ReplicaSet from before is the newest again"
+            );
+        }
     });
 }
