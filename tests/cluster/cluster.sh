@@ -134,7 +134,7 @@ component() { # stop|start NAME [SIGNAL]
   case $MODE-$1 in
     real-*) (real_exec bash "$SELF" "_$1" "$2" "${3:-}") ;;
     kwok-stop) stop_component "$2" "${3:-}" ;;
-    kwok-start) kwok_start "$2" ;;
+    kwok-start) kwok_start "$2"; has_started "$2" ;;
   esac
 }
 
@@ -155,7 +155,7 @@ case "${1:-}" in
   _kwok) load_settings; kwok_main ;;
   _prom) load_settings; start_prometheus; wait_for_prometheus ;;
   _stop) load_settings; stop_component "$2" "${3:-}" ;;
-  _start) load_settings; start_component "$2" ;;
+  _start) load_settings; start_component "$2"; has_started "$2" ;;
   _janitor) load_settings; real_janitor ;;
   # outside
   check) MODE=real; set_addresses; LIBEXEC=${CLUSTER_CACHE:+$CLUSTER_CACHE/libexec}; real_preflight; echo "a real cluster is possible here" ;;

@@ -74,6 +74,20 @@ start_component() { # NAME
   cd / && PATH=$LIBEXEC:$PATH spawn "$1" "${words[@]}"
 }
 
+# A component that ends again, because something else holds its port for example, is a failure, with its reason. The API
+# server is waited for; of the others, one that has run for a second has started.
+has_started() { # NAME
+  local pid i
+  pid=$(cat "$S/pids/$1")
+  for ((i = 0; i < 1200; i++)); do
+    running "$pid" || { echo "component \"$1\" ended again: $(tail -n 1 "$S/log/$1.log")" >&2; return 1; }
+    if [ "$1" = kube-apiserver ]; then ! api_ready || return 0; else [ $i -lt 20 ] || return 0; fi
+    sleep 0.05
+  done
+  echo "component \"$1\" runs, and is not ready after 60 s: $(tail -n 1 "$S/log/$1.log")" >&2
+  return 1
+}
+
 # wait_for WHAT COMMAND...: poll until the command holds; a component that ends meanwhile is a failure, named.
 wait_for() {
   local what=$1 i f; shift
