@@ -10,7 +10,6 @@ use anyhow::bail;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-    jiff::Timestamp,
 };
 use kube::{
     Api, Client,
@@ -22,7 +21,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{clock::Stopwatch, execute::describe};
+use super::{
+    clock::{self, Stopwatch},
+    execute::describe,
+};
 use crate::{
     api::names,
     core::{
@@ -218,7 +220,7 @@ fn record(lease: &Lease) -> Record {
 
 /// The Lease with `me` as its holder.
 fn held(lease: Option<&Lease>, me: &str, duration: Duration) -> Lease {
-    let now = MicroTime(Timestamp::now());
+    let now = MicroTime(clock::timestamp());
     let spec = lease.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let stays = spec.holder_identity.as_deref() == Some(me);
     let transitions = spec.lease_transitions.unwrap_or_default();

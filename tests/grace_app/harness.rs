@@ -246,6 +246,7 @@ pub(crate) fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     wait(ask).unwrap_or_else(|| panic!("waited in vain until {what}"))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a pause between two looks, on the test's own thread")]
 fn wait<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {

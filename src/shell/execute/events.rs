@@ -3,10 +3,9 @@
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event as Body},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-    jiff::Timestamp,
 };
 
-use crate::{api::names, core::engine::effect::Event};
+use crate::{api::names, core::engine::effect::Event, shell::clock};
 
 /// Longest note, in bytes.
 const NOTE: usize = 1024;
@@ -18,7 +17,7 @@ const ELLIPSIS: &str = "…";
 /// The Event, with a name of its own. The engine publishes transitions only, so there are no series to count.
 pub fn body(event: &Event, instance: &str) -> Body {
     let (namespace, name) = &event.policy;
-    let now = Timestamp::now();
+    let now = clock::timestamp();
     Body {
         metadata: ObjectMeta {
             namespace: Some(namespace.to_string()),
