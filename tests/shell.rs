@@ -112,7 +112,10 @@ fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
         let executor = executor(&client);
         let run = async |action: Action| executor.clone().execute(action).await;
 
-        let Outcome::Object(seen) = run(Action::Get(web.clone())).await else { panic!("it is there") };
+        let seen = match run(Action::Get(web.clone())).await {
+            Outcome::Object(seen) => seen,
+            other => panic!("it is there: {other:?}"),
+        };
         assert_eq!(seen.key, web);
         assert_eq!(Some(&seen.meta.uid), live.metadata.uid.as_ref());
         assert!(matches!(run(Action::Get(none.clone())).await, Outcome::NotFound));
@@ -120,7 +123,7 @@ fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
         // An apply with uid and resourceVersion, as the engine sends it.
         let seen = observed(&executor, &web).await;
         let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
-        let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "POOL", "value": value}]}]}}});
+        let claim = |value: &str| json!({"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "POOL", "value": value}]}]}}});
         let outcome = run(apply(&web, &json!({"metadata": identity, "spec": claim("20")}), false)).await;
         let Outcome::Object(written) = outcome else { panic!("{outcome:?}") };
         assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
