@@ -25,7 +25,11 @@ use super::{
 use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
+pub use config_map::place;
 pub use restore::restore;
+
+/// The path under which a policy's stamp of files goes among its changes.
+pub const STAMP: &str = "files";
 
 /// Two takings within this time and a third would be a fight.
 pub const CONTEST: Span = Span::hours(1);
@@ -75,10 +79,24 @@ pub struct Memory {
     /// Paths in the policy of values that are being rolled out. The way back goes to what was there before them, even if
     /// others follow in the meantime.
     pub unproven: BTreeSet<Box<str>>,
+    /// What becomes of the values of that rollout for which the policy has no knob any more.
+    pub orphans: Orphans,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
     pub elders: BTreeMap<String, Box<str>>,
     /// How often the target was scaled for the policy within [`CONTEST`].
     pub scalings: usize,
+}
+
+/// What becomes of values that are being rolled out, and for which the policy has no knob any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// They are given up: nothing is being rolled out.
+    #[default]
+    Release,
+    /// They are held until it is known whether pods run with them.
+    Hold,
+    /// They are taken back.
+    TakeBack,
 }
 
 /// What to do about an object on which somebody changed what we had claimed.

@@ -5,7 +5,7 @@
 
 mod codec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -53,8 +53,17 @@ pub struct DocumentBaseline {
     pub was: String,
     /// The bytes that we wrote last. Whoever finds others knows that somebody edited the document since.
     pub now: String,
-    /// The bytes before our last edit, for the way back from a rollout that failed; `None`: those before our first.
-    pub previous: Option<String>,
+    /// The bytes before our last edit, for the way back from a rollout that failed; `None` once it was proven.
+    pub before: Option<Before>,
+}
+
+/// What was there before a change that no pod has proven yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// Generation of the policy that asked for the change.
+    pub generation: i64,
+    /// What we had written before; `None`: nothing.
+    pub ours: Option<String>,
 }
 
 /// A forced apply over another manager.
@@ -71,8 +80,8 @@ pub struct Taking {
 pub struct KeyStamp {
     /// Stands for the value that we wrote last.
     pub now: String,
-    /// For the one that we wrote before it; `None`: somebody else's value was there.
-    pub previous: Option<String>,
+    /// The stamp before our last change, for the way back from a rollout that failed; `None` once it was proven.
+    pub before: Option<Before>,
 }
 
 /// A record that does not fit into its annotation. Nothing may be written then: what cannot be recorded cannot be restored.
@@ -118,6 +127,17 @@ impl Record {
     /// [`DecodeError`]; a newer version is told from damage.
     pub fn decode(text: &str) -> Result<Self, DecodeError> {
         codec::decode(text)
+    }
+
+    /// Forgets the way back of changes that an older generation made. Those at `unproven` places are still being rolled out.
+    pub fn settle(&mut self, generation: i64, unproven: &BTreeSet<String>) {
+        let documents = self.documents.iter_mut().map(|(place, document)| (place, &mut document.before));
+        let keys = self.keys.iter_mut().map(|(key, stamp)| (key, &mut stamp.before));
+        for (place, before) in documents.chain(keys) {
+            if before.as_ref().is_some_and(|before| before.generation < generation) && !unproven.contains(place) {
+                *before = None;
+            }
+        }
     }
 
     /// The record that `policy` keeps on an object; `None` when it keeps none.

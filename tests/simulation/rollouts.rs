@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trimtab::core::facts::{ObjectKey, Span};
 
 use super::{
-    controllers::CRASHES,
+    controllers::{CRASHES, CRASHES_LATER, HANGS},
     people::{config_map, deployment, policy, variables, workload},
     run::Run,
 };
@@ -26,7 +26,7 @@ fn apply(run: &mut Run, name: &str, spec: &Value) {
 }
 
 fn rest(run: &mut Run) {
-    run.come_to_rest(Span::seconds(120), Span::hours(3));
+    run.come_to_rest(Span::seconds(120), Span::minutes(30));
     run.stay_at_rest();
 }
 
@@ -273,4 +273,131 @@ fn a_record_that_is_gone_is_not_made_up() {
     rest(&mut run);
     assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
     assert_eq!(revisions(&run, &api), 1, "nothing but the record was missing");
+}
+
+/// As `a_crash_at_any_moment_changes_nothing`, with values that fail: in a variable beside a file, in a document, in a key.
+#[test]
+fn a_crash_at_any_moment_keeps_nothing_that_fails() {
+    let api = deployment("api");
+    let spec =
+        |a: i64, size: i64, limit: i64| settings(json!([variable("a", a, "A"), in_document(size), whole_key(limit)]));
+    let bad = number(BAD);
+    for wrong in [spec(bad, 6, 4), spec(2, bad, 4), spec(2, 6, bad)] {
+        let story = |crash_at: Option<u64>| {
+            let mut run = shop("pool:\n  size: 5\n");
+            run.journal = None;
+            apply(&mut run, "p", &spec(1, 5, 3));
+            rest(&mut run);
+            let before = run.object(&api).template().clone();
+            apply(&mut run, "p", &wrong);
+            let from = run.counts.events;
+            let until = run.server.now + Span::seconds(60);
+            while run.server.now < until {
+                if crash_at == Some(run.counts.events - from) {
+                    run.crash();
+                }
+                run.turn();
+            }
+            let events = run.counts.events - from;
+            rest(&mut run);
+            is_rolled_back(&run, "p");
+            assert_eq!(run.object(&api).template(), &before, "crash at event {crash_at:?}");
+            assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n", "crash at event {crash_at:?}");
+            assert_eq!(key(&run), json!("3"), "crash at event {crash_at:?}");
+            assert_eq!(revisions(&run, &api), 3, "crash at event {crash_at:?}");
+            events
+        };
+        for at in 0..story(None) {
+            story(Some(at));
+        }
+    }
+}
+
+#[test]
+fn a_change_before_the_way_back_does_not_become_what_it_leads_to() {
+    let api = deployment("api");
+    let spec = |a: i64| settings(json!([variable("a", a, "A")]));
+    let mut run = shop("pool:\n  size: 5\n");
+    apply(&mut run, "p", &spec(1));
+    rest(&mut run);
+    apply(&mut run, "p", &spec(number(BAD)));
+    // The failure is known, and before anything is taken back there is a policy that says something else.
+    while !run.leader.world.rollouts().any(|(target, _)| *target == api) {
+        run.turn();
+    }
+    run.people("suspend", |server, _| server.suspend("p", "to look at it"));
+    run.pass(Span::minutes(3));
+    assert_eq!(run.server.env(&api, "A").as_deref(), Some(BAD));
+    run.people("apply and go on", |server, _| {
+        server.apply_policy("p", &spec(number(HANGS)));
+        server.suspend("p", "");
+    });
+    rest(&mut run);
+    is_rolled_back(&run, "p");
+    assert_eq!(run.server.env(&api, "A").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_value_that_crashes_while_the_next_one_rolls_out_goes_back_with_it() {
+    let api = deployment("api");
+    let spec = |a: i64, b: i64| settings(json!([variable("a", a, "A"), variable("b", b, "B")]));
+    let mut run = shop("pool:\n  size: 5\n");
+    apply(&mut run, "p", &spec(1, 1));
+    rest(&mut run);
+    let before = run.object(&api).template().clone();
+    apply(&mut run, "p", &spec(number(CRASHES_LATER), 1));
+    run.pass(Span::seconds(11));
+    assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
+    apply(&mut run, "p", &spec(number(CRASHES_LATER), 2));
+    rest(&mut run);
+    is_rolled_back(&run, "p");
+    assert_eq!(run.object(&api).template(), &before);
+}
+
+#[test]
+fn a_knob_that_is_removed_while_its_value_rolls_out_leaves_nothing_that_fails() {
+    let api = deployment("api");
+    let all = |a: i64, size: i64, limit: i64| {
+        json!([variable("a", a, "A"), variable("b", 1, "B"), in_document(size), whole_key(limit)])
+    };
+    let bad = number(BAD);
+    for (wrong, knob) in [(all(bad, 6, 4), 0), (all(2, bad, 4), 2), (all(2, 6, bad), 3)] {
+        let mut run = shop("pool:\n  size: 5\n");
+        apply(&mut run, "p", &settings(all(1, 5, 3)));
+        rest(&mut run);
+        apply(&mut run, "p", &settings(wrong.clone()));
+        run.pass(Span::seconds(3));
+        let mut fewer = wrong;
+        fewer.as_array_mut().unwrap().remove(knob);
+        apply(&mut run, "p", &settings(fewer));
+        rest(&mut run);
+        assert_ne!(run.server.env(&api, "A").as_deref(), Some(BAD), "{knob}");
+        assert!(!run.server.document("api-config").contains(BAD), "{knob}");
+        assert_ne!(key(&run), json!(BAD), "{knob}");
+        assert_ne!(run.server.condition("p", "Ready").unwrap().1, "Served", "{knob}");
+    }
+}
+
+#[test]
+fn a_file_whose_restart_is_held_up_comes_back_when_it_fails() {
+    let api = deployment("api");
+    for size in [number(BAD), 6] {
+        let mut run = shop("pool:\n  size: 5\n");
+        let config = |size: i64| settings(json!([in_document(size), whole_key(3)]));
+        apply(&mut run, "p", &config(5));
+        rest(&mut run);
+        // Between the edit and the stamp, somebody pauses the workload.
+        apply(&mut run, "p", &config(size));
+        while run.server.document("api-config") == "pool:\n  size: 5\n" {
+            run.turn();
+        }
+        run.people("pause", |server, _| server.pause(&api, true));
+        run.pass(Span::minutes(3));
+        apply(&mut run, "p", &config(if size == 6 { number(BAD) } else { size }));
+        run.pass(Span::minutes(3));
+        run.people("go on", |server, _| server.pause(&api, false));
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n");
+    }
 }

@@ -240,8 +240,7 @@ impl World {
                     entry.outdated.remove(0);
                 }
             }
-            Outcome::NotFound => {}
-            Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
                 let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
                 let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
                 entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });
@@ -282,7 +281,11 @@ impl Entry {
         if let (Some(newest), Some(open)) = (self.memoir.history.first_mut(), open)
             && (newest.verdict == "RollingOut" || !open.rolled_out)
         {
-            newest.changes.extend(changes);
+            for change in changes {
+                if !newest.changes.contains(&change) {
+                    newest.changes.push(change);
+                }
+            }
             if rolls_out {
                 verdict.clone_into(&mut newest.verdict);
             }

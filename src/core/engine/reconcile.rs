@@ -16,7 +16,7 @@ use crate::{
     },
     core::{
         facts::{Instant, Object, ObjectKey},
-        plan::{self, Hold, Memory, Plan, Situation, Step},
+        plan::{self, Hold, Memory, Orphans, Plan, Situation, Step},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules},
@@ -93,24 +93,30 @@ impl World {
             Err(wrong) => {
                 let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 let reason = wrong.first().map_or(Reason::InvalidSpec, |first| first.reason);
+                self.give_up(entry);
                 return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
             }
         };
         let rules = match self.rules(&policy) {
             Ok(rules) => rules,
-            Err(unserved) => return self.unserved(key, entry, unserved, true),
+            Err(unserved) => {
+                self.give_up(entry);
+                return self.unserved(key, entry, unserved, true);
+            }
         };
         let desired = match resolve::resolve(&policy, &rules) {
             Ok(desired) => desired,
             Err(wrong) => {
                 let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 let reason = wrong.first().map_or(Reason::ClassForbids, |first| first.reason);
+                self.give_up(entry);
                 return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
             }
         };
         let targets = match self.targets(&policy, &rules) {
             Ok(targets) => targets,
             Err(unserved) => {
+                self.give_up(entry);
                 if writable(&policy, &rules).is_ok() && unserved.reason == Reason::NoTargets {
                     self.release_traces(key, &BTreeSet::new(), now, out);
                 }
@@ -291,6 +297,7 @@ impl World {
         let failed = || entry.told.iter().filter(|item| report::instant(&item.until) > now);
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
+        let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let quarantine = failed().filter(|item| item.object == short).map(|item| item.value_hash.clone()).collect();
         let quarantine_anywhere = failed().map(|item| item.value_hash.clone()).collect();
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
@@ -300,7 +307,7 @@ impl World {
             scalings.iter().filter(counts).count()
         });
         let elders = self.elders(entry, target);
-        Memory { holds, applied, quarantine, quarantine_anywhere, unproven, elders, scalings }
+        Memory { holds, applied, quarantine, quarantine_anywhere, unproven, orphans, elders, scalings }
     }
 
     fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {

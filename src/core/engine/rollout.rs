@@ -21,7 +21,7 @@ use crate::{
     api::conditions::Reason,
     core::{
         facts::{Instant, Kind, Object, ObjectKey, Span},
-        plan::Change,
+        plan::{Change, Orphans},
         policy::PolicyKey,
         report::{Finding, Truth},
     },
@@ -75,6 +75,8 @@ pub(super) struct Rollout {
 pub(super) enum Rest {
     /// It failed for good, or until somebody lets us take it back.
     Failed,
+    /// Files were edited, and the write that restarts pods for them is held up.
+    HeldUp,
     /// Its pods are replaced when a person deletes them or moves the partition.
     AwaitsPerson,
 }
@@ -114,20 +116,29 @@ impl Rollout {
         }
     }
 
-    /// A further write belongs to the same rollout. After one that only settled, it begins another, or takes it back.
+    /// A further write belongs to the same rollout, or takes it back. After one that only settles, it begins another, which
+    /// carries what that one has not proven.
     pub(super) fn prepare(&mut self, policy: &PolicyKey, now: Instant) {
-        if self.phase == Phase::Settling {
-            if self.failed.is_some() && self.policy == *policy {
-                self.phase = Phase::Running;
-            } else {
-                *self = Self::preparing(policy.clone(), now);
-            }
-        } else if self.policy != *policy {
+        if self.policy != *policy {
             // Another policy's: it has ended, or nothing comes of it any more.
             *self = Self::preparing(policy.clone(), now);
+        } else if self.phase == Phase::Settling {
+            self.phase = if self.failed.is_some() { Phase::Running } else { Phase::Preparing };
         }
         self.rest = None;
         self.began = now;
+    }
+
+    /// The write that was to begin it is not made. `false`: nothing is left of it.
+    fn unprepare(&mut self) -> bool {
+        if self.phase != Phase::Preparing {
+            return true;
+        }
+        if self.completed.is_some() {
+            self.phase = Phase::Settling;
+            return true;
+        }
+        !self.changes.is_empty()
     }
 
     /// The write that begins the replacement of pods has succeeded.
@@ -177,7 +188,8 @@ impl Rollout {
         let n = |a: &str, b: &str| object.integer(a).or_else(|| object.integer(b)).unwrap_or(0);
         let updated = n("/status/updatedReplicas", "/status/updatedNumberScheduled");
         let available = n("/status/availableReplicas", "/status/numberAvailable");
-        if (self.advance.0, self.advance.1) != (updated, available) {
+        // While it rests, nobody expects anything.
+        if (self.advance.0, self.advance.1) != (updated, available) || self.rest.is_some() {
             self.advance = (updated, available, now);
         }
         object.key.kind != Kind::Deployment && now.since(self.advance.2) > DEADLINE
@@ -186,22 +198,32 @@ impl Rollout {
     /// Whether a write may follow although the rollout is not finished: the way back, or a newer spec.
     pub(super) fn may_be_superseded(&self, generation: i64) -> bool {
         match self.phase {
-            Phase::Preparing => true,
-            Phase::Running | Phase::Settling => self.failed.is_some() || self.generation < generation,
+            Phase::Preparing | Phase::Running | Phase::Settling => {
+                self.failed.is_some() || self.generation < generation
+            }
             Phase::RollingBack => self.generation < generation,
             Phase::Stray => false,
         }
     }
 
-    /// Whether it is a permit and nothing else so far.
-    fn has_written_nothing(&self) -> bool {
-        self.phase == Phase::Preparing && self.changes.is_empty() && self.object_generation == 0
+    /// Whether pods have been replaced for it.
+    pub(super) fn has_run(&self) -> bool {
+        self.object_generation != 0
     }
 
     /// What it carries, as long as no pod has shown that it does no harm.
     pub(super) fn unproven(&self) -> &[Change] {
-        let has_run = self.object_generation != 0 && matches!(self.phase, Phase::Preparing | Phase::Running);
-        if has_run && self.failed.is_none() { &self.changes } else { &[] }
+        if matches!(self.phase, Phase::Preparing | Phase::Running | Phase::Settling) { &self.changes } else { &[] }
+    }
+
+    /// What becomes of its values for which the policy has no knob any more. `told`: everybody can know what failed.
+    pub(super) fn orphans(&self, told: bool) -> Orphans {
+        match self.phase {
+            Phase::Stray => Orphans::Release,
+            _ if self.rest == Some(Rest::Failed) => Orphans::Release,
+            Phase::Running | Phase::Settling if self.failed.is_some() && told => Orphans::TakeBack,
+            Phase::Preparing | Phase::Running | Phase::Settling | Phase::RollingBack => Orphans::Hold,
+        }
     }
 
     /// What is said about it.
@@ -261,14 +283,17 @@ impl World {
     ) {
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy) else { return };
         // What was edited before belongs to the same rollout, and so does what it replaces before it was proven: to its way
-        // back, too.
-        let pending = rollout.failed.is_none() && matches!(rollout.phase, Phase::Preparing | Phase::Running);
-        let mut carried = if pending { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+        // back, too. The way back itself carries nothing else.
+        let carries = match rollout.phase {
+            Phase::Preparing => true,
+            Phase::Running => rollout.failed.is_none() || rollout.generation < generation,
+            Phase::Settling | Phase::RollingBack | Phase::Stray => false,
+        };
+        let mut carried = if carries { std::mem::take(&mut rollout.changes) } else { Vec::new() };
         carry(&mut carried, changes);
         if object.key == *target {
             rollout.run(generation, object, carried, now);
-        } else if rollout.failed.is_none() {
-            rollout.phase = Phase::Preparing;
+        } else if carries {
             rollout.changes = carried;
         }
     }

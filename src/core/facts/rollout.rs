@@ -35,14 +35,10 @@ pub fn progress(workload: &Object) -> Progress {
     match workload.key.kind {
         Kind::Deployment => deployment(workload),
         Kind::StatefulSet => {
-            if workload.text("/spec/updateStrategy/type") == Some("OnDelete") {
-                return if n("/status/updatedReplicas") == n("/status/replicas") {
-                    Progress::Complete
-                } else {
-                    Progress::AwaitingManual
-                };
-            }
             let want = workload.integer("/spec/replicas").unwrap_or(1);
+            if workload.text("/spec/updateStrategy/type") == Some("OnDelete") {
+                return on_delete(n("/status/updatedReplicas"), n("/status/availableReplicas"), want);
+            }
             let settled = n("/status/replicas") == want
                 && n("/status/readyReplicas") == want
                 && n("/status/availableReplicas") == want;
@@ -60,12 +56,23 @@ pub fn progress(workload: &Object) -> Progress {
             let want = n("/status/desiredNumberScheduled");
             let updated = n("/status/updatedNumberScheduled");
             if workload.text("/spec/updateStrategy/type") == Some("OnDelete") {
-                return if updated == want { Progress::Complete } else { Progress::AwaitingManual };
+                return on_delete(updated, n("/status/numberAvailable"), want);
             }
             if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
         }
         // They have no rollout.
         Kind::HorizontalPodAutoscaler | Kind::ConfigMap => Progress::Complete,
+    }
+}
+
+/// Nobody but a person ends pods. Those that were ended and made anew must run.
+fn on_delete(updated: i64, available: i64, want: i64) -> Progress {
+    match (updated == want, available >= want) {
+        (true, true) => Progress::Complete,
+        (false, true) => Progress::AwaitingManual,
+        // What is not available may be a pod of before, about which a rollout that has not begun says nothing.
+        (false, false) if updated == 0 => Progress::AwaitingManual,
+        (_, false) => Progress::Running,
     }
 }
 
@@ -146,13 +153,29 @@ mod tests {
     }
 
     #[test]
-    fn on_delete_waits_for_a_person() {
-        check(
-            Kind::DaemonSet,
-            1,
-            json!({"spec": {"updateStrategy": {"type": "OnDelete"}},
-                "status": {"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 1, "numberAvailable": 2}}),
-            &Progress::AwaitingManual,
-        );
+    fn on_delete_waits_for_a_person_and_then_for_the_pods() {
+        let wants = |updated: i64, available: i64, want: &Progress| {
+            let strategy = json!({"type": "OnDelete"});
+            check(
+                Kind::DaemonSet,
+                1,
+                json!({"spec": {"updateStrategy": strategy}, "status": {"observedGeneration": 1,
+                    "desiredNumberScheduled": 2, "updatedNumberScheduled": updated, "numberAvailable": available}}),
+                want,
+            );
+            check(
+                Kind::StatefulSet,
+                1,
+                json!({"spec": {"replicas": 2, "updateStrategy": strategy}, "status": {"observedGeneration": 1,
+                    "replicas": 2, "updatedReplicas": updated, "availableReplicas": available}}),
+                want,
+            );
+        };
+        wants(0, 2, &Progress::AwaitingManual);
+        wants(0, 1, &Progress::AwaitingManual);
+        wants(1, 2, &Progress::AwaitingManual);
+        wants(1, 1, &Progress::Running);
+        wants(2, 0, &Progress::Running);
+        wants(2, 2, &Progress::Complete);
     }
 }

@@ -77,10 +77,10 @@ impl Holder {
         }
     }
 
-    /// Whether it is `kubectl apply` without `--server-side`.
+    /// Whether it applies on the client, as `kubectl apply` does without `--server-side`, and Argo CD by default.
     #[must_use]
     pub fn is_client_side_apply(&self) -> bool {
-        self.operation == Operation::Update && self.tool() == Tool::KubectlApply
+        self.operation == Operation::Update && matches!(self.tool(), Tool::KubectlApply | Tool::ArgoCd)
     }
 
     fn tool(&self) -> Tool {

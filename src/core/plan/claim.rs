@@ -1,17 +1,20 @@
 //! One complete claim on one object: the mechanism behind environment, arguments, resources, whole `ConfigMap` keys,
 //! autoscaler bounds and stamps.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::Value as Json;
 
-use super::{CONTEST, Change, Conflict, Hold, Plan, Setting, Situation, State, Step, value_hash};
+use super::{CONTEST, Change, Conflict, Hold, Orphans, Plan, Setting, Situation, State, Step, config_map, value_hash};
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
-        record::{KeyStamp, Record, Taking},
+        record::{Before, KeyStamp, Record, Taking},
     },
 };
 
@@ -96,6 +99,10 @@ struct Draft<'a> {
     hold: Option<Hold>,
     /// Fields that are left to somebody who insisted. The record keeps them, or the next pass would take them for new.
     contested: Vec<FieldPath>,
+    /// Fields that go back to what was there before.
+    taken_back: BTreeSet<FieldPath>,
+    /// Keys of knobs that pods read at start only.
+    read_at_start: BTreeSet<Box<str>>,
     /// The other managers of the object, once somebody asked for them.
     others: OnceCell<Vec<(Holder, FieldSet)>>,
 }
@@ -124,6 +131,8 @@ impl<'a> Draft<'a> {
             unexplained: Vec::new(),
             hold: situation.memory.holds.get(&object.key).copied(),
             contested: Vec::new(),
+            taken_back: BTreeSet::new(),
+            read_at_start: BTreeSet::new(),
             others: OnceCell::new(),
         }
     }
@@ -144,6 +153,7 @@ impl<'a> Draft<'a> {
             plan.refuse(Reason::InvalidSpec, message, true);
             return;
         }
+        self.read_at_start.extend(wish.read_at_start.clone());
         let live = wish.field.lookup(&self.object.content).cloned();
         let (state, conflict) = self.decide(&wish, live.as_ref());
         if let Some(conflict) = conflict {
@@ -261,7 +271,7 @@ impl<'a> Draft<'a> {
     /// A value that failed: back to what was there before it, or stay where we are.
     fn take_back(&mut self, wish: &Wish, live: Option<&Json>, ours: bool) {
         if live == Some(&wish.value) && ours {
-            let previous = self.before.as_ref().and_then(|record| record.previous.get(&wish.field)).cloned().flatten();
+            let previous = self.previous(&wish.field);
             let change = Change {
                 object: self.object.key.clone(),
                 path: wish.path.clone(),
@@ -270,15 +280,63 @@ impl<'a> Draft<'a> {
                 because: "the rollout of this value failed".into(),
             };
             self.changes.push((wish.field.clone(), change));
-            self.unstamp(wish);
-            // A field that was absent before is left out: its sole owner stops sending it, so the server removes it. The
-            // container stays in the claim for that long: what its owner stops sending would go, too.
-            match previous {
-                Some(previous) => drop(self.claim.insert(wish.field.clone(), previous)),
-                None => self.claim.leaves.extend(identity(&wish.field)),
-            }
+            self.unstamp(wish.read_at_start.as_deref().unwrap_or_default());
+            self.put(&wish.field, previous);
         } else if let (true, Some(live)) = (ours, live) {
             self.claim.insert(wish.field.clone(), live.clone());
+        }
+    }
+
+    /// What was there before the last change of a field.
+    fn previous(&self, field: &FieldPath) -> Option<Json> {
+        let before = self.before.as_ref();
+        before.and_then(|record| record.previous.get(field).or_else(|| record.paths.get(field))).cloned().flatten()
+    }
+
+    /// Claims a former value. A field that was absent is left out: its sole owner stops sending it, so the server removes it.
+    /// The container stays in the claim for that long: what its owner stops sending would go, too.
+    fn put(&mut self, field: &FieldPath, value: Option<Json>) {
+        self.taken_back.insert(field.clone());
+        match value {
+            Some(value) => drop(self.claim.insert(field.clone(), value)),
+            None => self.claim.leaves.extend(identity(field)),
+        }
+    }
+
+    /// Values that are being rolled out and for which the policy has no knob any more: whoever lets go of them now, could not
+    /// take them back.
+    fn keep_orphans(&mut self) {
+        let orphans = self.situation.memory.orphans;
+        if orphans == Orphans::Release {
+            return;
+        }
+        let fields = self.before.iter().flat_map(|record| record.previous.keys());
+        let fields: Vec<FieldPath> =
+            fields.filter(|field| self.owned.contains(field) && !self.knobs.contains_key(*field)).cloned().collect();
+        for field in fields {
+            let live = field.lookup(&self.object.content).cloned();
+            let previous = self.previous(&field);
+            if orphans == Orphans::Hold || live == previous {
+                if let Some(live) = live {
+                    self.claim.insert(field, live);
+                }
+                continue;
+            }
+            let change = Change {
+                object: self.object.key.clone(),
+                path: field.to_string().into(),
+                from: live.as_ref().map(text),
+                to: previous.as_ref().map(text),
+                because: "the rollout of this value failed".into(),
+            };
+            self.changes.push((field.clone(), change));
+            if let Some(Segment::Field(key)) = field.segments().last()
+                && self.object.key.kind == Kind::ConfigMap
+            {
+                let key = key.to_string();
+                self.unstamp(&key);
+            }
+            self.put(&field, previous);
         }
     }
 
@@ -301,21 +359,22 @@ impl<'a> Draft<'a> {
         let Some(key) = &wish.read_at_start else { return };
         self.restarts = true;
         let known = self.record.keys.remove(&**key);
-        let previous = if self.situation.memory.unproven.contains(&wish.path) {
-            known.and_then(|known| known.previous)
-        } else {
-            known.map(|known| known.now)
+        let unproven = self.situation.memory.unproven.contains(&wish.path);
+        let ours = match known {
+            Some(KeyStamp { before: Some(before), .. }) if unproven => before.ours,
+            known => known.map(|known| known.now),
         };
+        let before = Some(Before { generation: self.situation.policy.identity.generation, ours });
         let now = value_hash(&wish.path, &wish.text);
-        self.record.keys.insert(key.to_string(), KeyStamp { now, previous });
+        self.record.keys.insert(key.to_string(), KeyStamp { now, before });
     }
 
     /// The stamp of before comes back with the value of before, so that the pods of before do.
-    fn unstamp(&mut self, wish: &Wish) {
-        let Some(key) = &wish.read_at_start else { return };
+    fn unstamp(&mut self, key: &str) {
+        let Some(stamp) = self.record.keys.remove(key) else { return };
         self.restarts = true;
-        if let Some(KeyStamp { previous: Some(now), .. }) = self.record.keys.remove(&**key) {
-            self.record.keys.insert(key.to_string(), KeyStamp { now, previous: None });
+        if let Some(Before { ours: Some(now), .. }) = stamp.before {
+            self.record.keys.insert(key.to_owned(), KeyStamp { now, before: None });
         }
     }
 
@@ -329,6 +388,7 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self, plan: &mut Plan) -> Claimed {
         let key = self.object.key.clone();
+        self.keep_orphans();
         let hash = claim_hash(&self.claim, &self.object.meta.uid);
         let put_back = self.put_back(&hash);
         let undone = put_back.is_some();
@@ -380,6 +440,12 @@ impl<'a> Draft<'a> {
         }
         if !self.changes.is_empty() {
             self.record.previous = self.before_the_rollout();
+        }
+        if self.object.key.kind == Kind::ConfigMap {
+            let holds = self.situation.memory.orphans != Orphans::Release;
+            let read_at_start = &self.read_at_start;
+            self.record.keys.retain(|key, stamp| read_at_start.contains(&**key) || (holds && stamp.before.is_some()));
+            self.record.settle(self.record.generation, &config_map::unproven(self.situation, &self.object.key.name));
         }
         self.record.applied.clone_from(&hash);
         let recorded = match self.record.encode() {
@@ -459,7 +525,18 @@ impl<'a> Draft<'a> {
             .map(|(field, value)| (field.clone(), value.clone()))
             .collect();
         for (field, _) in &self.changes {
-            previous.entry(field.clone()).or_insert_with(|| field.lookup(&self.object.content).cloned());
+            let live = || field.lookup(&self.object.content).cloned();
+            // After the way back, what failed is what was there before: that tells it from the way there.
+            // It is told once: what has no knob is let go of next.
+            if self.taken_back.contains(field) {
+                if self.knobs.contains_key(field) {
+                    previous.insert(field.clone(), live());
+                } else {
+                    previous.remove(field);
+                }
+            } else {
+                previous.entry(field.clone()).or_insert_with(live);
+            }
         }
         previous
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Change, ConfigMap, Conflict, Hold, Plan, Purpose, Setting, Situation, State, Step,
+    Change, ConfigMap, Conflict, Hold, Orphans, Plan, Purpose, STAMP, Setting, Situation, State, Step,
     claim::{self, Wish},
     value_hash,
 };
@@ -20,11 +20,11 @@ use crate::{
     },
     core::{
         catalogue,
-        document::{self, Address, Scalar},
+        document::{self, Address, DocumentFormat, Scalar},
         facts::{Kind, Object, ObjectKey},
         ownership::{self, FieldPath, FieldSet},
-        policy::{File, Landing},
-        record::{DocumentBaseline, Record, Taking},
+        policy::{File, Landing, Policy},
+        record::{Before, DocumentBaseline, Record, Taking},
         resolve::Desired,
         units::Value,
     },
@@ -68,7 +68,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) -> Documents {
     }
     let stamp = (!stamped.is_empty()).then(|| {
         let text: Vec<String> = stamped.into_iter().map(|(place, bytes)| format!("{place}={bytes}")).collect();
-        value_hash("files", &text.join("\n"))
+        value_hash(STAMP, &text.join("\n"))
     });
     Documents { stamp }
 }
@@ -122,12 +122,9 @@ fn one(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stamped: &mu
     let wishes = whole_keys(situation, object);
     let holds_something = !ownership::owned(&object.meta, &me).is_empty();
     if !wishes.is_empty() || holds_something {
-        let read_at_start: Vec<_> = wishes.iter().filter_map(|wish| wish.read_at_start.clone()).collect();
-        let mut claimed = claim::plan(situation, object, wishes, plan);
-        for key in read_at_start {
-            if let Some(stamp) = claimed.record.keys.remove(&*key) {
-                stamped.insert(format!("{}/{key}", object.key.name), stamp.now);
-            }
+        let claimed = claim::plan(situation, object, wishes, plan);
+        for (key, stamp) in claimed.record.keys {
+            stamped.insert(format!("{}/{key}", object.key.name), stamp.now);
         }
     }
 }
@@ -162,6 +159,15 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
         }
         bound.insert(place);
     }
+    let orphans = edits.keep_orphans(situation, &bound);
+    let reload = |place: &String| {
+        let key = place.split_once('#').map(|(key, _)| key);
+        let file =
+            situation.policy.files.iter().find(|file| *file.config_map == *object.key.name && Some(&*file.key) == key);
+        file.map_or(Reload::Restart, |file| file.reload)
+    };
+    read_at_start.extend(orphans.iter().filter(|place| reload(place) == Reload::Restart).cloned());
+    bound.extend(orphans);
     let mut record = edits.finish(situation, &bound, plan);
     for place in read_at_start {
         if let Some(document) = record.documents.remove(&place) {
@@ -207,14 +213,7 @@ impl Edits<'_> {
                 state,
             });
         };
-        let current = self.texts.get(&*file.key).cloned().or_else(|| {
-            self.object
-                .content
-                .get("data")
-                .and_then(|data| data.get(&*file.key))
-                .and_then(Json::as_str)
-                .map(str::to_owned)
-        });
+        let current = self.text(&file.key);
         let Some(current) = current else {
             view(None, State::Refused);
             plan.refuse(
@@ -237,8 +236,8 @@ impl Edits<'_> {
         let hash = value_hash(&desired.knob.path, &edited.now);
         if situation.memory.quarantine_anywhere.contains(&hash) {
             view(Some(found.source.clone()), State::Quarantined);
-            if !edited.changed {
-                self.take_back(desired, file, &current, at, place);
+            if !edited.changed && self.take_back(&desired.knob.path, &file.key, &current, at, place) {
+                self.restarts |= file.reload == Reload::Restart;
             }
             return;
         }
@@ -268,14 +267,15 @@ impl Edits<'_> {
         }
         let now = edited.now;
         view(Some(found.source.clone()), State::Planned);
-        let document = match known {
-            None => DocumentBaseline { was: found.source.clone(), previous: None, now: now.clone() },
+        let unproven = situation.memory.unproven.contains(&desired.knob.path);
+        let (was, ours) = match known {
+            None => (found.source.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
-            Some(known) if situation.memory.unproven.contains(&desired.knob.path) => {
-                DocumentBaseline { now: now.clone(), ..known }
-            }
-            Some(known) => DocumentBaseline { was: known.was, previous: Some(found.source.clone()), now: now.clone() },
+            Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),
+            Some(known) => (known.was, Some(found.source.clone())),
         };
+        let before = Some(Before { generation: situation.policy.identity.generation, ours });
+        let document = DocumentBaseline { was, now: now.clone(), before };
         self.record.documents.insert(place.to_owned(), document);
         self.changes.push(Change {
             object: self.object.key.clone(),
@@ -328,27 +328,57 @@ impl Edits<'_> {
     }
 
     /// A value that failed: the exact bytes from before it.
-    fn take_back(&mut self, desired: &Desired<'_>, file: &File, current: &str, at: &Address, place: &str) {
-        let Some(document) = self.record.documents.remove(place) else { return };
-        let previous = document.previous.as_ref().unwrap_or(&document.was).clone();
-        let Ok(restored) = document::restore(current, at, &previous) else {
+    fn take_back(&mut self, path: &str, key: &str, current: &str, at: &Address, place: &str) -> bool {
+        let Some(document) = self.record.documents.remove(place) else { return false };
+        let restored = document.before.as_ref().and_then(|before| {
+            let previous = before.ours.as_ref().unwrap_or(&document.was);
+            Some((previous.clone(), document::restore(current, at, previous).ok()?))
+        });
+        let Some((previous, restored)) = restored else {
             self.record.documents.insert(place.to_owned(), document);
-            return;
+            return false;
         };
         self.changes.push(Change {
             object: self.object.key.clone(),
-            path: desired.knob.path.clone(),
+            path: path.into(),
             from: Some(document.now),
-            to: Some(previous.clone()),
+            to: Some(previous),
             because: "the rollout of this value failed".into(),
         });
         // Before our first edit there was nothing of ours, and no pod was restarted for it.
-        if document.previous.is_some() {
-            let before = DocumentBaseline { was: document.was, now: previous, previous: None };
+        if let Some(Before { ours: Some(now), .. }) = document.before {
+            let before = DocumentBaseline { was: document.was, now, before: None };
             self.record.documents.insert(place.to_owned(), before);
         }
-        self.restarts |= file.reload == Reload::Restart;
-        self.texts.insert(file.key.to_string(), restored.text);
+        self.texts.insert(key.to_owned(), restored.text);
+        true
+    }
+
+    /// Values that are being rolled out and for which the policy has no knob any more. Gives the places that are kept.
+    fn keep_orphans(&mut self, situation: &Situation<'_>, bound: &BTreeSet<String>) -> Vec<String> {
+        if situation.memory.orphans == Orphans::Release {
+            return Vec::new();
+        }
+        let is_orphan =
+            |(place, document): &(&String, &DocumentBaseline)| document.before.is_some() && !bound.contains(*place);
+        let orphans: Vec<(String, String)> =
+            self.before.documents.iter().filter(is_orphan).map(|(place, d)| (place.clone(), d.now.clone())).collect();
+        for (place, now) in &orphans {
+            let Some((key, pointer)) = place.split_once('#') else { continue };
+            let format = format_of(&situation.policy.files, &self.object.key.name, key);
+            let (Some(current), Ok(at)) = (self.text(key), Address::parse(format, pointer)) else { continue };
+            let is_ours = document::read(&current, &at).is_ok_and(|found| found.source == *now);
+            if situation.memory.orphans == Orphans::TakeBack && is_ours {
+                self.restarts |= self.take_back(place, key, &current, &at, place);
+            }
+        }
+        orphans.into_iter().map(|(place, _)| place).collect()
+    }
+
+    /// The text of a key as it is after the edits so far.
+    fn text(&self, key: &str) -> Option<String> {
+        let live = || self.object.content.get("data")?.get(key)?.as_str().map(str::to_owned);
+        self.texts.get(key).cloned().or_else(live)
     }
 
     /// Gives the record that the object has when the planned edit is done.
@@ -384,6 +414,7 @@ impl Edits<'_> {
             );
             return self.before;
         }
+        self.record.settle(self.record.generation, &unproven(situation, &self.object.key.name));
         let me = names::manager(situation.policy.identity.name());
         self.record.owners = ownership::owners_of(self.object, &me, &fields(self.texts.keys()));
         let recorded = match self.record.encode() {
@@ -419,6 +450,33 @@ impl Edits<'_> {
         });
         self.record
     }
+}
+
+/// Places of a `ConfigMap` whose values are being rolled out.
+pub(super) fn unproven(situation: &Situation<'_>, config_map: &str) -> BTreeSet<String> {
+    let knobs = situation.policy.knobs.iter().filter(|knob| situation.memory.unproven.contains(&knob.path));
+    knobs.filter_map(|knob| place(situation.policy, &knob.landing, config_map)).collect()
+}
+
+/// How a record names the place in a `ConfigMap` that a knob lands in.
+pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<String> {
+    match landing {
+        Landing::Document { file, at } => {
+            let file = policy.files.get(*file).filter(|file| *file.config_map == *config_map)?;
+            Some(format!("{}#{at}", file.key))
+        }
+        Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+    }
+}
+
+/// The format of a document: the policy's word, or what the file's name tells when the policy does not name it any more.
+/// YAML reads JSON as well.
+pub(super) fn format_of(files: &[File], config_map: &str, key: &str) -> DocumentFormat {
+    let file = files.iter().find(|file| *file.config_map == *config_map && *file.key == *key);
+    let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    let guess = if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml };
+    file.map_or(guess, File::format)
 }
 
 /// The fields of these keys.

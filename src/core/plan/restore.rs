@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::names,
     core::{
-        document::{self, Address, DocumentFormat},
+        document::{self, Address},
         facts::{Kind, Object},
         ownership::{self, Claim, FieldPath},
         policy::File,
@@ -81,8 +81,7 @@ fn documents(object: &Object, policy: &str, record: &Record, files: &[File]) -> 
         let Some((key, at)) = place.split_once('#') else { continue };
         let live = object.content.get("data").and_then(|data| data.get(key)).and_then(Json::as_str);
         let Some(current) = texts.get(key).cloned().or_else(|| live.map(str::to_owned)) else { continue };
-        let file = files.iter().find(|file| *file.config_map == *object.key.name && *file.key == *key);
-        let format = file.map_or_else(|| guess(key), File::format);
+        let format = config_map::format_of(files, &object.key.name, key);
         let Ok(at) = Address::parse(format, at) else { continue };
         let ours = document::read(&current, &at).is_ok_and(|found| found.source == document.now);
         if !ours || document.now == document.was {
@@ -116,12 +115,6 @@ fn documents(object: &Object, policy: &str, record: &Record, files: &[File]) -> 
         disruptive: false,
         changes: Vec::new(),
     })
-}
-
-/// The format that a file's name tells, when the policy no longer does. YAML reads JSON as well.
-fn guess(key: &str) -> DocumentFormat {
-    let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-    if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml }
 }
 
 fn text(value: &Json) -> String {

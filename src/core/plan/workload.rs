@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    Plan, Setting, Situation, State,
+    Plan, STAMP, Setting, Situation, State,
     claim::{self, Wish},
     config_map::Documents,
     value_hash,
@@ -331,10 +331,10 @@ fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
     let field = FieldPath::of(&["spec", "template", "metadata", "annotations", &key]);
     let live = field.lookup(&situation.target.content).and_then(Json::as_str).map(str::to_owned);
     // A stamp that failed is asked for once more, so that the claim takes it back to what was there before it.
-    let failed = live.clone().filter(|live| situation.memory.quarantine.contains(&value_hash("files", live)));
+    let failed = live.clone().filter(|live| situation.memory.quarantine.contains(&value_hash(STAMP, live)));
     let hash = &failed.or_else(|| documents.stamp.clone())?;
     Some(Wish {
-        path: "files".into(),
+        path: STAMP.into(),
         landing: format!("pod-template annotation {key}"),
         source: None,
         field,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{DecodeError, DocumentBaseline, KeyStamp, Record, Taking};
+use super::{Before, DecodeError, DocumentBaseline, KeyStamp, Record, Taking};
 use crate::{
     api::policy::DeletionPolicy,
     core::{
@@ -39,7 +39,7 @@ struct Wire {
     /// Hash of the claim.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     applied: String,
-    /// Was, now, and what was there before the last change.
+    /// Was, now, and what was there before a change that is not proven.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     documents: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -105,10 +105,7 @@ pub(super) fn encode(record: &Record) -> String {
         applied: applied.clone(),
         documents: documents.iter().map(|(at, document)| (at.clone(), write_document(document))).collect(),
         taken: taken.iter().map(|t| (t.manager.clone(), t.at.millis())).collect(),
-        keys: keys
-            .iter()
-            .map(|(key, stamp)| (key.clone(), [&stamp.now].into_iter().chain(&stamp.previous).cloned().collect()))
-            .collect(),
+        keys: keys.iter().map(|(key, stamp)| (key.clone(), write_stamp(stamp))).collect(),
         owners: owners.iter().map(|o| (o.manager.clone(), o.operation, o.fields.write())).collect(),
     };
     json!(wire).to_string()
@@ -154,22 +151,45 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
 }
 
 fn write_document(document: &DocumentBaseline) -> Vec<String> {
-    [&document.was, &document.now].into_iter().chain(&document.previous).cloned().collect()
+    let mut texts = vec![document.was.clone(), document.now.clone()];
+    write_before(document.before.as_ref(), &mut texts);
+    texts
 }
 
-fn read_document(bytes: Vec<String>) -> Result<DocumentBaseline, DecodeError> {
-    let mut bytes = bytes.into_iter();
-    match (bytes.next(), bytes.next(), bytes.next(), bytes.next()) {
-        (Some(was), Some(now), previous, None) => Ok(DocumentBaseline { was, now, previous }),
-        _ => Err(garbage("a document has other than two or three values")),
+fn read_document(texts: Vec<String>) -> Result<DocumentBaseline, DecodeError> {
+    let mut texts = texts.into_iter();
+    let (Some(was), Some(now)) = (texts.next(), texts.next()) else {
+        return Err(garbage("a document has less than two values"));
+    };
+    Ok(DocumentBaseline { was, now, before: read_before(texts)? })
+}
+
+fn write_stamp(stamp: &KeyStamp) -> Vec<String> {
+    let mut texts = vec![stamp.now.clone()];
+    write_before(stamp.before.as_ref(), &mut texts);
+    texts
+}
+
+fn read_stamp(texts: Vec<String>) -> Result<KeyStamp, DecodeError> {
+    let mut texts = texts.into_iter();
+    let now = texts.next().ok_or_else(|| garbage("a key has no stamp"))?;
+    Ok(KeyStamp { now, before: read_before(texts)? })
+}
+
+/// Generation, and what we had written before.
+fn write_before(before: Option<&Before>, texts: &mut Vec<String>) {
+    if let Some(before) = before {
+        texts.push(before.generation.to_string());
+        texts.extend(before.ours.clone());
     }
 }
 
-fn read_stamp(stamps: Vec<String>) -> Result<KeyStamp, DecodeError> {
-    let mut stamps = stamps.into_iter();
-    match (stamps.next(), stamps.next(), stamps.next()) {
-        (Some(now), previous, None) => Ok(KeyStamp { now, previous }),
-        _ => Err(garbage("a key has other than one or two stamps")),
+fn read_before(mut texts: std::vec::IntoIter<String>) -> Result<Option<Before>, DecodeError> {
+    let Some(generation) = texts.next() else { return Ok(None) };
+    let generation = generation.parse().map_err(|_| garbage(format!("{generation:?} is no generation")))?;
+    match (texts.next(), texts.next()) {
+        (ours, None) => Ok(Some(Before { generation, ours })),
+        _ => Err(garbage("a place in a ConfigMap has too many values")),
     }
 }
 

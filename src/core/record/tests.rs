@@ -38,10 +38,13 @@ fn sample() -> Record {
         ]),
         documents: BTreeMap::from([(
             "config.yaml#/a/b".into(),
-            DocumentBaseline { was: "\"1\"".into(), now: "2".into(), previous: None },
+            DocumentBaseline { was: "\"1\"".into(), now: "2".into(), before: None },
         )]),
         taken: vec![Taking { manager: "helm".into(), at: Instant::from_millis(1) }],
-        keys: BTreeMap::from([("pool.conf".into(), KeyStamp { now: "0f".into(), previous: Some("0e".into()) })]),
+        keys: BTreeMap::from([(
+            "pool.conf".into(),
+            KeyStamp { now: "0f".into(), before: Some(Before { generation: 3, ours: Some("0e".into()) }) },
+        )]),
         owners: vec![FormerOwner {
             manager: "kubectl".into(),
             operation: Operation::Apply,
@@ -55,7 +58,7 @@ fn the_text_is_compact_and_readable() {
     let text = sample().encode().unwrap();
     assert_eq!(
         text,
-        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"applied":"c1a1","documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"keys":{"pool.conf":["0f","0e"]},"owners":[["kubectl","Apply",{"f:data":{"f:config.yaml":{}}}]]}"##
+        r##"{"v":1,"uid":"u-1","gen":3,"deletionPolicy":"Restore","paths":{"/spec/template/spec/containers:api":{"/args":{"#":["--x"]},"/env":{":A=":["1"],":B=":[null,"5"],":C=":[0,0,"6"]},"/ports[{\"containerPort\":80,\"protocol\":\"TCP\"}]/hostPort":null,"/resources/limits/cpu":2}},"applied":"c1a1","documents":{"config.yaml#/a/b":["\"1\"","2"]},"taken":[["helm",1]],"keys":{"pool.conf":["0f","3","0e"]},"owners":[["kubectl","Apply",{"f:data":{"f:config.yaml":{}}}]]}"##
     );
     assert_eq!(Record::decode(&text), Ok(sample()));
 }
@@ -144,14 +147,20 @@ fn any_field() -> impl Strategy<Value = FieldPath> {
     prop_oneof![3 => any_path(), 1 => special]
 }
 
+fn before() -> impl Strategy<Value = Option<Before>> {
+    proptest::option::of(
+        (any::<i64>(), any::<Option<String>>()).prop_map(|(generation, ours)| Before { generation, ours }),
+    )
+}
+
 prop_compose! {
     fn record()(
         uid in any::<String>(), generation in any::<i64>(), restore in any::<bool>(),
         paths in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
         previous in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
-        documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>(), any::<Option<String>>()), 0..3),
+        documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>(), before()), 0..3),
         taken in proptest::collection::vec((any::<String>(), any::<i64>()), 0..3),
-        keys in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<Option<String>>()), 0..3),
+        keys in proptest::collection::btree_map(any::<String>(), (any::<String>(), before()), 0..3),
         owners in proptest::collection::vec((any::<String>(), any::<bool>(), proptest::collection::vec(any_path(), 1..3)), 0..3),
         repeat in any::<bool>(),
     ) -> Record {
@@ -162,9 +171,9 @@ prop_compose! {
         Record {
             applied: if repeat { format!("{generation:x}") } else { String::new() },
             uid, generation, deletion_policy: if restore { DeletionPolicy::Restore } else { DeletionPolicy::Retain }, paths, previous,
-            documents: documents.into_iter().map(|(at, (was, now, previous))| (at, DocumentBaseline { was, now, previous })).collect(),
+            documents: documents.into_iter().map(|(at, (was, now, before))| (at, DocumentBaseline { was, now, before })).collect(),
             taken: taken.into_iter().map(|(manager, at)| Taking { manager, at: Instant::from_millis(at) }).collect(),
-            keys: keys.into_iter().map(|(key, (now, previous))| (key, KeyStamp { now, previous })).collect(),
+            keys: keys.into_iter().map(|(key, (now, before))| (key, KeyStamp { now, before })).collect(),
             owners: owners.into_iter().map(|(manager, apply, fields)| FormerOwner {
                 manager, operation: if apply { Operation::Apply } else { Operation::Update }, fields: fields.into_iter().collect(),
             }).collect(),

@@ -7,7 +7,7 @@ use crate::{
         engine::{Entry, World},
         facts::{Instant, Object, Operation, Progress, progress},
         ownership::{FieldPath, FieldSet},
-        plan::{Change, Plan, Step},
+        plan::{Change, Plan, value_hash},
         policy::{Policy, PolicyKey},
         record::Record,
         resolve,
@@ -106,15 +106,18 @@ impl World {
             // The write was made and the status was not: the record knows what changed.
             None => recorded_changes(&record, object, policy, plan),
         };
-        // The way back may have been interrupted: what is in quarantine has failed.
-        rollout.failed = entry
-            .told
-            .iter()
-            .find(|item| item.object == object.key.short() && rollout.changes.iter().any(|c| *c.path == *item.path))
-            .map(|item| {
-                (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
-            });
-        if rollout.failed.is_some() && !plan.steps.iter().any(Step::is_disruptive) {
+        // The way back may have been interrupted: what is in quarantine has failed. A value that left it is the way back.
+        let short = object.key.short();
+        let is_bad = |change: &Change, value: &Option<String>| {
+            let hash = value.as_ref().map(|value| value_hash(&change.path, value));
+            entry.told.iter().find(|item| item.object == short && Some(&item.value_hash) == hash.as_ref()).cloned()
+        };
+        let failed = rollout.changes.iter().find_map(|change| is_bad(change, &change.to));
+        let taken_back = rollout.changes.iter().find_map(|change| is_bad(change, &change.from));
+        rollout.failed = failed.as_ref().or(taken_back.as_ref()).map(|item| {
+            (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
+        });
+        if failed.is_none() && taken_back.is_some() {
             rollout.phase = Phase::RollingBack;
         } else if settles {
             // Since when its pods run, nobody remembers: the time begins anew.

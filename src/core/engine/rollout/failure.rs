@@ -6,7 +6,9 @@ use crate::{
     core::{
         engine::{Entry, OpenChange, World},
         facts::{Instant, ObjectKey, Span},
-        plan::{Plan, Step, value_hash},
+        plan::{Plan, STAMP, Step, place, value_hash},
+        policy::PolicyKey,
+        record::Record,
         report,
     },
 };
@@ -17,31 +19,38 @@ const QUARANTINE: Span = Span::hours(24);
 impl World {
     /// A failed rollout: its values go into quarantine, and as soon as the status says so they are taken back.
     pub(super) fn fail_rollout(&mut self, target: &ObjectKey, reason: Reason, message: String, now: Instant) {
-        let Some(rollout) = self.rollouts.get_mut(target) else { return };
-        if rollout.failed.is_some() {
-            return;
-        }
-        rollout.failed = Some((reason, message));
+        let Some(rollout) = self.rollouts.get(target).filter(|rollout| rollout.failed.is_none()) else { return };
         let (policy, changes) = (rollout.policy.clone(), rollout.changes.clone());
         let (settling, generation) = (rollout.phase == Phase::Settling, rollout.generation);
+        let values = changes.iter().filter_map(|change| Some((change.path.clone(), change.to.as_ref()?)));
+        let mut values: Vec<(Box<str>, String)> =
+            values.map(|(path, to)| (path.clone(), value_hash(&path, to))).collect();
+        if values.iter().any(|(path, _)| **path == *STAMP) {
+            // Which files the stamp stands for, their own records know. As long as one is being read, nothing can be said.
+            let Some(files) = self.values_in_files(&policy) else { return };
+            values.extend(files);
+        }
+        if let Some(rollout) = self.rollouts.get_mut(target) {
+            rollout.failed = Some((reason, message));
+        }
         if let Some(entry) = self.policies.get_mut(&policy) {
             // It was told as applied; the way back belongs to the same change.
             if let Some(newest) = entry.memoir.history.first_mut().filter(|_| settling) {
                 "RollingOut".clone_into(&mut newest.verdict);
                 entry.open_change = Some(OpenChange { generation, rolled_out: true });
             }
-            let failed: Vec<QuarantineEntry> = changes
-                .iter()
-                .filter_map(|change| {
-                    Some(QuarantineEntry {
+            let mut failed: Vec<QuarantineEntry> = Vec::new();
+            for (path, value_hash) in values {
+                if failed.iter().all(|item| item.value_hash != value_hash) {
+                    failed.push(QuarantineEntry {
                         object: target.short(),
-                        path: change.path.to_string(),
-                        value_hash: value_hash(&change.path, change.to.as_ref()?),
+                        path: path.to_string(),
+                        value_hash,
                         until: report::time(now + QUARANTINE),
                         reason: reason.as_str().to_owned(),
-                    })
-                })
-                .collect();
+                    });
+                }
+            }
             let quarantine = &mut entry.memoir.quarantine;
             quarantine
                 .retain(|old| !failed.iter().any(|new| new.object == old.object && new.value_hash == old.value_hash));
@@ -49,6 +58,41 @@ impl World {
             quarantine.splice(0..0, failed);
         }
         self.mark(policy);
+    }
+
+    /// The values in files that pods read at start and that none has proven, with their hashes; `None`: a file is being read.
+    fn values_in_files(&self, policy: &PolicyKey) -> Option<Vec<(Box<str>, String)>> {
+        let Some(policy) = self.policies.get(policy).and_then(|entry| entry.parsed.as_ref().ok()) else {
+            return Some(Vec::new());
+        };
+        let mut values = Vec::new();
+        for key in Self::named_config_maps(policy) {
+            if self.objects.slot(&key).is_none() {
+                continue;
+            }
+            let object = self.objects.get(&key)?;
+            let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { continue };
+            for knob in &policy.knobs {
+                let Some(place) = place(policy, &knob.landing, &key.name) else { continue };
+                let document = record.documents.get(&place).filter(|document| document.before.is_some());
+                let stamp = record.keys.get(&place).filter(|stamp| stamp.before.is_some());
+                let hash = document.map(|document| value_hash(&knob.path, &document.now));
+                values.extend(
+                    hash.or_else(|| stamp.map(|stamp| stamp.now.clone())).map(|hash| (knob.path.clone(), hash)),
+                );
+            }
+        }
+        Some(values)
+    }
+
+    /// A policy that is not served takes nothing back, and its failed rollouts keep nobody waiting.
+    pub(in crate::core::engine) fn give_up(&mut self, entry: &Entry) {
+        if !entry.knows_quarantine() {
+            return;
+        }
+        for rollout in self.rollouts.values_mut().filter(|rollout| rollout.policy == entry.identity.key) {
+            rollout.given_up |= rollout.failed.is_some() && rollout.phase == Phase::Running;
+        }
     }
 
     /// Whether a failed rollout will be taken back at all. It will not where a person holds the object, or where the plan
@@ -60,7 +104,7 @@ impl World {
         plan: &Plan,
         may_write: bool,
     ) {
-        let told = entry.memoir.quarantine.iter().all(|item| entry.told.contains(item));
+        let told = entry.knows_quarantine();
         let is_way_back = plan.steps.iter().any(Step::is_disruptive);
         let is_open = self.busy.contains(target) || !plan.unread.is_empty();
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| {
@@ -69,5 +113,12 @@ impl World {
             return;
         };
         rollout.given_up = told && !is_open && !(may_write && is_way_back);
+    }
+}
+
+impl Entry {
+    /// Whether everybody can know what is in quarantine: only then is it acted upon.
+    pub(in crate::core::engine) fn knows_quarantine(&self) -> bool {
+        self.memoir.quarantine.iter().all(|item| self.told.contains(item))
     }
 }

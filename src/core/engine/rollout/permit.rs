@@ -52,21 +52,23 @@ impl World {
             let message = format!("a change of policy \"{}\" on {short} comes first", other.policy.1);
             return no(Reason::WaitingForTurn, message);
         }
+        // Whose pods are being replaced: as long as files were edited only, nobody's of ours.
+        let ours = mine.filter(|rollout| rollout.has_run());
         match progress(target) {
             Progress::Complete => {}
             // Of what came to nothing, nothing moves any more, and what the policy says may be what helps.
-            Progress::Failed { .. } if mine.is_none() => {}
+            Progress::Failed { .. } if ours.is_none() => {}
             Progress::Running | Progress::Failed { .. }
-                if mine.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation)) => {}
+                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation)) => {}
             Progress::Running | Progress::Failed { .. }
-                if mine.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
+                if ours.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
             {
                 let message = format!(
                     "neither the last change of {short} nor its way back has come to its end: look at its pods, or change the value"
                 );
                 return no(Reason::DeadlineExceeded, message);
             }
-            Progress::Running | Progress::Failed { .. } if mine.is_some() => {
+            Progress::Running | Progress::Failed { .. } if ours.is_some() => {
                 return no(Reason::RollingOut, format!("the rollout of the last change of {short} is under way"));
             }
             Progress::Running | Progress::Failed { .. } => {
@@ -87,9 +89,7 @@ impl World {
         let others = || self.rollouts.iter().filter(|(key, _)| **key != target.key);
         let of_policy = || others().filter(|(_, rollout)| rollout.policy == entry.identity.key);
         let goes_back = mine.is_some_and(|rollout| rollout.failed.is_some());
-        if let Some((settling, _)) =
-            of_policy().find(|(_, rollout)| !goes_back && !rollout.is_in_flight() && !rollout.needs_person())
-        {
+        if let Some((settling, _)) = of_policy().find(|(_, rollout)| !goes_back && rollout.phase == Phase::Settling) {
             let message = format!("the pods of {} are new: whether they keep running is seen first", settling.short());
             entry.waiting = Some(now);
             return no(Reason::WaitingForTurn, message);
@@ -141,8 +141,10 @@ impl World {
 
     /// The write that would have begun a rollout was refused: its permit is free again.
     pub(in crate::core::engine) fn refuse_rollout(&mut self, target: &ObjectKey, now: Instant) {
-        if self.rollouts.get(target).is_some_and(Rollout::has_written_nothing) {
-            self.end_rollout(target, None, now);
+        match self.rollouts.get_mut(target).map(Rollout::unprepare) {
+            Some(false) => self.end_rollout(target, None, now),
+            Some(true) => self.wake_waiting(),
+            None => {}
         }
     }
 }

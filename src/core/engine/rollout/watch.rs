@@ -8,7 +8,7 @@ use crate::{
     api::{conditions::Reason, names},
     core::{
         engine::{Action, Doing, Effect, World, objects::Slot},
-        facts::{Instant, Object, ObjectKey, Pod, Progress, progress},
+        facts::{Instant, Kind, Object, ObjectKey, Pod, Progress, progress},
         policy::PolicyKey,
     },
 };
@@ -39,7 +39,7 @@ impl World {
             }
             if rollout.phase == Phase::Preparing {
                 if !self.busy.contains(&target) && now.since(rollout.began) > PREPARATION {
-                    self.end_rollout(&target, None, now);
+                    self.hold_up(&target, now);
                 }
                 continue;
             }
@@ -55,6 +55,17 @@ impl World {
                 progress => progress,
             };
             self.look_after(&target, &object, &rollout, progress, now, out);
+        }
+    }
+
+    /// The write that begins a rollout does not come. Others need not wait for it; what was edited for it, it still carries.
+    fn hold_up(&mut self, target: &ObjectKey, now: Instant) {
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        let policy = rollout.policy.clone();
+        if !rollout.unprepare() || !self.governs(&policy, target) {
+            self.end_rollout(target, None, now);
+        } else if self.rollouts.get(target).is_some_and(|rollout| rollout.phase == Phase::Preparing) {
+            self.let_rest(target, Rest::HeldUp);
         }
     }
 
@@ -127,7 +138,7 @@ impl World {
             (Progress::Complete, Phase::Running) => self.complete_rollout(target, now),
             (Progress::Complete, _) => self.end_rollout(target, Some("Applied"), now),
             (Progress::Failed { .. }, Phase::RollingBack) if self.governs(&rollout.policy, target) => {
-                self.tell_verdict(&rollout.policy, "RollbackFailed", now);
+                self.tell_verdict(&rollout.policy, target, "RollbackFailed", now);
                 self.let_rest(target, Rest::Failed);
             }
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
@@ -135,6 +146,7 @@ impl World {
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
             (Progress::AwaitingManual, Phase::Running) => self.let_rest(target, Rest::AwaitsPerson),
             (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
+            (Progress::Running, Phase::Running) if rollout.needs_person() => self.proceed(target, now),
             (Progress::Running, Phase::Running) if !rollout.looking && rollout.next_look <= now => {
                 self.look_at_pods(target, object, out);
             }
@@ -157,6 +169,15 @@ impl World {
         let policy = rollout.policy.clone();
         self.mark(policy);
         self.wake_waiting();
+    }
+
+    /// A person does the rest. Pods are being replaced, whoever is in flight besides: the person does not ask.
+    fn proceed(&mut self, target: &ObjectKey, now: Instant) {
+        let Some(rollout) = self.rollouts.get_mut(target) else { return };
+        rollout.rest = None;
+        rollout.next_look = now;
+        let policy = rollout.policy.clone();
+        self.mark(policy);
     }
 
     fn look_at_pods(&mut self, target: &ObjectKey, object: &Object, out: &mut Vec<Effect>) {
@@ -207,28 +228,35 @@ impl World {
         rollout.phase = Phase::Settling;
         rollout.completed = Some((now, Some(now)));
         let policy = rollout.policy.clone();
-        self.tell_end(policy, Some("Applied"), now);
+        self.tell_end(policy, target, Some("Applied"), now);
     }
 
     /// A rollout is over, however it ended; others may begin.
     pub(in crate::core::engine) fn end_rollout(&mut self, target: &ObjectKey, verdict: Option<&str>, now: Instant) {
         if let Some(rollout) = self.rollouts.remove(target) {
-            self.tell_end(rollout.policy, verdict, now);
+            self.tell_end(rollout.policy, target, verdict, now);
         }
     }
 
-    fn tell_end(&mut self, policy: PolicyKey, verdict: Option<&str>, now: Instant) {
+    fn tell_end(&mut self, policy: PolicyKey, target: &ObjectKey, verdict: Option<&str>, now: Instant) {
         if let Some(verdict) = verdict {
-            self.tell_verdict(&policy, verdict, now);
+            self.tell_verdict(&policy, target, verdict, now);
         }
         self.mark(policy);
         self.wake_waiting();
     }
 
-    fn tell_verdict(&mut self, policy: &PolicyKey, verdict: &str, now: Instant) {
+    fn tell_verdict(&mut self, policy: &PolicyKey, target: &ObjectKey, verdict: &str, now: Instant) {
+        let target = target.short();
         let Some(entry) = self.policies.get_mut(policy) else { return };
         for item in &mut entry.memoir.history {
-            if item.verdict == "RollingOut" {
+            // What lands in a ConfigMap before that belongs to the entry of the workload that is restarted for it.
+            let is_of_another = item
+                .changes
+                .iter()
+                .any(|change| change.object != target && !change.object.starts_with(Kind::ConfigMap.as_str()))
+                && !item.changes.iter().any(|change| change.object == target);
+            if item.verdict == "RollingOut" && !is_of_another {
                 verdict.clone_into(&mut item.verdict);
                 entry.memoir.last_change = Some(now);
             }
