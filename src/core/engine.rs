@@ -185,8 +185,6 @@ struct Unsure {
     target: ObjectKey,
     generation: i64,
     step: Step,
-    /// Resource version that the write was decided on.
-    version: String,
 }
 
 /// A release that failed.

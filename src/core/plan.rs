@@ -175,6 +175,18 @@ impl Step {
         }
     }
 
+    /// Resource version that it was decided on.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Apply(write) => write.body.get("metadata")?.get("resourceVersion")?.as_str(),
+            Self::Json { patch, .. } => {
+                let mut operations = patch.as_array()?.iter();
+                operations.find(|operation| operation["path"] == "/metadata/resourceVersion")?["value"].as_str()
+            }
+        }
+    }
+
     /// Whether pods are replaced because of it.
     #[must_use]
     pub fn is_disruptive(&self) -> bool {

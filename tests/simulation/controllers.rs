@@ -1,6 +1,6 @@
 //! The workload controllers: pods are replaced over time, and some values make them fail.
 
-use std::collections::BTreeMap;
+use std::{cell::LazyCell, collections::BTreeMap};
 
 use serde_json::{Value, json};
 use trimtab::core::facts::{Instant, Kind, ObjectKey, Pod, Span};
@@ -13,8 +13,9 @@ const START: Span = Span::seconds(2);
 const GRACE: Span = Span::seconds(2);
 /// Progress deadline of Deployments.
 const DEADLINE: Span = Span::seconds(60);
-/// Time after which nobody expects anything of the other kinds any more, which have no deadline.
-const STUCK: Span = Span::seconds(590);
+/// Time after which nobody expects anything of the other kinds any more, which have no deadline. The operator's is longer, by
+/// more than its clock can be off.
+const STUCK: Span = Span::seconds(535);
 /// A text that makes containers crash, in a variable or a document.
 pub const CRASHES: &str = "66";
 /// A text that keeps pods from ever becoming ready.
@@ -118,11 +119,11 @@ impl Controllers {
     fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {
         let now = server.now;
         let workload = self.workloads.entry(stored.key.clone()).or_default();
-        let template = stored.template().clone();
+        let template = stored.template();
         let paused = stored.at("/spec/paused") == &json!(true);
         let first = workload.revisions.is_empty();
         if !paused || first {
-            match workload.revisions.iter().position(|revision| revision.template == template) {
+            match workload.revisions.iter().position(|revision| revision.template == *template) {
                 Some(at) => {
                     let mut revision = workload.revisions.remove(at);
                     // The revision that comes back counts as new.
@@ -156,7 +157,8 @@ impl Controllers {
         // Deployments make the new pod first; the others take the old one away first.
         let surge = usize::from(stored.key.kind == Kind::Deployment);
         let spare = 1 - surge;
-        let text = bound_text(stored, server);
+        // Long to make, and seldom needed.
+        let text = LazyCell::new(|| bound_text(stored, server));
         let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
         let updated =
             |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none() && pod.revision == current).count();
@@ -191,7 +193,7 @@ impl Controllers {
         let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
         let terminating = workload.pods.len() - total;
         let complete = total == want && updated == want && ready == want && terminating == 0;
-        workload.complete = complete && workload.revisions.last().unwrap().template == template;
+        workload.complete = complete && workload.revisions.last().unwrap().template == *template;
         if workload.complete {
             // From now on pods come and go for other reasons than the template.
             workload.cause.clear();

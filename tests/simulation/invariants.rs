@@ -1,6 +1,9 @@
 //! What must hold after every event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use serde_json::{Value, json};
 use trimtab::{
@@ -27,6 +30,8 @@ type Leaves = BTreeMap<FieldPath, Value>;
 pub struct Invariants {
     /// Every value that anybody ever gave a field.
     known: BTreeMap<(ObjectKey, FieldPath), BTreeSet<String>>,
+    /// The objects as they were looked at last.
+    last: BTreeMap<ObjectKey, Rc<Value>>,
     /// Every value that a policy ever asked for.
     asked: BTreeMap<PolicyKey, BTreeSet<String>>,
     /// Workloads whose present rollout was begun by a late request of an ex-leader.
@@ -127,6 +132,10 @@ impl Invariants {
             match input {
                 Input::Object(Change::Applied(seen)) => {
                     let Some(stored) = server.objects.get(&seen.key) else { continue };
+                    let last = self.last.insert(seen.key.clone(), Rc::clone(&stored.tree));
+                    if last.is_some_and(|last| Rc::ptr_eq(&last, &stored.tree)) {
+                        continue;
+                    }
                     for (path, value) in schema::leaves(&stored.tree) {
                         self.known.entry((seen.key.clone(), path)).or_default().insert(value.to_string());
                     }
@@ -185,7 +194,14 @@ impl Invariants {
     }
 
     /// A value that failed is not tried again while it is in quarantine, and what a person set stays.
-    fn respected(&mut self, patch: &Patch, old: &Leaves, new: &Leaves, server: &Server) -> Result<(), String> {
+    fn respected(
+        &mut self,
+        patch: &Patch,
+        old: &Leaves,
+        new: &Leaves,
+        before: &Stored,
+        server: &Server,
+    ) -> Result<(), String> {
         let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
         let key: PolicyKey = (patch.object.namespace.clone(), policy.into());
         let Some(found) = server.policies.get(&key) else { return Ok(()) };
@@ -195,13 +211,19 @@ impl Invariants {
                 item.object == patch.object.short() && trimtab::core::report::instant(&item.until) > server.now
             })
             .collect();
+        let record = before.annotation(&names::baseline(policy)).and_then(|text| Record::decode(text).ok());
+        let goes_back = |path: &FieldPath, value: &Value| {
+            let previous = record.as_ref().and_then(|record| record.previous.get(path));
+            previous.is_some_and(|previous| previous.as_ref() == Some(value))
+        };
         for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let failed = quarantine
                 .iter()
-                .filter(|item| landing(&found.spec, &item.path).is_none_or(|place| path.to_string().contains(&place)))
+                .filter(|item| landing(&found.spec, &item.path).is_some_and(|place| path.to_string().contains(&place)))
                 .find(|item| value_hash(&item.path, &text) == item.value_hash);
-            if let Some(item) = failed {
+            // The way back of another value leads to what was there before it, even to what had failed and was left there.
+            if let Some(item) = failed.filter(|_| !goes_back(path, value)) {
                 return Err(format!("{text} is in quarantine for {} and was written to {path} again", item.path));
             }
         }
@@ -249,7 +271,7 @@ impl Invariants {
                 return Err(format!("{} was set to {value} at {path}, which nobody ever asked for", key.short()));
             }
         }
-        self.respected(patch, &old, &new, server)?;
+        self.respected(patch, &old, &new, before, server)?;
         self.record(policy, before, after)?;
         if before.template() != after.template() {
             *self.revisions.entry(key.clone()).or_default() += 1;
@@ -276,11 +298,11 @@ impl Invariants {
         let (old, new) = (read(before), read(after));
         let Some(new) = new else { return Ok(()) };
         let old = old.filter(|old| old.uid == new.uid);
-        let live = schema::leaves(&before.tree);
         for (path, value) in &new.paths {
             let truth = match old.as_ref().and_then(|old| old.paths.get(path)) {
                 Some(kept) => kept.clone(),
-                None => live.get(path).cloned(),
+                // A variable without value has the empty text.
+                None => path.lookup(&before.tree).cloned(),
             };
             if *value != truth {
                 return Err(format!(
@@ -368,7 +390,8 @@ fn collect(value: &Value, out: &mut BTreeSet<String>) {
     }
 }
 
-/// The variable that a knob of a policy lands in, as a path of an object spells it.
+/// Where a knob of a policy lands, as a path of an object spells it; `None` for lines of documents and for what the policy does
+/// not set any more.
 fn landing(spec: &PerformancePolicySpec, path: &str) -> Option<String> {
     let spec = json!(spec);
     let named = |list: &str| spec[list].as_array().cloned().into_iter().flatten();
@@ -376,6 +399,14 @@ fn landing(spec: &PerformancePolicySpec, path: &str) -> Option<String> {
         .map(|item| (format!("pools.{}.size", item["name"].as_str().unwrap_or_default()), item["size"].clone()));
     let settings =
         named("settings").map(|item| (format!("settings.{}", item["name"].as_str().unwrap_or_default()), item.clone()));
+    if let Some(resource) = path.strip_prefix("resources.") {
+        let (_container, field) = resource.split_once('.')?;
+        return Some(format!(".resources.{field}"));
+    }
     let knob = pools.chain(settings).find(|(name, _)| name == path)?.1;
-    Some(format!("[name=\"{}\"].value", knob["env"].as_str()?))
+    match (knob["env"].as_str(), knob["configMapKey"]["key"].as_str()) {
+        (Some(variable), _) => Some(format!("[name=\"{variable}\"].value")),
+        (None, Some(key)) => Some(format!(".data.{key}")),
+        (None, None) => None,
+    }
 }

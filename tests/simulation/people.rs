@@ -92,7 +92,7 @@ impl Server {
     /// A write that changes the object as it is.
     pub fn edit_as(&mut self, manager: &str, key: &ObjectKey, change: impl FnOnce(&mut Value)) {
         let Some(live) = self.objects.get(key) else { return };
-        let mut tree = live.tree.clone();
+        let mut tree = (*live.tree).clone();
         change(&mut tree);
         self.update(key, manager, "", tree, None).unwrap();
     }
@@ -145,6 +145,7 @@ impl Server {
     }
 
     pub fn pause(&mut self, key: &ObjectKey, paused: bool) {
+        let was_paused = self.objects[key].at("/spec/paused") == &json!(true);
         self.edit_as("kubectl-rollout", key, |tree| {
             if paused {
                 tree["spec"]["paused"] = json!(true);
@@ -152,6 +153,10 @@ impl Server {
                 tree["spec"].as_object_mut().unwrap().remove("paused");
             }
         });
+        if was_paused && !paused {
+            // What rolls out from now on does so because a person wants it now, whoever changed the template.
+            self.templates.push((key.clone(), "kubectl-rollout".to_owned()));
+        }
     }
 
     /// `kubectl apply` of a policy: made, or changed with a new generation.

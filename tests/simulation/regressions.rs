@@ -254,6 +254,73 @@ fn what_a_person_writes_into_a_config_map_is_not_repeated_in_the_status() {
     );
 }
 
+/// A rollout that puts things back may outlive its policy, and then nobody governs the workload any more.
+#[test]
+fn the_next_one_does_not_wait_for_ever_for_the_last_rollout_of_a_policy_that_is_gone() {
+    let mut run = shop(&json!({}));
+    run.people("install", |server, _| server.kubectl_apply(&deployment("other"), &workload("other", &json!({}))));
+    let mut spec = env_only(20);
+    spec["deletionPolicy"] = json!("Restore");
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    run.people("delete policy", |server, _| server.delete_policy(&policy("p")));
+    while run.server.policies.contains_key(&policy("p")) {
+        run.turn();
+    }
+    let mut next = env_only(21);
+    next["target"]["name"] = json!("other");
+    apply(&mut run, "q", &next);
+    rest(&mut run);
+    assert_eq!(run.server.env(&deployment("other"), "DB_POOL_SIZE").as_deref(), Some("21"));
+}
+
+/// What a new leader tells of the targets that are done must not end the rollout that is under way: the next leader would
+/// begin another one beside it, which the invariants do not let pass.
+#[test]
+fn a_second_restart_during_the_rollout_of_a_second_target_still_finds_it() {
+    let mut run = shop(&json!({}));
+    run.people("install", |server, _| server.kubectl_apply(&deployment("b"), &workload("b", &json!({}))));
+    let mut spec = env_only(20);
+    spec["target"] = json!({"kind": "Deployment", "selector": {"matchLabels": {"tier": "web"}}});
+    apply(&mut run, "p", &spec);
+    let b = deployment("b");
+    while run.server.env(&b, "DB_POOL_SIZE").is_none() {
+        run.turn();
+    }
+    run.people("install", |server, _| {
+        let mut manifest = workload("c", &json!({}));
+        manifest["metadata"]["labels"]["tier"] = json!("back");
+        server.kubectl_apply(&deployment("c"), &manifest);
+    });
+    let mut next = env_only(21);
+    next["target"]["name"] = json!("c");
+    apply(&mut run, "q", &next);
+    for _ in 0..2 {
+        run.pass(Span::seconds(2));
+        run.crash();
+    }
+    rest(&mut run);
+    for name in ["api", "b", "c"] {
+        assert_eq!(run.invariants.revisions[&deployment(name)], 1, "{name}");
+    }
+}
+
+/// A watch may show what a write did before its answer is lost.
+#[test]
+fn a_rollout_whose_write_has_no_answer_is_looked_after() {
+    let mut run = shop(&json!({}));
+    let api = deployment("api");
+    apply(&mut run, "p", &env_only(20));
+    rest(&mut run);
+    run.faults.lose_reply = 1000;
+    apply(&mut run, "p", &env_only(CRASHES.parse().unwrap()));
+    while run.server.env(&api, "DB_POOL_SIZE").as_deref() != Some(CRASHES) {
+        run.turn();
+    }
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"), "taken back");
+}
+
 /// The owner applies server-side, and a document is all that it owns: between an edit of ours and its release, its entry is
 /// gone from the list of managers.
 #[test]

@@ -122,6 +122,9 @@ impl Run {
         for line in self.journal.iter().flatten() {
             writeln!(text, "  {line}").unwrap();
         }
+        for (workload, policy) in self.leader.world.rollouts() {
+            writeln!(text, "  in flight: {} for {}", workload.short(), policy.1).unwrap();
+        }
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
             for target in account.targets {

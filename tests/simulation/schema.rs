@@ -47,7 +47,7 @@ fn collect(value: &Value, path: &FieldPath, name: &str, out: &mut BTreeMap<Field
         Value::Object(_) if path.segments().is_empty() => {}
         Value::Array(items) if keys(name).is_some() => {
             for item in items {
-                let path = path.clone().then(Segment::Key(identity(keys(name).unwrap(), item)));
+                let path = path.clone().then(Segment::Key(identity(keys(name).unwrap(), item).into()));
                 out.insert(path.clone(), Value::Null);
                 collect(item, &path, "", out);
             }
@@ -174,7 +174,7 @@ pub fn remove(tree: &mut Value, path: &[Segment]) {
         Segment::Key(wanted) => {
             let Some(items) = tree.as_array_mut() else { return };
             let names: Vec<&str> = wanted.keys().map(String::as_str).collect();
-            let Some(at) = items.iter().position(|item| identity(&names, item) == *wanted) else { return };
+            let Some(at) = items.iter().position(|item| identity(&names, item) == **wanted) else { return };
             if rest.is_empty() {
                 items.remove(at);
                 return;

@@ -36,9 +36,9 @@ pub struct Stored {
     pub version: u64,
     pub generation: i64,
     pub controller: Option<String>,
-    pub managers: Vec<Manager>,
-    /// `metadata.annotations`, `metadata.labels`, and `spec` or `data`.
-    pub tree: Value,
+    pub managers: Rc<Vec<Manager>>,
+    /// `metadata.annotations`, `metadata.labels`, and `spec` or `data`. Most versions differ in the status only.
+    pub tree: Rc<Value>,
     pub status: Value,
     seen: Rc<Seen>,
 }
@@ -75,16 +75,11 @@ impl Stored {
             subresource: manager.subresource.clone(),
         });
         let rest = self.tree.as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata");
-        let mut rest: BTreeMap<Box<str>, RawJson> =
-            rest.map(|(name, value)| (name.as_str().into(), RawJson::of(value))).collect();
-        if !self.status.is_null() {
-            rest.insert("status".into(), RawJson::of(&self.status));
-        }
         Seen {
             key: self.key.clone(),
             meta: Meta {
                 uid: self.uid.clone(),
-                resource_version: self.version.to_string(),
+                resource_version: String::new(),
                 generation: self.generation,
                 deleting: false,
                 labels: text("labels"),
@@ -95,8 +90,23 @@ impl Stored {
                     .map(|name| trimtab::core::facts::Controller { kind: "Rollout".to_owned(), name }),
                 managed: managed.collect(),
             },
-            rest,
+            rest: rest.map(|(name, value)| (name.as_str().into(), RawJson::of(value))).collect(),
         }
+    }
+
+    /// What a version shows that may differ from the last one in its status only.
+    fn show_after(&self, last: Option<&Self>) -> Seen {
+        let same = last.filter(|last| {
+            Rc::ptr_eq(&last.tree, &self.tree)
+                && Rc::ptr_eq(&last.managers, &self.managers)
+                && (&last.uid, &last.controller) == (&self.uid, &self.controller)
+        });
+        let mut seen = same.map_or_else(|| self.show(), Self::seen);
+        seen.meta.resource_version = self.version.to_string();
+        if !self.status.is_null() {
+            seen.rest.insert("status".into(), RawJson::of(&self.status));
+        }
+        seen
     }
 }
 
@@ -171,8 +181,8 @@ impl Server {
             version: 0,
             generation,
             controller: None,
-            managers,
-            tree,
+            managers: Rc::new(managers),
+            tree: Rc::new(tree),
             status: Value::Null,
             seen,
         };
@@ -181,7 +191,7 @@ impl Server {
 
     fn store(&mut self, mut stored: Stored) {
         stored.version = self.next_version();
-        stored.seen = Rc::new(stored.show());
+        stored.seen = Rc::new(stored.show_after(self.objects.get(&stored.key)));
         self.log.push((Stream::Objects(stored.key.kind), Input::Object(Change::Applied(Box::new(watched(&stored))))));
         self.objects.insert(stored.key.clone(), stored);
     }
@@ -220,7 +230,7 @@ impl Server {
         }
         let applied: Fields = schema::leaves(&patch).into_keys().collect();
         let mut tree = schema::merge(&live.tree, &patch, "");
-        let mut managers = live.managers.clone();
+        let mut managers = (*live.managers).clone();
         if managers.is_empty() {
             // What was there before anybody was known to manage it.
             let fields = schema::leaves(&live.tree).into_keys().collect();
@@ -278,7 +288,7 @@ impl Server {
             }
         }
         check(&tree)?;
-        let at = before.filter(|before| before.fields == applied && tree == live.tree).map_or(self.now, |b| b.at);
+        let at = before.filter(|before| before.fields == applied && tree == *live.tree).map_or(self.now, |b| b.at);
         if !applied.is_empty() {
             let (name, subresource) = (name.to_owned(), String::new());
             managers.push(Manager { name, operation: Operation::Apply, subresource, at, fields: applied });
@@ -298,7 +308,7 @@ impl Server {
         let live = self.get(key)?.clone();
         check(&tree)?;
         let difference = schema::compare(&live.tree, &tree);
-        let mut managers = managers.unwrap_or_else(|| live.managers.clone());
+        let mut managers = managers.unwrap_or_else(|| (*live.managers).clone());
         if !managers.is_empty() {
             let (mut ours, mut others): (Vec<Manager>, Vec<Manager>) = managers
                 .into_iter()
@@ -328,7 +338,7 @@ impl Server {
         managers.retain(|manager| !manager.fields.is_empty());
         managers.sort_by(|a, b| (a.operation, a.at, &a.name).cmp(&(b.operation, b.at, &b.name)));
         let key = live.key.clone();
-        if tree != live.tree || managers != live.managers {
+        if tree != *live.tree || managers != *live.managers {
             let counts = |tree: &Value| {
                 let annotations = match key.kind {
                     Kind::Deployment => tree["metadata"]["annotations"].clone(),
@@ -341,6 +351,7 @@ impl Server {
             if tree["spec"]["template"] != live.tree["spec"]["template"] {
                 self.templates.push((key.clone(), name.to_owned()));
             }
+            let (tree, managers) = (Rc::new(tree), Rc::new(managers));
             self.store(Stored { tree, managers, generation, ..live });
         }
         Ok(&self.objects[&key])
@@ -356,7 +367,7 @@ impl Server {
     ) -> Result<&Stored, Refused> {
         let live = self.get(key)?.clone();
         let patch: json_patch::Patch = serde_json::from_value(operations.clone()).unwrap();
-        let mut document = live.tree.clone();
+        let mut document = (*live.tree).clone();
         document["metadata"]["resourceVersion"] = json!(live.version.to_string());
         document["metadata"]["managedFields"] = json!(live.seen.meta.managed);
         let before = document["metadata"]["managedFields"].clone();
@@ -504,7 +515,7 @@ fn patch_of(path: &FieldPath, value: &Value) -> Value {
         Segment::Field(name) => json!({ &**name: inner }),
         Segment::Key(keys) => {
             let mut item = inner;
-            for (name, key) in keys {
+            for (name, key) in &**keys {
                 item[name] = key.clone();
             }
             json!([item])

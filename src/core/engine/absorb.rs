@@ -261,9 +261,11 @@ impl World {
         self.object_seen(seen);
     }
 
-    /// Whether the object is governed by a policy or carries traces of one.
+    /// Whether the object is governed by a policy, carries traces of one, or rolls out what one left behind: others wait for
+    /// the end of that.
     fn is_bound(&self, seen: &Seen) -> bool {
         !traces(&seen.meta).is_empty()
+            || self.rollouts.contains_key(&seen.key)
             || seen.key.kind == Kind::HorizontalPodAutoscaler
             || self.policies_in(&seen.key.namespace).any(|(_, entry)| {
                 entry.parsed.as_ref().is_ok_and(|policy| names_object(policy, &seen.key, &seen.meta.labels))

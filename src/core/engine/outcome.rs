@@ -106,9 +106,8 @@ impl World {
                     self.refuse_rollout(target, now);
                 }
                 self.look_again(step.object(), out);
-                if let (Failure::Unknown(_), Some((_, version))) = (&failure, self.objects.version(step.object())) {
-                    let version = version.to_owned();
-                    let unsure = Unsure { policy: policy.clone(), target: target.clone(), generation, version, step };
+                if matches!(failure, Failure::Unknown(_)) {
+                    let unsure = Unsure { policy: policy.clone(), target: target.clone(), generation, step };
                     self.unsure.insert(unsure.step.object().clone(), unsure);
                 }
             }
@@ -209,7 +208,7 @@ impl World {
                 continue;
             };
             let live = object.meta.annotations.get(&names::baseline(&unsure.policy.1));
-            let landed = object.meta.resource_version != unsure.version
+            let landed = unsure.step.version().is_some_and(|version| version != object.meta.resource_version)
                 && live.is_some()
                 && unsure.step.record(&unsure.policy.1) == live.map(String::as_str);
             if landed {

@@ -1,6 +1,6 @@
 //! Objects of the cluster.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -123,9 +123,10 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// JSON text that nobody has had to understand yet: the price of an unbound object is one copy of its bytes.
+/// JSON text that nobody has had to understand yet: the price of an unbound object is one copy of its bytes,
+/// and of a copy of the object none.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct RawJson(Box<str>);
+pub struct RawJson(Arc<str>);
 
 impl RawJson {
     /// The text of `value`.
@@ -150,7 +151,7 @@ impl RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde_json has checked that it is JSON; the text moves.
-        Ok(Self(Box::<RawValue>::deserialize(deserializer)?.into()))
+        Ok(Self(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?).into()))
     }
 }
 

@@ -217,7 +217,7 @@ mod tests {
                     let keys: &[&str] =
                         if item.get("containerPort").is_some() { &["containerPort", "protocol"] } else { &["name"] };
                     let keys = keys.iter().map(|key| ((*key).to_owned(), item[*key].clone())).collect();
-                    let path = path.clone().then(Segment::Key(keys));
+                    let path = path.clone().then(Segment::Key(std::sync::Arc::new(keys)));
                     recorded(item, &path, out);
                     out.insert(path);
                 }

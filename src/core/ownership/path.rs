@@ -1,18 +1,18 @@
 //! The path of one field in an object.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use serde_json::Value;
 
 use super::json;
 
-/// One step of a [`FieldPath`].
+/// One step of a [`FieldPath`]. Paths of one object share their steps: sets of them are made and compared with every plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// A member of an object or of a map (`f:` in `FieldsV1`).
-    Field(Box<str>),
+    Field(Arc<str>),
     /// An item of an associative list, by the scalars that identify it (`k:`).
-    Key(BTreeMap<String, Value>),
+    Key(Arc<BTreeMap<String, Value>>),
     /// An item of a set, by its value (`v:`).
     Item(Value),
     /// An item by position (`i:`).
@@ -39,7 +39,7 @@ impl Segment {
         match form {
             "f" => Some(Self::Field(rest.into())),
             "k" => match serde_json::from_str(rest).ok()? {
-                Value::Object(map) => Some(Self::Key(map.into_iter().collect())),
+                Value::Object(map) => Some(Self::Key(Arc::new(map.into_iter().collect()))),
                 _ => None,
             },
             "v" => serde_json::from_str(rest).ok().map(Self::Item),
@@ -56,7 +56,7 @@ impl Ord for Segment {
             (Self::Key(a), Self::Key(b)) => {
                 let unequal = a
                     .iter()
-                    .zip(b)
+                    .zip(b.iter())
                     .map(|(a, b)| a.0.cmp(b.0).then_with(|| json::compare(a.1, b.1)))
                     .find(|o| o.is_ne());
                 unequal.unwrap_or_else(|| a.len().cmp(&b.len()))
@@ -112,13 +112,14 @@ impl FieldPath {
     /// The item of the list at this path whose member `name` is `value`.
     #[must_use]
     pub fn key(self, name: &str, value: impl Into<Value>) -> Self {
-        self.then(Segment::Key(BTreeMap::from([(name.to_owned(), value.into())])))
+        self.keys([(name, value.into())])
     }
 
     /// The item of the list at this path that all these members identify (a port: `containerPort` and `protocol`).
     #[must_use]
     pub fn keys<const N: usize>(self, keys: [(&str, Value); N]) -> Self {
-        self.then(Segment::Key(keys.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+        let keys = keys.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.then(Segment::Key(Arc::new(keys)))
     }
 
     /// One step further.
@@ -328,7 +329,7 @@ impl<'a> Reader<'a> {
             let value = self.scalar()?;
             keys.insert(name.to_owned(), value);
             if self.take(']') {
-                return Ok(Segment::Key(keys));
+                return Ok(Segment::Key(Arc::new(keys)));
             }
             if !self.take(',') {
                 return Err(self.error("expected `,` or `]`"));
@@ -408,7 +409,7 @@ pub(in crate::core) mod tests {
     pub(in crate::core) fn path() -> impl Strategy<Value = FieldPath> {
         let segment = prop_oneof![
             4 => "[a-zA-Z_-]{1,12}".prop_map(|name| Segment::Field(name.into())),
-            2 => proptest::collection::btree_map("[a-zA-Z]{1,9}", scalar(), 1..3).prop_map(Segment::Key),
+            2 => proptest::collection::btree_map("[a-zA-Z]{1,9}", scalar(), 1..3).prop_map(|keys| Segment::Key(Arc::new(keys))),
             1 => scalar().prop_map(Segment::Item),
             1 => (0usize..100).prop_map(Segment::Index),
         ];

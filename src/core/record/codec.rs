@@ -9,7 +9,7 @@
 //! - a leaf is the value before our first claim, `null` for none, `[v]` if it was also the value before our last change,
 //!   `[v, w]` if that one was `w`, `[0, 0, w]` if only the latter is known. A value that is no scalar is `{"#": value}`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -288,7 +288,7 @@ fn join(segments: &[Segment]) -> String {
         Segment::Field(name) => out + "/" + &escape(name),
         Segment::Key(keys) => match keys.get("name") {
             Some(Value::String(name)) if keys.len() == 1 => out + ":" + &escape(name),
-            _ => out + "[" + &canonical(&json!(keys)) + "]",
+            _ => out + "[" + &canonical(&json!(**keys)) + "]",
         },
         Segment::Item(value) => out + "[=" + &canonical(value) + "]",
         Segment::Index(index) => out + "[" + &index.to_string() + "]",
@@ -344,7 +344,7 @@ fn split(text: &str) -> Result<Vec<Segment>, DecodeError> {
             }
             ':' => {
                 let (name, rest) = unescape(behind)?;
-                segments.push(Segment::Key(BTreeMap::from([("name".to_owned(), Value::String(name))])));
+                segments.push(Segment::Key(BTreeMap::from([("name".to_owned(), Value::String(name))]).into()));
                 rest
             }
             '[' => {
@@ -357,7 +357,7 @@ fn split(text: &str) -> Result<Vec<Segment>, DecodeError> {
                 let after = inner.get(values.byte_offset()..).unwrap_or_default();
                 segments.push(match value {
                     value if is_item => Segment::Item(value),
-                    Value::Object(keys) => Segment::Key(keys.into_iter().collect()),
+                    Value::Object(keys) => Segment::Key(Arc::new(keys.into_iter().collect())),
                     Value::Number(n) => {
                         let index = n.as_u64().and_then(|n| usize::try_from(n).ok());
                         Segment::Index(

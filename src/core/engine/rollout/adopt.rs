@@ -5,7 +5,7 @@ use crate::{
     api::{conditions::Reason, names},
     core::{
         engine::{Entry, World},
-        facts::{Instant, Object, Operation, Progress, progress},
+        facts::{Instant, Object, ObjectKey, Operation, Progress, progress},
         ownership::{FieldPath, FieldSet},
         plan::{Change, Plan, value_hash},
         policy::{Policy, PolicyKey},
@@ -28,9 +28,14 @@ impl World {
                 && let Ok(rules) = self.rules(&policy)
                 && let (Ok(desired), Ok(targets)) = (resolve::resolve(&policy, &rules), self.targets(&policy, &rules))
             {
+                let latest = self.rolls_since(&targets, policy.identity.name());
                 for target in targets {
                     let Some(object) = self.objects.get(&target).cloned() else { continue };
-                    if progress(&object) != Progress::Paused {
+                    let progress = progress(&object);
+                    // Targets take turns: the rollout of one that was written before the one that rolls out now has ended.
+                    let is_over = progress == Progress::Complete
+                        && written_at(&object, &names::manager(policy.identity.name())) < latest;
+                    if !is_over && progress != Progress::Paused {
                         let plan = self.plan_target(&entry, &policy, &desired, &object, now);
                         self.adopt_rollout(&entry, &policy, &object, &plan, now);
                     }
@@ -39,6 +44,15 @@ impl World {
             self.policies.insert(key, entry);
         }
         self.adopt_strays(now);
+    }
+
+    /// When the latest rollout of a policy began that is under way among `targets`.
+    fn rolls_since(&self, targets: &[ObjectKey], policy: &str) -> Option<Instant> {
+        let objects = targets.iter().filter_map(|target| self.objects.get(target));
+        objects
+            .filter(|object| progress(object) == Progress::Running && wrote_last(object, policy))
+            .filter_map(|object| written_at(object, &names::manager(policy)))
+            .max()
     }
 
     /// Rollouts of policies that are gone, that govern something else by now, or on which somebody else has worked since:
@@ -141,9 +155,9 @@ pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
     let template = FieldPath::of(&["spec", "template"]);
     let others = object.meta.managed.iter().filter(|entry| entry.manager != names::manager(policy));
     !others
-        .filter(|entry| FieldSet::read(&entry.fields).covers(&template))
-        .filter_map(|entry| Instant::parse(entry.time.as_deref()?))
-        .any(|at| at > ours)
+        // Their fields are many, and most writes are older than ours.
+        .filter(|entry| entry.time.as_deref().and_then(Instant::parse).is_some_and(|at| at > ours))
+        .any(|entry| FieldSet::read(&entry.fields).covers(&template))
 }
 
 /// What the last write changed, as its record tells.
