@@ -5,6 +5,8 @@
 //! `ARCHITECTURE.md` has the map; `tests/architecture.rs` holds it against the imports.
 
 pub mod api;
+#[cfg(feature = "shell")]
 pub mod cli;
 pub mod core;
+#[cfg(feature = "shell")]
 pub mod shell;
