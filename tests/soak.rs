@@ -180,16 +180,6 @@ fn soak_a_thousand_policies_are_small_and_quiet() {
         let slope = all[0].saturating_sub(one[0]) / (POLICIES - 1);
         println!("one more policy with its workload: {slope} bytes");
 
-        let mark = Mark::now(cluster.audit_log());
-        let start = Instant::now();
-        cluster::eventually(REST + Duration::from_mins(1), "the time at rest is over", async || {
-            let busy = requests(&mark, &namespace);
-            assert!(busy.is_empty(), "after {:?} at rest:\n{}", start.elapsed(), told(&busy));
-            if start.elapsed() >= REST { Ok(()) } else { Err(start.elapsed()) }
-        })
-        .await;
-        println!("no request about an object in {} s", REST.as_secs());
-
         // New pods: memory after a start, and the time that it takes.
         let mark = Mark::now(cluster.audit_log());
         cluster.kubectl(&["rollout", "restart", "deployment/trimtab", "--namespace", operator::NAMESPACE], "");
@@ -202,6 +192,16 @@ fn soak_a_thousand_policies_are_small_and_quiet() {
         }
         let writes = mark.target_writes(&namespace);
         assert!(writes.is_empty(), "a restart wrote to targets:\n{}", told(&writes));
+
+        let mark = Mark::now(cluster.audit_log());
+        let start = Instant::now();
+        cluster::eventually(REST + Duration::from_mins(1), "the time at rest is over", async || {
+            let busy = requests(&mark, &namespace);
+            assert!(busy.is_empty(), "after {:?} at rest:\n{}", start.elapsed(), told(&busy));
+            if start.elapsed() >= REST { Ok(()) } else { Err(start.elapsed()) }
+        })
+        .await;
+        println!("no request about an object in {} s", REST.as_secs());
 
         assert!(slope <= SLOPE, "one more policy costs {slope} bytes");
         helm_uninstall();

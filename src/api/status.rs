@@ -82,6 +82,9 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub settings: Vec<SettingStatus>,
+    /// The `trimtab.dev/resumed-at` that was last acted upon: another one ends the holds of before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_resume_at: Option<Time>,
     /// At most 20 thresholds that are not within their bounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]

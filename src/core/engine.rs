@@ -154,11 +154,11 @@ struct OpenChange {
     rolled_out: bool,
 }
 
-/// Since when an object is left to a person.
+/// What was known when an object was left to a person. A newer spec, or another resumption, takes it back.
 #[derive(Clone, Copy, Debug)]
 struct HoldSince {
     generation: i64,
-    since: Instant,
+    resumed: Option<Instant>,
 }
 
 /// A write that failed and is not repeated yet.

@@ -25,7 +25,7 @@ use super::{
 use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
-pub use config_map::place;
+pub use config_map::{landing as config_map_landing, place};
 pub use restore::restore;
 
 /// The path under which a policy's stamp of files goes among its changes.
@@ -71,11 +71,12 @@ pub struct Memory {
     pub holds: BTreeMap<ObjectKey, Hold>,
     /// Hash of the claim that was last applied to an object, as far as the status tells.
     pub applied: BTreeMap<ObjectKey, String>,
-    /// Values that are not tried again now: hashes of each with its path in the policy.
+    /// Values that failed on this target and are taken back: hashes of each with its path in the policy.
     pub quarantine: BTreeSet<String>,
-    /// The same for all targets of the policy: what failed on one is not begun on another, and what lands in a `ConfigMap`
-    /// reaches all of them.
+    /// The same on any target of the policy, for what lands in a `ConfigMap` and so reaches all of them.
     pub quarantine_anywhere: BTreeSet<String>,
+    /// Values that failed on any target and are not begun anywhere, even if the status does not say so yet.
+    pub failed: BTreeSet<String>,
     /// Paths in the policy of values that are being rolled out. The way back goes to what was there before them, even if
     /// others follow in the meantime.
     pub unproven: BTreeSet<Box<str>>,

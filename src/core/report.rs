@@ -124,6 +124,8 @@ pub struct Memoir {
     pub revision: i64,
     /// Time of the last change.
     pub last_change: Option<Instant>,
+    /// The resumption that was last acted upon.
+    pub resumed: Option<Instant>,
     /// Changes, newest first.
     pub history: Vec<HistoryEntry>,
     /// Values that are not tried again until a time.
@@ -155,6 +157,7 @@ pub fn status(
         target_summary: Some(summary(&standing.targets)),
         revision: (memoir.revision > 0).then_some(memoir.revision),
         last_change: memoir.last_change.map(time),
+        last_handled_resume_at: memoir.resumed.map(time),
         targets: targets
             .into_iter()
             .take(MAX_ENTRIES)

@@ -381,6 +381,7 @@ fn remembered(status: &PerformancePolicyStatus) -> Memoir {
     Memoir {
         revision: status.revision.unwrap_or(0),
         last_change: status.last_change.as_ref().map(crate::core::report::instant),
+        resumed: status.last_handled_resume_at.as_ref().map(crate::core::report::instant),
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
     }

@@ -270,7 +270,7 @@ fn explain(failure: &Failure, object: &ObjectKey) -> (Reason, String) {
 
 impl Entry {
     /// Enters changes into the history. Writes of one change, on several objects, are one entry.
-    fn remember(&mut self, generation: i64, changes: &[Change], rolls_out: bool, now: Instant) {
+    pub(super) fn remember(&mut self, generation: i64, changes: &[Change], rolls_out: bool, now: Instant) {
         let verdict = if rolls_out { "RollingOut" } else { "Applied" };
         let changes: Vec<_> = changes.iter().map(report::change).collect();
         self.memoir.last_change = Some(now);

@@ -13,6 +13,7 @@ use crate::{
         conditions::{ConditionType, Reason},
         names,
         policy::Mode,
+        status::QuarantineEntry,
     },
     core::{
         facts::{Instant, Object, ObjectKey},
@@ -66,6 +67,11 @@ impl World {
             return;
         }
         let standing = self.standing(key, entry, now, out);
+        // It is handled when nothing is left of what it ends: a restart before that must still find it new.
+        if !entry.holds.values().any(|hold| entry.lifts(hold)) {
+            let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
+            entry.memoir.resumed = resumed.or(entry.memoir.resumed);
+        }
         // A value that failed may be tried again when its time is over.
         let soonest = entry.memoir.quarantine.iter().map(|item| report::instant(&item.until)).min();
         if let Some(until) = soonest.filter(|until| *until > now) {
@@ -193,7 +199,7 @@ impl World {
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
         let plan = self.plan_target(entry, policy, desired, &object, now);
-        Self::keep_holds(entry, &plan, target, now);
+        Self::keep_holds(entry, &plan, target);
         self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
             self.read(key, out);
@@ -281,25 +287,27 @@ impl World {
     }
 
     fn memory(&self, entry: &Entry, target: &Object, now: Instant) -> Memory {
-        let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
         let holds = entry
             .holds
             .iter()
-            .map(|(key, hold)| {
-                let lifted = hold.generation < entry.identity.generation || resumed.is_some_and(|at| at >= hold.since);
-                (key.clone(), if lifted { Hold::Lifted } else { Hold::Held })
-            })
+            .map(|(key, hold)| (key.clone(), if entry.lifts(hold) { Hold::Lifted } else { Hold::Held }))
             .collect();
         let short = target.key.short();
         let applied = entry.claims.get_key_value(&target.key).map(|(key, hash)| (key.clone(), hash.clone()));
         let applied = applied.into_iter().collect();
         // Only what the server has: a value is taken back after everybody can know that it will not be tried again.
-        let failed = || entry.told.iter().filter(|item| report::instant(&item.until) > now);
+        let hashes = |items: &[QuarantineEntry], object: Option<&str>| -> BTreeSet<String> {
+            let counts = |item: &&QuarantineEntry| {
+                report::instant(&item.until) > now && object.is_none_or(|object| item.object == object)
+            };
+            items.iter().filter(counts).map(|item| item.value_hash.clone()).collect()
+        };
+        let quarantine = hashes(&entry.told, Some(&short));
+        let quarantine_anywhere = hashes(&entry.told, None);
+        let failed = hashes(&entry.memoir.quarantine, None);
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
-        let quarantine = failed().filter(|item| item.object == short).map(|item| item.value_hash.clone()).collect();
-        let quarantine_anywhere = failed().map(|item| item.value_hash.clone()).collect();
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
                 *generation == entry.identity.generation && now.since(*at) < plan::CONTEST
@@ -307,29 +315,29 @@ impl World {
             scalings.iter().filter(counts).count()
         });
         let elders = self.elders(entry, target);
-        Memory { holds, applied, quarantine, quarantine_anywhere, unproven, orphans, elders, scalings }
+        Memory { holds, applied, quarantine, quarantine_anywhere, failed, unproven, orphans, elders, scalings }
     }
 
-    fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey, now: Instant) {
+    fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey) {
         let told = report::find(&entry.written.conditions, ConditionType::Conflicted)
             .filter(|condition| condition.reason == Reason::ManualOverride.as_str());
+        let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
         for key in &plan.overridden {
             // After a restart the status is what is left of the hold.
             let hold =
-                told.map_or(HoldSince { generation: entry.identity.generation, since: now }, |condition| HoldSince {
+                told.map_or(HoldSince { generation: entry.identity.generation, resumed }, |condition| HoldSince {
                     generation: condition.observed_generation.unwrap_or(entry.identity.generation),
-                    since: report::instant(&condition.last_transition_time),
+                    resumed: entry.memoir.resumed,
                 });
             entry.holds.entry(key.clone()).or_insert(hold);
         }
-        let generation = entry.identity.generation;
-        let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
         let concerned = |key: &ObjectKey| key == target || key.kind != target.kind;
         // A hold that is lifted lasts until the write that takes the fields back has succeeded: that may have to wait.
-        entry.holds.retain(|key, hold| {
-            let lifted = hold.generation < generation || resumed.is_some_and(|at| at >= hold.since);
-            !concerned(key) || plan.overridden.contains(key) || lifted && !plan.steps.is_empty()
+        let mut holds = std::mem::take(&mut entry.holds);
+        holds.retain(|key, hold| {
+            !concerned(key) || plan.overridden.contains(key) || entry.lifts(hold) && !plan.steps.is_empty()
         });
+        entry.holds = holds;
     }
 
     /// Executes a step.
@@ -361,6 +369,14 @@ impl World {
             step,
         };
         self.emit(Action::Patch(patch), doing, out);
+    }
+}
+
+impl Entry {
+    /// Whether somebody wants back what a hold leaves to a person. Times of two clocks are not compared.
+    fn lifts(&self, hold: &HoldSince) -> bool {
+        let resumed = self.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
+        hold.generation < self.identity.generation || (resumed.is_some() && resumed != hold.resumed)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     api::{PerformanceClassSpec, conditions::Reason, names},
     core::{
         facts::{Kind, Object, ObjectKey},
-        plan::ConfigMap,
+        plan::{ConfigMap, config_map_landing},
         policy::{Choice, Landing, Policy},
         resolve::Rules,
     },
@@ -192,11 +192,19 @@ impl World {
                 .target
                 .as_ref()
                 .is_some_and(|t| t.kind == target.key.kind && t.choice.matches(&target.key.name, &target.meta.labels));
-            if !governs || policy.mode != crate::api::policy::Mode::Enforce {
+            if policy.mode != crate::api::policy::Mode::Enforce {
                 continue;
             }
             let Ok(rules) = self.rules(policy) else { continue };
-            for landing in self.landings(policy, &rules, target) {
+            // What lands in a ConfigMap is the elder's whatever its targets are: one value cannot be two.
+            let landings = if governs {
+                self.landings(policy, &rules, target)
+            } else if self.targets(policy, &rules).is_ok_and(|targets| !targets.is_empty()) {
+                policy.knobs.iter().filter_map(|knob| config_map_landing(policy, &knob.landing)).collect()
+            } else {
+                Vec::new()
+            };
+            for landing in landings {
                 elders.entry(landing).or_insert_with(|| key.1.clone());
             }
         }

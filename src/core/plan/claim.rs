@@ -184,9 +184,12 @@ impl<'a> Draft<'a> {
         }
         let memory = self.situation.memory;
         let hash = value_hash(&wish.path, &wish.text);
-        // What failed here is taken back; what failed elsewhere is not begun.
-        let is_here = self.object.key.kind != Kind::ConfigMap && live == Some(&wish.value);
-        let failed = if is_here { &memory.quarantine } else { &memory.quarantine_anywhere };
+        // What failed here is taken back; what failed anywhere is not begun.
+        let failed = match (live == Some(&wish.value), self.object.key.kind) {
+            (false, _) => &memory.failed,
+            (true, Kind::ConfigMap) => &memory.quarantine_anywhere,
+            (true, _) => &memory.quarantine,
+        };
         if failed.contains(&hash) {
             self.take_back(wish, live, ours);
             return (State::Quarantined, None);
@@ -208,6 +211,7 @@ impl<'a> Draft<'a> {
         if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
             if let (true, Some(live)) = (ours, live) {
                 self.claim.insert(wish.field.clone(), live.clone());
+                self.remember_baseline(wish, Some(live));
             }
             return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, &others))));
         }

@@ -200,7 +200,7 @@ impl Edits<'_> {
         place: &str,
         plan: &mut Plan,
     ) {
-        let landing = format!("{at} in {} of ConfigMap/{}", file.key, file.config_map);
+        let landing = landing(situation.policy, &desired.knob.landing).unwrap_or_default();
         let mut view = |live: Option<String>, state: State| {
             plan.settings.push(Setting {
                 path: desired.knob.path.clone(),
@@ -234,7 +234,9 @@ impl Edits<'_> {
             }
         };
         let hash = value_hash(&desired.knob.path, &edited.now);
-        if situation.memory.quarantine_anywhere.contains(&hash) {
+        let memory = situation.memory;
+        let failed = if edited.changed { &memory.failed } else { &memory.quarantine_anywhere };
+        if failed.contains(&hash) {
             view(Some(found.source.clone()), State::Quarantined);
             if !edited.changed && self.take_back(&desired.knob.path, &file.key, &current, at, place) {
                 self.restarts |= file.reload == Reload::Restart;
@@ -470,6 +472,18 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
     }
 }
 
+/// Where a knob lands in a `ConfigMap`, for people; `None`: elsewhere.
+pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
+    match landing {
+        Landing::Document { file, at } => {
+            let file = policy.files.get(*file)?;
+            Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
+        }
+        Landing::ConfigMapKey { name, key, .. } => Some(format!("key {key} of ConfigMap/{name}")),
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+    }
+}
+
 /// The format of a document: the policy's word, or what the file's name tells when the policy does not name it any more.
 /// YAML reads JSON as well.
 pub(super) fn format_of(files: &[File], config_map: &str, key: &str) -> DocumentFormat {
@@ -501,7 +515,7 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
         let text = desired.knob.text();
         wishes.push(Wish {
             path: desired.knob.path.clone(),
-            landing: format!("key {key} of ConfigMap/{name}"),
+            landing: landing(situation.policy, &desired.knob.landing).unwrap_or_default(),
             source: Some(desired.source.to_string()),
             field,
             value: json!(text),

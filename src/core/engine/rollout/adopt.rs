@@ -23,7 +23,7 @@ impl World {
         self.adopted = true;
         let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
         for key in keys {
-            let Some(entry) = self.policies.remove(&key) else { continue };
+            let Some(mut entry) = self.policies.remove(&key) else { continue };
             if let Ok(policy) = entry.parsed.clone()
                 && let Ok(rules) = self.rules(&policy)
                 && let (Ok(desired), Ok(targets)) = (resolve::resolve(&policy, &rules), self.targets(&policy, &rules))
@@ -37,7 +37,7 @@ impl World {
                         && written_at(&object, &names::manager(policy.identity.name())) < latest;
                     if !is_over && progress != Progress::Paused {
                         let plan = self.plan_target(&entry, &policy, &desired, &object, now);
-                        self.adopt_rollout(&entry, &policy, &object, &plan, now);
+                        self.adopt_rollout(&mut entry, &policy, &object, &plan, now);
                     }
                 }
             }
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// A rollout of ours that was under way when this replica took over is ours to look after.
-    fn adopt_rollout(&mut self, entry: &Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
+    fn adopt_rollout(&mut self, entry: &mut Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
         if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
             return;
         }
@@ -138,6 +138,11 @@ impl World {
             rollout.phase = Phase::Settling;
             rollout.completed = Some((now, None));
         }
+        // The write was made and no status told of it: whatever follows belongs to the same change.
+        let is_listed = entry.memoir.history.first().is_some_and(|newest| newest.verdict == "RollingOut");
+        if !is_listed && progress(object) != Progress::Complete {
+            entry.remember(rollout.generation, &rollout.changes, true, now);
+        }
         self.rollouts.insert(object.key.clone(), rollout);
     }
 }
@@ -146,7 +151,7 @@ impl World {
 fn is_told(entry: &Entry, object: &Object) -> bool {
     let ended = entry.memoir.history.first().is_some_and(|newest| newest.verdict != "RollingOut");
     let written = written_at(object, &names::manager(&entry.identity.key.1));
-    ended && entry.memoir.last_change.is_some_and(|last| written.is_some_and(|written| written <= last))
+    ended && entry.memoir.last_change.is_some_and(|last| written.is_some_and(|written| written < last))
 }
 
 /// Whether nobody has changed the pod template of `object` after the last apply of `policy`.
