@@ -284,16 +284,16 @@ impl World {
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy) else { return };
         // What was edited before belongs to the same rollout, and so does what it replaces before it was proven: to its way
         // back, too. The way back itself carries nothing else.
-        let carries = match rollout.phase {
+        let joins = match rollout.phase {
             Phase::Preparing => true,
             Phase::Running => rollout.failed.is_none() || rollout.generation < generation,
             Phase::Settling | Phase::RollingBack | Phase::Stray => false,
         };
-        let mut carried = if carries { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+        let mut carried = if joins { std::mem::take(&mut rollout.changes) } else { Vec::new() };
         carry(&mut carried, changes);
         if object.key == *target {
             rollout.run(generation, object, carried, now);
-        } else if carries {
+        } else if joins {
             rollout.changes = carried;
         }
     }

@@ -461,6 +461,7 @@ pub(super) fn unproven(situation: &Situation<'_>, config_map: &str) -> BTreeSet<
 }
 
 /// How a record names the place in a `ConfigMap` that a knob lands in.
+#[must_use]
 pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<String> {
     match landing {
         Landing::Document { file, at } => {
@@ -473,6 +474,7 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
 }
 
 /// Where a knob lands in a `ConfigMap`, for people; `None`: elsewhere.
+#[must_use]
 pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
     match landing {
         Landing::Document { file, at } => {
