@@ -263,7 +263,13 @@ impl Invariants {
             }
             let known = self.known.get(&(key.clone(), path.clone())).is_some_and(|k| k.contains(&value.to_string()));
             let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let asked = self.asked.get(&whose).is_some_and(|asked| asked.contains(&plain));
+            let is_asked = |text: &str| self.asked.get(&whose).is_some_and(|asked| asked.contains(text));
+            // Arguments are one list: each is an old one, or a flag with a value that was asked for.
+            let is_argument = |item: &Value| {
+                let stays = path.lookup(&before.tree).and_then(Value::as_array).is_some_and(|old| old.contains(item));
+                stays || item.as_str().and_then(|item| item.split_once('=')).is_some_and(|(_, value)| is_asked(value))
+            };
+            let asked = is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;

@@ -279,14 +279,16 @@ fn a_record_that_is_gone_is_not_made_up() {
 #[test]
 fn a_crash_at_any_moment_keeps_nothing_that_fails() {
     let api = deployment("api");
-    let spec =
-        |a: i64, size: i64, limit: i64| settings(json!([variable("a", a, "A"), in_document(size), whole_key(limit)]));
+    let spec = |a: i64, size: i64, limit: i64, flag: i64| {
+        let flag = json!({"name": "flag", "type": "Integer", "value": flag, "arg": "--flag", "onConflict": "TakeOver"});
+        settings(json!([variable("a", a, "A"), in_document(size), whole_key(limit), flag]))
+    };
     let bad = number(BAD);
-    for wrong in [spec(bad, 6, 4), spec(2, bad, 4), spec(2, 6, bad)] {
+    for wrong in [spec(bad, 6, 4, 1), spec(2, bad, 4, 1), spec(2, 6, bad, 1), spec(2, 6, 4, bad)] {
         let story = |crash_at: Option<u64>| {
             let mut run = shop("pool:\n  size: 5\n");
             run.journal = None;
-            apply(&mut run, "p", &spec(1, 5, 3));
+            apply(&mut run, "p", &spec(1, 5, 3, 1));
             rest(&mut run);
             let before = run.object(&api).template().clone();
             apply(&mut run, "p", &wrong);

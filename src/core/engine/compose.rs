@@ -1,6 +1,11 @@
 //! What one pass found, as people are told it.
 
-use super::{Entry, World, reconcile::Visit, rollout::Phase, sweep::Measured};
+use super::{
+    Entry, World,
+    reconcile::Visit,
+    rollout::{Phase, Rest},
+    sweep::Measured,
+};
 use crate::{
     api::{
         conditions::{ConditionType, Reason},
@@ -63,8 +68,14 @@ impl World {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
         });
         if let (Some(failed), None) = (failed, &standing.not_ready) {
+            let mut rollouts = self.rollouts.values().filter(|rollout| rollout.policy == policy.identity.key);
+            let back = if rollouts.any(|rollout| rollout.rest == Some(Rest::Failed)) {
+                "its way back has not come to its end: look at the pods, and"
+            } else {
+                "the previous value is back:"
+            };
             let message = format!(
-                "the rollout of {} on {} failed ({}) and the previous value is back: change the value",
+                "the rollout of {} on {} failed ({}), and {back} change the value",
                 failed.path, failed.object, failed.reason
             );
             standing.not_ready = Some((Reason::RolledBack, message.clone()));

@@ -1,5 +1,7 @@
 //! What a new leader makes of rollouts that it finds.
 
+use serde_json::Value;
+
 use super::{Phase, Rollout, SETTLE};
 use crate::{
     api::{conditions::Reason, names},
@@ -168,7 +170,12 @@ pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
 /// What the last write changed, as its record tells.
 fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Plan) -> Vec<Change> {
     let stamp = FieldPath::of(&["spec", "template", "metadata", "annotations", &names::stamp(policy.identity.name())]);
-    let words = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    // As knobs spell it: arguments are a list of words.
+    let words = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    };
     record
         .previous
         .iter()
