@@ -42,7 +42,7 @@ const POLICIES: usize = 1000;
 const REST: Duration = Duration::from_mins(10);
 
 /// What one more policy and its workload may cost, in bytes of resident memory.
-const SLOPE: usize = 32 * 1024;
+const SLOPE: usize = 48 * 1024;
 
 fn name(number: usize) -> String {
     format!("api-{number}")

@@ -1,6 +1,9 @@
 //! Taking in what happened: no decision is made here, only facts are kept and policies marked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Change, Doing, Effect, Entry, Input, Stream, World, backoff,
@@ -132,7 +135,7 @@ impl World {
             if key.kind == Kind::ConfigMap && seen.rest.is_empty() {
                 Slot::Stale(seen.meta)
             } else {
-                Slot::Bound(Box::new(seen.into_object()))
+                Slot::Bound(Arc::new(seen.into_object()))
             }
         } else {
             let labels = seen.meta.labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect();

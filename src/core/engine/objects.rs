@@ -1,6 +1,9 @@
 //! The table of objects: full for those that a policy governs or has touched, a name and its labels for all others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     api::names,
@@ -22,7 +25,7 @@ pub(super) enum Slot {
     /// Governed or touched, but not read yet, or read at an older version.
     Stale(Meta),
     /// Governed or touched, and decoded.
-    Bound(Box<Object>),
+    Bound(Arc<Object>),
     /// Seen before the list of policies was complete: kept whole so that nothing has to be fetched again.
     Waiting(Box<Seen>),
 }
@@ -50,6 +53,14 @@ impl Objects {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Object> {
         match self.slots.get(key) {
             Some(Slot::Bound(object)) => Some(object),
+            Some(Slot::Unbound { .. } | Slot::Stale(_) | Slot::Waiting(_)) | None => None,
+        }
+    }
+
+    /// The object as it is now, to keep while the world changes.
+    pub(super) fn shared(&self, key: &ObjectKey) -> Option<Arc<Object>> {
+        match self.slots.get(key) {
+            Some(Slot::Bound(object)) => Some(Arc::clone(object)),
             Some(Slot::Unbound { .. } | Slot::Stale(_) | Slot::Waiting(_)) | None => None,
         }
     }

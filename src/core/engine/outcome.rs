@@ -88,7 +88,7 @@ impl World {
             }
             // A subresource answers with itself, not with the object.
             Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => {
-                let object = self.objects.get(step.object()).cloned();
+                let object = self.objects.shared(step.object());
                 if let Some(object) = object {
                     self.written(policy, target, generation, step, &object, now);
                     // The view is older than the write: nothing may be decided on it.
@@ -204,7 +204,7 @@ impl World {
             .cloned()
             .collect();
         for key in seen {
-            let (Some(unsure), Some(object)) = (self.unsure.remove(&key), self.objects.get(&key).cloned()) else {
+            let (Some(unsure), Some(object)) = (self.unsure.remove(&key), self.objects.shared(&key)) else {
                 continue;
             };
             let live = object.meta.annotations.get(&names::baseline(&unsure.policy.1));

@@ -193,7 +193,7 @@ impl World {
         out: &mut Vec<Effect>,
     ) -> Visit {
         let mut standing = TargetStanding { key: target.clone(), ready: false, reason: None, applied: None };
-        let Some(object) = self.objects.get(target).cloned() else {
+        let Some(object) = self.objects.shared(target) else {
             standing.reason = Some(Reason::Unknown);
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };

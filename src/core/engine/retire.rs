@@ -102,7 +102,7 @@ impl World {
             if self.busy.contains(&object) {
                 continue;
             }
-            let Some(bound) = self.objects.get(&object).cloned() else {
+            let Some(bound) = self.objects.shared(&object) else {
                 self.read(&object, out);
                 continue;
             };

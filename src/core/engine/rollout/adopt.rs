@@ -32,7 +32,7 @@ impl World {
             {
                 let latest = self.rolls_since(&targets, policy.identity.name());
                 for target in targets {
-                    let Some(object) = self.objects.get(&target).cloned() else { continue };
+                    let Some(object) = self.objects.shared(&target) else { continue };
                     let progress = progress(&object);
                     // Targets take turns: the rollout of one that was written before the one that rolls out now has ended.
                     let is_over = progress == Progress::Complete

@@ -19,7 +19,7 @@ impl World {
         let targets: Vec<ObjectKey> = self.rollouts.keys().cloned().collect();
         for target in targets {
             let Some(rollout) = self.rollouts.get(&target).cloned() else { continue };
-            let Some(object) = self.objects.get(&target).cloned() else {
+            let Some(object) = self.objects.shared(&target) else {
                 // It was released since, and nobody looks at it any more.
                 if rollout.phase == Phase::Settling && matches!(self.objects.slot(&target), Some(Slot::Unbound { .. }))
                 {
@@ -199,7 +199,7 @@ impl World {
 
     /// What the pods of a rollout show.
     pub(in crate::core::engine) fn pods_seen(&mut self, target: &ObjectKey, pods: Option<&[Pod]>, now: Instant) {
-        let object = self.objects.get(target).cloned();
+        let object = self.objects.shared(target);
         let Some(rollout) = self.rollouts.get_mut(target) else { return };
         rollout.looking = false;
         rollout.next_look = now + LOOK;
