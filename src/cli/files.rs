@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::{crds, names},
-    core::facts::Kind,
+    core::{facts::Kind, ownership},
 };
 
 /// The manager that `kubectl apply -f FILE` leaves on an object.
@@ -186,7 +186,9 @@ fn own(object: &mut Value, kind: Kind) {
     if object["metadata"]["managedFields"].as_array().is_some_and(|managed| !managed.is_empty()) {
         return;
     }
-    // kubectl creates the object with an ordinary POST, whose sender owns the server's defaults, too. These govern bounds.
+    // kubectl creates the object with an ordinary POST, whose sender owns the server's defaults, too. These govern bounds. What
+    // it was asked for, it notes on the object.
+    let manifest = object.to_string();
     let default = match kind {
         Kind::Deployment | Kind::StatefulSet => Some("replicas"),
         Kind::HorizontalPodAutoscaler => Some("minReplicas"),
@@ -208,6 +210,10 @@ fn own(object: &mut Value, kind: Kind) {
     });
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("managedFields".to_owned(), json!([entry]));
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(ownership::LAST_APPLIED.to_owned(), manifest.into());
+        }
     }
 }
 

@@ -19,11 +19,9 @@ use crate::{
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Seen},
+        ownership::LAST_APPLIED,
     },
 };
-
-/// Where `kubectl apply` remembers what it applied last.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What the engine has to know beside objects.
 #[derive(Clone, Debug, clap::Args)]

@@ -109,7 +109,7 @@ impl From<&ManagedEntry> for Holder {
 }
 
 /// Where `kubectl apply` keeps the manifest that it applied last.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the entry was made by server-side apply of the object itself.
 fn is_claim(entry: &ManagedEntry) -> bool {
