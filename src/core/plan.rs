@@ -80,6 +80,8 @@ pub struct Memory {
     /// Paths in the policy of values that are being rolled out. The way back goes to what was there before them, even if
     /// others follow in the meantime.
     pub unproven: BTreeSet<Box<str>>,
+    /// Whether every pod ran with them once: a value that is changed again after that goes back to the one that ran.
+    pub complete: bool,
     /// What becomes of the values of that rollout for which the policy has no knob any more.
     pub orphans: Orphans,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.

@@ -307,6 +307,7 @@ impl World {
         let failed = hashes(&entry.memoir.quarantine, None);
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
+        let complete = rollout.is_some_and(Rollout::was_complete);
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
@@ -315,7 +316,18 @@ impl World {
             scalings.iter().filter(counts).count()
         });
         let elders = self.elders(entry, target);
-        Memory { holds, applied, quarantine, quarantine_anywhere, failed, unproven, orphans, elders, scalings }
+        Memory {
+            holds,
+            applied,
+            quarantine,
+            quarantine_anywhere,
+            failed,
+            unproven,
+            complete,
+            orphans,
+            elders,
+            scalings,
+        }
     }
 
     fn keep_holds(entry: &mut Entry, plan: &Plan, target: &ObjectKey) {

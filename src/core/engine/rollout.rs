@@ -216,6 +216,11 @@ impl Rollout {
         if matches!(self.phase, Phase::Preparing | Phase::Running | Phase::Settling) { &self.changes } else { &[] }
     }
 
+    /// Whether every pod ran with what it carries, and has not shown yet whether it goes on to.
+    pub(super) fn was_complete(&self) -> bool {
+        self.completed.is_some()
+    }
+
     /// What becomes of its values for which the policy has no knob any more. `told`: everybody can know what failed.
     pub(super) fn orphans(&self, told: bool) -> Orphans {
         match self.phase {
@@ -290,6 +295,10 @@ impl World {
             Phase::Settling | Phase::RollingBack | Phase::Stray => false,
         };
         let mut carried = if joins { std::mem::take(&mut rollout.changes) } else { Vec::new() };
+        if rollout.was_complete() {
+            // A value that is changed again goes back to the one that ran.
+            carried.retain(|old| !changes.iter().any(|new| new.object == old.object && new.path == old.path));
+        }
         carry(&mut carried, changes);
         if object.key == *target {
             rollout.run(generation, object, carried, now);

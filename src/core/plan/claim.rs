@@ -363,7 +363,8 @@ impl<'a> Draft<'a> {
         let Some(key) = &wish.read_at_start else { return };
         self.restarts = true;
         let known = self.record.keys.remove(&**key);
-        let unproven = self.situation.memory.unproven.contains(&wish.path);
+        let memory = self.situation.memory;
+        let unproven = !memory.complete && memory.unproven.contains(&wish.path);
         let ours = match known {
             Some(KeyStamp { before: Some(before), .. }) if unproven => before.ours,
             known => known.map(|known| known.now),
@@ -538,6 +539,8 @@ impl<'a> Draft<'a> {
                 } else {
                     previous.remove(field);
                 }
+            } else if self.situation.memory.complete {
+                previous.insert(field.clone(), live());
             } else {
                 previous.entry(field.clone()).or_insert_with(live);
             }

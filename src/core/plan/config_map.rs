@@ -269,7 +269,7 @@ impl Edits<'_> {
         }
         let now = edited.now;
         view(Some(found.source.clone()), State::Planned);
-        let unproven = situation.memory.unproven.contains(&desired.knob.path);
+        let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
             None => (found.source.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
