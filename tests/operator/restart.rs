@@ -80,7 +80,7 @@ fn restart_upgrade_leader_change_and_kill_write_nothing_to_targets() {
 /// resource, and which one of its kind.
 const POINTS: [(&str, &str, usize); 10] = [
     ("nothing", "yet", 0),
-    ("configmaps", "get", 1),
+    ("events", "create", 1),
     ("configmaps", "patch", 1),
     ("configmaps", "patch", 2),
     ("configmaps", "patch", 3),
