@@ -593,6 +593,18 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Landing {
+    /// Whether pods learn of a change only when they are made anew, from a file.
+    #[must_use]
+    pub fn is_read_at_start(&self, policy: &Policy) -> bool {
+        match self {
+            Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
+            Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
+            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+        }
+    }
+}
+
 impl File {
     /// The editor of its format.
     #[must_use]

@@ -353,15 +353,7 @@ fn a_crash_at_any_moment_changes_nothing() {
         let mut run = shop(&json!({"env": variables(&[("LOG", "x")])}));
         run.journal = None;
         apply(&mut run, "p", &everything(20, "1Gi", 9));
-        let from = run.counts.events;
-        let until = run.server.now + Span::seconds(30);
-        while run.server.now < until {
-            if crash_at == Some(run.counts.events - from) {
-                run.crash();
-            }
-            run.turn();
-        }
-        let events = run.counts.events - from;
+        let events = run.pass_with_crash(Span::seconds(30), crash_at);
         run.come_to_rest(Span::seconds(120), Span::hours(1));
         run.stay_at_rest();
         let api = deployment("api");

@@ -292,15 +292,7 @@ fn a_crash_at_any_moment_keeps_nothing_that_fails() {
             rest(&mut run);
             let before = run.object(&api).template().clone();
             apply(&mut run, "p", &wrong);
-            let from = run.counts.events;
-            let until = run.server.now + Span::seconds(60);
-            while run.server.now < until {
-                if crash_at == Some(run.counts.events - from) {
-                    run.crash();
-                }
-                run.turn();
-            }
-            let events = run.counts.events - from;
+            let events = run.pass_with_crash(Span::seconds(60), crash_at);
             rest(&mut run);
             is_rolled_back(&run, "p");
             assert_eq!(run.object(&api).template(), &before, "crash at event {crash_at:?}");
@@ -401,5 +393,36 @@ fn a_file_whose_restart_is_held_up_comes_back_when_it_fails() {
         rest(&mut run);
         is_rolled_back(&run, "p");
         assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n");
+    }
+}
+
+#[test]
+fn a_file_that_was_proven_long_ago_has_no_part_in_the_failure_of_another() {
+    let mut run = shop("pool:\n  size: 5\n");
+    let other = config_map("other");
+    run.people("install", |server, _| server.kubectl_apply(&other, &json!({"data": {"limit": "1"}})));
+    let spec = |limit: i64, size: i64| {
+        let mut key = whole_key(limit);
+        key["configMapKey"]["name"] = json!("other");
+        key["onConflict"] = json!("TakeOver");
+        settings(json!([key, in_document(size)]))
+    };
+    apply(&mut run, "p", &spec(4, 5));
+    rest(&mut run);
+    for crash in [false, true] {
+        apply(&mut run, "p", &spec(4, number(BAD)));
+        run.pass(Span::seconds(3));
+        if crash {
+            run.crash();
+        }
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n");
+        assert_eq!(run.object(&other).at("/data/limit"), "4");
+        // The quarantine is forgotten with the policy.
+        run.people("delete policy", |server, _| server.delete_policy(&policy("p")));
+        rest(&mut run);
+        apply(&mut run, "p", &spec(4, 5));
+        rest(&mut run);
     }
 }

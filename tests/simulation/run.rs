@@ -188,6 +188,18 @@ impl Run {
         }
     }
 
+    /// Lets that much time pass, with a crash after so many events if one is named. Gives the number of events.
+    pub fn pass_with_crash(&mut self, time: Span, crash_at: Option<u64>) -> u64 {
+        let (from, until) = (self.counts.events, self.server.now + time);
+        while self.server.now < until {
+            if crash_at == Some(self.counts.events - from) {
+                self.crash();
+            }
+            self.turn();
+        }
+        self.counts.events - from
+    }
+
     /// One event.
     pub fn turn(&mut self) {
         self.counts.events += 1;

@@ -49,6 +49,8 @@ pub(super) struct Rollout {
     pub phase: Phase,
     /// Generation of the policy that caused it.
     pub generation: i64,
+    /// The first generation of which it carries something that is not proven.
+    pub first_generation: i64,
     /// Generation that the write gave the object; older views say nothing about this rollout.
     pub object_generation: i64,
     /// What it carries.
@@ -102,6 +104,7 @@ impl Rollout {
             policy,
             phase: Phase::Preparing,
             generation: 0,
+            first_generation: 0,
             object_generation: 0,
             changes: Vec::new(),
             failed: None,
@@ -149,6 +152,9 @@ impl Rollout {
         }
         self.phase = if self.failed.is_some() { Phase::RollingBack } else { Phase::Running };
         (self.given_up, self.rest) = (false, None);
+        if !self.has_run() {
+            self.first_generation = generation;
+        }
         self.generation = generation;
         self.object_generation = object.meta.generation;
         self.uid.clone_from(&object.meta.uid);

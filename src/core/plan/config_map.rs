@@ -154,7 +154,7 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
         };
         let place = format!("{}#{at}", file.key);
         edits.add(situation, desired, file, at, &place, plan);
-        if file.reload == Reload::Restart {
+        if desired.knob.landing.is_read_at_start(situation.policy) {
             read_at_start.push(place.clone());
         }
         bound.insert(place);

@@ -104,6 +104,7 @@ impl World {
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
         rollout.phase = Phase::Running;
         rollout.generation = record.generation;
+        rollout.first_generation = record.generation;
         rollout.object_generation = object.meta.generation;
         rollout.uid.clone_from(&object.meta.uid);
         let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");

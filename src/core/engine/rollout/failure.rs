@@ -8,7 +8,7 @@ use crate::{
         facts::{Instant, ObjectKey, Span},
         plan::{Plan, STAMP, Step, place, value_hash},
         policy::PolicyKey,
-        record::Record,
+        record::{Before, Record},
         report,
     },
 };
@@ -27,7 +27,7 @@ impl World {
             values.map(|(path, to)| (path.clone(), value_hash(&path, to))).collect();
         if values.iter().any(|(path, _)| **path == *STAMP) {
             // Which files the stamp stands for, their own records know. As long as one is being read, nothing can be said.
-            let Some(files) = self.values_in_files(&policy) else { return };
+            let Some(files) = self.values_in_files(&policy, rollout.first_generation) else { return };
             values.extend(files);
         }
         if let Some(rollout) = self.rollouts.get_mut(target) {
@@ -60,11 +60,13 @@ impl World {
         self.mark(policy);
     }
 
-    /// The values in files that pods read at start and that none has proven, with their hashes; `None`: a file is being read.
-    fn values_in_files(&self, policy: &PolicyKey) -> Option<Vec<(Box<str>, String)>> {
+    /// The values in files that pods read at start, and that were changed in generation `first` or later, with their hashes;
+    /// `None`: a file is being read. What was changed before that has been proven, although nothing was written to say so.
+    fn values_in_files(&self, policy: &PolicyKey, first: i64) -> Option<Vec<(Box<str>, String)>> {
         let Some(policy) = self.policies.get(policy).and_then(|entry| entry.parsed.as_ref().ok()) else {
             return Some(Vec::new());
         };
+        let is_new = |before: &Option<Before>| before.as_ref().is_some_and(|before| before.generation >= first);
         let mut values = Vec::new();
         for key in Self::named_config_maps(policy) {
             if self.objects.slot(&key).is_none() {
@@ -72,14 +74,13 @@ impl World {
             }
             let object = self.objects.get(&key)?;
             let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { continue };
-            for knob in &policy.knobs {
+            for knob in policy.knobs.iter().filter(|knob| knob.landing.is_read_at_start(policy)) {
                 let Some(place) = place(policy, &knob.landing, &key.name) else { continue };
-                let document = record.documents.get(&place).filter(|document| document.before.is_some());
-                let stamp = record.keys.get(&place).filter(|stamp| stamp.before.is_some());
+                let document = record.documents.get(&place).filter(|document| is_new(&document.before));
+                let stamp = record.keys.get(&place).filter(|stamp| is_new(&stamp.before));
                 let hash = document.map(|document| value_hash(&knob.path, &document.now));
-                values.extend(
-                    hash.or_else(|| stamp.map(|stamp| stamp.now.clone())).map(|hash| (knob.path.clone(), hash)),
-                );
+                let hash = hash.or_else(|| stamp.map(|stamp| stamp.now.clone()));
+                values.extend(hash.map(|hash| (knob.path.clone(), hash)));
             }
         }
         Some(values)
