@@ -116,7 +116,8 @@ impl Stage {
         Self { cluster, namespace, exposed, relay, http, scrape, kubeconfig, operator }
     }
 
-    /// What the operator has written since its start that people own, from the audit log: verb and resource.
+    /// What the operator has written since its start that people own, from the audit log: verb and resource. What met another
+    /// write (409) wrote nothing and is decided anew.
     fn target_writes(&self) -> Vec<String> {
         let log = fs::read_to_string(self.cluster.audit_log()).expect("read the audit log");
         // The last line may be half written; then it is not answered yet either.
@@ -126,6 +127,7 @@ impl Stage {
         let ours = events.filter(|event| {
             event["impersonatedUser"]["username"] == *user(&self.namespace)
                 && event["stage"] == "ResponseComplete"
+                && event["responseStatus"]["code"] != 409
                 && !["get", "list", "watch"].contains(&event["verb"].as_str().unwrap_or_default())
                 && event["objectRef"]["subresource"] != "status"
                 && !["events", "leases"].contains(&event["objectRef"]["resource"].as_str().unwrap_or_default())

@@ -196,21 +196,23 @@ fn the_database_counts_the_connections_that_the_settings_ask_for() {
     assert_eq!(database.number("SELECT count(*) FROM trust_scores"), Some(1));
 
     // A crowd: overflow is opened, but never more than twice five.
-    let mut most = 0;
+    let (mut most, mut most_open) = (0, 0.0_f64);
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| load(&server, &["--users", "40", "--think-time", "0", "--duration", "3s"]));
         while !crowd.is_finished() {
             most = most.max(database.connections().unwrap());
+            most_open = most_open.max(server.metric("db_client_connection_count"));
         }
         let (code, summary) = crowd.join().unwrap();
         assert_eq!(code, Some(0), "{summary}");
     });
-    assert!((7..=10).contains(&most), "the database saw {most} connections at most");
+    assert!(most_open <= 10.0, "the application had {most_open} connections at most");
+    // A connection that was closed is counted until its backend has ended: one for each of the four that overflow.
+    assert!((7..=14).contains(&most), "the database saw {most} connections at most");
     database.wait_connections(6);
     assert!(database.number("SELECT count(*) FROM chat_messages").unwrap() > 2);
-    let metrics = server.scrape();
-    assert!((metrics.sum("db_client_connection_max") - 10.0).abs() < 1e-9);
-    assert!((metrics.sum("db_client_connection_count") - 6.0).abs() < 1e-9);
+    server.wait_metric("db_client_connection_max", 10.0);
+    server.wait_metric("db_client_connection_count", 6.0);
 
     server.stop();
     database.wait_connections(0);

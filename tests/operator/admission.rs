@@ -54,7 +54,7 @@ fn a_value_that_admission_rewrites_is_tried_once_and_told() {
         assert_eq!(condition(&said, "Applied")["status"], "False", "{said:#}");
         world.rolled_out("api");
         world.caught_up().await;
-        let writes = mark.target_writes(&world.namespace);
+        let writes = mark.changes(&world.namespace);
         assert_eq!(writes.len(), 1, "{}", told(&writes));
         assert_eq!((writes[0].resource.as_str(), writes[0].code), ("deployments", 200), "{}", told(&writes));
         assert_eq!(env_of(&world.deployment().await, "DB_POOL_SIZE").as_deref(), Some("7"));

@@ -363,7 +363,7 @@ fn a_document_that_its_owner_puts_back_twice_is_left() {
             assert!(put_back < 3, "it was taken back {put_back} times");
         }
         assert_eq!(put_back, 2);
-        let edits = mark.target_writes(&world.namespace);
+        let edits = mark.changes(&world.namespace);
         let releases_and_edits = edits.iter().filter(|r| r.resource == "configmaps").count();
         assert!(releases_and_edits <= 4, "two edits, each with its release:\n{}", told(&edits));
         assert_eq!(world.get("configmaps", "config").await["data"]["c.yaml"], "limit: 10\n");

@@ -37,7 +37,7 @@ fn a_value_that_crashes_is_taken_back_while_the_old_pod_serves_and_is_not_tried_
         assert_eq!((after.len(), after.last()), (sets.len() + 1, sets.last()));
         assert_eq!(world.pod("api").await, pod);
         world.caught_up().await;
-        let writes = mark.target_writes(&world.namespace);
+        let writes = mark.changes(&world.namespace);
         let applies = writes.iter().filter(|request| request.resource == "deployments").count();
         assert_eq!(applies, 2, "one there, one back:\n{}", told(&writes));
 
@@ -78,7 +78,7 @@ fn a_value_that_crashes_after_the_rollout_counts_as_complete_is_taken_back() {
         assert_eq!(world.deployment().await["spec"]["template"], good["spec"]["template"]);
         world.rolled_out("api");
         world.caught_up().await;
-        let writes = mark.target_writes(&world.namespace);
+        let writes = mark.changes(&world.namespace);
         let applies = writes.iter().filter(|request| request.resource == "deployments").count();
         assert_eq!(applies, 2, "one there, one back:\n{}", told(&writes));
     });

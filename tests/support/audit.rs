@@ -103,6 +103,15 @@ impl Mark {
     pub fn target_writes(&self, namespace: &str) -> Vec<Request> {
         self.requests(namespace).into_iter().filter(Request::is_target_write).collect()
     }
+
+    /// Those that wrote what people own. A write that meets another one, of a controller of Kubernetes mostly, is refused
+    /// because of its resourceVersion, writes nothing, and is decided anew; no other refusal is expected where this is asked.
+    pub fn changes(&self, namespace: &str) -> Vec<Request> {
+        let mut writes = self.target_writes(namespace);
+        writes.retain(|request| request.code != 409);
+        assert!(writes.iter().all(|request| (200..300).contains(&request.code)), "{}", told(&writes));
+        writes
+    }
 }
 
 /// The operator's account.
