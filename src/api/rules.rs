@@ -182,9 +182,19 @@ pub(super) fn flag(schema: &mut Schema) {
     text(schema, 128, "^--?[A-Za-z0-9][A-Za-z0-9._-]*$", "must be a flag such as --workers");
 }
 
-/// A JSON pointer to a place below the root.
-pub(super) fn pointer(schema: &mut Schema) {
-    text(schema, 256, "^(/([^~/]|~[01])+)+$", "must be an RFC 6901 pointer such as /database/pool_size");
+/// A place in a document of any format. What begins with a slash is a JSON pointer to a place below the root.
+pub(super) fn place(schema: &mut Schema) {
+    let message = "must be a key, section/key, or an RFC 6901 pointer such as /database/pool_size";
+    text(schema, 256, "^((/([^~/]|~[01])+)+|[^/[:cntrl:]][^[:cntrl:]]*)$", message);
+}
+
+/// Rules of a place in a document as a whole.
+pub(super) fn document_path(schema: &mut Schema) {
+    add(
+        schema,
+        "!self.?create.orValue(false) || !self.at.startsWith('/')",
+        "create is for Properties, INI and Conf, where at is no pointer",
+    );
 }
 
 /// The name of a metric.
@@ -526,23 +536,35 @@ pub(super) fn policy(schema: &mut Schema) {
         "pools[].perWorker must name one of workers whose unit is Process",
     );
     let lists = [
-        ("settings", "?k.?path.?file", "settings[].path.file must name one of files"),
-        ("workers", "?k.count.?path.?file", "workers[].count.path.file must name one of files"),
+        ("settings", &["?path"][..], "settings[].path"),
+        ("workers", &["count.?path"], "workers[].count.path"),
         (
             "pools",
-            "?k.?size.?path.?file, ?k.?overflow.?path.?file, ?k.?minIdle.?path.?file, ?k.?acquireTimeout.?path.?file, \
-             ?k.?idleTimeout.?path.?file, ?k.?maxLifetime.?path.?file",
-            "path.file of pools must name one of files",
+            &[
+                "?size.?path",
+                "?overflow.?path",
+                "?minIdle.?path",
+                "?acquireTimeout.?path",
+                "?idleTimeout.?path",
+                "?maxLifetime.?path",
+            ],
+            "pools[].*.path",
         ),
-        (
-            "caches",
-            "?k.?ttl.?path.?file, ?k.?maxEntries.?path.?file, ?k.?maxBytes.?path.?file",
-            "path.file of caches must name one of files",
-        ),
+        ("caches", &["?ttl.?path", "?maxEntries.?path", "?maxBytes.?path"], "caches[].*.path"),
     ];
-    for (list, named, message) in lists {
-        let known = "has(self.files) && self.files.exists(f, f.name == n)";
-        add(schema, format!("!has(self.{list}) || self.{list}.all(k, [{named}].all(n, {known}))"), message);
+    let named = "has(self.files) && self.files.exists(f, f.name == p[0])";
+    let pointer = "!has(self.files) || p[1].startsWith('/') || self.files.all(f, f.name != p[0] || !(f.format in ['YAML', \
+                   'TOML', 'JSON']))";
+    for (list, paths, said) in lists {
+        // Each knob has a type of its own, so what is compared is taken out of them first.
+        let taken: Vec<_> = paths.iter().map(|path| format!("?k.{path}.optMap(p, [p.file, p.at])")).collect();
+        let taken = taken.join(", ");
+        for (rule, must) in
+            [(named, ".file must name one of files"), (pointer, ".at must be a pointer in YAML, TOML and JSON")]
+        {
+            let each = format!("!has(self.{list}) || self.{list}.all(k, [{taken}].all(p, {rule}))");
+            add(schema, each, &format!("{said}{must}"));
+        }
     }
 }
 

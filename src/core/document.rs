@@ -14,20 +14,22 @@
 //! |---|---|
 //! | [`read`] | finds the value at an [`Address`] |
 //! | [`edit`] | lands a [`Scalar`] there; a value that is already equal keeps its bytes |
-//! | [`restore`] | puts back the exact bytes that an edit replaced |
+//! | [`create`] | the same, and gives a key that is absent a line of its own, in formats of lines |
+//! | [`restore`] | puts back the exact bytes that an edit replaced, or takes away the line that it made |
 
 mod address;
 mod error;
 mod json;
 mod lines;
 mod scalar;
+mod toml;
 mod tree;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use serde_json::Value;
 
@@ -54,6 +56,8 @@ pub const MAX_VALUES: usize = 1 << 16;
 pub enum DocumentFormat {
     /// YAML 1.2, with care for readers of YAML 1.1.
     Yaml,
+    /// TOML 1.0 and 1.1.
+    Toml,
     /// JSON (RFC 8259).
     Json,
     /// `.properties` of Java.
@@ -66,17 +70,27 @@ pub enum DocumentFormat {
 
 impl DocumentFormat {
     /// All of them, in the order of the API.
-    pub const ALL: [Self; 5] = [Self::Yaml, Self::Json, Self::Properties, Self::Ini, Self::Conf];
+    pub const ALL: [Self; 6] = [Self::Yaml, Self::Toml, Self::Json, Self::Properties, Self::Ini, Self::Conf];
 
     /// The word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Yaml => "YAML",
+            Self::Toml => "TOML",
             Self::Json => "JSON",
             Self::Properties => "Properties",
             Self::Ini => "INI",
             Self::Conf => "Conf",
+        }
+    }
+
+    /// Whether a document is lines, each with a key and a value, and not a tree.
+    #[must_use]
+    pub const fn is_lines(self) -> bool {
+        match self {
+            Self::Yaml | Self::Toml | Self::Json => false,
+            Self::Properties | Self::Ini | Self::Conf => true,
         }
     }
 
@@ -119,8 +133,8 @@ impl Found {
 pub struct Edited {
     /// The whole document.
     pub text: String,
-    /// The exact bytes that the value had before: what [`restore`] takes.
-    pub previous: String,
+    /// The exact bytes that the value had before, or nothing when its line was made: what [`restore`] takes.
+    pub previous: Option<String>,
     /// The exact bytes that it has now.
     pub now: String,
     /// Whether `text` differs from the document before.
@@ -129,7 +143,7 @@ pub struct Edited {
 
 impl Edited {
     fn unchanged(text: &str, source: &str) -> Self {
-        Self { text: text.to_owned(), previous: source.to_owned(), now: source.to_owned(), changed: false }
+        Self { text: text.to_owned(), previous: Some(source.to_owned()), now: source.to_owned(), changed: false }
     }
 }
 
@@ -163,6 +177,8 @@ pub fn edit(text: &str, address: &Address, wanted: &Scalar) -> Result<Edited, Do
         DocumentFormat::Yaml => yaml::spell(leaf, landed, text.get(node.span.end..).unwrap_or_default())
             .map_err(|why| DocumentError::surprise(text, node, why))?,
         DocumentFormat::Json => json::spell(leaf, &landed),
+        DocumentFormat::Toml => toml::spell(leaf, landed)
+            .map_err(|mismatch| DocumentError::KeyTypeMismatch { at: address.clone(), mismatch })?,
         DocumentFormat::Properties => lines::spell_properties(leaf, &landed),
         DocumentFormat::Ini => lines::spell_ini(leaf, &landed).ok_or_else(unclear)?,
         DocumentFormat::Conf => lines::spell_conf(leaf, &landed).ok_or_else(unclear)?,
@@ -171,27 +187,69 @@ pub fn edit(text: &str, address: &Address, wanted: &Scalar) -> Result<Edited, Do
     // The value must also read back as what was meant, or the quoting rules of this module have a hole.
     match tree::find(&root_after, address) {
         Ok((_, after)) if after.kind == leaf.kind && scalar::land(after, wanted) == Ok(Landing::Equal) => {
-            Ok(Edited { text: edited, previous: previous.to_owned(), now: source, changed: true })
+            Ok(Edited { text: edited, previous: Some(previous.to_owned()), now: source, changed: true })
         }
         _ => Err(DocumentError::surprise(text, node, "the new value would read back as another one")),
     }
 }
 
-/// Puts `previous`, the exact bytes that [`edit`] replaced, back at `address`.
+/// Lands `wanted` at `address` as [`edit`] does. In a format of lines, a key that the document does not have gets a line
+/// of its own, in which the value is spelled `word`.
+pub fn create(text: &str, address: &Address, wanted: &Scalar, word: &str) -> Result<Edited, DocumentError> {
+    let absent = match edit(text, address, wanted) {
+        Err(absent @ DocumentError::KeyPathNotFound { .. }) => absent,
+        landed => return landed,
+    };
+    let refuse = |mismatch| DocumentError::KeyTypeMismatch { at: address.clone(), mismatch };
+    if !word.chars().all(scalar::is_printable) {
+        return Err(refuse(Mismatch::Unprintable));
+    }
+    let root = parse(text, address.format())?;
+    let line = lines::new_line(text, &root, address, word).map_err(refuse)?.ok_or(absent)?;
+    let unclear = || DocumentError::unparseable(text, line.at, "a line for the key there would be read otherwise");
+    let edited = replace(text, line.at..line.at, &line.text)?;
+    let root_after = parse(&edited, address.format()).map_err(|_| unclear())?;
+    match tree::find(&root_after, address) {
+        Ok((node, leaf))
+            if root.equals_without(&root_after, address.keys())
+                && node.source(&edited)? == line.value
+                && scalar::land(leaf, wanted) == Ok(Landing::Equal) =>
+        {
+            Ok(Edited { text: edited, previous: None, now: line.value, changed: true })
+        }
+        _ => Err(unclear()),
+    }
+}
+
+/// Puts `previous`, the exact bytes that an edit replaced, back at `address`; `None` takes away the line that [`create`]
+/// made.
 ///
 /// They come from an annotation that others can write, so they are refused unless they are one scalar and no more.
-pub fn restore(text: &str, address: &Address, previous: &str) -> Result<Edited, DocumentError> {
+pub fn restore(text: &str, address: &Address, previous: Option<&str>) -> Result<Edited, DocumentError> {
     let root = parse(text, address.format())?;
     let (node, _) = tree::find(&root, address)?;
     let current = node.source(text)?;
+    let restored = |text: String, now: &str| Edited {
+        text,
+        previous: Some(current.to_owned()),
+        now: now.to_owned(),
+        changed: true,
+    };
+    let Some(previous) = previous else {
+        let is_lines = address.format().is_lines();
+        let line = lines::extent(text, &node.span).filter(|_| is_lines).ok_or_else(|| {
+            DocumentError::surprise(text, node, "more than the value is in its line, so the line cannot be taken away")
+        })?;
+        let edited = replace(text, line, "")?;
+        let is_gone = parse(&edited, address.format()).is_ok_and(|after| root.equals_without(&after, address.keys()));
+        return if is_gone { Ok(restored(edited, "")) } else { Err(spread(text, node)) };
+    };
     if current == previous {
         return Ok(Edited::unchanged(text, current));
     }
-    let (restored, root_after) = splice(text, &root, node, previous, address)?;
+    let (edited, root_after) = splice(text, &root, node, previous, address)?;
     match tree::find(&root_after, address) {
-        Ok((after, _)) if after.source(&restored)? == previous => {
-            Ok(Edited { text: restored, previous: current.to_owned(), now: previous.to_owned(), changed: true })
-        }
+        Ok((after, _)) if after.source(&edited)? == previous => Ok(restored(edited, previous)),
         _ => Err(DocumentError::surprise(text, node, "what was recorded to be put back there is not one value")),
     }
 }
@@ -204,27 +262,36 @@ fn splice(
     source: &str,
     address: &Address,
 ) -> Result<(String, Node), DocumentError> {
-    let outside = || DocumentError::surprise(text, node, "the place of the value cannot be told");
-    let (before, after) =
-        (text.get(..node.span.start).ok_or_else(outside)?, text.get(node.span.end..).ok_or_else(outside)?);
-    let edited = [before, source, after].concat();
-    if edited.len() > MAX_BYTES {
-        return Err(DocumentError::ConfigTooLarge { what: Excess::Bytes(edited.len()) });
-    }
-    let spread = || DocumentError::surprise(text, node, "the new value would change more than its own place");
-    let root_after = parse(&edited, address.format()).map_err(|_| spread())?;
+    let edited = replace(text, node.span.clone(), source)?;
+    let root_after = parse(&edited, address.format()).map_err(|_| spread(text, node))?;
     let witness: Option<Witness> = match address.format() {
         DocumentFormat::Yaml => Some(yaml::witness),
         DocumentFormat::Json => Some(json::witness),
-        // Lines are lines for every reader, and a value never has a line end in it.
-        DocumentFormat::Properties | DocumentFormat::Ini | DocumentFormat::Conf => None,
+        // TOML has one grammar and no two ways to read it. Lines are lines for every reader, and a value never has a
+        // line end in it.
+        DocumentFormat::Toml | DocumentFormat::Properties | DocumentFormat::Ini | DocumentFormat::Conf => None,
     };
     let mut only_there = root.equals_except(&root_after, address.keys());
     if let Some(witness) = witness {
-        let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread())?);
+        let (first, second) = (witness(text)?, witness(&edited).map_err(|_| spread(text, node))?);
         only_there &= tree::values_equal_except(&first, &second, address.keys());
     }
-    if only_there { Ok((edited, root_after)) } else { Err(spread()) }
+    if only_there { Ok((edited, root_after)) } else { Err(spread(text, node)) }
+}
+
+fn replace(text: &str, range: Range<usize>, source: &str) -> Result<String, DocumentError> {
+    let (Some(before), Some(after)) = (text.get(..range.start), text.get(range.end..)) else {
+        return Err(DocumentError::unparseable(text, range.start, "the place of the value cannot be told"));
+    };
+    let edited = [before, source, after].concat();
+    match edited.len() {
+        ..=MAX_BYTES => Ok(edited),
+        bytes => Err(DocumentError::ConfigTooLarge { what: Excess::Bytes(bytes) }),
+    }
+}
+
+fn spread(text: &str, node: &Node) -> DocumentError {
+    DocumentError::surprise(text, node, "the new value would change more than its own place")
 }
 
 /// A second reader: it resolves types and keys by itself and knows nothing of places.
@@ -242,6 +309,7 @@ fn parse(text: &str, format: DocumentFormat) -> Result<Node, DocumentError> {
     }
     match format {
         DocumentFormat::Yaml => yaml::parse(text),
+        DocumentFormat::Toml => toml::parse(text),
         DocumentFormat::Json => json::parse(text),
         DocumentFormat::Properties => lines::parse_properties(text),
         DocumentFormat::Ini => lines::parse_ini(text),

@@ -155,6 +155,8 @@ pub enum Landing {
         file: usize,
         /// Place in it.
         at: Address,
+        /// Whether a key that is absent gets a line of its own.
+        create: bool,
     },
     /// Whole key of a `ConfigMap`.
     ConfigMapKey {
@@ -576,10 +578,16 @@ impl<'a> Parser<'a> {
         for (index, path) in std::mem::take(&mut self.in_files) {
             let landed = match files.iter().position(|file| *file.name == *path.file) {
                 None => Err(("file", format!("names \"{}\", which is not in files", path.file))),
-                Some(file) => match Address::parse(files[file].format(), &path.at) {
-                    Err(error) => Err(("at", error.to_string())),
-                    Ok(at) => Ok(Landing::Document { file, at }),
-                },
+                Some(file) => {
+                    let (format, create) = (files[file].format(), path.create.unwrap_or_default());
+                    match Address::parse(format, &path.at) {
+                        Err(error) => Err(("at", error.to_string())),
+                        Ok(_) if create && !format.is_lines() => {
+                            Err(("create", format!("is for Properties, INI and Conf: add the key to the {format}")))
+                        }
+                        Ok(at) => Ok(Landing::Document { file, at, create }),
+                    }
+                }
             };
             let Some(knob) = self.knobs.get_mut(index) else { continue };
             match landed {
@@ -611,7 +619,11 @@ impl File {
     pub const fn format(&self) -> DocumentFormat {
         match self.format {
             FileFormat::Yaml => DocumentFormat::Yaml,
+            FileFormat::Toml => DocumentFormat::Toml,
             FileFormat::Json => DocumentFormat::Json,
+            FileFormat::Properties => DocumentFormat::Properties,
+            FileFormat::Ini => DocumentFormat::Ini,
+            FileFormat::Conf => DocumentFormat::Conf,
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Record {
     pub paths: BTreeMap<FieldPath, Option<Value>>,
     /// Values before our last change, for the way back from a rollout that failed.
     pub previous: BTreeMap<FieldPath, Option<Value>>,
-    /// Scalars that we edited in documents, by `key#pointer`.
+    /// Scalars that we edited in documents, by `key#pointer` or `key#format:address`.
     pub documents: BTreeMap<String, DocumentBaseline>,
     /// When we took fields over, and from whom: a field that is taken twice within an hour is contested.
     pub taken: Vec<Taking>,
@@ -49,8 +49,8 @@ pub struct Record {
 /// A scalar in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentBaseline {
-    /// The exact bytes of the scalar before our first edit, quotes included.
-    pub was: String,
+    /// The exact bytes of the scalar before our first edit, quotes included; `None` where we made its line.
+    pub was: Option<String>,
     /// The bytes that we wrote last. Whoever finds others knows that somebody edited the document since.
     pub now: String,
     /// The bytes before our last edit, for the way back from a rollout that failed; `None` once it was proven.

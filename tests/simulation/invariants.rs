@@ -333,7 +333,7 @@ impl Invariants {
             if let Some(kept) = new.documents.get(place)
                 && kept.was != document.was
             {
-                return Err(format!("the record of {place} says {} and said {}", kept.was, document.was));
+                return Err(format!("the record of {place} says {:?} and said {:?}", kept.was, document.was));
             }
         }
         Ok(())

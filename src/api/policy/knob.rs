@@ -131,13 +131,20 @@ impl Default for Literal {
 
 /// A place inside one of `files`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::document_path)]
 pub struct DocumentPath {
     /// Name of an entry of files.
     #[schemars(length(max = 63))]
     pub file: String,
-    /// RFC 6901 pointer to a scalar that the document has, such as `/database/pool_size`.
-    #[schemars(transform = rules::pointer)]
+    /// The scalar, as its format names places. YAML, TOML and JSON: an RFC 6901 pointer such as `/database/pool_size`.
+    /// INI: section/key, or the key alone before the first section. Properties and Conf: the key, in Conf without regard
+    /// to case.
+    #[schemars(transform = rules::place)]
     pub at: String,
+    /// Whether a key that the document does not have gets a line of its own, which goes when the policy gives the place
+    /// back. For Properties, INI (the section must exist) and Conf; default: false, an absent key is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create: Option<bool>,
 }
 
 /// A whole key of a `ConfigMap`.
@@ -297,13 +304,24 @@ pub struct Setting {
 
 /// Format of a document.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
 #[schemars(description = "")]
 pub enum FileFormat {
     /// YAML 1.2.
+    #[serde(rename = "YAML")]
     Yaml,
+    /// TOML 1.0 and 1.1.
+    #[serde(rename = "TOML")]
+    Toml,
     /// JSON.
+    #[serde(rename = "JSON")]
     Json,
+    /// `.properties` of Java.
+    Properties,
+    /// Sections of keys and values, such as `pgbouncer.ini`.
+    #[serde(rename = "INI")]
+    Ini,
+    /// Lines of a key and a value, such as `postgresql.conf` and `redis.conf`.
+    Conf,
 }
 
 /// A document in a `ConfigMap`.
@@ -319,7 +337,8 @@ pub struct File {
     /// Key in data that holds the document.
     #[schemars(transform = rules::config_map_key)]
     pub key: String,
-    /// Format of the document: YAML or JSON.
+    /// Format of the document: YAML, TOML, JSON, Properties (of Java), INI (sections of keys and values, as in
+    /// pgbouncer.ini) or Conf (lines of a key and a value, as in postgresql.conf and redis.conf).
     pub format: FileFormat,
     /// How a running pod learns of a change. Restart (the default): by a rollout. Watch: it watches the file.
     #[serde(skip_serializing_if = "Option::is_none")]

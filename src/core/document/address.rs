@@ -7,7 +7,7 @@ use crate::core::units::Excerpt;
 
 /// The place of a value in a document of one format (`at`).
 ///
-/// For YAML and JSON it is a JSON Pointer (RFC 6901): `/database/pool_size`, `/servers/0/port`, with `~1` for a slash
+/// For YAML, TOML and JSON it is a JSON Pointer (RFC 6901): `/database/pool_size`, `/servers/0/port`, with `~1` for a slash
 /// and `~0` for a tilde in a key. For INI it is `section/key`, or the key alone before the first section; for properties
 /// and conf it is the literal key, in conf without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +20,10 @@ impl Address {
     /// Reads `at` as documents of `format` are addressed.
     pub fn parse(format: DocumentFormat, at: &str) -> Result<Self, AddressError> {
         let keys = match format {
-            DocumentFormat::Yaml | DocumentFormat::Json => pointer(at)?,
-            _ if at.is_empty() => return Err(AddressError::Empty),
+            DocumentFormat::Yaml | DocumentFormat::Toml | DocumentFormat::Json => pointer(at)?,
+            _ if at.is_empty() || (format == DocumentFormat::Ini && at.ends_with('/')) => {
+                return Err(AddressError::Empty);
+            }
             DocumentFormat::Properties => vec![at.to_owned()],
             DocumentFormat::Conf => vec![at.to_lowercase()],
             DocumentFormat::Ini => {
@@ -54,7 +56,7 @@ impl fmt::Display for Address {
     /// As [`Address::parse`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format {
-            DocumentFormat::Yaml | DocumentFormat::Json => {
+            DocumentFormat::Yaml | DocumentFormat::Toml | DocumentFormat::Json => {
                 self.keys.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")))
             }
             DocumentFormat::Ini | DocumentFormat::Properties | DocumentFormat::Conf => {

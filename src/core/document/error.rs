@@ -168,6 +168,11 @@ pub enum Mismatch {
         "readers of the format would disagree about the policy's value: it is empty or has a quote, a backslash, a comment sign or blanks at its ends"
     )]
     Unclear,
+    /// A whole number of TOML, which is another type than a number with a fraction.
+    #[error(
+        "it holds a whole number, which takes neither a fraction nor more than 64 bits; give a smaller whole number or write the number in the document with a fraction"
+    )]
+    Whole,
     /// A text with a line break or a control character.
     #[error("the policy's value has a line break or a control character; only text of one line can be written")]
     Unprintable,

@@ -5,6 +5,7 @@
 
 mod conf;
 mod ini;
+mod line;
 mod properties;
 
 use std::ops::Range;
@@ -48,7 +49,12 @@ pub(super) fn parse_conf(text: &str) -> Result<Node, DocumentError> {
     map_of(text, entries)
 }
 
-pub(super) use self::{conf::spell as spell_conf, ini::spell as spell_ini, properties::spell as spell_properties};
+pub(super) use self::{
+    conf::spell as spell_conf,
+    ini::spell as spell_ini,
+    line::{extent, new_line},
+    properties::spell as spell_properties,
+};
 
 /// A key and its value.
 struct Entry {

@@ -171,7 +171,7 @@ fn mismatch(leaf: &Leaf, wanted: &Scalar) -> Mismatch {
 }
 
 /// Whether every format can hold the character as it is, on one line, and a terminal shows it as text.
-const fn is_printable(c: char) -> bool {
+pub(super) const fn is_printable(c: char) -> bool {
     // The line and paragraph separators are line breaks for readers of YAML 1.1.
     !matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

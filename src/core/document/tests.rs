@@ -1,4 +1,6 @@
 mod properties;
+mod samples;
+mod toml;
 
 use super::*;
 use crate::{api::conditions::Reason, core::units::Decimal};
@@ -26,7 +28,7 @@ fn check_in(format: DocumentFormat, before: &str, place: &str, wanted: &Scalar, 
     assert!(read(&edited.text, &address).unwrap().holds(wanted));
     let again = edit(&edited.text, &address, wanted).unwrap();
     assert_eq!((again.text.as_str(), again.changed), (after, false));
-    let restored = restore(after, &address, &edited.previous).unwrap();
+    let restored = restore(after, &address, edited.previous.as_deref()).unwrap();
     assert_eq!(restored.text, before);
     assert_eq!(restored.changed, before != after);
 }
@@ -355,13 +357,13 @@ fn only_one_whole_value_is_put_back() {
     for previous in
         ["", " ", "1 # c", "1\nb: 3", "1, c: 2", "{c: 1}", "[1]", "&x 1", "!!str 1", "~", "|", "'", "\"1", "1: 2"]
     {
-        let error = restore("a: 5\nb: 2\n", &address, previous).unwrap_err();
+        let error = restore("a: 5\nb: 2\n", &address, Some(previous)).unwrap_err();
         assert_eq!(error.reason(), Reason::ConfigUnparseable, "{previous:?}: {error}");
     }
-    assert_eq!(restore("a: 5\n", &address, "010").unwrap().text, "a: 010\n");
+    assert_eq!(restore("a: 5\n", &address, Some("010")).unwrap().text, "a: 010\n");
     let address = at(DocumentFormat::Json, "/a");
     for previous in ["", "1 ", "1,\"b\":2", "{}", "null", "x", "'x'"] {
-        let error = restore("{\"a\":5}", &address, previous).unwrap_err();
+        let error = restore("{\"a\":5}", &address, Some(previous)).unwrap_err();
         assert_eq!(error.reason(), Reason::ConfigUnparseable, "{previous:?}: {error}");
     }
 }

@@ -80,6 +80,25 @@ impl Node {
         self.equals(other, Some(keys))
     }
 
+    /// Whether `other` says the same but for the key that `keys` lead to, which may be in both, in one or in none.
+    pub fn equals_without(&self, other: &Self, keys: &[String]) -> bool {
+        let (Content::Map(a), Content::Map(b), [key, below @ ..]) = (&self.content, &other.content, keys) else {
+            return false;
+        };
+        let is_kept = |(name, _): &&(String, Self)| !below.is_empty() || name != key;
+        let (mut a, mut b) = (a.iter().filter(is_kept), b.iter().filter(is_kept));
+        let is_same = |(name, a): &(String, Self), (other, b): &(String, Self)| {
+            name == other && if name == key { a.equals_without(b, below) } else { a.equals(b, None) }
+        };
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) => return true,
+                (Some(a), Some(b)) if is_same(a, b) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// `except`: the way to the value that may differ, if it is in here.
     fn equals(&self, other: &Self, except: Option<&[String]>) -> bool {
         let below = |name: &str| match except {

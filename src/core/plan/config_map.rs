@@ -148,12 +148,12 @@ fn documents(situation: &Situation<'_>, object: &Object, plan: &mut Plan, stampe
     let mut bound = BTreeSet::new();
     let mut read_at_start = Vec::new();
     for desired in situation.desired {
-        let Landing::Document { file, at } = &desired.knob.landing else { continue };
+        let Landing::Document { file, at, create } = &desired.knob.landing else { continue };
         let Some(file) = situation.policy.files.get(*file).filter(|file| *file.config_map == *object.key.name) else {
             continue;
         };
-        let place = format!("{}#{at}", file.key);
-        edits.add(situation, desired, file, at, &place, plan);
+        let place = name_place(&file.key, at);
+        edits.add(situation, desired, file, (at, *create), &place, plan);
         if desired.knob.landing.is_read_at_start(situation.policy) {
             read_at_start.push(place.clone());
         }
@@ -196,7 +196,7 @@ impl Edits<'_> {
         situation: &Situation<'_>,
         desired: &Desired<'_>,
         file: &File,
-        at: &Address,
+        (at, create): (&Address, bool),
         place: &str,
         plan: &mut Plan,
     ) {
@@ -223,9 +223,13 @@ impl Edits<'_> {
             );
             return;
         };
-        let edited =
-            document::read(&current, at).and_then(|found| Ok((found, document::edit(&current, at, &scalar(desired))?)));
-        let (found, edited) = match edited {
+        let wanted = scalar(desired);
+        let edited = if create {
+            document::create(&current, at, &wanted, &desired.knob.text())
+        } else {
+            document::edit(&current, at, &wanted)
+        };
+        let edited = match edited {
             Ok(edited) => edited,
             Err(error) => {
                 view(None, State::Refused);
@@ -233,22 +237,23 @@ impl Edits<'_> {
                 return;
             }
         };
+        let live = edited.previous;
         let hash = value_hash(&desired.knob.path, &edited.now);
         let memory = situation.memory;
         let failed = if edited.changed { &memory.failed } else { &memory.quarantine_anywhere };
         if failed.contains(&hash) {
-            view(Some(found.source.clone()), State::Quarantined);
+            view(live.clone(), State::Quarantined);
             if !edited.changed && self.take_back(&desired.knob.path, &file.key, &current, at, place) {
                 self.restarts |= file.reload == Reload::Restart;
             }
             return;
         }
         if !edited.changed {
-            view(Some(found.source), State::AtRest);
+            view(live, State::AtRest);
             return;
         }
         if let Some(elder) = situation.memory.elders.get(&landing) {
-            view(Some(found.source), State::Yielded);
+            view(live, State::Yielded);
             plan.conflicts.push(Conflict {
                 reason: Reason::KnobOwnedBy,
                 object: self.object.key.clone(),
@@ -260,21 +265,21 @@ impl Edits<'_> {
             return;
         }
         let known = self.record.documents.get(place).cloned();
-        if known.as_ref().is_some_and(|known| known.now != found.source)
+        if known.as_ref().is_some_and(|known| Some(&known.now) != live.as_ref())
             && let Some(conflict) = self.was_changed(situation, desired, file, &landing)
         {
-            view(Some(found.source), State::Yielded);
+            view(live, State::Yielded);
             plan.conflicts.push(conflict);
             return;
         }
         let now = edited.now;
-        view(Some(found.source.clone()), State::Planned);
+        view(live.clone(), State::Planned);
         let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
-            None => (found.source.clone(), None),
+            None => (live.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
             Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),
-            Some(known) => (known.was, Some(found.source.clone())),
+            Some(known) => (known.was, live.clone()),
         };
         let before = Some(Before { generation: situation.policy.identity.generation, ours });
         let document = DocumentBaseline { was, now: now.clone(), before };
@@ -282,7 +287,7 @@ impl Edits<'_> {
         self.changes.push(Change {
             object: self.object.key.clone(),
             path: desired.knob.path.clone(),
-            from: Some(found.source),
+            from: live,
             to: Some(now),
             because: desired.source.to_string(),
         });
@@ -333,8 +338,8 @@ impl Edits<'_> {
     fn take_back(&mut self, path: &str, key: &str, current: &str, at: &Address, place: &str) -> bool {
         let Some(document) = self.record.documents.remove(place) else { return false };
         let restored = document.before.as_ref().and_then(|before| {
-            let previous = before.ours.as_ref().unwrap_or(&document.was);
-            Some((previous.clone(), document::restore(current, at, previous).ok()?))
+            let previous = before.ours.as_ref().or(document.was.as_ref());
+            Some((previous.cloned(), document::restore(current, at, previous.map(String::as_str)).ok()?))
         });
         let Some((previous, restored)) = restored else {
             self.record.documents.insert(place.to_owned(), document);
@@ -344,7 +349,7 @@ impl Edits<'_> {
             object: self.object.key.clone(),
             path: path.into(),
             from: Some(document.now),
-            to: Some(previous),
+            to: previous,
             because: "the rollout of this value failed".into(),
         });
         // Before our first edit there was nothing of ours, and no pod was restarted for it.
@@ -366,9 +371,10 @@ impl Edits<'_> {
         let orphans: Vec<(String, String)> =
             self.before.documents.iter().filter(is_orphan).map(|(place, d)| (place.clone(), d.now.clone())).collect();
         for (place, now) in &orphans {
-            let Some((key, pointer)) = place.split_once('#') else { continue };
-            let format = format_of(&situation.policy.files, &self.object.key.name, key);
-            let (Some(current), Ok(at)) = (self.text(key), Address::parse(format, pointer)) else { continue };
+            let read = read_place(place, &situation.policy.files, &self.object.key.name);
+            let Some((key, at, current)) = read.and_then(|(key, at)| Some((key, at, self.text(key)?))) else {
+                continue;
+            };
             let is_ours = document::read(&current, &at).is_ok_and(|found| found.source == *now);
             if situation.memory.orphans == Orphans::TakeBack && is_ours {
                 self.restarts |= self.take_back(place, key, &current, &at, place);
@@ -464,9 +470,9 @@ pub(super) fn unproven(situation: &Situation<'_>, config_map: &str) -> BTreeSet<
 #[must_use]
 pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<String> {
     match landing {
-        Landing::Document { file, at } => {
+        Landing::Document { file, at, .. } => {
             let file = policy.files.get(*file).filter(|file| *file.config_map == *config_map)?;
-            Some(format!("{}#{at}", file.key))
+            Some(name_place(&file.key, at))
         }
         Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
         Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
@@ -477,7 +483,7 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
 #[must_use]
 pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
     match landing {
-        Landing::Document { file, at } => {
+        Landing::Document { file, at, .. } => {
             let file = policy.files.get(*file)?;
             Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
         }
@@ -486,13 +492,26 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
     }
 }
 
-/// The format of a document: the policy's word, or what the file's name tells when the policy does not name it any more.
-/// YAML reads JSON as well.
-pub(super) fn format_of(files: &[File], config_map: &str, key: &str) -> DocumentFormat {
-    let file = files.iter().find(|file| *file.config_map == *config_map && *file.key == *key);
-    let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-    let guess = if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml };
-    file.map_or(guess, File::format)
+/// How a record names a place: `key#pointer` in YAML and JSON, `key#format:address` in other formats.
+fn name_place(key: &str, at: &Address) -> String {
+    match at.format() {
+        DocumentFormat::Yaml | DocumentFormat::Json => format!("{key}#{at}"),
+        format => format!("{key}#{format}:{at}"),
+    }
+}
+
+/// Reads what [`name_place`] wrote. YAML and JSON are told apart by the policy's word or, when it does not name the file any
+/// more, by the name of the file; YAML reads JSON as well.
+pub(super) fn read_place<'a>(place: &'a str, files: &[File], config_map: &str) -> Option<(&'a str, Address)> {
+    let (key, at) = place.split_once('#')?;
+    let named = at.split_once(':').and_then(|(format, at)| Some((DocumentFormat::from_name(format)?, at)));
+    let (format, at) = named.unwrap_or_else(|| {
+        let file = files.iter().find(|file| *file.config_map == *config_map && *file.key == *key);
+        let is_json = std::path::Path::new(key).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+        let guess = if is_json { DocumentFormat::Json } else { DocumentFormat::Yaml };
+        (file.map_or(guess, File::format), at)
+    });
+    Some((key, Address::parse(format, at).ok()?))
 }
 
 /// The fields of these keys.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::names,
     core::{
-        document::{self, Address},
+        document,
         facts::{Kind, Object},
         ownership::{self, Claim, FieldPath},
         policy::File,
@@ -78,16 +78,14 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
 fn documents(object: &Object, policy: &str, record: &Record, files: &[File]) -> Option<Step> {
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for (place, document) in &record.documents {
-        let Some((key, at)) = place.split_once('#') else { continue };
+        let Some((key, at)) = config_map::read_place(place, files, &object.key.name) else { continue };
         let live = object.content.get("data").and_then(|data| data.get(key)).and_then(Json::as_str);
         let Some(current) = texts.get(key).cloned().or_else(|| live.map(str::to_owned)) else { continue };
-        let format = config_map::format_of(files, &object.key.name, key);
-        let Ok(at) = Address::parse(format, at) else { continue };
         let ours = document::read(&current, &at).is_ok_and(|found| found.source == document.now);
-        if !ours || document.now == document.was {
+        if !ours || document.was.as_ref() == Some(&document.now) {
             continue;
         }
-        if let Ok(restored) = document::restore(&current, &at, &document.was) {
+        if let Ok(restored) = document::restore(&current, &at, document.was.as_deref()) {
             texts.insert(key.to_owned(), restored.text);
         }
     }

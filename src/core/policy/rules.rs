@@ -72,7 +72,7 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             Landing::Variable => continue,
             Landing::Env(name) => format!("env {name} of {container}"),
             Landing::Arg(flag) => format!("argument {flag} of {container}"),
-            Landing::Document { file, at } => match files.get(*file) {
+            Landing::Document { file, at, .. } => match files.get(*file) {
                 Some(file) => format!("{at} in {}/{}", file.config_map, file.key),
                 None => continue,
             },

@@ -39,9 +39,9 @@ struct Wire {
     /// Hash of the claim.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     applied: String,
-    /// Was, now, and what was there before a change that is not proven.
+    /// Was (null for a line that we made), now, and what was there before a change that is not proven.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    documents: BTreeMap<String, Vec<String>>,
+    documents: BTreeMap<String, Vec<Option<String>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken: Vec<(String, i64)>,
     /// Now, and before.
@@ -150,18 +150,20 @@ pub(super) fn decode(text: &str) -> Result<Record, DecodeError> {
     Ok(record)
 }
 
-fn write_document(document: &DocumentBaseline) -> Vec<String> {
-    let mut texts = vec![document.was.clone(), document.now.clone()];
+fn write_document(document: &DocumentBaseline) -> Vec<Option<String>> {
+    let mut texts = vec![document.now.clone()];
     write_before(document.before.as_ref(), &mut texts);
-    texts
+    std::iter::once(document.was.clone()).chain(texts.into_iter().map(Some)).collect()
 }
 
-fn read_document(texts: Vec<String>) -> Result<DocumentBaseline, DecodeError> {
+fn read_document(texts: Vec<Option<String>>) -> Result<DocumentBaseline, DecodeError> {
     let mut texts = texts.into_iter();
-    let (Some(was), Some(now)) = (texts.next(), texts.next()) else {
-        return Err(garbage("a document has less than two values"));
-    };
-    Ok(DocumentBaseline { was, now, before: read_before(texts)? })
+    let was = texts.next().flatten();
+    let known =
+        texts.collect::<Option<Vec<_>>>().ok_or_else(|| garbage("a document has a null that is not its first"))?;
+    let mut known = known.into_iter();
+    let now = known.next().ok_or_else(|| garbage("a document has less than two values"))?;
+    Ok(DocumentBaseline { was, now, before: read_before(known)? })
 }
 
 fn write_stamp(stamp: &KeyStamp) -> Vec<String> {

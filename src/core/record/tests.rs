@@ -38,7 +38,7 @@ fn sample() -> Record {
         ]),
         documents: BTreeMap::from([(
             "config.yaml#/a/b".into(),
-            DocumentBaseline { was: "\"1\"".into(), now: "2".into(), before: None },
+            DocumentBaseline { was: Some("\"1\"".into()), now: "2".into(), before: None },
         )]),
         taken: vec![Taking { manager: "helm".into(), at: Instant::from_millis(1) }],
         keys: BTreeMap::from([(
@@ -158,7 +158,7 @@ prop_compose! {
         uid in any::<String>(), generation in any::<i64>(), restore in any::<bool>(),
         paths in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
         previous in proptest::collection::btree_map(any_field(), proptest::option::of(value()), 0..8),
-        documents in proptest::collection::btree_map(any::<String>(), (any::<String>(), any::<String>(), before()), 0..3),
+        documents in proptest::collection::btree_map(any::<String>(), (any::<Option<String>>(), any::<String>(), before()), 0..3),
         taken in proptest::collection::vec((any::<String>(), any::<i64>()), 0..3),
         keys in proptest::collection::btree_map(any::<String>(), (any::<String>(), before()), 0..3),
         owners in proptest::collection::vec((any::<String>(), any::<bool>(), proptest::collection::vec(any_path(), 1..3)), 0..3),

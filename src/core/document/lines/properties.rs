@@ -41,6 +41,22 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, DocumentError> {
     Ok(entries)
 }
 
+/// A key with everything escaped that would end it, and what would make its line a comment.
+pub(super) fn spell_key(key: &str) -> String {
+    key.chars().fold(String::with_capacity(key.len()), |mut source, c| {
+        match c {
+            ' ' | '=' | ':' | '#' | '!' | '\\' => source.extend(['\\', c]),
+            '!'..='~' => source.push(c),
+            _ => escape(c, &mut source),
+        }
+        source
+    })
+}
+
+fn escape(c: char, source: &mut String) {
+    source.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")));
+}
+
 /// Everything but ASCII is escaped: a reader of a stream takes the bytes for Latin-1, a reader of characters does not.
 pub(in super::super) fn spell(_: &Leaf, landed: &str) -> String {
     let mut source = String::with_capacity(landed.len());
@@ -49,7 +65,7 @@ pub(in super::super) fn spell(_: &Leaf, landed: &str) -> String {
             '\\' => source.push_str("\\\\"),
             ' ' if at == 0 => source.push_str("\\ "),
             ' '..='~' => source.push(c),
-            _ => source.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}"))),
+            _ => escape(c, &mut source),
         }
     }
     source

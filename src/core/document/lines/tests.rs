@@ -6,7 +6,7 @@ use crate::{
         document::{
             Address, DocumentFormat,
             DocumentFormat::{Conf, Ini, Properties},
-            Scalar, edit, read, restore,
+            Scalar, create, edit, read, restore,
         },
         units::Decimal,
     },
@@ -28,7 +28,7 @@ fn check(format: DocumentFormat, before: &str, at: &str, wanted: &Scalar, after:
     assert_eq!(edited.changed, before != after);
     let again = edit(after, &address, wanted).unwrap();
     assert_eq!((again.text.as_str(), again.changed), (after, false));
-    assert_eq!(restore(after, &address, &edited.previous).unwrap().text, before);
+    assert_eq!(restore(after, &address, edited.previous.as_deref()).unwrap().text, before);
 }
 
 #[track_caller]
@@ -224,6 +224,106 @@ fn properties_refuse_what_cannot_be_edited() {
     refused(Properties, "a=1", "a", &text("x\ny"), Reason::KeyTypeMismatch, message);
 }
 
+/// Gives an absent key a line, and takes it away again.
+#[track_caller]
+fn check_created(format: DocumentFormat, before: &str, at: &str, word: &str, after: &str) {
+    let address = Address::parse(format, at).unwrap();
+    let wanted = Scalar::from_rendered(word);
+    let created = create(before, &address, &wanted, word).unwrap();
+    assert_eq!((created.text.as_str(), created.previous.as_deref(), created.changed), (after, None, true));
+    let found = read(after, &address).unwrap();
+    assert_eq!((found.source, found.text.as_str()), (created.now, word));
+    // Once it is there it is edited like any other, in place.
+    let again = create(after, &address, &wanted, word).unwrap();
+    assert_eq!((again.text.as_str(), again.changed), (after, false));
+    let edited = create(after, &address, &Scalar::Text("other".into()), "unused").unwrap();
+    let edited = restore(&edited.text, &address, edited.previous.as_deref()).unwrap();
+    assert_eq!(restore(&edited.text, &address, None).unwrap().text, before);
+}
+
+#[test]
+fn an_absent_key_gets_a_line_in_the_manner_of_its_neighbours() {
+    let redis = "# limits\nsave 900 1\n\n# maxmemory <bytes>\n";
+    check_created(Conf, redis, "maxmemory", "2gb", "# limits\nsave 900 1\nmaxmemory 2gb\n\n# maxmemory <bytes>\n");
+    check_created(Conf, "a   =   1 # c\n", "b", "on", "a   =   1 # c\nb = on\n");
+    check_created(Conf, "\ta=1\r\n", "b", "a b", "\ta=1\r\n\tb='a b'\r\n");
+    check_created(Conf, "", "b", "2", "b 2\n");
+    check_created(Conf, "a 1", "b", "2", "a 1\nb 2");
+    check_created(Conf, "a 1\r\n# c", "b", "2", "a 1\r\nb 2\r\n# c");
+    check_created(Conf, "# only comments", "B", "", "# only comments\nb ''");
+
+    let bouncer = "; pool\n[databases]\napp = host=db\n\n; the pool\n[pgbouncer]\n  auth_type = md5\n  ignore =\n    a\n\n[users]\n";
+    let line = "    a\n  default_pool_size = 20\n";
+    check_created(Ini, bouncer, "pgbouncer/default_pool_size", "20", &bouncer.replace("    a\n", line));
+    check_created(Ini, bouncer, "users/app", "max=5", &bouncer.replace("[users]\n", "[users]\napp = max=5\n"));
+    check_created(Ini, bouncer, "databases/x", "y", &bouncer.replace("host=db\n", "host=db\nx = y\n"));
+    check_created(Ini, bouncer, "top", "1", &format!("top = 1\n{bouncer}"));
+    check_created(Ini, "[s]", "s/a", "1", "[s]\na = 1");
+    check_created(Ini, "[s]\r\na: 1", "s/b", "1", "[s]\r\na: 1\r\nb: 1");
+    check_created(Ini, "# c\n", "a", "1", "# c\na = 1\n");
+
+    check_created(Properties, "a=1\n", "b.c", "30s", "a=1\nb.c=30s\n");
+    check_created(Properties, "a : 1", "b c:d", "ö", "a : 1\nb\\ c\\:d : \\u00F6");
+    check_created(Properties, "a 1\r\n! c\r\n", "#b", " x", "a 1\r\n\\#b \\ x\r\n! c\r\n");
+    check_created(Properties, "", "é", "", "\\u00E9=\n");
+}
+
+#[test]
+fn a_line_is_made_only_where_it_is_one_key_and_no_more() {
+    let refused = |format: DocumentFormat, before: &str, at: &str, word: &str, reason: Reason, message: &str| {
+        let address = Address::parse(format, at).unwrap();
+        let error = create(before, &address, &Scalar::from_rendered(word), word).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.reason()), (message, reason));
+    };
+    let section = "document has no value at \"t/a\": its root has the keys \"\", \"s\"; correct the path or add the key to the \
+                   document";
+    refused(Ini, "[s]\na = 1\n", "t/a", "1", Reason::KeyPathNotFound, section);
+    let pointer = "document has no value at \"/b\": its root has only the key \"a\"; correct the path or add the key to the \
+                   document";
+    refused(DocumentFormat::Yaml, "a: 1\n", "/b", "1", Reason::KeyPathNotFound, pointer);
+    let unclear = format!("cannot set \"b\" in the document: {UNCLEAR}");
+    refused(Conf, "a 1\n", "b", "it's", Reason::KeyTypeMismatch, &unclear);
+    refused(Ini, "a = 1\n", "b", "", Reason::KeyTypeMismatch, &unclear);
+    let breaks = "cannot set \"b\" in the document: the policy's value has a line break or a control character; only text of \
+                  one line can be written";
+    refused(Conf, "a 1\n", "b", "x\ny 2", Reason::KeyTypeMismatch, breaks);
+    let otherwise = |line: usize| {
+        format!("cannot edit the document because of line {line}: a line for the key there would be read otherwise")
+    };
+    for at in ["b\nc", "b c", "b=c", "# b", "{", "b\n#"] {
+        refused(Conf, "a 1\n", at, "2", Reason::ConfigUnparseable, &otherwise(2));
+    }
+    for at in ["s/[b]", "s/;b", "s/b = c", "s/b\n[t]", "s/ b"] {
+        refused(Ini, "[s]\na = 1\n", at, "2", Reason::ConfigUnparseable, &otherwise(3));
+    }
+    // The last line goes on in the next one.
+    refused(Properties, "a=1\\\n", "b", "2", Reason::ConfigUnparseable, &otherwise(2));
+}
+
+#[test]
+fn a_line_is_taken_away_only_when_it_holds_nothing_else() {
+    let address = Address::parse(Conf, "b").unwrap();
+    let removed =
+        |text: &str| restore(text, &address, None).map(|edited| edited.text).map_err(|error| error.to_string());
+    assert_eq!(removed("a 1\n  b 2 \nc 3\n").as_deref(), Ok("a 1\nc 3\n"));
+    assert_eq!(removed("a 1\nb 2").as_deref(), Ok("a 1"));
+    assert_eq!(removed("b 2").as_deref(), Ok(""));
+    assert_eq!(removed("a 1\r\nb 2\r\n").as_deref(), Ok("a 1\r\n"));
+    // An earlier line of the key counts again.
+    assert_eq!(removed("b 1\nb 2\n").as_deref(), Ok("b 1\n"));
+    let comment = "cannot edit the document because of line 2: more than the value is in its line, so the line cannot be \
+                   taken away";
+    assert_eq!(removed("a 1\nb 2 # ours?\n").unwrap_err(), comment);
+    removed("a 1\n").unwrap_err();
+    for (format, text, at) in [
+        (DocumentFormat::Yaml, "a: 1\nb: 2\n", "/b"),
+        (DocumentFormat::Toml, "a = 1\nb = 2\n", "/b"),
+        (DocumentFormat::Json, "{\n\"a\":\n1\n}\n", "/a"),
+    ] {
+        restore(text, &Address::parse(format, at).unwrap(), None).unwrap_err();
+    }
+}
+
 proptest! {
     #[test]
     fn an_edit_of_lines_changes_one_value_and_can_be_undone(
@@ -238,16 +338,23 @@ proptest! {
         let text = format!("{before}{key}{gap}{value}{after}");
         for at in [key.clone(), format!("s/{key}")] {
             let address = Address::parse(format, &at).unwrap();
-            let Ok(found) = read(&text, &address) else { continue };
+            let Ok(found) = read(&text, &address) else {
+                if let Ok(created) = create(&text, &address, &Scalar::Text(new.clone()), &new) {
+                    prop_assert_eq!(created.text.lines().count(), text.lines().count() + 1);
+                    prop_assert_eq!(read(&created.text, &address).unwrap().text, new.clone());
+                    prop_assert_eq!(&restore(&created.text, &address, None).unwrap().text, &text);
+                }
+                continue;
+            };
             for wanted in [Scalar::Text(new.clone()), number("7"), Scalar::Boolean(true)] {
                 let Ok(edited) = edit(&text, &address, &wanted) else { continue };
-                prop_assert_eq!(&edited.previous, &found.source);
+                prop_assert_eq!(edited.previous.as_ref(), Some(&found.source));
                 prop_assert_eq!(edited.text.lines().count(), text.lines().count());
                 let differing = edited.text.lines().zip(text.lines()).filter(|(a, b)| a != b).count();
                 prop_assert_eq!(differing, usize::from(edited.changed));
                 prop_assert!(read(&edited.text, &address).unwrap().holds(&wanted));
                 prop_assert!(!edit(&edited.text, &address, &wanted).unwrap().changed);
-                prop_assert_eq!(&restore(&edited.text, &address, &edited.previous).unwrap().text, &text);
+                prop_assert_eq!(&restore(&edited.text, &address, edited.previous.as_deref()).unwrap().text, &text);
             }
         }
     }

@@ -355,7 +355,7 @@ fn check(
             }
         };
         landed += 1;
-        prop_assert_eq!(&edited.previous, &text[place.bytes.clone()]);
+        prop_assert_eq!(edited.previous.as_deref(), Some(&text[place.bytes.clone()]));
         prop_assert_eq!(edited.changed, edited.text != *text);
         // No byte outside the value.
         prop_assert!(edited.text.starts_with(&text[..place.bytes.start]));
@@ -386,7 +386,7 @@ fn check(
         prop_assert!(!again.changed);
         prop_assert_eq!(&again.text, &edited.text);
         // And back.
-        prop_assert_eq!(&restore(&edited.text, &address, &edited.previous).unwrap().text, text);
+        prop_assert_eq!(&restore(&edited.text, &address, edited.previous.as_deref()).unwrap().text, text);
     }
     Ok(landed)
 }
@@ -426,10 +426,10 @@ proptest! {
             let Ok(address) = Address::parse(format, &place) else { continue };
             for wanted in &scalars {
                 if let Ok(edited) = edit(&text, &address, wanted) {
-                    prop_assert_eq!(restore(&edited.text, &address, &edited.previous).unwrap().text, text.clone());
+                    prop_assert_eq!(restore(&edited.text, &address, edited.previous.as_deref()).unwrap().text, text.clone());
                 }
             }
-            let _ = restore(&text, &address, &previous);
+            let _ = restore(&text, &address, Some(&previous));
         }
     }
 
@@ -443,7 +443,7 @@ proptest! {
         let address = Address::parse(DocumentFormat::Yaml, &pick.get(&document.places).pointer).unwrap();
         for wanted in &scalars {
             if let Ok(edited) = edit(&text, &address, wanted) {
-                prop_assert_eq!(restore(&edited.text, &address, &edited.previous).unwrap().text, text.clone());
+                prop_assert_eq!(restore(&edited.text, &address, edited.previous.as_deref()).unwrap().text, text.clone());
                 let differing = leaves_of(DocumentFormat::Yaml, &text)
                     .iter()
                     .zip(&leaves_of(DocumentFormat::Yaml, &edited.text))
