@@ -34,9 +34,11 @@ const ADMISSION: &str = "tests/admission.rs";
 const CATALOGUE: &str = "src/core/catalogue.rs";
 const DELETION: &str = "tests/operator/deletion.rs";
 const DOCUMENT: &str = "src/core/document/tests.rs";
+const LINES: &str = "src/core/document/lines/tests.rs";
 const METRICS: &str = "tests/real_metrics.rs";
 const PROMETHEUS: &str = "src/shell/prometheus/tests.rs";
 const REFUSALS: &str = "tests/operator/refusals.rs";
+const TOML: &str = "src/core/document/tests/toml.rs";
 
 const CASES: &str = "policies_are_accepted_or_refused_with_our_message";
 const LIES: &str = "a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it";
@@ -76,14 +78,19 @@ const ROWS: &[Row] = &[
     row(24, "a container that is not there", &[ContainerNotFound], &[(REFUSALS, REFUSED)]),
     row(25, "a ConfigMap that is not there", &[ConfigMapNotFound], &[(REFUSALS, REFUSED)]),
     row(26, "an immutable ConfigMap", &[ConfigMapImmutable], &[(REFUSALS, REFUSED)]),
-    row(27, "a path that is not in the document", &[KeyPathNotFound], &[(REFUSALS, REFUSED)]),
+    row(27, "a path that is not in the document", &[KeyPathNotFound],
+        &[(REFUSALS, REFUSED), (LINES, "a_line_is_made_only_where_it_is_one_key_and_no_more")]),
     row(28, "a path to a map, a list or another type", &[KeyTypeMismatch], &[(REFUSALS, REFUSED)]),
     row(29, "a document that cannot be parsed, with anchors, keys that come twice, a byte order mark, CRLF",
         &[ConfigUnparseable],
         &[(REFUSALS, REFUSED), (DOCUMENT, "what_cannot_be_edited_safely_is_refused_with_its_line"),
+          (TOML, "what_cannot_be_edited_is_refused_with_its_line"),
+          (LINES, "conf_refuses_what_readers_read_differently"), (LINES, "ini_refuses_what_readers_read_differently"),
+          (LINES, "properties_refuse_what_cannot_be_edited"),
           (DOCUMENT, "line_ends_stay_as_they_are"),
-          ("tests/operator/settle.rs", "a_document_keeps_its_line_ends_and_its_end")]),
-    row(30, "a document above a mebibyte", &[ConfigTooLarge], &[(REFUSALS, REFUSED), (DOCUMENT, "documents_are_bounded")]),
+          ("tests/operator/documents.rs", "a_document_keeps_its_line_ends_and_its_end")]),
+    row(30, "a document above a mebibyte", &[ConfigTooLarge],
+        &[(REFUSALS, REFUSED), (DOCUMENT, "documents_are_bounded"), (TOML, "depth_is_bounded_however_it_is_written")]),
     row(31, "a ConfigMap that another edits between our look and our write", &[],
         &[("tests/ownership/documents.rs", "edits_that_are_refused_and_edits_that_are_none"),
           ("tests/simulation.rs", "seeds")]),

@@ -28,6 +28,8 @@ mod commands;
 mod costs;
 #[path = "operator/deletion.rs"]
 mod deletion;
+#[path = "operator/documents.rs"]
+mod documents;
 #[path = "operator/grace.rs"]
 mod grace;
 #[path = "operator/modes.rs"]

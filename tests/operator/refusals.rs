@@ -29,6 +29,12 @@ fn document(name: &str, config_map: &str, key: &str, format: &str, at: &str) -> 
     )
 }
 
+fn created(name: &str, config_map: &str, key: &str, format: &str, at: &str) -> Value {
+    let mut policy = document(name, config_map, key, format, at);
+    policy["spec"]["settings"][0]["path"]["create"] = true.into();
+    policy
+}
+
 fn on(mut policy: Value, target: &Value) -> Value {
     policy["spec"]["target"] = target.clone();
     policy
@@ -40,7 +46,10 @@ fn config_maps(world: &World) {
     merge(&mut immutable, &json!({"immutable": true}));
     let broken = json!({"data": {
         "twice.yaml": "limit: 1\nlimit: 2\n", "anchors.yaml": "a: &x 1\nlimit: *x\n", "no.yaml": "a: [1\n",
-        "bom.yaml": "\u{feff}limit: 1\n", "no.json": "{\"limit\": }",
+        "bom.yaml": "\u{feff}limit: 1\n", "no.json": "{\"limit\": }", "twice.toml": "limit = 1\nlimit = 2\n",
+        "types.toml": "limit = 'many'\n", "twice.ini": "[s]\nlimit = 1\nlimit = 2\n", "no.ini": "[s\nlimit = 1\n",
+        "twice.properties": "limit=1\nlimit: 2\n", "no.properties": "limit=\\u00g0\n", "no.conf": "limit {\n 1\n}\n",
+        "clear.conf": "limit 'it''s'\n", "s.ini": "[s]\n",
         "types.yaml": "map: {a: 1}\nlist: [1]\nword: many\nlimit: 1\n",
     }});
     for (name, data) in [("fixed", &immutable), ("hashed-4m8fc9kd2t", &fixed), ("broken", &broken)] {
@@ -143,6 +152,17 @@ fn every_refusal_has_its_word_and_writes_nothing() {
             (document("byte-order", "broken", "bom.yaml", "YAML", "/limit"), "ConfigUnparseable"),
             (document("broken-yaml", "broken", "no.yaml", "YAML", "/limit"), "ConfigUnparseable"),
             (document("broken-json", "broken", "no.json", "JSON", "/limit"), "ConfigUnparseable"),
+            (document("broken-toml", "broken", "no.json", "TOML", "/limit"), "ConfigUnparseable"),
+            (document("dup-toml", "broken", "twice.toml", "TOML", "/limit"), "ConfigUnparseable"),
+            (document("word-toml", "broken", "types.toml", "TOML", "/limit"), "KeyTypeMismatch"),
+            (document("broken-ini", "broken", "no.ini", "INI", "s/limit"), "ConfigUnparseable"),
+            (document("dup-ini", "broken", "twice.ini", "INI", "s/limit"), "ConfigUnparseable"),
+            (document("broken-properties", "broken", "no.properties", "Properties", "limit"), "ConfigUnparseable"),
+            (document("dup-properties", "broken", "twice.properties", "Properties", "limit"), "ConfigUnparseable"),
+            (document("no-key-properties", "broken", "types.toml", "Properties", "other"), "KeyPathNotFound"),
+            (document("broken-conf", "broken", "no.conf", "Conf", "limit"), "ConfigUnparseable"),
+            (document("unclear-conf", "broken", "clear.conf", "Conf", "limit"), "KeyTypeMismatch"),
+            (created("no-section", "broken", "s.ini", "INI", "t/limit"), "KeyPathNotFound"),
             (document("too-large", "large", "c.yaml", "YAML", "/limit"), "ConfigTooLarge"),
         ];
         let list =

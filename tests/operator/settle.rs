@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     here,
-    world::{World, condition, idle, policy, with_world, workload},
+    world::{World, condition, policy, with_world, workload},
 };
 
 const DOCUMENT: &str = "# pages\napi:\n  queryLimit: 10 # rows\n  name: shop\n";
@@ -112,27 +112,6 @@ fn the_running_container_sees_what_the_policy_says() {
         let pod = world.pod("api").await;
         assert!(world.process(&pod, "environ").contains(&"DB_POOL_SIZE=25".to_owned()));
         assert_eq!(world.process(&pod, "cmdline").last().map(String::as_str), Some("--workers=6"));
-    });
-}
-
-#[test]
-fn a_document_keeps_its_line_ends_and_its_end() {
-    with_world(here!(), async |world| {
-        let data = json!({"c.yaml": "# rows\r\nlimit: 10 # many\r\nlast: 1", "c.json": "{\r\n\t\"limit\": 10\r\n}"});
-        world.apply(
-            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "windows"}, "data": data.clone()}),
-        );
-        world.apply(&idle("api", &json!({})));
-        let file = |name: &str, key: &str, format: &str| json!({"name": name, "configMap": "windows", "key": key, "format": format, "reload": "Watch"});
-        let limit = |name: &str| json!({"name": name, "value": 50, "path": {"file": name, "at": "/limit"}});
-        let spec = json!({"files": [file("yaml", "c.yaml", "YAML"), file("json", "c.json", "JSON")],
-                          "settings": [limit("yaml"), limit("json")]});
-        world.apply(&policy("p", &spec));
-        world.settled("p").await;
-        let edited = world.get("configmaps", "windows").await["data"].clone();
-        for key in ["c.yaml", "c.json"] {
-            assert_eq!(edited[key], data[key].as_str().unwrap().replace("10", "50"), "{key}");
-        }
     });
 }
 
