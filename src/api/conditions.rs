@@ -193,6 +193,8 @@ words! {
         ClockSkew,
         /// More than one series answers.
         AmbiguousResult,
+        /// The labels that a threshold keeps apart have more values than it can tell apart.
+        TooManySeries,
         /// The answer has another shape than asked for.
         WrongType,
         /// The backend answered with warnings.

@@ -29,8 +29,9 @@
 //! | `thresholds[].levels` | the threshold informs: it is measured and never breached |
 //! | `levels[].for` | `0s` |
 //! | `metric.statistic` | `mean` of a gauge, `rate` of a counter; a histogram must name one |
+//! | `metric.by` | one reading for all series of a target |
 //! | `metric.window` | `5m` |
-//! | `metric.unit` | from the suffix of the metric's name (`_seconds`, `_bytes`, `_ratio`, …), else a count |
+//! | `metric.unit` | from the suffix of the metric's name (`_seconds`, `_bytes`, `_ratio`, …), else a count; of a ratio, a ratio |
 //! | `hysteresis` | `10%` |
 //! | `noData` | after `15m`, with severity `warning` |
 //! | `alerting.sink` | the class's, else nobody is told |
@@ -55,7 +56,7 @@ pub use self::{
         Cache, ConfigMapKey, DocumentPath, File, FileFormat, Knob, Pool, Reload, Setting, SettingType, ValueFormat,
         WorkerUnit, Workers,
     },
-    threshold::{Level, Metric, MetricUnit, NoData, Severity, Threshold},
+    threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
 /// What an application must hold, and the small numbers that steer it.

@@ -276,6 +276,10 @@ pub(super) fn series_labels(schema: &mut Schema) {
     selected_labels(schema, 8);
 }
 
+/// [`ALERT_LABELS`](super::names::ALERT_LABELS) in CEL.
+const ALERT_WORDS: &str =
+    "'alertname', 'namespace', 'policy', 'threshold', 'severity', 'target', 'target_kind', 'source'";
+
 /// Labels of alerts. Alertmanager and its templates take plain names only.
 pub(super) fn alert_labels(schema: &mut Schema) {
     labels(schema, 16, 256);
@@ -283,8 +287,7 @@ pub(super) fn alert_labels(schema: &mut Schema) {
     add(schema, format!("self.all(k, k.matches('{LABEL_NAME}'))"), "must be label names: letters, digits and _");
     add(
         schema,
-        "self.all(k, !(k in ['alertname', 'namespace', 'policy', 'threshold', 'severity', 'target', 'target_kind', \
-         'source']))",
+        format!("self.all(k, !(k in [{ALERT_WORDS}]))"),
         "must not replace alertname, namespace, policy, threshold, severity, target, target_kind or source",
     );
 }
@@ -481,8 +484,22 @@ pub(super) fn statistic(schema: &mut Schema) {
     text(
         schema,
         16,
-        "^(mean|max|min|rate|increase|p[1-9][0-9]?([.][0-9]{1,3})?)$",
-        "must be mean, max, min, rate, increase or a percentile such as p95",
+        "^(mean|max|min|rate|increase|cv|slope|p[1-9][0-9]?([.][0-9]{1,3})?)$",
+        "must be mean, max, min, rate, increase, cv, slope or a percentile such as p95",
+    );
+}
+
+/// Labels whose values are judged apart.
+pub(super) fn by(schema: &mut Schema) {
+    set(schema, "maxItems", 2);
+    set(schema, "items", json!({"type": "string", "maxLength": 63}));
+    set(schema, "x-kubernetes-list-type", "set");
+    add(
+        schema,
+        format!(
+            "self.all(l, l.matches('{LABEL_NAME}') && !(l in ['__name__', 'le', 'trimtab_workload', {ALERT_WORDS}]))"
+        ),
+        "must be label names that an alert can carry beside its own: letters, digits and _, and not severity or the like",
     );
 }
 
@@ -490,17 +507,18 @@ pub(super) fn statistic(schema: &mut Schema) {
 pub(super) fn metric(schema: &mut Schema) {
     add(
         schema,
-        "[has(self.histogram), has(self.counter), has(self.gauge), has(self.query)].filter(x, x).size() == 1",
-        "exactly one of histogram, counter, gauge and query must be set",
+        "[has(self.histogram), has(self.counter), has(self.gauge), has(self.ratio), has(self.builtin), \
+         has(self.query)].filter(x, x).size() == 1",
+        "exactly one of histogram, counter, gauge, ratio, builtin and query must be set",
     );
     add(
         schema,
-        "!has(self.query) || !(has(self.labels) || has(self.statistic) || has(self.window))",
-        "a query says everything itself: leave out labels, statistic and window",
+        "!has(self.query) || !(has(self.labels) || has(self.statistic) || has(self.by) || has(self.window))",
+        "a query says everything itself: leave out labels, statistic, by and window",
     );
     add(
         schema,
-        "!has(self.histogram) || (has(self.statistic) && !(self.statistic in ['max', 'min']))",
+        "!has(self.histogram) || (has(self.statistic) && !(self.statistic in ['max', 'min', 'cv', 'slope']))",
         "a histogram needs a statistic: mean, rate, increase or a percentile such as p95",
     );
     add(
@@ -511,8 +529,34 @@ pub(super) fn metric(schema: &mut Schema) {
     add(
         schema,
         "!has(self.gauge) || !has(self.statistic) || !(self.statistic in ['rate', 'increase'])",
-        "the statistic of a gauge must be mean, max, min or a percentile such as p95",
+        "the statistic of a gauge must be mean, max, min, cv, slope or a percentile such as p95",
     );
+    add(
+        schema,
+        "!(has(self.ratio) || has(self.builtin)) || !has(self.statistic)",
+        "a ratio and a builtin have one statistic each: leave out statistic",
+    );
+    add(schema, "!has(self.builtin) || !has(self.unit)", "a builtin has a unit of its own: leave out unit");
+    add(
+        schema,
+        "!has(self.builtin) || !has(self.by) || self.by.all(l, l == 'pod' || l == {'VolumeUsed': \
+         'persistentvolumeclaim', 'StartupTime': 'pod'}[?self.builtin].orValue('container'))",
+        "a builtin tells pods apart, and containers or (VolumeUsed) persistentvolumeclaim",
+    );
+}
+
+/// A ratio: both sides are of one kind.
+pub(super) fn ratio(schema: &mut Schema) {
+    add(
+        schema,
+        "has(self.numerator.counter) == has(self.denominator.counter)",
+        "numerator and denominator must be two counters or two gauges",
+    );
+}
+
+/// One side of a ratio.
+pub(super) fn ratio_term(schema: &mut Schema) {
+    add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");
 }
 
 // the policy as a whole

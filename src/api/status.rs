@@ -1,9 +1,12 @@
 //! Status of a policy: at most 8 KiB, written on transitions only.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::policy::{Mode, Severity};
 
@@ -38,6 +41,13 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
 /// length that fits must not make the API server refuse the rest.
 fn text(schema: &mut Schema) {
     schema.ensure_object().insert("maxLength".into(), MAX_STATUS_BYTES.into());
+}
+
+/// The bound of label values in status.
+fn values(schema: &mut Schema) {
+    let schema = schema.ensure_object();
+    schema.insert("maxProperties".into(), 2.into());
+    schema.insert("additionalProperties".into(), json!({"type": "string", "maxLength": MAX_STATUS_BYTES}));
 }
 
 /// The bound of a list in status that only its size in bytes limits.
@@ -166,6 +176,10 @@ pub struct ThresholdStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub target: Option<String>,
+    /// Values of the labels that the threshold keeps apart: those of the worst breach.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = values)]
+    pub labels: BTreeMap<String, String>,
     /// `Breached` or `NoData`.
     #[schemars(transform = text)]
     pub state: String,

@@ -146,8 +146,11 @@ fn one(policy: &PerformancePolicy, now: Instant, paint: Paint) -> String {
             .iter()
             .map(|t| {
                 let severity = t.severity.map(|s| format!("{s:?}").to_lowercase()).unwrap_or_default();
+                // Label values are what somebody exports: nothing of them may reach the terminal as it is.
+                let apart: Vec<String> = t.labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+                let apart = if apart.is_empty() { String::new() } else { format!(" ({})", apart.join(",")) };
                 vec![
-                    t.name.clone(),
+                    format!("{}{apart}", t.name),
                     t.state.clone(),
                     severity,
                     t.value.clone(),

@@ -7,12 +7,17 @@
 //! | type | is |
 //! |---|---|
 //! | [`Selector`] | a metric's name and label matchers |
-//! | [`Statistic`], [`MetricKind`] | what is computed, and of what |
+//! | [`Statistic`], [`MetricKind`] | what is computed of one metric, and how it behaves |
+//! | [`Builtin`] | what the exporters of a cluster say of every pod |
+//! | [`Measure`] | what is computed, and of which series |
 //! | [`Attribution`], [`Identity`] | how a series tells its workload |
 //! | [`Shape`], [`Query`] | what is asked |
 //! | [`SampleBatch`], [`Missing`] | what came back |
 
 mod attribution;
+mod builtin;
+mod frame;
+mod measure;
 mod query;
 mod sample;
 mod selector;
@@ -21,11 +26,13 @@ mod statistic;
 mod text;
 
 pub use self::{
-    attribution::{Attribution, Identity, SeriesKey, WORKLOAD_LABEL, WorkloadKind},
+    attribution::{Attribution, Group, Identity, SeriesKey, WORKLOAD_LABEL, WorkloadKind},
+    builtin::Builtin,
+    measure::{Measure, RatioOf},
     query::{Query, RangeWindow},
     sample::{Freshness, Missing, Sample, SampleBatch},
     selector::{Selector, SelectorError},
     shape::{FreeQuery, FreeQueryError, Shape},
     statistic::{MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},
-    text::{quote, quote_regex},
+    text::{is_plain_label, quote, quote_regex},
 };

@@ -36,7 +36,7 @@ pub struct Threshold {
     pub advice: Option<String>,
 }
 
-/// What a threshold reads: exactly one of `histogram`, `counter`, `gauge` and `query`.
+/// What a threshold reads: exactly one of `histogram`, `counter`, `gauge`, `ratio`, `builtin` and `query`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[schemars(transform = rules::metric)]
 pub struct Metric {
@@ -52,6 +52,15 @@ pub struct Metric {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::metric_name)]
     pub gauge: Option<String>,
+    /// One metric as a share of another, such as an error rate or a cache hit ratio: both summed over the pods, then divided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<Ratio>,
+    /// What the cluster's own exporters (cAdvisor, kubelet, kube-state-metrics) say of the target's pods:
+    /// MemoryAvailable (share of its limit that a container leaves, of the one that leaves least), VolumeUsed (share of a
+    /// claimed volume, of the fullest), CPUThrottled (share of CPU periods), Restarts (of containers, in the window) or
+    /// StartupTime (until a pod is ready, of the slowest). Labels select among their series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
     /// PromQL with one result, at most 2048 characters. The class must allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
@@ -61,18 +70,84 @@ pub struct Metric {
     #[schemars(transform = rules::series_labels)]
     pub labels: BTreeMap<String, String>,
     /// How readings become one number. Of a histogram: mean, pNN (such as p95), rate or increase of its observations. Of
-    /// a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min or pNN.
+    /// a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min, pNN, cv (coefficient of
+    /// variation: standard deviation as a share of the mean) or slope (change per second); the last three of the pod
+    /// where they are largest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::statistic)]
     pub statistic: Option<String>,
+    /// Labels whose values are judged apart, at most 2: each of at most 32 values has a state and an alert of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::by)]
+    pub by: Vec<String>,
     /// Time over which the statistic is taken, at most 30d; default 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::positive_duration)]
     pub window: Option<String>,
     /// Unit of the readings: seconds, milliseconds, microseconds, nanoseconds, bytes, ratio (1 is all), percent (100 is
-    /// all), per-second or count. Default: from the suffix of the metric's name.
+    /// all), per-second or count. Default: from the suffix of the metric's name; of a ratio, ratio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<MetricUnit>,
+}
+
+/// One metric as a share of another: two counters by their rates, or two gauges by their means.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::ratio)]
+pub struct Ratio {
+    /// What is counted, such as requests that failed. Of one counter, label values that have not occurred count as
+    /// nothing; where the two metrics differ, one that is missing is no data.
+    pub numerator: RatioTerm,
+    /// Of what, such as all requests. Where it is zero there is no reading.
+    pub denominator: RatioTerm,
+}
+
+/// One side of a ratio: exactly one of `counter` and `gauge`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::ratio_term)]
+pub struct RatioTerm {
+    /// Name of a counter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub counter: Option<String>,
+    /// Name of a gauge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub gauge: Option<String>,
+    /// Label values that the series carry, beside those of the metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::series_labels)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What the exporters of a cluster say of every pod.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Builtin {
+    /// Share of its memory limit that a container leaves, on average over the window.
+    MemoryAvailable,
+    /// Share of a claimed volume that is used, on average over the window.
+    VolumeUsed,
+    /// Share of CPU periods in which containers were throttled.
+    #[serde(rename = "CPUThrottled")]
+    CpuThrottled,
+    /// Restarts of containers in the window.
+    Restarts,
+    /// Time until a pod was ready.
+    StartupTime,
+}
+
+impl Builtin {
+    /// The word in the API, by which `core::promql` knows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MemoryAvailable => "MemoryAvailable",
+            Self::VolumeUsed => "VolumeUsed",
+            Self::CpuThrottled => "CPUThrottled",
+            Self::Restarts => "Restarts",
+            Self::StartupTime => "StartupTime",
+        }
+    }
 }
 
 /// Unit of a metric's readings.

@@ -7,12 +7,14 @@
 //! | file | holds |
 //! |---|---|
 //! | `rows` | policies, and a row for each threshold of each target |
+//! | `groups` | the values of labels that a threshold keeps apart |
 //! | `question` | what is asked, and what may be made of the answers |
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `standing` | what a policy's status says |
 
 mod alerts;
+mod groups;
 mod question;
 mod rows;
 mod source;

@@ -9,6 +9,7 @@ use super::Invalid;
 use crate::api::{
     PerformancePolicy, PerformancePolicySpec,
     conditions::Reason,
+    names::ALERT_LABELS,
     policy::{SettingType, Target, TargetKind, ValueFormat},
 };
 
@@ -16,9 +17,6 @@ use crate::api::{
 const MAX_NAME: usize = 52;
 const MAX_LABEL: usize = 63;
 const MAX_REPLICAS: u32 = 10_000;
-/// Labels that identify an alert.
-const OUR_LABELS: [&str; 8] =
-    ["alertname", "namespace", "policy", "threshold", "severity", "target", "target_kind", "source"];
 
 /// Runs every rule.
 pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
@@ -160,7 +158,7 @@ impl Shape<'_> {
         let Some(alerting) = &spec.alerting else { return };
         let names = alerting.labels.keys().all(|name| is_label_name(name));
         self.expect(names, "alerting.labels", "must be label names: letters, digits and _");
-        let taken = alerting.labels.keys().find(|name| OUR_LABELS.contains(&name.as_str()));
+        let taken = alerting.labels.keys().find(|name| ALERT_LABELS.contains(&name.as_str()));
         if let Some(taken) = taken {
             self.refuse("alerting.labels", format!("must not replace {taken}, which identifies an alert"));
         }

@@ -10,15 +10,16 @@ use crate::{
     api::{
         Literal, PerformancePolicySpec,
         conditions::Reason,
+        names::ALERT_LABELS,
         policy::{self as wire, Severity},
     },
     core::{
         facts::Span,
         promql::{
-            Attribution, FreeQuery, MetricKind, Selector, SelectorError, Shape, Statistic, StatisticError, Window,
-            WindowError,
+            Builtin, FreeQuery, Identity, Measure, MetricKind, RatioOf, Selector, SelectorError, Shape, Statistic,
+            WORKLOAD_LABEL, Window, WorkloadKind, is_plain_label,
         },
-        units::{Bound, Decimal, Hysteresis, MetricUnit, Value, ValueType},
+        units::{Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
     },
 };
 
@@ -42,31 +43,40 @@ pub struct Threshold {
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// A statistic of a metric, answered for all policies together.
+    /// What is answered for all policies together.
     Series {
-        /// Which series.
-        selector: Selector,
-        /// How the metric behaves.
-        kind: MetricKind,
-        /// What is computed.
-        statistic: Statistic,
+        /// What is computed, and of which series.
+        measure: Measure,
         /// Over which time.
         window: Window,
+        /// Labels whose values are judged apart.
+        by: Box<[String]>,
     },
     /// A query of the policy's own.
     Free(FreeQuery),
 }
 
 impl Metric {
-    /// The query of all policies that read the same; `None` for a free query.
+    /// The query of all policies that read the same of such workloads, or of namespaces; `None` for a free query.
     #[must_use]
-    pub fn shape(&self, attribution: Attribution) -> Option<Shape> {
+    pub fn shape(&self, identity: &Identity, workload: Option<WorkloadKind>) -> Option<Shape> {
         match self {
-            Self::Series { selector, kind, statistic, window } => {
-                // The parser has checked that the statistic fits.
-                Shape::new(selector.clone(), *kind, *statistic, *window, attribution).ok()
+            Self::Series { measure, window, by } => {
+                let builtin = measure.is_builtin();
+                let attribution =
+                    if builtin { identity.attribution_by_pod(workload) } else { identity.attribution(workload) };
+                Some(Shape::new(measure.clone(), *window, by.clone(), attribution))
             }
             Self::Free(_) => None,
+        }
+    }
+
+    /// Labels whose values are judged apart.
+    #[must_use]
+    pub fn by(&self) -> &[String] {
+        match self {
+            Self::Series { by, .. } => by,
+            Self::Free(_) => &[],
         }
     }
 }
@@ -125,6 +135,23 @@ pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Inval
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
+/// Label values by label.
+type Labels = BTreeMap<String, String>;
+
+/// What a policy names to be read.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Metric(MetricKind, &'a str),
+    Ratio(&'a wire::Ratio),
+    Builtin(wire::Builtin),
+    Query(&'a str),
+}
+
+/// Most labels whose values are judged apart.
+const MAX_BY: usize = 2;
+/// Labels that queries need themselves.
+const QUERY_LABELS: [&str; 3] = ["__name__", "le", WORKLOAD_LABEL];
+
 /// Reads one threshold and collects what is wrong with it.
 struct Parser<'a> {
     threshold: &'a wire::Threshold,
@@ -150,7 +177,7 @@ impl<'a> Parser<'a> {
         parsed.map_err(|error| self.refuse(member, error.to_string())).ok()
     }
 
-    fn parse(mut self, common: &BTreeMap<String, String>) -> Option<Threshold> {
+    fn parse(mut self, common: &Labels) -> Option<Threshold> {
         let no_data = self.no_data();
         let hysteresis = self.hysteresis();
         let (metric, derived) = self.metric(common)?;
@@ -162,6 +189,8 @@ impl<'a> Parser<'a> {
             }
             None => derived,
         };
+        let signed = matches!(&metric, Metric::Series { measure, .. } if measure.is_signed());
+        let unit = if signed { unit.signed() } else { unit };
         let mut levels = Vec::new();
         for level in &self.threshold.levels {
             if let Some(level) = self.level(level, unit, hysteresis?) {
@@ -183,43 +212,133 @@ impl<'a> Parser<'a> {
     }
 
     /// What is read, and the unit that follows from it.
-    fn metric(&mut self, common: &BTreeMap<String, String>) -> Option<(Metric, MetricUnit)> {
-        let wire::Metric { histogram, counter, gauge, query, labels, statistic, window, .. } = &self.threshold.metric;
-        let named = [(MetricKind::Histogram, histogram), (MetricKind::Counter, counter), (MetricKind::Gauge, gauge)];
-        let mut named = named.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
-        let (kind, name) = match (named.next(), named.next(), query) {
-            (Some(only), None, None) => only,
-            (None, _, Some(text)) => {
-                if !labels.is_empty() || statistic.is_some() || window.is_some() {
-                    self.refuse(
-                        "metric",
-                        "has a query, which says everything itself: leave out labels, statistic and window",
-                    );
-                }
-                let query = self.accept("metric.query", FreeQuery::new(text))?;
-                return Some((Metric::Free(query), MetricUnit::of_values("")));
+    fn metric(&mut self, common: &Labels) -> Option<(Metric, MetricUnit)> {
+        let wire::Metric { histogram, counter, gauge, ratio, builtin, query, labels, statistic, by, window, .. } =
+            &self.threshold.metric;
+        let named = [
+            histogram.as_deref().map(|name| Source::Metric(MetricKind::Histogram, name)),
+            counter.as_deref().map(|name| Source::Metric(MetricKind::Counter, name)),
+            gauge.as_deref().map(|name| Source::Metric(MetricKind::Gauge, name)),
+            ratio.as_ref().map(Source::Ratio),
+            builtin.map(Source::Builtin),
+            query.as_deref().map(Source::Query),
+        ];
+        let mut named = named.into_iter().flatten();
+        let (Some(source), None) = (named.next(), named.next()) else {
+            self.refuse("metric", "must have exactly one of histogram, counter, gauge, ratio, builtin and query");
+            return None;
+        };
+        if let Source::Query(text) = source {
+            if !labels.is_empty() || statistic.is_some() || !by.is_empty() || window.is_some() {
+                self.refuse(
+                    "metric",
+                    "has a query, which says everything itself: leave out labels, statistic, by and window",
+                );
             }
+            let query = self.accept("metric.query", FreeQuery::new(text))?;
+            return Some((Metric::Free(query), MetricUnit::of_values("")));
+        }
+        let measure = self.measure(source, common);
+        let by = self.by(source);
+        let window = window.as_deref().map_or(Ok(Window::DEFAULT), Window::parse);
+        let window = self.accept("metric.window", window);
+        let (measure, by, window) = (measure?, by?, window?);
+        let unit = measure.unit();
+        Some((Metric::Series { measure, window, by }, unit))
+    }
+
+    /// What is computed, and of which series.
+    fn measure(&mut self, source: Source<'_>, common: &Labels) -> Option<Measure> {
+        let wire::Metric { labels, statistic, unit, .. } = &self.threshold.metric;
+        let own = [common, labels];
+        if !matches!(source, Source::Metric(..)) && statistic.is_some() {
+            self.refuse("metric.statistic", "is for a histogram, a counter or a gauge: leave it out");
+            return None;
+        }
+        match source {
+            Source::Metric(kind, name) => {
+                let selector = self.selector(&format!("metric.{kind}"), "metric.labels", name, &own);
+                let statistic = self.accept("metric.statistic", Statistic::of(kind, statistic.as_deref()));
+                self.accept("metric.statistic", Measure::statistic(selector?, kind, statistic?))
+            }
+            Source::Ratio(ratio) => {
+                let above = self.term("metric.ratio.numerator", &ratio.numerator, &own);
+                let below = self.term("metric.ratio.denominator", &ratio.denominator, &own);
+                let ((above_of, above), (below_of, below)) = (above?, below?);
+                if above_of != below_of {
+                    self.refuse("metric.ratio", "must be of two counters or of two gauges");
+                    return None;
+                }
+                Some(Measure::ratio(above_of, above, below))
+            }
+            Source::Builtin(word) => {
+                if unit.is_some() {
+                    self.refuse("metric.unit", "is not for a builtin, which has one of its own: leave it out");
+                    return None;
+                }
+                let Some(builtin) = Builtin::from_name(word.as_str()) else {
+                    self.refuse("metric.builtin", "is none that Trimtab knows");
+                    return None;
+                };
+                // Those of the policy are on the series of the application, and not on those of the cluster.
+                let measure = Measure::builtin(builtin, labels.clone());
+                self.accept("metric.labels", measure)
+            }
+            Source::Query(_) => None,
+        }
+    }
+
+    /// One side of a ratio.
+    fn term(&mut self, at: &str, term: &wire::RatioTerm, common: &[&Labels]) -> Option<(RatioOf, Selector)> {
+        let (of, field, name) = match (&term.counter, &term.gauge) {
+            (Some(name), None) => (RatioOf::Counters, "counter", name),
+            (None, Some(name)) => (RatioOf::Gauges, "gauge", name),
             _ => {
-                self.refuse("metric", "must have exactly one of histogram, counter, gauge and query");
+                self.refuse(at, "must have exactly one of counter and gauge");
                 return None;
             }
         };
-        let mut all = common.clone();
-        all.extend(labels.clone());
-        let selector = Selector::new(name, all).map_err(|error| {
-            let member = match error {
-                SelectorError::Metric(_) => format!("metric.{kind}"),
-                SelectorError::Label(_) | SelectorError::Reserved(_) => "metric.labels".to_owned(),
-            };
-            self.refuse(&member, error.to_string());
-        });
-        let statistic: Result<_, StatisticError> = Statistic::of(kind, statistic.as_deref());
-        let statistic = self.accept("metric.statistic", statistic);
-        let window: Result<_, WindowError> = window.as_deref().map_or(Ok(Window::DEFAULT), Window::parse);
-        let window = self.accept("metric.window", window);
-        let (selector, statistic, window) = (selector.ok()?, statistic?, window?);
-        let unit = statistic.unit(kind, selector.name());
-        Some((Metric::Series { selector, kind, statistic, window }, unit))
+        let labels: Vec<&Labels> = common.iter().copied().chain([&term.labels]).collect();
+        let selector = self.selector(&format!("{at}.{field}"), &format!("{at}.labels"), name, &labels)?;
+        Some((of, selector))
+    }
+
+    /// Series of that name with all these labels, of which later ones win.
+    fn selector(&mut self, at: &str, labels_at: &str, name: &str, labels: &[&Labels]) -> Option<Selector> {
+        let all = labels.iter().flat_map(|labels| labels.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let selector = Selector::new(name, all.collect());
+        let member = match &selector {
+            Err(SelectorError::Metric(_)) | Ok(_) => at,
+            Err(SelectorError::Label(_) | SelectorError::Reserved(_)) => labels_at,
+        };
+        self.accept(member, selector)
+    }
+
+    /// Labels whose values are judged apart.
+    fn by(&mut self, source: Source<'_>) -> Option<Box<[String]>> {
+        let by = &self.threshold.metric.by;
+        let before = self.wrong.len();
+        if by.len() > MAX_BY {
+            self.refuse("metric.by", format!("must have at most {MAX_BY} labels, not {}", by.len()));
+        }
+        for (index, label) in by.iter().enumerate() {
+            if by.iter().take(index).any(|earlier| earlier == label) {
+                self.refuse("metric.by", format!("lists {} twice", Excerpt::new(label)));
+            }
+            let ours = ALERT_LABELS.contains(&label.as_str()) || QUERY_LABELS.contains(&label.as_str());
+            if !is_plain_label(label) || ours {
+                let message =
+                    format!("must be labels that an alert can carry beside its own, not {}", Excerpt::new(label));
+                self.refuse("metric.by", message);
+            }
+            let Source::Builtin(word) = source else { continue };
+            let part = Builtin::from_name(word.as_str()).and_then(Builtin::part);
+            if label != "pod" && Some(label.as_str()) != part {
+                let known = part.map_or_else(|| "pod".to_owned(), |part| format!("pod or {part}"));
+                self.refuse("metric.by", format!("must be {known} for {}, not {}", word.as_str(), Excerpt::new(label)));
+            }
+        }
+        (self.wrong.len() == before).then(|| by.clone().into())
     }
 
     fn level(&mut self, level: &wire::Level, unit: MetricUnit, hysteresis: Hysteresis) -> Option<Level> {

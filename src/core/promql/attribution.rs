@@ -77,9 +77,15 @@ impl Identity {
         let by = match (workload, &self.workload) {
             (None, _) => By::Namespace,
             (Some(_), Some(label)) => By::Label(label.clone()),
-            (Some(kind), None) => By::Pod { label: self.pod.clone(), kind },
+            (Some(kind), None) => By::Pod(kind),
         };
-        Attribution { namespace: self.namespace.clone(), by }
+        Attribution { namespace: self.namespace.clone(), pod: self.pod.clone(), by }
+    }
+
+    /// The same for series of the cluster's own exporters: they tell pods, and no workloads.
+    #[must_use]
+    pub fn attribution_by_pod(&self, workload: Option<WorkloadKind>) -> Attribution {
+        Self { workload: None, ..self.clone() }.attribution(workload)
     }
 }
 
@@ -87,6 +93,7 @@ impl Identity {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attribution {
     namespace: String,
+    pod: String,
     by: By,
 }
 
@@ -97,7 +104,7 @@ enum By {
     /// A label holds the workload's name.
     Label(String),
     /// The workload's name is cut out of the pod's name.
-    Pod { label: String, kind: WorkloadKind },
+    Pod(WorkloadKind),
 }
 
 impl Attribution {
@@ -106,38 +113,55 @@ impl Attribution {
     /// Namespaces and workloads are listed apart, so that it may match a little more than wanted; whose a sample is, its
     /// key tells. A list longer than `limit` is left out, because it then narrows less than it costs.
     pub(super) fn matchers(&self, wanted: &BTreeSet<SeriesKey>, limit: usize) -> String {
-        let short = |names: &BTreeSet<&str>| (1..=limit).contains(&names.len());
-        let namespaces = Some(wanted.iter().map(|key| &*key.namespace).collect()).filter(short);
         // Unless every key names a workload, no list of workloads covers them.
-        let workloads = wanted.iter().map(|key| key.workload.as_deref()).collect::<Option<_>>().filter(short);
-        let namespaces = namespaces.map(|names| one_of(&self.namespace, &names));
+        let workloads = wanted.iter().map(|key| key.workload.as_deref()).collect::<Option<BTreeSet<_>>>();
+        let workloads = workloads.filter(|names| (1..=limit).contains(&names.len()));
         let workloads = workloads.and_then(|names| match &self.by {
             By::Namespace => None,
             By::Label(label) => Some(one_of(label, &names)),
-            By::Pod { label: pod, kind } => {
-                Some(format!("{}=~{}", label(pod), quote(&format!("(?:{}){}", any_of(names), kind.pod_suffix()))))
+            By::Pod(kind) => {
+                let pattern = format!("(?:{}){}", any_of(names), kind.pod_suffix());
+                Some(format!("{}=~{}", label(&self.pod), quote(&pattern)))
             }
         });
+        let namespaces = Some(self.namespaces(wanted, limit)).filter(|matcher| !matcher.is_empty());
         namespaces.into_iter().chain(workloads).collect::<Vec<_>>().join(",")
     }
 
-    /// The clause that groups an aggregation: `by (namespace,trimtab_workload,le)`.
-    pub(super) fn by(&self, extra: Option<&str>) -> String {
+    /// The matcher of the wanted namespaces alone, for series that tell no pod.
+    pub(super) fn namespaces(&self, wanted: &BTreeSet<SeriesKey>, limit: usize) -> String {
+        let names: BTreeSet<&str> = wanted.iter().map(|key| &*key.namespace).collect();
+        if (1..=limit).contains(&names.len()) { one_of(&self.namespace, &names) } else { String::new() }
+    }
+
+    /// The labels that group an aggregation: `namespace,trimtab_workload,le`.
+    pub(super) fn labels<'a>(&self, extra: impl IntoIterator<Item = &'a str>) -> String {
         let workload = match &self.by {
             By::Namespace => None,
             By::Label(workload) => Some(label(workload)),
-            By::Pod { .. } => Some(WORKLOAD_LABEL.to_owned()),
+            By::Pod(_) => Some(WORKLOAD_LABEL.to_owned()),
         };
-        let labels: Vec<_> = [label(&self.namespace)].into_iter().chain(workload).chain(extra.map(label)).collect();
-        format!("by ({})", labels.join(","))
+        let own = [label(&self.namespace)].into_iter().chain(workload);
+        own.chain(extra.into_iter().map(label)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The labels that tell one pod, or a part of one by `extra`.
+    pub(super) fn pod_labels<'a>(&self, extra: impl IntoIterator<Item = &'a str>) -> String {
+        let own = [label(&self.namespace), label(&self.pod)].into_iter();
+        own.chain(extra.into_iter().map(label)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The labels that tell something of a namespace.
+    pub(super) fn namespace_labels(&self, of: &str) -> String {
+        format!("{},{}", label(&self.namespace), label(of))
     }
 
     /// `vector` with the label that the clause groups by.
     pub(super) fn labelled(&self, vector: &str) -> String {
         match &self.by {
             By::Namespace | By::Label(_) => vector.to_owned(),
-            By::Pod { label, kind } => {
-                let (pod, pattern) = (quote(label), quote(&kind.pod_pattern()));
+            By::Pod(kind) => {
+                let (pod, pattern) = (quote(&self.pod), quote(&kind.pod_pattern()));
                 format!(r#"label_replace({vector},"{WORKLOAD_LABEL}","$1",{pod},{pattern})"#)
             }
         }
@@ -150,9 +174,9 @@ impl Attribution {
         let workload = match &self.by {
             By::Namespace => None,
             By::Label(name) => Some(value(name)?),
-            By::Pod { .. } => Some(value(WORKLOAD_LABEL)?),
+            By::Pod(_) => Some(value(WORKLOAD_LABEL)?),
         };
-        Some(SeriesKey { namespace, workload })
+        Some(SeriesKey { namespace, workload, group: Group::default() })
     }
 }
 
@@ -175,18 +199,29 @@ pub struct SeriesKey {
     pub namespace: Box<str>,
     /// The workload's name; nothing where the query groups by namespace only.
     pub workload: Option<Box<str>>,
+    /// Values of the labels that a threshold keeps apart; none where it keeps none.
+    pub group: Group,
 }
+
+/// Values of the labels that a threshold keeps apart, in the order of the labels. A label that a series lacks is empty.
+pub type Group = Box<[Box<str>]>;
 
 impl SeriesKey {
     /// The key of a workload's samples.
     #[must_use]
     pub fn workload(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), workload: Some(name.into()) }
+        Self { namespace: namespace.into(), workload: Some(name.into()), group: Group::default() }
     }
 
     /// The key of a namespace's samples.
     #[must_use]
     pub fn namespace(namespace: &str) -> Self {
-        Self { namespace: namespace.into(), workload: None }
+        Self { namespace: namespace.into(), workload: None, group: Group::default() }
+    }
+
+    /// The same workload (or namespace), whatever the group.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.namespace, &self.workload) == (&other.namespace, &other.workload)
     }
 }

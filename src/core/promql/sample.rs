@@ -1,8 +1,8 @@
 //! What came back, and why a reading may be missing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
-use super::SeriesKey;
+use super::{Group, SeriesKey, Shape};
 use crate::api::conditions::Reason;
 
 /// One value of one workload.
@@ -58,6 +58,18 @@ impl SampleBatch {
     /// The reading of a workload (or namespace).
     pub fn reading(&self, key: &SeriesKey) -> Result<f64, Missing> {
         self.samples.get(key).copied().unwrap_or(Err(Missing::new(Reason::NoData)))
+    }
+
+    /// The readings of all groups of a workload (or namespace). None is no data, and too many are no readings.
+    pub fn groups(&self, key: &SeriesKey) -> Result<Vec<(Group, Result<f64, Missing>)>, Missing> {
+        let from: (Bound<&SeriesKey>, Bound<&SeriesKey>) = (Bound::Included(key), Bound::Unbounded);
+        let of_key = self.samples.range::<SeriesKey, _>(from).take_while(|(sample, _)| sample.is_of(key));
+        let found: Vec<_> = of_key.map(|(sample, reading)| (sample.group.clone(), *reading)).collect();
+        match found.len() {
+            0 => Err(Missing::new(Reason::NoData)),
+            1..=Shape::MAX_GROUPS => Ok(found),
+            _ => Err(Missing::new(Reason::TooManySeries)),
+        }
     }
 
     /// The one reading of a free query's answer. Never the first of several.
@@ -132,6 +144,22 @@ mod tests {
         let reading = |name| batch.reading(&SeriesKey::workload("shop", name));
         assert_eq!(reading("idle"), missing(Reason::TooFewSamples));
         assert_eq!(reading("full"), missing(Reason::NotANumber));
+    }
+
+    #[test]
+    fn groups_of_a_workload_are_found_and_bounded() {
+        let of = |name: &str, tier: &str, value| {
+            let key = SeriesKey { group: [tier.into()].into(), ..SeriesKey::workload("shop", name) };
+            Sample { key, value }
+        };
+        let many = (0..=Shape::MAX_GROUPS).map(|n| of("wide", &n.to_string(), 1.0));
+        let few = [of("web", "gold", 1.0), of("web", "", f64::NAN), of("api", "x", 2.0)];
+        let batch = SampleBatch::new(few.into_iter().chain(many), Reason::NotANumber);
+        let groups = |name| batch.groups(&SeriesKey::workload("shop", name));
+        let web = [([Box::from("")].into(), missing(Reason::NotANumber)), ([Box::from("gold")].into(), Ok(1.0))];
+        assert_eq!(groups("web"), Ok(web.into()));
+        assert_eq!(groups("wide"), missing(Reason::TooManySeries));
+        assert_eq!(groups("absent"), missing(Reason::NoData));
     }
 
     #[test]

@@ -31,6 +31,16 @@ impl Selector {
         Ok(Self { name: name.to_owned(), labels })
     }
 
+    /// All series of a metric whose name is ours.
+    pub(super) fn named(name: &'static str) -> Self {
+        Self { name: name.to_owned(), labels: BTreeMap::new() }
+    }
+
+    /// The same labels of another metric, whose name is ours.
+    pub(super) fn of(&self, name: &'static str) -> Self {
+        Self { name: name.to_owned(), labels: self.labels.clone() }
+    }
+
     /// The metric's name.
     #[must_use]
     pub fn name(&self) -> &str {

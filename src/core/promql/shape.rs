@@ -2,39 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attribution, MetricKind, Selector, SeriesKey, Statistic, StatisticError, Window};
+use super::{Attribution, Measure, SeriesKey, Window, frame::Frame};
 use crate::{
     api::conditions::Reason,
     core::units::{Excerpt, MetricUnit},
 };
 
-/// What two thresholds must have in common to be answered by one query: metric, labels, kind, statistic, window and the
-/// labels that tell the workload. Bounds are not part of it; they are compared on our side.
+/// What two thresholds must have in common to be answered by one query: what is computed of which series, window, the
+/// labels that tell the workload and those that are kept apart. Bounds are not part of it; they are compared on our side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
-    selector: Selector,
-    kind: MetricKind,
-    statistic: Statistic,
+    measure: Measure,
     window: Window,
+    by: Box<[String]>,
     attribution: Attribution,
 }
 
 impl Shape {
-    /// A shape, if the statistic can be computed of such a metric.
-    pub fn new(
-        selector: Selector,
-        kind: MetricKind,
-        statistic: Statistic,
-        window: Window,
-        attribution: Attribution,
-    ) -> Result<Self, StatisticError> {
-        Ok(Self { selector, kind, statistic: statistic.check(kind)?, window, attribution })
-    }
-
-    /// How its answers tell whose they are.
+    /// A shape that keeps the labels `by` apart.
     #[must_use]
-    pub const fn attribution(&self) -> &Attribution {
-        &self.attribution
+    pub const fn new(measure: Measure, window: Window, by: Box<[String]>, attribution: Attribution) -> Self {
+        Self { measure, window, by, attribution }
     }
 
     /// The time over which the statistic is taken.
@@ -46,71 +34,56 @@ impl Shape {
     /// The unit of its readings, from the metric's name.
     #[must_use]
     pub fn unit(&self) -> MetricUnit {
-        self.statistic.unit(self.kind, self.selector.name())
+        self.measure.unit()
     }
 
     /// Up to how many namespaces and workloads a query names; beyond, it asks for all of them.
     pub const MAX_LISTED: usize = 200;
+    /// Most groups of a workload that are told apart.
+    pub const MAX_GROUPS: usize = 32;
 
-    /// What NaN says in its answers. Where the statistic divides by the number of observations, it is nothing divided by
-    /// nothing: nothing was observed in the window. Where it only passes on what was exported, the application said it.
+    /// What NaN says in its answers.
     #[must_use]
     pub const fn nan(&self) -> Reason {
-        match (self.kind, self.statistic) {
-            (MetricKind::Histogram, Statistic::Quantile(_) | Statistic::Mean) => Reason::TooFewSamples,
-            _ => Reason::NotANumber,
-        }
+        self.measure.nan()
     }
 
-    /// The query, answering one sample per workload (or namespace): at least for those that are wanted, or for all if
-    /// none are named.
+    /// The query, answering one sample per workload (or namespace) and group: at least for those that are wanted, or for
+    /// all if none are named.
+    ///
+    /// Of groups it answers at most one more than [`Self::MAX_GROUPS`], which is enough to tell that there are too many:
+    /// a label with a million values makes no large answer.
     #[must_use]
     pub fn expr(&self, wanted: &BTreeSet<SeriesKey>) -> String {
-        let matcher = self.attribution.matchers(wanted, Self::MAX_LISTED);
-        let over = |function: &str, suffix: &str| {
-            let series = format!("{function}({}[{}])", self.selector.expr(suffix, &matcher), self.window);
-            self.attribution.labelled(&series)
-        };
-        let by = self.attribution.by(None);
-        match (self.kind, self.statistic) {
-            (MetricKind::Histogram, Statistic::Quantile(percentile)) => {
-                // Buckets of all pods are added up first: a mean of percentiles is not a percentile.
-                let by = self.attribution.by(Some("le"));
-                format!("histogram_quantile({},sum {by} ({}))", percentile.quantile(), over("rate", "_bucket"))
-            }
-            (MetricKind::Histogram, Statistic::Mean) => {
-                format!("sum {by} ({}) / sum {by} ({})", over("rate", "_sum"), over("rate", "_count"))
-            }
-            (MetricKind::Histogram, Statistic::Increase) => format!("sum {by} ({})", over("increase", "_count")),
-            (MetricKind::Histogram, _) => format!("sum {by} ({})", over("rate", "_count")),
-            (_, Statistic::Quantile(percentile)) => {
-                // Percentiles of several pods do not add up: the largest is one that was read.
-                let selector = self.selector.expr("", &matcher);
-                let series = format!("quantile_over_time({},{selector}[{}])", percentile.quantile(), self.window);
-                format!("max {by} ({})", self.attribution.labelled(&series))
-            }
-            (_, Statistic::Max) => format!("max {by} ({})", over("max_over_time", "")),
-            (_, Statistic::Min) => format!("min {by} ({})", over("min_over_time", "")),
-            (_, Statistic::Rate) => format!("sum {by} ({})", over("rate", "")),
-            (_, Statistic::Increase) => format!("sum {by} ({})", over("increase", "")),
-            (_, Statistic::Mean) => format!("avg {by} ({})", over("avg_over_time", "")),
+        let expr = self.measure.expr(&self.frame(wanted));
+        if self.by.is_empty() {
+            return expr;
         }
+        format!("topk by ({}) ({},{expr})", self.attribution.labels([]), Self::MAX_GROUPS + 1)
     }
 
     /// A query for the age of the data: the time of the newest sample per workload, in seconds since the epoch.
     ///
     /// An answer's own timestamp is the evaluation time, and a range function looks as far back as its window: only this
-    /// tells that a target stopped being scraped. `timestamp` keeps a sample's time on a plain selector only. Of a
-    /// histogram it reads one series, not all buckets.
+    /// tells that a target stopped being scraped.
     #[must_use]
     pub fn freshness(&self, wanted: &BTreeSet<SeriesKey>) -> String {
-        let matcher = self.attribution.matchers(wanted, Self::MAX_LISTED);
-        let suffix = match self.kind {
-            MetricKind::Histogram => "_count",
-            MetricKind::Gauge | MetricKind::Counter => "",
-        };
-        let times = format!("timestamp({})", self.selector.expr(suffix, &matcher));
-        format!("max {} ({})", self.attribution.by(None), self.attribution.labelled(&times))
+        self.measure.freshness(&self.frame(wanted))
+    }
+
+    /// Whose sample it is, by its labels; `None` if the labels do not tell.
+    pub fn key<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> Option<SeriesKey> {
+        let group = self.by.iter().map(|name| Box::from(label(name).unwrap_or_default())).collect();
+        Some(SeriesKey { group, ..self.attribution.key(label)? })
+    }
+
+    /// Whose sample of the age of data it is.
+    pub fn whole_key<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> Option<SeriesKey> {
+        self.attribution.key(label)
+    }
+
+    fn frame<'a>(&'a self, wanted: &'a BTreeSet<SeriesKey>) -> Frame<'a> {
+        Frame { attribution: &self.attribution, by: &self.by, window: self.window, wanted }
     }
 }
 
@@ -184,13 +157,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::promql::{Identity, SeriesKey, WorkloadKind};
+    use crate::core::promql::{Builtin, Identity, MetricKind, RatioOf, Selector, SeriesKey, Statistic, WorkloadKind};
+
+    fn selector(metric: &str, labels: &[(&str, &str)]) -> Selector {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Selector::new(metric, labels).unwrap()
+    }
+
+    fn plain(measure: Measure, attribution: Attribution) -> Shape {
+        Shape::new(measure, Window::DEFAULT, Box::default(), attribution)
+    }
+
+    fn gauge(statistic: Statistic, attribution: Attribution) -> Shape {
+        plain(Measure::statistic(selector("m", &[]), MetricKind::Gauge, statistic).unwrap(), attribution)
+    }
 
     fn shape(kind: MetricKind, metric: &str, statistic: &str, workload: Option<WorkloadKind>) -> Shape {
-        let selector = Selector::new(metric, BTreeMap::from([("http_route".to_owned(), "/api/chat/".to_owned())]));
         let statistic = Statistic::parse(statistic).unwrap();
-        let attribution = Identity::default().attribution(workload);
-        Shape::new(selector.unwrap(), kind, statistic, Window::DEFAULT, attribution).unwrap()
+        let selector = selector(metric, &[("http_route", "/api/chat/")]);
+        plain(Measure::statistic(selector, kind, statistic).unwrap(), Identity::default().attribution(workload))
     }
 
     fn wanted(keys: &[(&str, &str)]) -> BTreeSet<SeriesKey> {
@@ -233,6 +218,8 @@ mod tests {
             (MetricKind::Gauge, "mean", "avg by (namespace) (avg_over_time(m{S}[5m]))"),
             (MetricKind::Gauge, "max", "max by (namespace) (max_over_time(m{S}[5m]))"),
             (MetricKind::Gauge, "min", "min by (namespace) (min_over_time(m{S}[5m]))"),
+            (MetricKind::Gauge, "cv", "max by (namespace) (stddev_over_time(m{S}[5m]) / abs(avg_over_time(m{S}[5m])))"),
+            (MetricKind::Gauge, "slope", "max by (namespace) (deriv(m{S}[5m]))"),
             (MetricKind::Counter, "rate", "sum by (namespace) (rate(m{S}[5m]))"),
             (MetricKind::Counter, "increase", "sum by (namespace) (increase(m{S}[5m]))"),
             (MetricKind::Gauge, "p95", "max by (namespace) (quantile_over_time(0.95,m{S}[5m]))"),
@@ -247,6 +234,130 @@ mod tests {
         ] {
             assert_eq!(on(kind, statistic), expr.replace('S', "http_route=\"/api/chat/\""));
         }
+    }
+
+    fn ratio(of: RatioOf, numerator: Selector, denominator: Selector) -> Shape {
+        plain(Measure::ratio(of, numerator, denominator), Identity::default().attribution(None))
+    }
+
+    #[test]
+    fn a_ratio_divides_sums_and_takes_only_what_never_happened_for_nothing() {
+        let none = BTreeSet::new();
+        // Of one metric: what has no series yet has not happened.
+        let errors = ratio(RatioOf::Counters, selector("r", &[("code", "500")]), selector("r", &[]));
+        assert_eq!(
+            errors.expr(&none),
+            "(sum by (namespace) (rate(r{code=\"500\"}[5m])) or sum by (namespace) (rate(r{}[5m])) * 0) / \
+             sum by (namespace) (rate(r{}[5m]))"
+        );
+        assert_eq!(errors.freshness(&none), "max by (namespace) (timestamp(r{}))");
+        // Of two: it may be a name that nobody exports.
+        let hits = ratio(RatioOf::Counters, selector("hits", &[]), selector("lookups", &[]));
+        assert_eq!(
+            hits.expr(&none),
+            "sum by (namespace) (rate(hits{}[5m])) / sum by (namespace) (rate(lookups{}[5m]))"
+        );
+        let (above, below) = ("max by (namespace) (timestamp(hits{}))", "max by (namespace) (timestamp(lookups{}))");
+        assert_eq!(hits.freshness(&none), format!("({above} < {below}) or ({below} and {above})"));
+        // A state of which there is no series is not known to be empty.
+        let used = ratio(RatioOf::Gauges, selector("c", &[("state", "used")]), selector("c", &[]));
+        assert_eq!(
+            used.expr(&none),
+            "sum by (namespace) (avg_over_time(c{state=\"used\"}[5m])) / sum by (namespace) (avg_over_time(c{}[5m]))"
+        );
+        assert_eq!((used.nan(), used.unit()), (Reason::TooFewSamples, MetricUnit::from_name("ratio").unwrap()));
+    }
+
+    #[test]
+    fn builtins_name_the_series_of_the_clusters_exporters() {
+        let of = |builtin, labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            plain(Measure::builtin(builtin, labels).unwrap(), Identity::default().attribution_by_pod(None))
+        };
+        let (whole, api) = (BTreeSet::from([SeriesKey::namespace("shop")]), [("container", "api")]);
+        for (builtin, labels, expr) in [
+            (
+                Builtin::MemoryAvailable,
+                api.as_slice(),
+                "min by (namespace) (1 - max by (namespace,pod,container) \
+                 (avg_over_time(container_memory_working_set_bytes{container!=\"\",N,container=\"api\"}[5m])) / \
+                 max by (namespace,pod,container) \
+                 (avg_over_time(kube_pod_container_resource_limits{resource=\"memory\",N}[5m])))",
+            ),
+            (
+                Builtin::VolumeUsed,
+                &[],
+                "max by (namespace) (max by (namespace,pod,persistentvolumeclaim) \
+                 (kube_pod_spec_volumes_persistentvolumeclaims_info{N}) * on (namespace,persistentvolumeclaim) \
+                 group_left () (max by (namespace,persistentvolumeclaim) \
+                 (avg_over_time(kubelet_volume_stats_used_bytes{N}[5m])) / \
+                 max by (namespace,persistentvolumeclaim) (avg_over_time(kubelet_volume_stats_capacity_bytes{N}[5m]))))",
+            ),
+            (
+                Builtin::CpuThrottled,
+                &[],
+                "sum by (namespace) (rate(container_cpu_cfs_throttled_periods_total{container!=\"\",N}[5m])) / \
+                 sum by (namespace) (rate(container_cpu_cfs_periods_total{container!=\"\",N}[5m]))",
+            ),
+            (
+                Builtin::Restarts,
+                &api,
+                "sum by (namespace) (max by (namespace,pod,container,uid) \
+                 (max_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m]) - \
+                 min_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m])))",
+            ),
+            (
+                Builtin::StartupTime,
+                &[],
+                "max by (namespace) (max by (namespace,pod,uid) (min_over_time(kube_pod_status_ready_time{N}[5m])) - \
+                 max by (namespace,pod,uid) (max_over_time(kube_pod_start_time{N}[5m])))",
+            ),
+        ] {
+            assert_eq!(of(builtin, labels).expr(&whole), expr.replace('N', "namespace=\"shop\""), "{builtin:?}");
+            assert_eq!(Builtin::from_name(builtin.as_str()), Some(builtin));
+        }
+        assert_eq!(
+            of(Builtin::VolumeUsed, &[]).freshness(&whole),
+            "max by (namespace) (max by (namespace,pod,persistentvolumeclaim) \
+             (kube_pod_spec_volumes_persistentvolumeclaims_info{namespace=\"shop\"}) * \
+             on (namespace,persistentvolumeclaim) group_left () (max by (namespace,persistentvolumeclaim) \
+             (timestamp(kubelet_volume_stats_used_bytes{namespace=\"shop\"}))))"
+        );
+    }
+
+    #[test]
+    fn builtins_tell_workloads_by_their_pods_whatever_label_the_applications_carry() {
+        let identity = Identity { workload: Some("app".to_owned()), pod: "pod_name".to_owned(), ..Identity::default() };
+        let attribution = identity.attribution_by_pod(Some(WorkloadKind::StatefulSet));
+        let shape = plain(Measure::builtin(Builtin::StartupTime, BTreeMap::new()).unwrap(), attribution);
+        assert_eq!(
+            shape.expr(&wanted(&[("shop", "db")])),
+            "max by (namespace,trimtab_workload) (label_replace(max by (namespace,pod_name,uid) \
+             (min_over_time(kube_pod_status_ready_time{namespace=\"shop\",pod_name=~\"(?:db)-[0-9]+\"}[5m])) - \
+             max by (namespace,pod_name,uid) \
+             (max_over_time(kube_pod_start_time{namespace=\"shop\",pod_name=~\"(?:db)-[0-9]+\"}[5m])),\
+             \"trimtab_workload\",\"$1\",\"pod_name\",\"^(.+)-[0-9]+$\"))"
+        );
+    }
+
+    #[test]
+    fn labels_that_are_kept_apart_stay_and_their_number_is_bounded() {
+        let measure =
+            Measure::statistic(selector("http_seconds", &[]), MetricKind::Histogram, Statistic::parse("p95").unwrap())
+                .unwrap();
+        let by = ["tier".to_owned(), "zone".to_owned()];
+        let attribution = Identity::default().attribution(None);
+        let shape = Shape::new(measure, Window::DEFAULT, by.into(), attribution);
+        assert_eq!(
+            shape.expr(&BTreeSet::new()),
+            "topk by (namespace) (33,histogram_quantile(0.95,sum by (namespace,tier,zone,le) \
+             (rate(http_seconds_bucket{}[5m]))))"
+        );
+        assert_eq!(shape.freshness(&BTreeSet::new()), "max by (namespace) (timestamp(http_seconds_count{}))");
+        let labels = BTreeMap::from([("namespace", "shop"), ("tier", "gold")]);
+        let key = shape.key(|name| labels.get(name).copied()).unwrap();
+        assert_eq!(key.group.iter().map(|value| &**value).collect::<Vec<_>>(), ["gold", ""]);
+        assert!(key.is_of(&SeriesKey::namespace("shop")) && key != SeriesKey::namespace("shop"));
     }
 
     #[test]
@@ -267,10 +378,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_no_shape() {
-        let selector = Selector::new("m", BTreeMap::new()).unwrap();
-        let attribution = Identity::default().attribution(None);
-        assert!(Shape::new(selector, MetricKind::Gauge, Statistic::Rate, Window::DEFAULT, attribution).is_err());
+    fn what_does_not_fit_is_no_measure() {
+        assert!(Measure::statistic(selector("m", &[]), MetricKind::Gauge, Statistic::Rate).is_err());
+        assert!(Measure::statistic(selector("m", &[]), MetricKind::Counter, Statistic::Slope).is_err());
     }
 
     #[test]
@@ -280,14 +390,13 @@ mod tests {
         let attribution = identity.attribution(Some(WorkloadKind::Deployment));
         // The kind does not matter then, so that all kinds share one query.
         assert_eq!(attribution, identity.attribution(Some(WorkloadKind::DaemonSet)));
-        let selector = Selector::new("m", BTreeMap::new()).unwrap();
-        let shape = Shape::new(selector, MetricKind::Gauge, Statistic::Max, Window::DEFAULT, attribution).unwrap();
+        let shape = gauge(Statistic::Max, attribution);
         assert_eq!(
             shape.expr(&wanted(&[("a", "web")])),
             r#"max by (ns,"k8s.deployment") (max_over_time(m{ns="a","k8s.deployment"="web"}[5m]))"#
         );
         let labels = BTreeMap::from([("ns", "a"), ("k8s.deployment", "web")]);
-        let key = shape.attribution().key(|name| labels.get(name).copied());
+        let key = shape.key(|name| labels.get(name).copied());
         assert_eq!(key, Some(SeriesKey::workload("a", "web")));
     }
 
@@ -323,7 +432,8 @@ mod tests {
             let selector = Selector::new("m", BTreeMap::from([(label, value.clone())])).unwrap();
             let identity = Identity { namespace: namespace.clone(), ..Identity::default() };
             let attribution = identity.attribution(Some(WorkloadKind::Deployment));
-            let shape = Shape::new(selector, MetricKind::Gauge, Statistic::Mean, Window::DEFAULT, attribution).unwrap();
+            let measure = Measure::statistic(selector, MetricKind::Gauge, Statistic::Mean).unwrap();
+            let shape = plain(measure, attribution);
             let expr = shape.expr(&wanted(&[(&namespace, &value), ("b", "web")]));
             // Outside of literals only our own alphabet is left, and brackets are balanced.
             let mut outside = String::new();

@@ -38,7 +38,7 @@ impl MetricKind {
 
     const fn fits(self) -> &'static str {
         match self {
-            Self::Gauge => "mean, max, min or a percentile such as p95",
+            Self::Gauge => "mean, max, min, cv, slope or a percentile such as p95",
             Self::Counter => "rate or increase",
             Self::Histogram => "mean, rate, increase or a percentile such as p95",
         }
@@ -64,13 +64,17 @@ pub enum Statistic {
     Rate,
     /// Increase over the window, summed over the pods.
     Increase,
+    /// Coefficient of variation: the standard deviation over time as a share of the mean, of the pod where it is largest.
+    Cv,
+    /// Change per second, by linear regression, of the pod where it is largest.
+    Slope,
     /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of the pod where it is
     /// largest.
     Quantile(Percentile),
 }
 
 impl Statistic {
-    /// Reads `mean`, `max`, `min`, `rate`, `increase`, `p95`, `p99.9`.
+    /// Reads `mean`, `max`, `min`, `rate`, `increase`, `cv`, `slope`, `p95`, `p99.9`.
     pub fn parse(text: &str) -> Result<Self, StatisticError> {
         match text {
             "mean" => Ok(Self::Mean),
@@ -78,6 +82,8 @@ impl Statistic {
             "min" => Ok(Self::Min),
             "rate" => Ok(Self::Rate),
             "increase" => Ok(Self::Increase),
+            "cv" => Ok(Self::Cv),
+            "slope" => Ok(Self::Slope),
             _ => text
                 .strip_prefix('p')
                 .and_then(|digits| Percentile::new(Decimal::parse(digits).ok()?))
@@ -97,7 +103,9 @@ impl Statistic {
     /// The statistic, if it can be computed of metrics of this kind.
     pub fn check(self, kind: MetricKind) -> Result<Self, StatisticError> {
         let fits = match kind {
-            MetricKind::Gauge => matches!(self, Self::Mean | Self::Max | Self::Min | Self::Quantile(_)),
+            MetricKind::Gauge => {
+                matches!(self, Self::Mean | Self::Max | Self::Min | Self::Cv | Self::Slope | Self::Quantile(_))
+            }
             MetricKind::Counter => matches!(self, Self::Rate | Self::Increase),
             MetricKind::Histogram => matches!(self, Self::Mean | Self::Rate | Self::Increase | Self::Quantile(_)),
         };
@@ -112,6 +120,8 @@ impl Statistic {
             (Self::Rate, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::PerSecond),
             (Self::Increase, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::Count),
             (Self::Rate, MetricKind::Gauge | MetricKind::Counter) => MetricUnit::of_rate(metric),
+            (Self::Slope, _) => MetricUnit::of_rate(metric).signed(),
+            (Self::Cv, _) => MetricUnit::base_unit(BaseUnit::Ratio),
             (Self::Mean | Self::Max | Self::Min | Self::Increase | Self::Quantile(_), _) => {
                 MetricUnit::of_values(metric)
             }
@@ -127,6 +137,8 @@ impl fmt::Display for Statistic {
             Self::Min => f.pad("min"),
             Self::Rate => f.pad("rate"),
             Self::Increase => f.pad("increase"),
+            Self::Cv => f.pad("cv"),
+            Self::Slope => f.pad("slope"),
             Self::Quantile(percentile) => f.pad(&format!("p{}", percentile.0)),
         }
     }
@@ -156,7 +168,7 @@ impl Percentile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatisticError {
     /// Not one of the words.
-    #[error("must be mean, max, min, rate, increase or a percentile such as p95, not {0}")]
+    #[error("must be mean, max, min, rate, increase, cv, slope or a percentile such as p95, not {0}")]
     Unknown(Excerpt),
     /// Nothing is named, and the kind has no default.
     #[error("must be named for a {kind}: {fits}")]
@@ -243,7 +255,7 @@ mod tests {
 
     #[test]
     fn words_read_and_print() {
-        for text in ["mean", "max", "min", "rate", "increase", "p95", "p99.9", "p0.1", "p99.999"] {
+        for text in ["mean", "max", "min", "rate", "increase", "cv", "slope", "p95", "p99.9", "p0.1", "p99.999"] {
             assert_eq!(Statistic::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "p", "p0", "p100", "p-5", "95", "P95", "avg", "p95%", "p9e1"] {
@@ -257,11 +269,11 @@ mod tests {
     fn each_kind_has_what_fits_it() {
         use MetricKind::{Counter, Gauge, Histogram};
         for (kind, fits) in [
-            (Gauge, ["mean", "max", "min", "p95"].as_slice()),
+            (Gauge, ["mean", "max", "min", "cv", "slope", "p95"].as_slice()),
             (Counter, &["rate", "increase"]),
             (Histogram, &["mean", "rate", "increase", "p95"]),
         ] {
-            for word in ["mean", "max", "min", "rate", "increase", "p95"] {
+            for word in ["mean", "max", "min", "rate", "increase", "cv", "slope", "p95"] {
                 assert_eq!(Statistic::of(kind, Some(word)).is_ok(), fits.contains(&word), "{word} of a {kind}");
             }
         }
@@ -286,6 +298,9 @@ mod tests {
             ("rate", Counter, "process_cpu_seconds_total", BaseUnit::Ratio),
             ("increase", Counter, "process_cpu_seconds_total", BaseUnit::Seconds),
             ("mean", Gauge, "process_resident_memory_bytes", BaseUnit::Bytes),
+            ("slope", Gauge, "process_resident_memory_bytes", BaseUnit::BytesPerSecond),
+            ("slope", Gauge, "queue_size", BaseUnit::PerSecond),
+            ("cv", Gauge, "process_resident_memory_bytes", BaseUnit::Ratio),
         ] {
             assert_eq!(Statistic::parse(statistic).unwrap().unit(kind, metric).base(), unit, "{statistic} {metric}");
         }

@@ -42,8 +42,9 @@ pub(super) fn any_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     texts.into_iter().map(quote_regex).collect::<Vec<_>>().join("|")
 }
 
-/// Whether `name` may stand in `PromQL` as a label name without quotes.
-pub(super) fn is_plain_label(name: &str) -> bool {
+/// Whether `name` may stand in `PromQL` as a label name without quotes, and be a label of an alert.
+#[must_use]
+pub fn is_plain_label(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && chars.all(|char| char.is_ascii_alphanumeric() || char == '_')

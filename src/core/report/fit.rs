@@ -152,6 +152,7 @@ mod tests {
                 ThresholdStatus {
                     name: long(words),
                     target: Some(long(words)),
+                    labels: [(long(63), long(words)), (long(62), long(words))].into(),
                     state: "Breached".into(),
                     severity: None,
                     since: at.clone(),

@@ -13,8 +13,10 @@ pub enum BaseUnit {
     Bytes,
     /// Shares; 1 is 100%.
     Ratio,
-    /// Rates, of events or of bytes.
+    /// Rates of events.
     PerSecond,
+    /// Rates of bytes.
+    BytesPerSecond,
     /// Plain numbers.
     Count,
 }
@@ -28,6 +30,7 @@ impl BaseUnit {
             Self::Bytes => "bytes",
             Self::Ratio => "ratio",
             Self::PerSecond => "per second",
+            Self::BytesPerSecond => "bytes per second",
             Self::Count => "count",
         }
     }
@@ -39,7 +42,7 @@ impl BaseUnit {
             Self::Seconds => Dimension::Duration,
             Self::Bytes => Dimension::Bytes,
             Self::Ratio => Dimension::Ratio,
-            Self::PerSecond => Dimension::PerSecond,
+            Self::PerSecond | Self::BytesPerSecond => Dimension::PerSecond,
             Self::Count => Dimension::Count,
         }
     }
@@ -50,6 +53,7 @@ impl BaseUnit {
             Self::Bytes => "a size such as 512Mi",
             Self::Ratio => "a ratio such as 5% or 0.05",
             Self::PerSecond => "a rate such as 350/s",
+            Self::BytesPerSecond => "a rate such as 10Mi/s",
             Self::Count => "a number such as 20",
         }
     }
@@ -69,19 +73,21 @@ pub struct MetricUnit {
     /// How many of the metric's units make one base unit. Dividing by a power of ten rounds correctly where multiplying
     /// by its inverse would not, so a reading of 200 milliseconds is the same float as the bound `200ms`.
     per_base: f64,
+    /// Whether readings below zero are meant, whatever they measure.
+    signed: bool,
 }
 
 impl MetricUnit {
     const UNITS: [Self; 9] = [
-        Self { base: BaseUnit::Seconds, name: "seconds", per_base: 1.0 },
-        Self { base: BaseUnit::Seconds, name: "milliseconds", per_base: 1e3 },
-        Self { base: BaseUnit::Seconds, name: "microseconds", per_base: 1e6 },
-        Self { base: BaseUnit::Seconds, name: "nanoseconds", per_base: 1e9 },
-        Self { base: BaseUnit::Bytes, name: "bytes", per_base: 1.0 },
-        Self { base: BaseUnit::Ratio, name: "ratio", per_base: 1.0 },
-        Self { base: BaseUnit::Ratio, name: "percent", per_base: 100.0 },
-        Self { base: BaseUnit::PerSecond, name: "per-second", per_base: 1.0 },
-        Self { base: BaseUnit::Count, name: "count", per_base: 1.0 },
+        Self::new(BaseUnit::Seconds, "seconds", 1.0),
+        Self::new(BaseUnit::Seconds, "milliseconds", 1e3),
+        Self::new(BaseUnit::Seconds, "microseconds", 1e6),
+        Self::new(BaseUnit::Seconds, "nanoseconds", 1e9),
+        Self::new(BaseUnit::Bytes, "bytes", 1.0),
+        Self::new(BaseUnit::Ratio, "ratio", 1.0),
+        Self::new(BaseUnit::Ratio, "percent", 100.0),
+        Self::new(BaseUnit::PerSecond, "per-second", 1.0),
+        Self::new(BaseUnit::Count, "count", 1.0),
     ];
 
     /// Names that metrics use beside the full ones.
@@ -93,6 +99,10 @@ impl MetricUnit {
         ("ns", "nanoseconds"),
         ("percentage", "percent"),
     ];
+
+    const fn new(base: BaseUnit, name: &'static str, per_base: f64) -> Self {
+        Self { base, name, per_base, signed: false }
+    }
 
     /// The unit of that name, as the field `unit` of a metric gives it: `seconds`, `milliseconds`, `microseconds`,
     /// `nanoseconds`, `bytes`, `ratio`, `percent`, `per-second`, `count`.
@@ -106,9 +116,10 @@ impl MetricUnit {
     pub fn base_unit(base: BaseUnit) -> Self {
         let name = match base {
             BaseUnit::PerSecond => "per-second",
+            BaseUnit::BytesPerSecond => "bytes-per-second",
             BaseUnit::Seconds | BaseUnit::Bytes | BaseUnit::Ratio | BaseUnit::Count => base.as_str(),
         };
-        Self { base, name, per_base: 1.0 }
+        Self::new(base, name, 1.0)
     }
 
     /// The unit of the values of a metric (and of their increase), from the suffix of its name; without a known suffix
@@ -122,17 +133,22 @@ impl MetricUnit {
         Self::from_name(full).filter(|_| full != name).unwrap_or_else(|| Self::base_unit(BaseUnit::Count))
     }
 
-    /// The unit of a metric's rate: seconds per second are a ratio (busy time, throttled time, cores), everything else
-    /// is per second.
+    /// The unit of a metric's rate: seconds per second are a ratio (busy time, throttled time, cores), bytes are bytes per
+    /// second, and everything else is per second.
     #[must_use]
     pub fn of_rate(metric: &str) -> Self {
         let unit = Self::of_values(metric);
         match unit.base {
             BaseUnit::Seconds => Self { base: BaseUnit::Ratio, ..unit },
-            BaseUnit::Bytes | BaseUnit::Ratio | BaseUnit::PerSecond | BaseUnit::Count => {
-                Self { base: BaseUnit::PerSecond, ..unit }
-            }
+            BaseUnit::Bytes | BaseUnit::BytesPerSecond => Self { base: BaseUnit::BytesPerSecond, ..unit },
+            BaseUnit::Ratio | BaseUnit::PerSecond | BaseUnit::Count => Self { base: BaseUnit::PerSecond, ..unit },
         }
+    }
+
+    /// The same unit for readings that go below zero, such as the slope of what falls.
+    #[must_use]
+    pub const fn signed(self) -> Self {
+        Self { signed: true, ..self }
     }
 
     /// The unit that thresholds on this metric compare in.
@@ -174,7 +190,7 @@ impl Bound {
         if ![Dimension::Count, unit.base.dimension()].contains(&quantity.dimension) {
             return Err(BoundError::Mismatch { got: got(), is: quantity.dimension, unit: unit.base, expected });
         }
-        if quantity.amount < Decimal::ZERO && unit.base != BaseUnit::Count {
+        if quantity.amount < Decimal::ZERO && unit.base != BaseUnit::Count && !unit.signed {
             return Err(BoundError::Negative { got: got() });
         }
         Ok(Self { value: quantity.amount, unit: unit.base })
@@ -224,7 +240,10 @@ impl Bound {
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Quantity::new(self.value, self.unit.dimension()).fmt(f)
+        match self.unit {
+            BaseUnit::BytesPerSecond => f.pad(&format!("{}/s", Quantity::new(self.value, Dimension::Bytes))),
+            unit => Quantity::new(self.value, unit.dimension()).fmt(f),
+        }
     }
 }
 
@@ -317,8 +336,8 @@ mod tests {
             ("process_cpu_seconds_total", "seconds", BaseUnit::Ratio),
             ("latency_milliseconds", "milliseconds", BaseUnit::Ratio),
             ("hikaricp_connection_acquired_nanos", "nanoseconds", BaseUnit::Ratio),
-            ("jvm_memory_used_bytes", "bytes", BaseUnit::PerSecond),
-            ("network_receive_bytes_total", "bytes", BaseUnit::PerSecond),
+            ("jvm_memory_used_bytes", "bytes", BaseUnit::BytesPerSecond),
+            ("network_receive_bytes_total", "bytes", BaseUnit::BytesPerSecond),
             ("cache_hit_ratio", "ratio", BaseUnit::PerSecond),
             ("disk_used_percent", "percent", BaseUnit::PerSecond),
             ("http_requests_total", "count", BaseUnit::PerSecond),
@@ -350,6 +369,29 @@ mod tests {
             assert_eq!(bound.as_f64().to_bits(), f64::to_bits(value), "{text}");
             assert_eq!(bound.to_string(), printed);
         }
+    }
+
+    #[test]
+    fn slopes_have_a_sign_and_keep_their_bytes() {
+        let slope = MetricUnit::of_rate("process_resident_memory_bytes").signed();
+        for (text, value, printed) in [
+            ("10Mi/s", 10_485_760.0, "10Mi/s"),
+            ("-512/s", -512.0, "-512B/s"),
+            ("-1.5Ki/s", -1536.0, "-1536B/s"),
+            ("0", 0.0, "0B/s"),
+        ] {
+            let bound = Bound::parse(text, slope).unwrap();
+            assert_eq!(bound.as_f64().to_bits(), f64::to_bits(value), "{text}");
+            assert_eq!(bound.to_string(), printed);
+            assert_eq!(Bound::parse(printed, slope), Ok(bound), "it reads back");
+        }
+        let wrong = Bound::parse("10Mi", slope).unwrap_err().to_string();
+        assert_eq!(
+            wrong,
+            r#"must be a rate such as 10Mi/s: "10Mi" is a size, but the metric is in unit bytes per second"#
+        );
+        let plain = MetricUnit::of_rate("network_receive_bytes_total");
+        assert_eq!(Bound::parse("-1/s", plain).unwrap_err().to_string(), r#"must be ≥ 0, not "-1/s""#);
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl BaseUnit {
             // Two decimals at least, because 99.95% and 99.99% are different promises.
             Self::Ratio => format!("{}%", rounded(reading * 100.0, 2)),
             Self::PerSecond => format!("{}/s", rounded(reading, 0)),
+            Self::BytesPerSecond => format!("{}/s", scaled(reading, &SIZES)),
             Self::Count => rounded(reading, 0),
         }
     }
@@ -78,6 +79,8 @@ mod tests {
             (BaseUnit::Ratio, 0.000_123_4, "0.0123%"),
             (BaseUnit::PerSecond, 351.72, "352/s"),
             (BaseUnit::PerSecond, 0.034_567, "0.0346/s"),
+            (BaseUnit::BytesPerSecond, -1_572_864.0, "-1.5Mi/s"),
+            (BaseUnit::BytesPerSecond, 0.0, "0B/s"),
             (BaseUnit::Count, 12_345.6, "12346"),
             (BaseUnit::Count, 3.0, "3"),
             (BaseUnit::Count, -1e-30, "0"),

@@ -19,6 +19,8 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
             ("threshold", threshold.threshold),
             ("target_kind", kind),
             ("target", target),
+            // Empty, which is as good as absent, unless the threshold keeps labels apart.
+            ("series", threshold.series.as_deref().unwrap_or_default()),
         ];
         who.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
     };
@@ -31,7 +33,7 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
     if let Some(value) = threshold.value {
         found.push(Reading {
             name: "trimtab_threshold_value",
-            help: "Latest reading of a threshold, in base units (seconds, bytes, ratio, per second). Missing without data.",
+            help: "Latest reading of a threshold, in base units (seconds, bytes, ratio, per second, bytes per second). Missing without data.",
             labels: labels(&[]),
             value,
         });

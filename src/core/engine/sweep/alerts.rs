@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::Alert,
+    groups::spelled,
     rows::{Governed, Row},
     source::{Source, concerns_source},
     standing,
@@ -18,13 +19,11 @@ use crate::{
         evaluate::{Breach, Gap},
         facts::{Instant, ObjectKey},
         policy::{Policy, PolicyKey, Threshold, thresholds::word},
+        promql::Group,
         resolve::Rules,
     },
 };
 
-/// Labels that say what an alert is; none of anybody else's may take their place.
-const OWN_LABELS: [&str; 8] =
-    ["alertname", "namespace", "policy", "threshold", "severity", "target_kind", "target", "source"];
 /// An alert ends by itself when it was not sent again in so many times.
 const LIFE_IN_RESENDS: i64 = 4;
 
@@ -49,7 +48,7 @@ impl Wording {
     fn labels(&self) -> Labels {
         let mut labels = self.class.clone();
         labels.extend(self.policy.iter().flat_map(|alerting| alerting.labels.clone()));
-        labels.retain(|label, _| !OWN_LABELS.contains(&label.as_str()));
+        labels.retain(|label, _| !names::ALERT_LABELS.contains(&label.as_str()));
         labels
     }
 
@@ -122,13 +121,13 @@ impl Alerts {
             };
             for row in &governed.rows {
                 let Some(threshold) = governed.threshold(row) else { continue };
-                let about = About { policy: key, governed, row, threshold, wording };
+                let about = About { policy: key, governed, row, threshold, wording, group: None };
                 if !row.track.is_judged() {
                     unjudged.insert(about.name());
                     continue;
                 }
-                if let Some(breach) = row.track.breach(&threshold.levels) {
-                    let (labels, fired) = about.breached(&breach);
+                for (group, breach) in row.breaches(&threshold.levels) {
+                    let (labels, fired) = About { group, ..about }.breached(&breach);
                     wanted.insert((governed.source.clone(), labels), fired);
                 }
                 // Of a dead source one alert is enough.
@@ -166,12 +165,15 @@ impl Fired {
 }
 
 /// What an alert speaks of.
+#[derive(Clone, Copy)]
 struct About<'a> {
     policy: &'a PolicyKey,
     governed: &'a Governed,
     row: &'a Row,
     threshold: &'a Threshold,
     wording: &'a Wording,
+    /// The value of the labels that the threshold keeps apart.
+    group: Option<&'a Group>,
 }
 
 impl About<'_> {
@@ -183,14 +185,24 @@ impl About<'_> {
     fn subject(&self) -> String {
         let (namespace, policy) = self.policy;
         match self.governed.target(self.row) {
-            Some(target) => format!("{} of {target}", self.threshold.name),
-            None => format!("{} of policy \"{namespace}/{policy}\"", self.threshold.name),
+            Some(target) => format!("{} of {target}", self.what()),
+            None => format!("{} of policy \"{namespace}/{policy}\"", self.what()),
         }
+    }
+
+    /// The threshold, and of which value of the labels that it keeps apart.
+    fn what(&self) -> String {
+        let group = self.group.map(|group| format!(" ({})", spelled(self.threshold.metric.by(), group)));
+        format!("{}{}", self.threshold.name, group.unwrap_or_default())
     }
 
     fn labels(&self, alertname: &str, severity: Severity) -> Labels {
         let (namespace, policy) = self.policy;
         let mut labels = self.wording.labels();
+        let apart = self.threshold.metric.by().iter().zip(self.group.into_iter().flatten());
+        // An Alertmanager takes an empty label for none.
+        let apart = apart.filter(|(_, value)| !value.is_empty());
+        labels.extend(apart.map(|(label, value)| (label.clone(), value.to_string())));
         let mut own = vec![
             ("alertname", alertname.to_owned()),
             ("namespace", namespace.to_string()),
@@ -219,7 +231,7 @@ impl About<'_> {
         let hold = hold.filter(|hold| hold.as_millis() > 0).map(|hold| format!(" for {}", standing::span(hold)));
         let description = format!(
             "{} was {} at {}, {} {}{}. Policy {}/{}.",
-            self.threshold.name,
+            self.what(),
             breach.bound.unit().format(breach.value),
             breach.since,
             breach.side.as_str(),

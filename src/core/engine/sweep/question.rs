@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Answer, Refusal, Series};
+use super::{
+    super::{Answer, Refusal, Series},
+    groups::Readings,
+};
 use crate::{
     api::conditions::Reason,
     core::{
-        facts::{Instant, Span},
+        facts::{Instant, Kind, Span},
         promql::{
-            self, Attribution, FreeQuery, Freshness, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey, Shape,
+            FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey, Shape,
+            WorkloadKind,
         },
     },
 };
@@ -153,7 +157,9 @@ impl Question {
         }
         match part {
             Part::Value => round.value = answer.and_then(|series| values(ask, round.at, &series)),
-            Part::Freshness => round.freshness = Some(answer.and_then(|series| batch(ask, round.at, &series))),
+            Part::Freshness => {
+                round.freshness = Some(answer.and_then(|series| batch(ask, round.at, &series, whole_key)));
+            }
             // Without a past everything begins now: late, never early.
             Part::Past => round.past = answer.map(|series| past(ask, series)).unwrap_or_default(),
         }
@@ -207,26 +213,40 @@ fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, 
 }
 
 impl Round {
-    /// The reading of a row, and its past.
+    /// The reading of a row.
     pub fn reading(&self, key: &SeriesKey, interval: Span) -> Result<f64, Missing> {
         let value = match &self.value {
             Ok(Values::Shaped(batch)) => batch.reading(key),
             Ok(Values::Free(value)) => *value,
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
+        self.fresh(key, interval, value)
+    }
+
+    /// The readings of a row that keeps labels apart.
+    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<Readings, Missing> {
+        let readings = match &self.value {
+            Ok(Values::Shaped(batch)) => batch.groups(key),
+            Ok(Values::Free(value)) => value.map(|value| vec![(Group::default(), Ok(value))]),
+            Err(refusal) => return Err(Missing::new(refusal.reason)),
+        };
+        self.fresh(key, interval, readings)
+    }
+
+    /// What was read of a workload (or namespace), unless the data is too old.
+    fn fresh<T>(&self, key: &SeriesKey, interval: Span, read: Result<T, Missing>) -> Result<T, Missing> {
         let limits = Freshness { max_age: seconds(max_age(interval)), max_lead: seconds(MAX_LEAD) };
         let newest = match &self.freshness {
-            None => return value,
+            None => return read,
             Some(Err(refusal)) => return Err(Missing::new(refusal.reason)),
             Some(Ok(batch)) => batch.reading(key),
         };
-        match (value, newest) {
+        match (read, newest) {
             // A range function still sees what the age query no longer does.
             (Ok(_), Err(Missing { why: Reason::NoData, .. })) => Err(Missing::new(Reason::StaleData)),
             // No reading because what there is is too old: say that.
-            (Ok(_) | Err(Missing { why: Reason::NoData | Reason::TooFewSamples, .. }), Ok(_)) | (Ok(_), Err(_)) => {
-                limits.check(self.at.seconds(), newest).and(value)
-            }
+            (read @ (Ok(_) | Err(Missing { why: Reason::NoData | Reason::TooFewSamples, .. })), newest @ Ok(_))
+            | (read @ Ok(_), newest @ Err(_)) => limits.check(self.at.seconds(), newest).and(read),
             (Err(why), _) => Err(why),
         }
     }
@@ -244,7 +264,7 @@ impl Round {
 
 fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> {
     match ask {
-        Ask::Shape(_) => batch(ask, at, series).map(Values::Shaped),
+        Ask::Shape(_) => batch(ask, at, series, key).map(Values::Shaped),
         Ask::Free(query) => {
             timely(at, series)?;
             let values: Vec<f64> = series.iter().filter_map(|series| Some(series.points.last()?.1)).collect();
@@ -253,7 +273,12 @@ fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> 
     }
 }
 
-fn batch(ask: &Ask, at: Instant, series: &[Series]) -> Result<SampleBatch, Refusal> {
+fn batch(
+    ask: &Ask,
+    at: Instant,
+    series: &[Series],
+    key: fn(&Ask, &Series) -> Option<SeriesKey>,
+) -> Result<SampleBatch, Refusal> {
     timely(at, series)?;
     let samples = series.iter().filter_map(|series| {
         let value = series.points.last()?.1;
@@ -296,7 +321,15 @@ fn past(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, f64
 /// Whose series it is; all of a free query belong to whoever asks.
 fn key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
     match ask {
-        Ask::Shape(shape) => shape.attribution().key(|label| series.labels.get(label).map(|value| &**value)),
+        Ask::Shape(shape) => shape.key(|label| series.labels.get(label).map(|value| &**value)),
+        Ask::Free(_) => Some(nobody()),
+    }
+}
+
+/// The same for what is asked of a workload (or namespace) as a whole.
+fn whole_key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
+    match ask {
+        Ask::Shape(shape) => shape.whole_key(|label| series.labels.get(label).map(|value| &**value)),
         Ask::Free(_) => Some(nobody()),
     }
 }
@@ -306,16 +339,14 @@ pub(super) fn nobody() -> SeriesKey {
     SeriesKey::namespace("")
 }
 
-/// How series of a kind of workload are told apart.
-pub(super) fn attribution(identity: &promql::Identity, kind: Option<crate::core::facts::Kind>) -> Attribution {
-    use crate::core::facts::Kind;
-    use promql::WorkloadKind;
-    identity.attribution(kind.and_then(|kind| match kind {
+/// The kind of workload whose pods are read.
+pub(super) const fn workload(kind: Kind) -> Option<WorkloadKind> {
+    match kind {
         Kind::Deployment => Some(WorkloadKind::Deployment),
         Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
         Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
         Kind::HorizontalPodAutoscaler | Kind::ConfigMap => None,
-    }))
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "spans are at most years of milliseconds")]

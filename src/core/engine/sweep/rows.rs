@@ -4,15 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     alerts::Wording,
-    question::{Ask, Draft, Round, attribution, nobody},
+    groups::{Groups, Readings},
+    question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
-    api::{PerformancePolicyStatus, names, policy::Sink},
+    api::{PerformancePolicyStatus, conditions::Reason, names, policy::Sink},
     core::{
-        evaluate::{Track, Verdict},
+        evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
-        policy::{Policy, PolicyKey, Threshold, thresholds::Metric},
-        promql::{self, SeriesKey},
+        policy::{
+            Policy, PolicyKey, Threshold,
+            thresholds::{Level, Metric},
+        },
+        promql::{self, Group, Missing, SeriesKey},
         report,
         resolve::Rules,
         units::Quantity,
@@ -65,7 +69,10 @@ pub(super) struct Governed {
 /// One threshold on one target.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
+    /// Of a threshold that keeps labels apart, this knows only whether there are readings at all.
     pub track: Track,
+    /// Each value of the labels that are kept apart.
+    pub groups: Groups,
     /// Version of what is asked, since which the row exists.
     version: u32,
     threshold: u16,
@@ -131,7 +138,13 @@ impl Governed {
         let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let mut rows = Vec::new();
         for (index, threshold) in self.thresholds.iter().enumerate() {
-            let row = |target| Row { track: Track::default(), version, threshold: number(index), target };
+            let row = |target| Row {
+                track: Track::default(),
+                groups: Groups::default(),
+                version,
+                threshold: number(index),
+                target,
+            };
             match &threshold.metric {
                 // The class said no, and so does the policy's condition.
                 Metric::Free(_) if !self.free_queries => {}
@@ -158,7 +171,12 @@ impl Governed {
                 .filter(|before| old.threshold(before) == threshold);
             kept.push(same.map_or_else(
                 || row.clone(),
-                |before| Row { track: before.track, version: before.version, ..row.clone() },
+                |before| Row {
+                    track: before.track,
+                    groups: before.groups.clone(),
+                    version: before.version,
+                    ..row.clone()
+                },
             ));
         }
         self.rows = kept;
@@ -179,7 +197,10 @@ impl Governed {
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
-                    row.track.recall(&threshold.levels, severity, since, value.amount.as_f64());
+                    let by = threshold.metric.by();
+                    let group = by.iter().map(|label| said.labels.get(label).map_or("", String::as_str).into());
+                    let track = if by.is_empty() { &mut row.track } else { row.groups.track(group.collect()) };
+                    track.recall(&threshold.levels, severity, since, value.amount.as_f64());
                 }
                 ("NoData", ..) => row.track.recall_gap(since),
                 _ => {}
@@ -201,7 +222,7 @@ impl Governed {
     }
 
     pub fn verdict(&self, row: &Row) -> Verdict {
-        self.threshold(row).map_or(Verdict::Unjudged, |threshold| row.track.verdict(&threshold.levels))
+        self.threshold(row).map_or(Verdict::Unjudged, |threshold| row.verdict(&threshold.levels))
     }
 
     pub fn is_unjudged(&self) -> bool {
@@ -221,8 +242,8 @@ impl Governed {
         match &self.threshold(row)?.metric {
             Metric::Free(query) => Some(Ask::Free(query.clone())),
             metric @ Metric::Series { .. } => {
-                let kind = self.target(row).map(|target| target.kind);
-                metric.shape(attribution(identity, kind)).map(Ask::Shape)
+                let kind = self.target(row).and_then(|target| workload(target.kind));
+                metric.shape(identity, kind).map(Ask::Shape)
             }
         }
     }
@@ -256,15 +277,89 @@ impl Governed {
         if row.version > round.version {
             return false;
         }
-        let before = row.track.announced();
-        let to_base = |value| threshold.unit.to_base(value);
-        let (past, apart) = round.past(&key);
-        if !past.is_empty() {
-            let past: Vec<(Instant, f64)> = past.iter().map(|(at, value)| (*at, to_base(*value))).collect();
-            row.track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
+        let before = row.announced(&threshold.levels);
+        if threshold.metric.by().is_empty() {
+            row.judge(threshold, &key, round, continuity, interval);
+        } else {
+            row.judge_groups(threshold, &key, round, continuity, interval);
         }
-        let reading = round.reading(&key, interval).map(to_base);
-        row.track.judge(&threshold.levels, round.at, reading, continuity);
-        row.track.announced() != before
+        row.announced(&threshold.levels) != before
+    }
+}
+
+impl Row {
+    /// The worst breach, held or not, and of which value of the labels that are kept apart.
+    pub fn breach(&self, levels: &[Level]) -> Option<(Option<&Group>, Breach)> {
+        match self.groups.worst(levels) {
+            Some((group, breach)) => Some((Some(group), breach)),
+            None => self.track.breach(levels).map(|breach| (None, breach)),
+        }
+    }
+
+    /// All breaches, held or not.
+    pub fn breaches(&self, levels: &[Level]) -> impl Iterator<Item = (Option<&Group>, Breach)> {
+        self.tracks().filter_map(|(group, track)| Some((group, track.breach(levels)?)))
+    }
+
+    /// What there is to tell: of each value of the labels that are kept apart, or of the row.
+    pub fn tracks(&self) -> impl Iterator<Item = (Option<&Group>, &Track)> {
+        let whole = self.groups.is_empty().then_some((None, &self.track));
+        whole.into_iter().chain(self.groups.iter().map(|(group, track)| (Some(group), track)))
+    }
+
+    fn verdict(&self, levels: &[Level]) -> Verdict {
+        match self.track.verdict(levels) {
+            Verdict::Within if !self.groups.is_empty() => self.groups.verdict(levels),
+            verdict => verdict,
+        }
+    }
+
+    fn announced(&self, levels: &[Level]) -> (Announced, Option<(Group, Announced)>) {
+        (self.track.announced(), self.groups.announced(levels))
+    }
+
+    fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) {
+        rebuild(&mut self.track, threshold, key, round, continuity);
+        let reading = round.reading(key, interval).map(|value| threshold.unit.to_base(value));
+        self.track.judge(&threshold.levels, round.at, reading, continuity);
+    }
+
+    fn judge_groups(
+        &mut self,
+        threshold: &Threshold,
+        key: &SeriesKey,
+        round: &Round,
+        continuity: Span,
+        interval: Span,
+    ) {
+        let levels = &threshold.levels;
+        let readings = match round.groups(key, interval) {
+            Ok(readings) => readings,
+            Err(missing) => {
+                self.track.judge(&[], round.at, Err(missing), continuity);
+                self.groups.miss(levels, round.at, missing, continuity);
+                return;
+            }
+        };
+        // The row has a reading if any value of the labels has one; else it is missing for the reason of one of them.
+        let any = readings.iter().map(|(_, reading)| *reading).reduce(Result::or);
+        self.track.judge(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
+        let to_base =
+            |(group, reading): (Group, Result<f64, _>)| (group, reading.map(|value| threshold.unit.to_base(value)));
+        let readings: Readings = readings.into_iter().map(to_base).collect();
+        for (group, _) in &readings {
+            let key = SeriesKey { group: group.clone(), ..key.clone() };
+            rebuild(self.groups.track(group.clone()), threshold, &key, round, continuity);
+        }
+        self.groups.judge(levels, round.at, &readings, continuity, threshold.no_data.after);
+    }
+}
+
+/// Learns from what was read before the round.
+fn rebuild(track: &mut Track, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
+    let (past, apart) = round.past(key);
+    if !past.is_empty() {
+        let past: Vec<(Instant, f64)> = past.iter().map(|(at, value)| (*at, threshold.unit.to_base(*value))).collect();
+        track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
     }
 }

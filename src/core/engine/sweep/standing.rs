@@ -2,9 +2,12 @@
 //!
 //! Texts hold the reading at the transition and never the latest, so that they change with verdicts only.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::Refusal,
     Sweep,
+    groups::spelled,
     rows::{Governed, Row},
     source::{Source, concerns_source},
 };
@@ -21,7 +24,7 @@ use crate::{
             PolicyKey, Threshold,
             thresholds::{Level, word},
         },
-        promql::Missing,
+        promql::{Group, Missing, Shape},
         report::{self, Finding, Truth},
         units::{Decimal, Dimension, Quantity},
     },
@@ -54,6 +57,8 @@ pub struct Reading<'a> {
     pub threshold: &'a str,
     /// The target; nothing where a reading is one for all.
     pub target: Option<&'a ObjectKey>,
+    /// The values of the labels that the threshold keeps apart, such as `tier="gold"`.
+    pub series: Option<String>,
     /// The reading in base units, unless it is missing.
     pub value: Option<f64>,
     /// The verdict.
@@ -115,17 +120,20 @@ impl Sweep {
     /// The latest readings of all policies.
     pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
         self.policies.iter().flat_map(|(policy, governed)| {
-            governed.rows.iter().filter_map(move |row| {
-                let threshold = governed.threshold(row)?;
-                Some(Reading {
-                    policy,
-                    threshold: &threshold.name,
-                    target: governed.target(row),
-                    value: row.track.value(),
-                    verdict: governed.verdict(row),
-                    levels: &threshold.levels,
-                })
-            })
+            governed.rows.iter().filter_map(|row| Some((row, governed.threshold(row)?))).flat_map(
+                move |(row, threshold)| {
+                    let by = threshold.metric.by();
+                    row.tracks().map(move |(group, track)| Reading {
+                        policy,
+                        threshold: &threshold.name,
+                        target: governed.target(row),
+                        series: group.map(|group| spelled(by, group)),
+                        value: track.value(),
+                        verdict: track.verdict(&threshold.levels),
+                        levels: &threshold.levels,
+                    })
+                },
+            )
         })
     }
 }
@@ -138,6 +146,8 @@ struct State<'a> {
     verdict: Verdict,
     /// The worst breached level, held or not.
     breach: Option<Breach>,
+    /// Where labels are kept apart, the values of which that breach is.
+    group: Option<&'a Group>,
     row: &'a Row,
 }
 
@@ -151,14 +161,27 @@ impl<'a> State<'a> {
             }
             (verdict, _) => verdict,
         };
-        let breach = threshold.and_then(|threshold| row.track.breach(&threshold.levels));
+        let breach = threshold.and_then(|threshold| row.breach(&threshold.levels));
         let breach = breach.filter(|_| !matches!(verdict, Verdict::Unjudged));
-        Self { threshold, target: governed.listed_target(row), verdict, breach, row }
+        let (group, breach) = breach.map_or((None, None), |(group, breach)| (group, Some(breach)));
+        Self { threshold, target: governed.listed_target(row), verdict, breach, group, row }
     }
 
     fn name(&self) -> String {
         let name = self.threshold.map_or("", |threshold| &threshold.name);
-        self.target.as_ref().map_or_else(|| name.to_owned(), |target| format!("{name} of {target}"))
+        let group = self.group.map(|group| format!(" ({})", spelled(self.by(), group))).unwrap_or_default();
+        let target = self.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
+        format!("{name}{group}{target}")
+    }
+
+    fn by(&self) -> &'a [String] {
+        self.threshold.map_or(&[], |threshold| threshold.metric.by())
+    }
+
+    /// Values by label, where labels are kept apart.
+    fn labels(&self) -> BTreeMap<String, String> {
+        let values = self.group.into_iter().flatten();
+        self.by().iter().zip(values).map(|(label, value)| (label.clone(), value.to_string())).collect()
     }
 
     const fn is_within(&self) -> bool {
@@ -270,6 +293,7 @@ fn listed(states: &[State<'_>], governed: &Governed) -> Vec<ThresholdStatus> {
             Some(ThresholdStatus {
                 name: governed.threshold(state.row)?.name.to_string(),
                 target: state.target.clone(),
+                labels: state.labels(),
                 state: word.to_owned(),
                 severity: state.breach.map(|breach| breach.severity),
                 since: report::time(since),
@@ -316,6 +340,12 @@ pub(super) fn missing(missing: Missing) -> String {
         Reason::StaleData => "the newest sample is too old",
         Reason::ClockSkew => "samples lie in the future: compare the clocks",
         Reason::AmbiguousResult => return format!("{} series answer where one must", missing.series),
+        Reason::TooManySeries => {
+            return format!(
+                "more than {} values of its labels answer, which no threshold keeps apart",
+                Shape::MAX_GROUPS
+            );
+        }
         Reason::WrongType => "the answer is of another type than asked for",
         Reason::PartialResult => "the answer is incomplete",
         Reason::QueryInvalid => "the backend cannot parse the query",

@@ -1,6 +1,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "JSON reads best where it is made")]
 
 mod alerting;
+mod apart;
 mod asking;
 mod judging;
 mod lab;

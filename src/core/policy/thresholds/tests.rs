@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::core::units::BaseUnit;
 
 fn spec(thresholds: serde_json::Value) -> PerformancePolicySpec {
     serde_json::from_value(json!({"metrics": {"labels": {"app": "web", "zone": "a"}}, "thresholds": thresholds}))
@@ -12,6 +13,12 @@ fn spec(thresholds: serde_json::Value) -> PerformancePolicySpec {
 fn one(threshold: serde_json::Value) -> Threshold {
     let parsed = parse(&spec(json!([threshold]))).unwrap();
     parsed[0].clone()
+}
+
+/// What is asked of whole namespaces.
+fn expr(threshold: &Threshold) -> String {
+    let shape = threshold.metric.shape(&Identity::default(), None).unwrap();
+    shape.expr(&std::collections::BTreeSet::new())
 }
 
 /// Paths and messages of everything that is refused.
@@ -36,10 +43,10 @@ fn omitted_fields_mean_what_the_api_says() {
 fn labels_of_the_metric_win_over_those_of_the_policy() {
     let threshold =
         one(json!({"name": "size", "metric": {"gauge": "db_pool_size", "labels": {"zone": "b", "pool": "x"}}}));
-    let Metric::Series { selector, statistic, .. } = threshold.metric else { panic!("no series") };
-    let labels: Vec<_> = selector.labels().iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(labels, ["app=web", "pool=x", "zone=b"]);
-    assert_eq!(statistic, Statistic::Mean);
+    assert_eq!(
+        expr(&threshold),
+        "avg by (namespace) (avg_over_time(db_pool_size{app=\"web\",pool=\"x\",zone=\"b\"}[5m]))"
+    );
 }
 
 #[test]
@@ -77,10 +84,95 @@ fn free_queries_count_in_the_unit_that_is_named() {
     let threshold = one(json!({"name": "busy", "metric": {"query": "sum(up)", "unit": "percent"},
         "levels": [{"severity": "info", "below": "80%"}]}));
     assert!(matches!(threshold.metric, Metric::Free(_)));
-    assert_eq!(
-        one(json!({"name": "busy", "metric": {"query": "sum(up)"}})).unit.base(),
-        crate::core::units::BaseUnit::Count
-    );
+    assert_eq!(one(json!({"name": "busy", "metric": {"query": "sum(up)"}})).unit.base(), BaseUnit::Count);
+}
+
+#[test]
+fn a_ratio_is_a_share_of_which_labels_narrow_both_sides_and_one() {
+    let errors = json!({"numerator": {"counter": "requests_total", "labels": {"code": "500", "zone": "c"}},
+        "denominator": {"counter": "requests_total"}});
+    let threshold = one(json!({"name": "errors", "metric": {"ratio": errors, "labels": {"zone": "b"}, "window": "1m"},
+        "levels": [{"severity": "warning", "above": "5%"}]}));
+    let above = threshold.levels[0].above.unwrap();
+    assert_eq!((above.bound.to_string(), above.clear.to_string()), ("5%".into(), "4.5%".into()));
+    let all = r#"sum by (namespace) (rate(requests_total{app="web",zone="b"}[1m]))"#;
+    let failed = r#"sum by (namespace) (rate(requests_total{app="web",code="500",zone="c"}[1m]))"#;
+    assert_eq!(expr(&threshold), format!("({failed} or {all} * 0) / {all}"));
+    // The mean of a summary is a quotient of counters, and no share.
+    let mean = json!({"numerator": {"counter": "gc_seconds_sum"}, "denominator": {"counter": "gc_seconds_count"}});
+    let threshold = one(json!({"name": "gc", "metric": {"ratio": mean, "unit": "seconds"},
+        "levels": [{"severity": "warning", "above": "20ms"}]}));
+    assert_eq!(threshold.levels[0].above.unwrap().bound.to_string(), "20ms");
+}
+
+#[test]
+fn a_slope_has_bounds_below_zero_and_a_variation_is_a_share() {
+    let bounds = |statistic: &str, metric: &str, below: &str, above: &str| {
+        let threshold = one(json!({"name": "t", "metric": {"gauge": metric, "statistic": statistic},
+            "levels": [{"severity": "info", "above": above, "below": below}]}));
+        let level = &threshold.levels[0];
+        (level.below.unwrap().bound.to_string(), level.above.unwrap().bound.to_string())
+    };
+    assert_eq!(bounds("slope", "heap_bytes", "-1Mi/s", "10Ki/s"), ("-1Mi/s".into(), "10Ki/s".into()));
+    assert_eq!(bounds("slope", "queue", "-2/s", "0.5/s"), ("-2/s".into(), "0.5/s".into()));
+    assert_eq!(bounds("slope", "lag_seconds", "-10%", "10%"), ("-10%".into(), "10%".into()));
+    assert_eq!(bounds("cv", "confidence", "0", "50%"), ("0%".into(), "50%".into()));
+}
+
+#[test]
+fn a_builtin_takes_labels_of_its_threshold_only() {
+    let threshold =
+        one(json!({"name": "memory", "metric": {"builtin": "CPUThrottled", "labels": {"container": "api"}},
+        "levels": [{"severity": "warning", "above": "5%"}]}));
+    let expr = expr(&threshold);
+    assert!(expr.contains(r#"container="api""#) && !expr.contains("zone"), "{expr}");
+    let unit = |word: &str| one(json!({"name": "b", "metric": {"builtin": word}})).unit.base();
+    assert_eq!((unit("Restarts"), unit("StartupTime")), (BaseUnit::Count, BaseUnit::Seconds));
+}
+
+#[test]
+fn what_slips_past_admission_is_refused_all_the_same() {
+    let refused = |metric: serde_json::Value| refused(json!({"name": "t", "metric": metric}));
+    let (counter, gauge) = (json!({"counter": "c"}), json!({"gauge": "g"}));
+    for (metric, message) in [
+        (
+            json!({"ratio": {"numerator": counter, "denominator": gauge}}),
+            "metric.ratio must be of two counters or of two gauges",
+        ),
+        (
+            json!({"ratio": {"numerator": counter, "denominator": {}}}),
+            "metric.ratio.denominator must have exactly one of counter and gauge",
+        ),
+        (
+            json!({"ratio": {"numerator": counter, "denominator": {"counter": "a b"}}}),
+            "metric.ratio.denominator.counter must be a metric name such as http_requests_total, not \"a b\"",
+        ),
+        (
+            json!({"ratio": {"numerator": counter, "denominator": counter}, "statistic": "rate"}),
+            "metric.statistic is for a histogram, a counter or a gauge: leave it out",
+        ),
+        (
+            json!({"builtin": "Restarts", "unit": "count"}),
+            "metric.unit is not for a builtin, which has one of its own: leave it out",
+        ),
+        (
+            json!({"builtin": "VolumeUsed", "by": ["container"]}),
+            "metric.by must be pod or persistentvolumeclaim for VolumeUsed, not \"container\"",
+        ),
+        (json!({"builtin": "StartupTime", "by": ["uid"]}), "metric.by must be pod for StartupTime, not \"uid\""),
+        (json!({"gauge": "g", "by": ["a", "a"]}), "metric.by lists \"a\" twice"),
+        (json!({"gauge": "g", "by": ["a", "b", "c"]}), "metric.by must have at most 2 labels, not 3"),
+        (
+            json!({"gauge": "g", "by": ["trimtab_workload"]}),
+            "metric.by must be labels that an alert can carry beside its own, not \"trimtab_workload\"",
+        ),
+        (
+            json!({"gauge": "g", "by": ["http.route"]}),
+            "metric.by must be labels that an alert can carry beside its own, not \"http.route\"",
+        ),
+    ] {
+        assert_eq!(refused(metric), [format!("thresholds.t.{message}")]);
+    }
 }
 
 #[test]
@@ -94,7 +186,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("p0", warning(json!("2s"))),
-            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase or a percentile such as p95, not \"p0\"",
+            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase, cv, slope or a percentile such as p95, not \"p0\"",
         ),
         (
             p95("max", warning(json!("2s"))),
@@ -118,15 +210,15 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             json!({"name": "x", "metric": {}}),
-            "thresholds.x.metric must have exactly one of histogram, counter, gauge and query",
+            "thresholds.x.metric must have exactly one of histogram, counter, gauge, ratio, builtin and query",
         ),
         (
             json!({"name": "x", "metric": {"gauge": "a", "counter": "b"}}),
-            "thresholds.x.metric must have exactly one of histogram, counter, gauge and query",
+            "thresholds.x.metric must have exactly one of histogram, counter, gauge, ratio, builtin and query",
         ),
         (
             json!({"name": "x", "metric": {"query": "up", "window": "1m"}}),
-            "thresholds.x.metric has a query, which says everything itself: leave out labels, statistic and window",
+            "thresholds.x.metric has a query, which says everything itself: leave out labels, statistic, by and window",
         ),
         (
             json!({"name": "x", "metric": {"gauge": "up{}"}}),

@@ -22,6 +22,8 @@ pub const START: Instant = Instant::from_millis(1_700_000_040_000);
 pub struct Prometheus {
     /// Values by metric and workload; several of one are several series.
     pub readings: BTreeMap<(&'static str, &'static str), Vec<f64>>,
+    /// Values of `web` by its label `tier`, for queries that keep it apart.
+    pub tiers: BTreeMap<String, f64>,
     /// How old the newest sample is.
     pub age: Span,
     /// What it was before now, for range queries.
@@ -38,6 +40,7 @@ impl Default for Prometheus {
     fn default() -> Self {
         Self {
             readings: BTreeMap::new(),
+            tiers: BTreeMap::new(),
             age: Span::seconds(10),
             past: None,
             broken: None,
@@ -52,6 +55,14 @@ impl Prometheus {
         let refusals = self.refuses.iter().filter(|(text, _)| expr.contains(*text)).map(|(_, reason)| *reason);
         if let Some(reason) = self.broken.or(refusals.min()) {
             return Err(Refusal { reason, message: "HTTP 503".to_owned() });
+        }
+        if expr.contains("tier") {
+            let tiers = self.tiers.iter().map(|(tier, value)| {
+                let mut series = self.series(expr, "web", *value, at, range);
+                series.labels.insert("tier".into(), tier.as_str().into());
+                series
+            });
+            return Ok(tiers.collect());
         }
         let found = self.readings.iter().filter(|((metric, _), _)| expr.contains(metric));
         let series = found.flat_map(|((_, workload), values)| values.iter().map(move |value| (*workload, *value)));
@@ -148,6 +159,13 @@ impl Lab {
 
     pub fn read(&mut self, metric: &'static str, value: f64) {
         self.prometheus.readings.insert((metric, "web"), vec![value]);
+    }
+
+    /// Answers these values by tier, and that somebody was asked for their age.
+    pub fn tiers(&mut self, tiers: &[(&str, f64)]) {
+        self.prometheus.tiers = tiers.iter().map(|(tier, value)| ((*tier).to_owned(), *value)).collect();
+        let newest = tiers.first().map(|(_, value)| vec![*value]);
+        self.prometheus.readings = newest.into_iter().map(|value| (("latency", "web"), value)).collect();
     }
 
     /// Ticks without answering. Returns what was asked.
