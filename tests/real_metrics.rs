@@ -9,6 +9,8 @@
 mod cluster;
 #[path = "support/idle.rs"]
 mod idle;
+#[path = "real_metrics/statistics.rs"]
+mod statistics;
 
 use std::{
     fs,

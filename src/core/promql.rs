@@ -30,7 +30,7 @@ pub use self::{
     builtin::Builtin,
     measure::{Measure, RatioOf},
     query::{Query, RangeWindow},
-    sample::{Freshness, Missing, Sample, SampleBatch},
+    sample::{Freshness, GroupReadings, Missing, Sample, SampleBatch},
     selector::{Selector, SelectorError},
     shape::{FreeQuery, FreeQueryError, Shape},
     statistic::{MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},

@@ -56,9 +56,9 @@ pub struct Metric {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Ratio>,
     /// What the cluster's own exporters (cAdvisor, kubelet, kube-state-metrics) say of the target's pods:
-    /// MemoryAvailable (share of its limit that a container leaves, of the one that leaves least), VolumeUsed (share of a
-    /// claimed volume, of the fullest), CPUThrottled (share of CPU periods), Restarts (of containers, in the window) or
-    /// StartupTime (until a pod is ready, of the slowest). Labels select among their series.
+    /// `MemoryAvailable` (share of its limit that a container leaves, of the one that leaves least), `VolumeUsed` (share of a
+    /// claimed volume, of the fullest), `CPUThrottled` (share of CPU periods), `Restarts` (of containers, in the window) or
+    /// `StartupTime` (until a pod is ready, of the slowest). Labels select among their series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
     /// PromQL with one result, at most 2048 characters. The class must allow it.

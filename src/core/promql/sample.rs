@@ -35,6 +35,9 @@ impl Missing {
     }
 }
 
+/// What was read of every group of a workload (or namespace).
+pub type GroupReadings = Vec<(Group, Result<f64, Missing>)>;
+
 /// The samples of one answer, by whose they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleBatch {
@@ -61,7 +64,7 @@ impl SampleBatch {
     }
 
     /// The readings of all groups of a workload (or namespace). None is no data, and too many are no readings.
-    pub fn groups(&self, key: &SeriesKey) -> Result<Vec<(Group, Result<f64, Missing>)>, Missing> {
+    pub fn groups(&self, key: &SeriesKey) -> Result<GroupReadings, Missing> {
         let from: (Bound<&SeriesKey>, Bound<&SeriesKey>) = (Bound::Included(key), Bound::Unbounded);
         let of_key = self.samples.range::<SeriesKey, _>(from).take_while(|(sample, _)| sample.is_of(key));
         let found: Vec<_> = of_key.map(|(sample, reading)| (sample.group.clone(), *reading)).collect();

@@ -11,16 +11,13 @@ use crate::core::{
     evaluate::{Announced, Breach, Track, Verdict},
     facts::{Instant, Span},
     policy::thresholds::Level,
-    promql::{Group, Missing, Shape},
+    promql::{Group, GroupReadings, Missing, Shape},
     units::Excerpt,
 };
 
 /// Tracks by the values of the labels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups(BTreeMap<Group, Track>);
-
-/// What a round says of every value that answered.
-pub(super) type Readings = Vec<(Group, Result<f64, Missing>)>;
 
 impl Groups {
     pub fn iter(&self) -> impl Iterator<Item = (&Group, &Track)> {
@@ -38,7 +35,7 @@ impl Groups {
 
     /// Takes the readings of a round: those of values that did not answer are missing. A breach of one that does not
     /// answer any more is held for `patience`.
-    pub fn judge(&mut self, levels: &[Level], at: Instant, readings: &Readings, continuity: Span, patience: Span) {
+    pub fn judge(&mut self, levels: &[Level], at: Instant, readings: &GroupReadings, continuity: Span, patience: Span) {
         for (group, reading) in readings {
             self.track(group.clone()).judge(levels, at, *reading, continuity);
         }
@@ -77,9 +74,12 @@ impl Groups {
         if let Some((_, breach)) = self.worst(levels) {
             return Verdict::Breached(breach);
         }
-        let pending = self.0.values().map(|track| track.verdict(levels));
-        let pending = pending.filter(|verdict| matches!(verdict, Verdict::Pending { .. }));
-        pending.last().unwrap_or(Verdict::Within)
+        let pending = self.0.values().filter_map(|track| match track.verdict(levels) {
+            Verdict::Pending { since, severity } => Some((std::cmp::Reverse(severity), since)),
+            Verdict::Unjudged | Verdict::Within | Verdict::Breached(_) | Verdict::NoData(_) => None,
+        });
+        let worst = pending.min();
+        worst.map_or(Verdict::Within, |(severity, since)| Verdict::Pending { since, severity: severity.0 })
     }
 
     /// What people are told: that of the worst one.

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    super::{Answer, Refusal, Series},
-    groups::Readings,
-};
+use super::super::{Answer, Refusal, Series};
 use crate::{
     api::conditions::Reason,
     core::{
         facts::{Instant, Kind, Span},
         promql::{
-            FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey, Shape,
-            WorkloadKind,
+            FreeQuery, Freshness, Group, GroupReadings, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey,
+            Shape, WorkloadKind,
         },
     },
 };
@@ -224,7 +221,7 @@ impl Round {
     }
 
     /// The readings of a row that keeps labels apart.
-    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<Readings, Missing> {
+    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<GroupReadings, Missing> {
         let readings = match &self.value {
             Ok(Values::Shaped(batch)) => batch.groups(key),
             Ok(Values::Free(value)) => value.map(|value| vec![(Group::default(), Ok(value))]),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     alerts::Wording,
-    groups::{Groups, Readings},
+    groups::Groups,
     question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
             Policy, PolicyKey, Threshold,
             thresholds::{Level, Metric},
         },
-        promql::{self, Group, Missing, SeriesKey},
+        promql::{self, Group, GroupReadings, Missing, SeriesKey},
         report,
         resolve::Rules,
         units::Quantity,
@@ -346,7 +346,7 @@ impl Row {
         self.track.judge(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
         let to_base =
             |(group, reading): (Group, Result<f64, _>)| (group, reading.map(|value| threshold.unit.to_base(value)));
-        let readings: Readings = readings.into_iter().map(to_base).collect();
+        let readings: GroupReadings = readings.into_iter().map(to_base).collect();
         for (group, _) in &readings {
             let key = SeriesKey { group: group.clone(), ..key.clone() };
             rebuild(self.groups.track(group.clone()), threshold, &key, round, continuity);
