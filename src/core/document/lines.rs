@@ -128,6 +128,9 @@ fn lines(text: &str) -> Result<impl Iterator<Item = (usize, &str)>, DocumentErro
         }
         previous = c;
     }
+    if previous == '\r' {
+        return Err(DocumentError::unparseable(text, text.len() - 1, "it holds a control character"));
+    }
     let mut start = 0;
     Ok(text.split_inclusive('\n').map(move |line| {
         let begin = start;

@@ -13,7 +13,8 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, DocumentError> {
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        if content.ends_with('{') || content.starts_with('}') {
+        // A brace at the end of a comment is none of a block, and a block has another one of its own line at its end.
+        if (content.ends_with('{') && !content.contains('#')) || content.starts_with('}') {
             return Err(DocumentError::unparseable(text, start, "it has blocks in braces, which this format has not"));
         }
         let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');

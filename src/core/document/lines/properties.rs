@@ -31,7 +31,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<Entry>, DocumentError> {
         let value = after_sign.unwrap_or(after_blanks).trim_start_matches(BLANKS);
         let found = if goes_on {
             Found { kind: Kind::Lines, style: Style::Plain, ambiguous: false, text: String::new() }
-        } else if after_sign.is_none() && value.is_empty() {
+        } else if rest.is_empty() {
             Found::none()
         } else {
             Found { kind: Kind::Text, style: Style::Plain, ambiguous: false, text: unescape(value).ok_or_else(wrong)? }
@@ -63,7 +63,8 @@ pub(in super::super) fn spell(_: &Leaf, landed: &str) -> String {
     for (at, c) in landed.char_indices() {
         match c {
             '\\' => source.push_str("\\\\"),
-            ' ' if at == 0 => source.push_str("\\ "),
+            // Blanks and one sign before a value are not its own.
+            ' ' | '=' | ':' if at == 0 => source.extend(['\\', c]),
             ' '..='~' => source.push(c),
             _ => escape(c, &mut source),
         }

@@ -92,10 +92,13 @@ fn conf_refuses_what_readers_read_differently() {
         refused(Conf, document, "a", &text("z"), Reason::ConfigUnparseable, &why(message));
     };
     unparseable("a 1\nevents {\n a 2\n}\n", "2: it has blocks in braces, which this format has not");
+    unparseable("a 1\nevents { # c\n a 2\n}\n", "4: it has blocks in braces, which this format has not");
+    check(Conf, "a = 1 # {\n", "a", &number("2"), "a = 2 # {\n");
     unparseable("a 1\n\"b\" 2\n", "2: a line does not begin with a key");
     unparseable("a:1\n", "1: a line does not begin with a key");
     unparseable("a 1\nb \0\n", "2: it holds a control character");
     unparseable("a 1\rb 2\n", "1: it holds a control character");
+    unparseable("a 1\nb 2\r", "2: it holds a control character");
     unparseable("\u{feff}a 1\n", "1: it begins with a byte order mark: save the document without one");
     let null =
         "cannot set \"a\" in the document: it is null, and only text, a number or a truth value on one line can be set";
@@ -197,6 +200,8 @@ fn properties_keep_every_byte_around_the_value() {
     set("path", &text("/x"), "C:\\\\x", "/x");
     set("empty", &text("a=b"), "empty=", "empty=a=b");
     set("last", &text("#y"), "last = x", "last = #y");
+    check(Properties, "a 1", "a", &text(":x"), "a \\:x");
+    check(Properties, "a 1\n", "a", &text(""), "a \n");
     check(Properties, "a=\\u0041", "a", &text("A"), "a=\\u0041");
     check(Properties, "a=true ", "a", &text("true"), "a=true");
 }
