@@ -109,6 +109,59 @@ fn a_value_that_crashes_is_taken_out_of_a_document_however_it_is_written() {
     }
 }
 
+/// In every format of lines: made and taken back, made and changed, put back from somebody's hands, and gone with the policy.
+#[test]
+fn a_line_that_a_policy_made_goes_when_it_fails_and_when_the_policy_goes() {
+    let api = deployment("api");
+    for (format, at, document, line) in [
+        ("Properties", "pool.size", "pool.name=orders\n", "pool.size="),
+        ("INI", "pool/size", "[pool]\nname = orders\n\n[log]\n", "size = "),
+        ("Conf", "pool_size", "name orders # ours", "pool_size "),
+    ] {
+        let spec = |size: i64| {
+            let path = json!({"file": "config", "at": at, "create": true});
+            let mut spec = settings(json!([{"name": "size", "type": "Integer", "value": size, "path": path}]));
+            spec["files"][0]["format"] = format.into();
+            spec["deletionPolicy"] = "Restore".into();
+            spec
+        };
+        let said = |run: &Run| run.server.document("api-config");
+        let mut run = shop(document);
+        apply(&mut run, "p", &spec(number(BAD)));
+        rest(&mut run);
+        is_rolled_back(&run, "p");
+        assert_eq!(said(&run), document, "{format}");
+        assert_eq!((stamp(&run), revisions(&run, &api)), (Value::Null, 2), "there and back");
+
+        for size in [9, 8] {
+            apply(&mut run, "p", &spec(size));
+            rest(&mut run);
+            assert!(said(&run).contains(&format!("{line}{size}")), "{format}: {}", said(&run));
+        }
+        apply(&mut run, "p", &spec(number(BAD)));
+        rest(&mut run);
+        assert!(said(&run).contains(&format!("{line}8")), "{format}: {}", said(&run));
+
+        // Whoever takes the line out has the last word until somebody says otherwise.
+        apply(&mut run, "p", &spec(8));
+        rest(&mut run);
+        run.people("take the line out", |server, _| {
+            let edit = |tree: &mut Value| tree["data"]["config.yaml"] = json!(document);
+            server.edit_as("kubectl-edit", &config_map("api-config"), edit);
+        });
+        rest(&mut run);
+        assert_eq!(said(&run), document, "{format}");
+        assert_eq!(run.server.condition("p", "Conflicted"), Some(("True".into(), "ManualOverride".into())), "{format}");
+        apply(&mut run, "p", &spec(7));
+        rest(&mut run);
+        assert!(said(&run).contains(&format!("{line}7")), "{format}: {}", said(&run));
+
+        run.people("delete policy", |server, _| server.delete_policy(&policy("p")));
+        rest(&mut run);
+        assert_eq!(said(&run), document, "{format}");
+    }
+}
+
 #[test]
 fn the_way_back_to_what_a_document_said_at_first_restarts_pods_too() {
     let api = deployment("api");

@@ -141,8 +141,8 @@ pub struct DocumentPath {
     /// to case.
     #[schemars(transform = rules::place)]
     pub at: String,
-    /// Whether a key that the document does not have gets a line of its own, which goes when the policy gives the place
-    /// back. For Properties, INI (the section must exist) and Conf; default: false, an absent key is refused.
+    /// Whether a key that the document does not have gets a line of its own, for Properties, INI (the section must exist)
+    /// and Conf; `deletionPolicy: Restore` takes the line away again. Default: false, an absent key is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub create: Option<bool>,
 }
