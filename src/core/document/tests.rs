@@ -351,6 +351,36 @@ fn documents_are_bounded() {
     }
 }
 
+/// How one value and its comment are written in each format.
+const ONE_VALUE: [(DocumentFormat, &str, &str); 5] = [
+    (DocumentFormat::Yaml, "/a", "a: 1\n#"),
+    (DocumentFormat::Toml, "/a", "a = 1\n#"),
+    (DocumentFormat::Properties, "a", "a=1\n#"),
+    (DocumentFormat::Ini, "s/a", "[s]\na=1\n#"),
+    (DocumentFormat::Conf, "a", "a 1\n#"),
+];
+
+#[test]
+fn documents_of_every_format_are_bounded() {
+    let too_long = "document is too large: 1048577 bytes, where a ConfigMap holds at most 1048576";
+    let too_many = "document is too large: it has more than 65536 values";
+    for (format, place, begin) in ONE_VALUE {
+        let full = format!("{begin}{}", "x".repeat(MAX_BYTES - begin.len()));
+        check_in(format, &full, place, &number("5"), &full.replace('1', "5"));
+        refused_in(format, &full, place, &number("50"), Reason::ConfigTooLarge, too_long);
+        refused_in(format, &format!("{full}x"), place, &number("5"), Reason::ConfigTooLarge, too_long);
+        if format.is_lines() {
+            let address = at(format, &place.replace('a', "b"));
+            let error = create(&full, &address, &number("5"), "5").unwrap_err();
+            assert_eq!(error.reason(), Reason::ConfigTooLarge, "{format}: {error}");
+        }
+        let sign = if format == DocumentFormat::Yaml { ": " } else { " = " };
+        let lines: Vec<_> = (0..MAX_VALUES).map(|i| format!("k{i}{sign}1\n")).collect();
+        let many = begin.replace('#', &lines.concat());
+        refused_in(format, &many, place, &number("5"), Reason::ConfigTooLarge, too_many);
+    }
+}
+
 #[test]
 fn only_one_whole_value_is_put_back() {
     let address = at(DocumentFormat::Yaml, "/a");
