@@ -7,6 +7,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "real_metrics/exporters.rs"]
+mod exporters;
 #[path = "support/idle.rs"]
 mod idle;
 #[path = "real_metrics/statistics.rs"]
@@ -39,7 +41,7 @@ use trimtab::api::{MetricsSource, PerformanceClass, PerformancePolicy};
 
 use self::cluster::{Cluster, Options, eventually};
 
-const OPTIONS: Options = Options { prometheus: true, audit: true, ..Options::DEFAULT };
+const OPTIONS: Options = Options { real_nodes: true, prometheus: true, audit: true, ..Options::DEFAULT };
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What stands between the operator and Prometheus does.

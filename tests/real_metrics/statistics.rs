@@ -1,8 +1,8 @@
 //! Every way of reading a metric, by alerts that a real Prometheus' real samples make fire and clear.
 //!
-//! The test exposes series under the names and labels of cAdvisor, the kubelet and kube-state-metrics itself, because the
-//! nodes of a test cluster may be simulated; the pod's name and namespace come from the scrape job, as they do on a real
-//! cluster from `honor_labels`.
+//! The test exposes series under the names and labels of cAdvisor, the kubelet and kube-state-metrics itself, so that it
+//! says what they say (`exporters.rs` asks a real kubelet); the pod's name and namespace come from the scrape job, as they
+//! do on a real cluster from `honor_labels`.
 
 use std::time::Instant;
 
