@@ -1,15 +1,24 @@
 //! Every way of reading a metric, by alerts that a real Prometheus' real samples make fire and clear.
 //!
 //! The test exposes series under the names and labels of cAdvisor, the kubelet and kube-state-metrics itself, so that it
-//! says what they say (`exporters.rs` asks a real kubelet); the pod's name and namespace come from the scrape job, as they
+//! says what they say (`tests/real_exporters.rs` asks a real kubelet); the pod's name and namespace come from the scrape job, as they
 //! do on a real cluster from `honor_labels`.
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trimtab::api::status::ThresholdStatus;
 
-use super::*;
+use super::OPTIONS;
+use crate::{
+    cluster::{self, Cluster, eventually},
+    here,
+    stage::{PATIENCE, Stage},
+};
 
 /// What a series does as time goes by.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,27 @@
 //! The names and labels that builtins read are those of a real kubelet: its cAdvisor is scraped, and a container that is
 //! throttled by a real cgroup is told so. Its limit alone is said by the test, in the words of kube-state-metrics.
 
-use k8s_openapi::api::core::v1::Pod;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use super::*;
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/idle.rs"]
+mod idle;
+#[path = "real_metrics/stage.rs"]
+mod stage;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+
+use self::{cluster::Options, stage::Stage};
+
+const OPTIONS: Options = Options { real_nodes: true, prometheus: true, audit: true, ..Options::DEFAULT };
 
 /// The pod by whose name the scrape job goes.
 const POD: &str = "web-5d4f6c7b8d-bcdfg";
