@@ -9,6 +9,7 @@
 
 mod simulation {
     pub mod controllers;
+    pub mod formulas;
     pub mod invariants;
     pub mod people;
     pub mod random;

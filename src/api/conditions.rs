@@ -65,6 +65,8 @@ words! {
         InvalidSpec,
         /// A lower bound lies above its upper bound, or a value outside them.
         BoundsInverted,
+        /// A formula has no value for these numbers, or one that its field cannot have.
+        FormulaFailed,
         /// A policy that a newer version of the API stored.
         UnsupportedVersion,
         /// The named class does not exist.
@@ -129,8 +131,6 @@ words! {
         ObserveOnly,
         /// The policy only recommends; the plan is in its status.
         RecommendOnly,
-        /// There is nothing to write.
-        NothingToApply,
         /// Writes are decided and not done yet.
         Pending,
         /// Our rollout is under way.

@@ -5,9 +5,7 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::rules;
-
-/// A literal value: an integer, or a string such as `30s`, `2Gi`, `80%`, `"0.75"` or `"true"`.
+/// A value as written: an integer, or a string such as `30s`, `2Gi`, `80%`, `"0.75"`, `"true"` or `= 2 * ceil(limits.cpu)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Literal {
@@ -53,11 +51,9 @@ impl JsonSchema for Literal {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = json_schema!({
+        json_schema!({
             "x-kubernetes-int-or-string": true,
             "maxLength": Self::MAX_LENGTH,
-        });
-        rules::literal(&mut schema);
-        schema
+        })
     }
 }

@@ -342,11 +342,6 @@ pub(super) fn quantity(schema: &mut Schema) {
 
 // knobs
 
-/// The literal itself.
-pub(super) fn literal(schema: &mut Schema) {
-    add(schema, "type(self) == int || !self.startsWith('=')", "formulas are not supported in this version");
-}
-
 /// Every knob: where it lands.
 pub(super) fn knob(schema: &mut Schema) {
     add(
@@ -457,6 +452,15 @@ pub(super) fn setting(schema: &mut Schema) {
 }
 
 // thresholds
+
+/// The bound of a level.
+pub(super) fn literal(schema: &mut Schema) {
+    add(
+        schema,
+        "type(self) == int || !self.startsWith('=')",
+        "must be a literal such as 200ms: formulas are for knobs",
+    );
+}
 
 /// A level: its bounds can be read, and a band is not empty.
 pub(super) fn level(schema: &mut Schema) {

@@ -116,7 +116,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
                 .collect(),
-            connections: account.policy.as_ref().map(connections).unwrap_or_default(),
+            connections: connections(&target.plan.loads),
         })
         .collect()
 }

@@ -14,8 +14,7 @@ use crate::{
     core::{
         engine::{Account, TargetAccount},
         plan::{Change, Conflict, Setting, State, Step},
-        policy::Policy,
-        resolve::mode_name,
+        resolve::{Load, known_loads, mode_name},
     },
     shell::clock,
 };
@@ -184,11 +183,13 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
-    if let Some(policy) = &account.policy {
-        out.push_str(&connections(policy));
-    }
+    let shared = shared_loads(account);
+    out.push_str(&shared.as_deref().map(connections).unwrap_or_default());
     for target in &account.targets {
         out.push_str(&target_text(target, all, paint));
+        if shared.is_none() {
+            out.push_str(&connections(&target.plan.loads));
+        }
     }
     if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
         out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));
@@ -196,23 +197,25 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
     out
 }
 
-/// What the pools of a policy add up to: the number that a database must bear.
-pub fn connections(policy: &Policy) -> String {
-    policy
-        .pools
-        .iter()
-        .filter(|pool| pool.connections > 0)
-        .map(|pool| match &pool.per_worker {
-            Some(worker) => format!(
-                "  pool {}: up to {} connections × {} {worker} processes = {} per pod\n",
-                pool.name,
-                pool.connections,
-                pool.processes,
-                pool.connections.saturating_mul(pool.processes)
-            ),
-            None => format!("  pool {}: up to {} connections per pod\n", pool.name, pool.connections),
-        })
-        .collect()
+/// What the pools add up to, if that is the same everywhere.
+fn shared_loads(account: &Account) -> Option<Vec<Load>> {
+    let mut loads = account.targets.iter().map(|target| &target.plan.loads);
+    match (loads.next(), &account.policy) {
+        (Some(first), _) => loads.all(|other| other == first).then(|| first.clone()),
+        (None, policy) => policy.as_ref().map(known_loads),
+    }
+}
+
+/// What pools of a policy add up to: the number that a database must bear.
+pub fn connections(loads: &[Load]) -> String {
+    let line = |Load { pool, connections, workers }: &Load| match workers {
+        Some((worker, processes)) => format!(
+            "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
+            connections.saturating_mul(*processes)
+        ),
+        None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+    };
+    loads.iter().map(line).collect()
 }
 
 fn count(number: impl std::fmt::Display, what: &str) -> String {

@@ -18,9 +18,10 @@ use serde_json::Value as Json;
 use super::{
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
-    policy::Policy,
+    policy::{Invalid, Knob, Policy},
     record::Record,
-    resolve::Desired,
+    resolve::{self, Desired, Load, Stays},
+    units::Value,
 };
 use crate::api::{conditions::Reason, names};
 
@@ -34,13 +35,11 @@ pub const STAMP: &str = "files";
 /// Two takings within this time and a third would be a fight.
 pub const CONTEST: Span = Span::hours(1);
 
-/// Everything that a plan is made from.
+/// One policy on one target, as things are.
 #[derive(Clone, Copy)]
-pub struct Situation<'a> {
+pub struct Case<'a> {
     /// The policy.
     pub policy: &'a Policy,
-    /// What its knobs shall be.
-    pub desired: &'a [Desired<'a>],
     /// The governed workload.
     pub target: &'a Object,
     /// The autoscaler that scales it.
@@ -51,6 +50,18 @@ pub struct Situation<'a> {
     pub memory: &'a Memory,
     /// The time.
     pub now: Instant,
+}
+
+/// A case with the values that the policy's knobs shall have.
+#[derive(Clone, Copy)]
+struct Situation<'a> {
+    policy: &'a Policy,
+    desired: &'a [Desired<'a>],
+    target: &'a Object,
+    autoscaler: Option<&'a Object>,
+    config_maps: &'a BTreeMap<Box<str>, ConfigMap<'a>>,
+    memory: &'a Memory,
+    now: Instant,
 }
 
 /// A `ConfigMap` that a policy names.
@@ -130,6 +141,8 @@ pub struct Plan {
     pub unread: Vec<ObjectKey>,
     /// Hash of the complete claim on the target.
     pub claim_hash: String,
+    /// What the pools add up to in one pod.
+    pub loads: Vec<Load>,
 }
 
 /// One write.
@@ -321,10 +334,56 @@ impl State {
 
 /// Plans one target.
 ///
+/// Formulas follow from what is on the target. A value that is left to somebody else, or that failed and is not begun again, is
+/// not there; so whoever reads it is worked out once more from the value that is, and planned anew. Each round finds at least
+/// one more such value, so there are at most as many as values that formulas read.
+#[must_use]
+pub fn plan(case: &Case<'_>) -> Plan {
+    let Case { policy, target, autoscaler, config_maps, memory, now } = *case;
+    let mut stays = Stays::new();
+    loop {
+        let desired = match resolve::resolve(policy, target, &stays) {
+            Ok(desired) => desired,
+            Err(wrong) => return Plan::refused(&wrong),
+        };
+        let plan = round(&Situation { policy, desired: &desired, target, autoscaler, config_maps, memory, now });
+        let more: Stays = left(policy, &plan).filter(|(path, _)| !stays.contains_key(path)).collect();
+        if more.is_empty() {
+            return Plan { loads: loads(policy, &desired), ..plan };
+        }
+        stays.extend(more);
+    }
+}
+
+/// Values that formulas read and that stay as they are.
+fn left<'a>(policy: &'a Policy, plan: &'a Plan) -> impl Iterator<Item = (Box<str>, Option<Value>)> {
+    let inputs: BTreeSet<&str> = policy.knobs.iter().flat_map(Knob::inputs).collect();
+    let stays = |setting: &&Setting| match setting.state {
+        State::Yielded => true,
+        // Otherwise it is being taken back, together with what followed from it.
+        State::Quarantined => setting.live.as_ref() != Some(&setting.desired),
+        State::Planned => plan.overridden.contains(&setting.object),
+        State::AtRest | State::Refused | State::Variable => false,
+    };
+    let settings = plan.settings.iter().filter(stays);
+    settings.flat_map(move |setting| {
+        // Arguments of one container are one setting.
+        let knobs = policy.knobs.iter().filter(|knob| setting.path.split(", ").any(|path| *path == *knob.path));
+        let knobs: Vec<&Knob> = knobs.filter(|knob| inputs.contains(&*knob.path)).collect();
+        knobs.into_iter().map(|knob| {
+            let text = setting.live.as_deref().filter(|_| setting.path == knob.path);
+            (knob.path.clone(), text.and_then(|text| resolve::read(knob, text)))
+        })
+    })
+}
+
+fn loads(policy: &Policy, desired: &[Desired<'_>]) -> Vec<Load> {
+    resolve::loads(policy, |path| desired.iter().find(|desired| *desired.knob.path == *path)?.value.to_i64())
+}
+
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number
 /// of pods. A crash in between is repaired by the next plan, because every step is decided from what is live.
-#[must_use]
-pub fn plan(situation: &Situation<'_>) -> Plan {
+fn round(situation: &Situation<'_>) -> Plan {
     let mut plan = Plan::default();
     unreadable_records(situation, &mut plan);
     let documents = config_map::plan(situation, &mut plan);
@@ -363,6 +422,17 @@ pub fn value_hash(path: &str, text: &str) -> String {
 }
 
 impl Plan {
+    /// A plan to write nothing.
+    fn refused(wrong: &[Invalid]) -> Self {
+        let refusal = |invalid: &Invalid| Refusal {
+            reason: invalid.reason,
+            message: invalid.to_string(),
+            // The pod template may change, too.
+            stalled: false,
+        };
+        Self { refusals: wrong.iter().map(refusal).collect(), ..Self::default() }
+    }
+
     fn refuse(&mut self, reason: Reason, message: String, stalled: bool) {
         self.refusals.push(Refusal { reason, message, stalled });
     }

@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 
+use self::given::Scope;
 use super::{
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
-    units::{Decimal, Value, ValueType},
+    formula::{Formula, Type},
+    units::{Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -18,11 +20,15 @@ use crate::api::{
     policy::{self as wire, DeletionPolicy, FileFormat, Mode, OnConflict, Reload, Sink, ValueFormat, WorkerUnit},
 };
 
+mod given;
 mod rules;
 mod shape;
 pub mod thresholds;
 
-pub use self::thresholds::Threshold;
+pub use self::{
+    given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    thresholds::Threshold,
+};
 
 /// Namespace and name of a policy.
 pub type PolicyKey = (Box<str>, Box<str>);
@@ -46,6 +52,8 @@ pub struct Policy {
     pub target: Option<Target>,
     /// Everything that it sets, in the order of the spec.
     pub knobs: Vec<Knob>,
+    /// Positions of knobs in the order in which they are worked out.
+    order: Vec<usize>,
     /// Bounds of the number of pods.
     pub replicas: Option<Replicas>,
     /// Documents that knobs edit.
@@ -115,12 +123,16 @@ impl Choice {
 pub struct Knob {
     /// Path in the policy, such as `pools.db.size`.
     pub path: Box<str>,
-    /// The value, within its bounds.
-    pub value: Value,
+    /// Type of the value.
+    pub kind: ValueType,
+    /// The value, or how it is worked out.
+    pub value: Given,
     /// Smallest value that may ever be written.
-    pub min: Option<Value>,
+    pub min: Option<Given>,
     /// Largest value that may ever be written.
-    pub max: Option<Value>,
+    pub max: Option<Given>,
+    /// What values make sense for what it steers.
+    range: Range,
     /// Spelling where it lands.
     pub format: Option<ValueFormat>,
     /// Where it lands.
@@ -131,13 +143,18 @@ pub struct Knob {
     pub on_conflict: OnConflict,
 }
 
-impl Knob {
-    /// The value as it is written where it lands.
-    #[must_use]
-    pub fn text(&self) -> String {
-        // `rules` has rendered every knob that lands, so the alternative is for variables only.
-        self.value.render(self.format).unwrap_or_else(|_| self.value.to_string())
-    }
+/// What values make sense for a field, whatever its bounds are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Range {
+    /// All of its type.
+    #[default]
+    All,
+    /// At least a number.
+    From(i64, &'static str),
+    /// From some seconds to [`units::MAX_TTL`](super::units::MAX_TTL).
+    Seconds(i64),
+    /// These words.
+    Words(Box<[Box<str>]>),
 }
 
 /// Where a value lands.
@@ -211,10 +228,6 @@ pub struct Pool {
     pub name: Box<str>,
     /// Name of the process workers each of which has a pool.
     pub per_worker: Option<Box<str>>,
-    /// Size and overflow of one pool.
-    pub connections: i64,
-    /// Processes of a pod that have a pool each.
-    pub processes: i64,
 }
 
 /// Why a policy cannot be served.
@@ -247,17 +260,22 @@ impl Policy {
     /// Everything that is wrong with it, in the order of the spec.
     pub fn parse(policy: &PerformancePolicy) -> Result<Self, Vec<Invalid>> {
         let spec = &policy.spec;
-        let mut parser = Parser::default();
+        let scope = Scope::of(spec);
+        let mut parser = Parser::new(&scope);
         parser.resources(&spec.resources);
-        let processes = parser.workers(&spec.workers);
-        parser.pools(&spec.pools, &processes);
+        parser.workers(&spec.workers);
+        parser.pools(&spec.pools, &spec.workers);
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
         parser.resolve_files(&files);
-        rules::check(&parser.knobs, spec, &files, &mut parser.wrong);
-        shape::check(policy, &mut parser.wrong);
         let Parser { knobs, pools, mut wrong, .. } = parser;
+        let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
+        rules::check(&knobs, spec, &files, &mut wrong);
+        // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
+        let worked = given::work_out(&knobs, &order, |_| None, |_| None);
+        rules::check_values(&knobs, &worked, spec, &mut wrong);
+        shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         if spec.target.is_none()
             && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
@@ -285,6 +303,7 @@ impl Policy {
             class: spec.class_name.as_deref().map(Into::into),
             target: spec.target.as_ref().map(Target::from),
             knobs,
+            order,
             replicas: spec.replicas.as_ref().map(|r| Replicas {
                 min: r.min.map(i64::from),
                 max: r.max.map(i64::from),
@@ -296,6 +315,27 @@ impl Policy {
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
         })
+    }
+}
+
+impl Policy {
+    /// Works out every knob, in the order of `knobs`. `template` gives what the pod template of the target has. `stays` gives
+    /// what those who read a knob see, because it stays whatever the policy says; it may be nothing that can be read. Takes
+    /// time proportional to the text of the formulas.
+    pub fn work_out(
+        &self,
+        stays: impl Fn(&str) -> Option<Option<Value>>,
+        template: impl Fn(&Amount) -> Option<Value>,
+    ) -> Vec<Result<Worked, Trouble>> {
+        given::work_out(&self.knobs, &self.order, stays, template)
+    }
+
+    /// What is wrong with values that have been worked out.
+    #[must_use]
+    pub fn check_values(&self, worked: &[Result<Worked, Trouble>]) -> Vec<Invalid> {
+        let mut wrong = Vec::new();
+        rules::check_values(&self.knobs, worked, &self.spec, &mut wrong);
+        wrong
     }
 }
 
@@ -356,8 +396,8 @@ impl From<&wire::File> for File {
 }
 
 /// Collects knobs and what is wrong with them.
-#[derive(Default)]
 struct Parser<'a> {
+    scope: &'a Scope,
     knobs: Vec<Knob>,
     pools: Vec<Pool>,
     /// Knobs that land in a document, by index, until the files are known.
@@ -365,28 +405,76 @@ struct Parser<'a> {
     wrong: Vec<Invalid>,
 }
 
+/// What a field takes.
+struct Field {
+    kind: ValueType,
+    range: Range,
+}
+
+impl Field {
+    const fn count(least: i64, says: &'static str) -> Self {
+        Self { kind: ValueType::Integer, range: Range::From(least, says) }
+    }
+
+    const fn seconds(least: i64) -> Self {
+        Self { kind: ValueType::Duration, range: Range::Seconds(least) }
+    }
+
+    /// What its formulas must give.
+    fn is(&self) -> Type {
+        match &self.range {
+            Range::Words(words) => Type::Word(words.iter().map(ToString::to_string).collect()),
+            Range::All | Range::From(..) | Range::Seconds(_) => self.kind.into(),
+        }
+    }
+}
+
+const fn value_type(kind: wire::SettingType) -> ValueType {
+    match kind {
+        wire::SettingType::Integer => ValueType::Integer,
+        wire::SettingType::Number => ValueType::Number,
+        wire::SettingType::Duration => ValueType::Duration,
+        wire::SettingType::Bytes => ValueType::Bytes,
+        wire::SettingType::Ratio => ValueType::Ratio,
+        wire::SettingType::Boolean => ValueType::Boolean,
+        wire::SettingType::Enum => ValueType::Enum,
+    }
+}
+
 impl<'a> Parser<'a> {
+    const fn new(scope: &'a Scope) -> Self {
+        Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
+    }
+
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
         self.wrong.push(Invalid { reason, path: path.into(), message: message.into() });
     }
 
-    fn value(&mut self, path: &str, kind: ValueType, literal: &Literal) -> Option<Value> {
-        let parsed = match literal {
-            Literal::Text(text) if text.starts_with('=') => {
-                self.refuse(Reason::InvalidSpec, path, "is a formula; formulas are not supported in this version");
-                return None;
-            }
-            Literal::Integer(n) => Value::from_int(kind, *n),
-            Literal::Text(text) => Value::parse(kind, text),
+    /// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
+    fn given(&mut self, path: &str, field: &Field, literal: &Literal, container: Option<&str>) -> Option<Given> {
+        let given = match literal {
+            Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
+            Literal::Text(text) => match Formula::of_value(text) {
+                None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
+                Some(Err(error)) => Err(error.to_string()),
+                Some(Ok(formula)) => {
+                    let checked = self.scope.check(formula, &field.is(), container);
+                    checked.map(|expression| Given::Formula(Arc::new(expression)))
+                }
+            },
         };
-        parsed.map_err(|error| self.refuse(Reason::InvalidSpec, path, error.to_string())).ok()
+        given.map_err(|message| self.refuse(Reason::InvalidSpec, path, message)).ok()
     }
 
-    fn knob(&mut self, path: String, kind: ValueType, knob: &'a wire::Knob) -> Option<Value> {
-        let value = self.value(&path, kind, &knob.value);
-        let min = knob.min.as_ref().and_then(|min| self.value(&format!("{path}.min"), kind, min));
-        let max = knob.max.as_ref().and_then(|max| self.value(&format!("{path}.max"), kind, max));
-        let value = value?;
+    fn knob(&mut self, path: String, field: Field, knob: &'a wire::Knob) {
+        let container = knob.container.as_deref();
+        let value = self.given(&path, &field, &knob.value, container);
+        let mut bound = |name: &str, bound: &Option<Literal>| {
+            self.given(&format!("{path}.{name}"), &field, bound.as_ref()?, container)
+        };
+        let min = bound("min", &knob.min);
+        let max = bound("max", &knob.max);
+        let Some(value) = value else { return };
         let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
@@ -404,15 +492,16 @@ impl<'a> Parser<'a> {
         };
         self.knobs.push(Knob {
             path: path.into(),
-            value: value.clone(),
+            kind: field.kind,
+            value,
             min,
             max,
+            range: field.range,
             format: knob.format,
             landing,
-            container: knob.container.as_deref().map(Into::into),
+            container: container.map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
         });
-        Some(value)
     }
 
     fn resources(&mut self, resources: &'a [wire::Resources]) {
@@ -429,9 +518,11 @@ impl<'a> Parser<'a> {
                     match parsed {
                         Ok(value) => self.knobs.push(Knob {
                             path: path.into(),
-                            value,
+                            kind: value.value_type(),
+                            value: Given::Literal(value),
                             min: None,
                             max: None,
+                            range: Range::All,
                             format: None,
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
@@ -444,133 +535,70 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Numbers of process workers by name.
-    fn workers(&mut self, workers: &'a [wire::Workers]) -> BTreeMap<&'a str, Option<i64>> {
-        let mut processes = BTreeMap::new();
+    fn workers(&mut self, workers: &'a [wire::Workers]) {
         for group in workers {
-            let count = self.knob(format!("workers.{}.count", group.name), ValueType::Integer, &group.count);
-            let count = count.and_then(|value| value.to_i64());
-            if count.is_some_and(|n| n < 1) {
-                self.refuse(Reason::InvalidSpec, format!("workers.{}.count", group.name), "must be ≥ 1");
-            }
-            let per_process = group.unit.unwrap_or_default() == WorkerUnit::Process;
-            processes.insert(group.name.as_str(), if per_process { Some(count.unwrap_or(1)) } else { None });
+            let field = Field::count(1, "must be ≥ 1");
+            self.knob(format!("workers.{}.count", group.name), field, &group.count);
         }
-        processes
     }
 
-    fn pools(&mut self, pools: &'a [wire::Pool], processes: &BTreeMap<&str, Option<i64>>) {
+    fn pools(&mut self, pools: &'a [wire::Pool], workers: &[wire::Workers]) {
         for pool in pools {
             let at = |member: &str| format!("pools.{}.{member}", pool.name);
-            let number = |parser: &mut Self, member: &str, knob: &'a Option<wire::Knob>| {
-                let knob = knob.as_ref()?;
-                parser.knob(at(member), ValueType::Integer, knob)?.to_i64()
-            };
-            let size = number(self, "size", &pool.size);
-            let overflow = number(self, "overflow", &pool.overflow);
-            let min_idle = number(self, "minIdle", &pool.min_idle);
-            if size.is_some_and(|n| n < 1) {
-                self.refuse(Reason::InvalidSpec, at("size"), "must be ≥ 1: some poolers read 0 as unlimited");
-            }
-            if overflow.is_some_and(|n| n < 0) || min_idle.is_some_and(|n| n < 0) {
-                self.refuse(Reason::InvalidSpec, format!("pools.{}", pool.name), "overflow and minIdle must be ≥ 0");
-            }
-            if let (Some(size), Some(idle)) = (size, min_idle)
-                && idle > size
-            {
-                self.refuse(Reason::BoundsInverted, at("minIdle"), format!("must be ≤ size ({size}), not {idle}"));
-            }
-            for (member, knob) in [
-                ("acquireTimeout", &pool.acquire_timeout),
-                ("idleTimeout", &pool.idle_timeout),
-                ("maxLifetime", &pool.max_lifetime),
+            for (member, knob, field) in [
+                ("size", &pool.size, Field::count(1, "must be ≥ 1: some poolers read 0 as unlimited")),
+                ("overflow", &pool.overflow, Field::count(0, "must be ≥ 0")),
+                ("minIdle", &pool.min_idle, Field::count(0, "must be ≥ 0")),
+                ("acquireTimeout", &pool.acquire_timeout, Field::seconds(0)),
+                ("idleTimeout", &pool.idle_timeout, Field::seconds(0)),
+                ("maxLifetime", &pool.max_lifetime, Field::seconds(0)),
             ] {
                 if let Some(knob) = knob {
-                    self.knob(at(member), ValueType::Duration, knob);
+                    self.knob(at(member), field, knob);
                 }
             }
-            let multiplier = match pool.per_worker.as_deref() {
-                None => 1,
-                Some(worker) => match processes.get(worker) {
-                    Some(Some(count)) => *count,
-                    Some(None) => {
-                        self.refuse(
-                            Reason::InvalidSpec,
-                            at("perWorker"),
-                            format!("names \"{worker}\", whose unit is Thread: threads share one pool"),
-                        );
-                        1
+            if let Some(worker) = pool.per_worker.as_deref() {
+                let group = workers.iter().find(|group| group.name == worker);
+                let wrong = match group.map(|group| group.unit.unwrap_or_default()) {
+                    Some(WorkerUnit::Process) => None,
+                    Some(WorkerUnit::Thread) => {
+                        Some(format!("names \"{worker}\", whose unit is Thread: threads share one pool"))
                     }
-                    None => {
-                        self.refuse(
-                            Reason::InvalidSpec,
-                            at("perWorker"),
-                            format!("names \"{worker}\", which is not in workers"),
-                        );
-                        1
-                    }
-                },
-            };
-            self.pools.push(Pool {
-                name: pool.name.as_str().into(),
-                per_worker: pool.per_worker.as_deref().map(Into::into),
-                connections: size.unwrap_or(0).saturating_add(overflow.unwrap_or(0)),
-                processes: multiplier,
-            });
+                    None => Some(format!("names \"{worker}\", which is not in workers")),
+                };
+                if let Some(message) = wrong {
+                    self.refuse(Reason::InvalidSpec, at("perWorker"), message);
+                }
+            }
+            self.pools
+                .push(Pool { name: pool.name.as_str().into(), per_worker: pool.per_worker.as_deref().map(Into::into) });
         }
     }
 
     fn caches(&mut self, caches: &'a [wire::Cache]) {
         for cache in caches {
             let at = |member: &str| format!("caches.{}.{member}", cache.name);
-            let ttl = cache.ttl.as_ref().and_then(|knob| self.knob(at("ttl"), ValueType::Duration, knob));
-            let staleness = cache
-                .max_staleness
-                .as_ref()
-                .and_then(|text| self.value(&at("maxStaleness"), ValueType::Duration, &Literal::Text(text.clone())));
-            if let Some(knob) = &cache.max_entries {
-                self.knob(at("maxEntries"), ValueType::Integer, knob);
+            if let Some(Err(error)) = cache.max_staleness.as_ref().map(|text| Value::parse(ValueType::Duration, text)) {
+                self.refuse(Reason::InvalidSpec, at("maxStaleness"), error.to_string());
             }
-            if let Some(knob) = &cache.max_bytes {
-                self.knob(at("maxBytes"), ValueType::Bytes, knob);
-            }
-            let Some(ttl) = ttl else { continue };
-            if ttl.amount() < Some(Decimal::ONE) {
-                self.refuse(Reason::InvalidSpec, at("ttl"), format!("must be ≥ 1s, not {ttl}"));
-            }
-            if ttl.amount() > super::units::MAX_TTL.amount() {
-                self.refuse(Reason::InvalidSpec, at("ttl"), format!("must be ≤ 30d, not {ttl}"));
-            }
-            if let Some(bound) = staleness
-                && ttl.amount() > bound.amount()
-            {
-                self.refuse(Reason::BoundsInverted, at("ttl"), format!("must be ≤ maxStaleness ({bound}), not {ttl}"));
+            for (member, knob, field) in [
+                ("ttl", &cache.ttl, Field::seconds(1)),
+                ("maxEntries", &cache.max_entries, Field::count(1, "must be > 0")),
+                ("maxBytes", &cache.max_bytes, Field { kind: ValueType::Bytes, range: Range::From(1, "must be > 0") }),
+            ] {
+                if let Some(knob) = knob {
+                    self.knob(at(member), field, knob);
+                }
             }
         }
     }
 
     fn settings(&mut self, settings: &'a [wire::Setting]) {
         for setting in settings {
-            let path = format!("settings.{}", setting.name);
-            let kind = match setting.value_type.unwrap_or_default() {
-                wire::SettingType::Integer => ValueType::Integer,
-                wire::SettingType::Number => ValueType::Number,
-                wire::SettingType::Duration => ValueType::Duration,
-                wire::SettingType::Bytes => ValueType::Bytes,
-                wire::SettingType::Ratio => ValueType::Ratio,
-                wire::SettingType::Boolean => ValueType::Boolean,
-                wire::SettingType::Enum => ValueType::Enum,
-            };
-            let value = self.knob(path.clone(), kind, &setting.knob);
-            if let (ValueType::Enum, Some(Value::Enum(word))) = (kind, value)
-                && !shape::enum_words(&word, setting.knob.format).all(|word| setting.allowed.iter().any(|w| w == word))
-            {
-                self.refuse(
-                    Reason::InvalidSpec,
-                    path,
-                    format!("must be one of {}, not {word}", setting.allowed.join(", ")),
-                );
-            }
+            let kind = value_type(setting.value_type.unwrap_or_default());
+            let words = || Range::Words(setting.allowed.iter().map(|word| word.as_str().into()).collect());
+            let range = if kind == ValueType::Enum { words() } else { Range::All };
+            self.knob(format!("settings.{}", setting.name), Field { kind, range }, &setting.knob);
         }
     }
 

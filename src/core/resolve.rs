@@ -1,16 +1,16 @@
-//! Desired values: what every knob of a policy shall be, and where each value comes from.
+//! Desired values: what every knob of a policy shall be on one target, and where each value comes from.
 //!
-//! Literals today. The seam for formulas and profiles is [`Source`]: whatever computes a value says what it was, and
-//! everything behind this room sees values only.
+//! Whatever computes a value says what it was in [`Source`], and everything behind this room sees values only.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
 use super::{
     catalogue,
-    policy::{Invalid, Knob, Landing, Policy, thresholds::Metric},
-    units::{ResourceQuantity, Value},
+    facts::Object,
+    policy::{Amount, Clamp, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric},
+    units::{ResourceQuantity, Value, ValueType},
 };
 use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Mode};
 
@@ -66,13 +66,27 @@ impl Rules {
 pub enum Source {
     /// A literal of the spec.
     Spec,
+    /// A formula of the spec.
+    Formula {
+        /// As written: `= limits.memory - 600Mi`.
+        formula: Box<str>,
+        /// With the numbers in the place of their names: `2Gi - 600Mi`.
+        filled: Box<str>,
+        /// The bound that its value was moved to.
+        #[serde(skip)]
+        clamped: Option<Clamp>,
+    },
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Spec => f.write_str("spec"),
-        }
+        let Self::Formula { formula, filled, clamped } = self else { return f.write_str("spec") };
+        f.write_str(&derivation(formula, filled))?;
+        f.write_str(match clamped {
+            None => "",
+            Some(Clamp::Min) => ", raised to min",
+            Some(Clamp::Max) => ", lowered to max",
+        })
     }
 }
 
@@ -83,18 +97,138 @@ pub struct Desired<'a> {
     pub knob: &'a Knob,
     /// Its value, within its bounds.
     pub value: Value,
+    /// The value as it is written where it lands.
+    pub text: String,
     /// Where the value comes from.
     pub source: Source,
 }
 
-/// Resolves every knob of `policy` under the rules of its class.
+impl<'a> Desired<'a> {
+    fn new(knob: &'a Knob, worked: Worked) -> Self {
+        let Worked { value, filled, clamped, .. } = worked;
+        let source = filled.map_or(Source::Spec, |filled| Source::Formula {
+            formula: knob.value.to_string().into(),
+            filled,
+            clamped,
+        });
+        // What lands has been rendered by `check_values`, so the alternative is for variables only.
+        let text = value.render(knob.format).unwrap_or_else(|_| value.to_string());
+        Self { knob, value, text, source }
+    }
+}
+
+/// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
+/// the policy asks for failed there. By the path in the policy; nothing where the text could not be read.
+pub type Stays = BTreeMap<Box<str>, Option<Value>>;
+
+/// Works out every knob of `policy` for `target`.
+///
+/// A formula follows from what is on the target: where the policy sets no limit, from the pod template's, and where a knob is
+/// not written, from the value that `stays`.
+///
+/// # Errors
+/// Formulas that have no value on this target, and values that contradict each other.
+pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
+    let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
+    let mut wrong = policy.check_values(&worked);
+    for (knob, worked) in policy.knobs.iter().zip(&worked) {
+        let message = match worked {
+            Ok(_) | Err(Trouble::Wrong(_)) => continue,
+            Err(Trouble::Needs(amount)) => format!(
+                "needs {amount}, which neither the policy nor the pod template of {} sets: set it in resources",
+                target.key.short()
+            ),
+            Err(Trouble::Follows(path)) if stays.get(path) == Some(&None) => format!(
+                "follows from {path}, which is not written to {} and has no value there that can be read: give one of them \
+                 another landing place",
+                target.key.short()
+            ),
+            // That one has been refused itself.
+            Err(Trouble::Follows(_)) => continue,
+        };
+        wrong.push(Invalid { reason: Reason::FormulaFailed, path: knob.path.to_string(), message });
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(knob, worked.ok()?))).collect())
+}
+
+/// A request or a limit of the pod template.
+fn template(target: &Object, amount: &Amount) -> Option<Value> {
+    let Amount { container, bucket, resource } = amount;
+    let pointers = ["/spec/template/spec/containers", "/spec/template/spec/initContainers"];
+    let spec = match container {
+        Some(name) => pointers.into_iter().flat_map(|pointer| target.items(pointer)).find(|c| c["name"] == **name)?,
+        None => {
+            let mut all = target.items(pointers[0]);
+            all.next().filter(|_| all.next().is_none())?
+        }
+    };
+    let text = spec["resources"][bucket][resource].as_str()?;
+    if amount.value_type() == ValueType::Cpu { Value::parse(ValueType::Cpu, text) } else { Value::parse_memory(text) }
+        .ok()
+}
+
+/// The text of `knob` on a target, as a value.
+#[must_use]
+pub fn read(knob: &Knob, text: &str) -> Option<Value> {
+    match knob.landing {
+        Landing::Resource { .. } if knob.kind == ValueType::Bytes => Value::parse_memory(text).ok(),
+        Landing::Resource { .. } => Value::parse(knob.kind, text).ok(),
+        _ => Value::read(knob.kind, knob.format, text),
+    }
+}
+
+/// What the pools of a policy add up to in one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Name of the pool.
+    pub pool: Box<str>,
+    /// Size and overflow of one pool.
+    pub connections: i64,
+    /// The process workers each of which has a pool, and how many there are.
+    pub workers: Option<(Box<str>, i64)>,
+}
+
+/// What the pools of `policy` add up to before a target is known.
+#[must_use]
+pub fn known_loads(policy: &Policy) -> Vec<Load> {
+    let worked = policy.work_out(|_| None, |_| None);
+    loads(policy, |path| {
+        let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
+        worked.as_ref().ok()?.value.to_i64()
+    })
+}
+
+/// What the pools of `policy` add up to, as far as that is known; `value` gives the value of a knob, if it is.
+pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> {
+    let load = |pool: &Pool| {
+        // What the policy does not have, adds nothing; what it has and is not known, makes the sum unknown.
+        let member = |member: &str| {
+            let path = format!("pools.{}.{member}", pool.name);
+            let is_set = policy.knobs.iter().any(|knob| *knob.path == *path);
+            if is_set { value(&path) } else { Some(0) }
+        };
+        let connections = member("size")?.saturating_add(member("overflow")?);
+        let count = |name: &Box<str>| Some((name.clone(), value(&format!("workers.{name}.count"))?));
+        let workers = match &pool.per_worker {
+            Some(name) => Some(count(name)?),
+            None => None,
+        };
+        (connections > 0).then(|| Load { pool: pool.name.clone(), connections, workers })
+    };
+    policy.pools.iter().filter_map(load).collect()
+}
+
+/// Holds `policy` to the rules of its class.
 ///
 /// A value above a ceiling of the class is refused and not clamped: the author wrote a number, and a silent other one
 /// would be a surprise in production.
 ///
 /// # Errors
 /// Everything that the class forbids.
-pub fn resolve<'a>(policy: &'a Policy, rules: &Rules) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
+pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
     let mut wrong = Vec::new();
     if !rules.spec.modes.is_empty() && !rules.spec.modes.contains(&policy.mode) {
         let allowed: Vec<&str> = rules.spec.modes.iter().map(|mode| mode_name(*mode)).collect();
@@ -136,11 +270,7 @@ pub fn resolve<'a>(policy: &'a Policy, rules: &Rules) -> Result<Vec<Desired<'a>>
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(policy.knobs.iter().map(|knob| Desired { knob, value: knob.value.clone(), source: Source::Spec }).collect())
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 /// The mode's name in the API.
@@ -173,8 +303,8 @@ fn ceiling(knob: &Knob, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
     let text = if resource == "cpu" { &limits.cpu } else { &limits.memory };
     // A ceiling that cannot be read is refused at admission; if it got here all the same, it forbids rather than allows.
     let Some(text) = text else { return };
-    let allowed =
-        ResourceQuantity::parse(text).is_ok_and(|max| knob.value.resource_quantity().is_some_and(|have| have <= max));
+    let have = knob.value.literal().and_then(Value::resource_quantity);
+    let allowed = ResourceQuantity::parse(text).is_ok_and(|max| have.is_some_and(|have| have <= max));
     if !allowed {
         wrong.push(Invalid {
             reason: Reason::ClassForbids,
@@ -183,3 +313,6 @@ fn ceiling(knob: &Knob, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

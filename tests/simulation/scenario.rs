@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::{PerformanceClass, PerformanceClassSpec, names},
+    api::{PerformanceClass, PerformanceClassSpec, PerformancePolicy, names},
     core::{
         facts::{Kind, ObjectKey, Span},
         ownership::FieldPath,
@@ -11,9 +11,11 @@ use trimtab::{
 
 use super::{
     controllers::{CRASHES, HANGS},
+    invariants::{FORMULA, derived},
     people::{NAMESPACE, config_map, policy, variables, workload},
     random::Random,
     run::{Counts, Faults, Run},
+    server::Stored,
 };
 
 pub const DOCUMENT: &str = "# pools of the shop\npool:\n  size: 5 # small\n  timeout: 30\nname: shop\n";
@@ -126,7 +128,11 @@ impl Stage {
         };
         if random.chance(800) {
             let landing = json!({"env": *random.pick(&VARIABLES[..2])});
-            spec["pools"] = json!([{"name": "db", "size": knob(random, landing)}]);
+            let mut size = knob(random, landing);
+            if random.chance(250) {
+                size["value"] = json!(FORMULA);
+            }
+            spec["pools"] = json!([{"name": "db", "size": size}]);
         }
         let mut settings = Vec::new();
         if random.chance(400) {
@@ -288,6 +294,26 @@ fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
     manifest
 }
 
+/// What is worked out from a limit is what that limit gives.
+fn follows(run: &Run, policy: &PerformancePolicy) {
+    let spec = json!(policy.spec);
+    let size = &spec["pools"][0]["size"];
+    let Some(variable) = size["env"].as_str().filter(|_| size["value"] == FORMULA) else { return };
+    let target = spec["target"].clone();
+    let chosen = |stored: &&Stored| match target["name"].as_str() {
+        Some(name) => *stored.key.name == *name,
+        None => stored.at("/metadata/labels/tier") == "web",
+    };
+    let workloads = run.server.objects.values().filter(|stored| stored.key.kind.as_str() == target["kind"]);
+    for stored in workloads.filter(chosen) {
+        let live = run.server.env(&stored.key, variable);
+        if live != derived(stored) {
+            let name = policy.metadata.name.as_deref().unwrap_or_default();
+            run.fail(&format!("{name} is applied to {}, but {variable} is {live:?}", stored.key.short()));
+        }
+    }
+}
+
 /// What must be true in the end.
 fn settled(run: &Run) {
     let frozen = run.server.classes.values().any(|class| class.spec.freeze);
@@ -310,6 +336,9 @@ fn settled(run: &Run) {
             }
             if applied.status == "True" && status.settings.iter().any(|s| s.state == "Planned") {
                 run.fail(&format!("policy {} says Applied and has plans", key.1));
+            }
+            if applied.status == "True" {
+                follows(run, policy);
             }
         }
     }

@@ -86,12 +86,14 @@ impl std::fmt::Display for ValueFormat {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::knob)]
 pub struct Knob {
-    /// The value: an integer, or text such as 30s, 2Gi, 80%, "0.75" or "true". Decimals and booleans stand in quotes.
+    /// The value: an integer, or text such as 30s, 2Gi, 80%, "0.75" or "true". Decimals and booleans stand in quotes. Text that
+    /// begins with = is a formula over limits, requests, replicas, workers, pools, caches and settings, such as
+    /// = 2 * ceil(limits.cpu) + 1 or = limits.memory - 600Mi.
     pub value: Literal,
-    /// Smallest value that may ever be written.
+    /// Smallest value that may ever be written. What a formula gives below it is raised to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<Literal>,
-    /// Largest value that may ever be written.
+    /// Largest value that may ever be written. What a formula gives above it is lowered to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Literal>,
     /// Environment variable that the application reads.

@@ -216,9 +216,11 @@ pub struct Level {
     pub severity: Severity,
     /// Breached above this value, in the metric's unit: 200ms, 5%, 2Gi, 350/s, 20 or "0.5".
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::literal)]
     pub above: Option<Literal>,
     /// Breached below this value. With above it makes a band that is breached outside of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::literal)]
     pub below: Option<Literal>,
     /// Time that the bound must be crossed before it counts, at most 30d; default 0s.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]

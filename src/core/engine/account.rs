@@ -77,20 +77,20 @@ impl World {
         };
         account.class.clone_from(&rules.class);
         account.writes = may_write(policy, &rules);
-        match (resolve::resolve(policy, &rules), self.targets(policy, &rules)) {
-            (Ok(desired), Ok(targets)) => {
+        match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
+            (Ok(()), Ok(targets)) => {
                 for target in targets {
                     let Some(object) = self.objects.get(&target) else { continue };
                     account.targets.push(TargetAccount {
-                        plan: self.plan_target(entry, policy, &desired, object, now),
+                        plan: self.plan_target(entry, policy, object, now),
                         progress: progress(object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,
                     });
                 }
             }
-            (desired, targets) => {
-                if let Err(wrong) = desired {
+            (admitted, targets) => {
+                if let Err(wrong) = admitted {
                     account.troubles.extend(wrong.iter().map(|invalid| (invalid.reason, invalid.to_string())));
                 }
                 if let Err(unserved) = targets {

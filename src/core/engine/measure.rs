@@ -95,7 +95,7 @@ impl World {
         for entry in self.policies.values().filter(|entry| !entry.identity.deleting) {
             let Ok(policy) = &entry.parsed else { continue };
             let rules = by_class.entry(policy.class.as_deref()).or_insert_with(|| self.rules(policy).ok());
-            let Some(rules) = rules.as_ref().filter(|rules| resolve::resolve(policy, rules).is_ok()) else { continue };
+            let Some(rules) = rules.as_ref().filter(|rules| resolve::admit(policy, rules).is_ok()) else { continue };
             let targets = match self.targets(policy, rules) {
                 Ok(targets) => targets,
                 Err(unserved) if unserved.reason == Reason::NoTargets => Vec::new(),

@@ -17,7 +17,7 @@ use crate::{
     },
     core::{
         facts::{Instant, Object, ObjectKey},
-        plan::{self, Hold, Memory, Orphans, Plan, Situation, Step},
+        plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules},
@@ -110,15 +110,12 @@ impl World {
                 return self.unserved(key, entry, unserved, true);
             }
         };
-        let desired = match resolve::resolve(&policy, &rules) {
-            Ok(desired) => desired,
-            Err(wrong) => {
-                let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                let reason = wrong.first().map_or(Reason::ClassForbids, |first| first.reason);
-                self.give_up(entry);
-                return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
-            }
-        };
+        if let Err(wrong) = resolve::admit(&policy, &rules) {
+            let message = wrong.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let reason = wrong.first().map_or(Reason::ClassForbids, |first| first.reason);
+            self.give_up(entry);
+            return self.unserved(key, entry, Unserved { reason, message, stalled: true }, false);
+        }
         let targets = match self.targets(&policy, &rules) {
             Ok(targets) => targets,
             Err(unserved) => {
@@ -138,16 +135,8 @@ impl World {
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit = self.visit_target(
-                entry,
-                &policy,
-                &rules,
-                &desired,
-                target,
-                may_write.is_ok() && finalizers_ready,
-                now,
-                out,
-            );
+            let visit =
+                self.visit_target(entry, &policy, &rules, target, may_write.is_ok() && finalizers_ready, now, out);
             visits.push(visit);
         }
         kept.extend(Self::named_config_maps(&policy));
@@ -186,7 +175,6 @@ impl World {
         entry: &mut Entry,
         policy: &Policy,
         rules: &Rules,
-        desired: &[resolve::Desired<'_>],
         target: &ObjectKey,
         may_write: bool,
         now: Instant,
@@ -198,7 +186,7 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        let plan = self.plan_target(entry, policy, desired, &object, now);
+        let plan = self.plan_target(entry, policy, &object, now);
         Self::keep_holds(entry, &plan, target);
         self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
@@ -244,14 +232,7 @@ impl World {
     }
 
     /// The plan for one target as things are.
-    pub(super) fn plan_target(
-        &self,
-        entry: &Entry,
-        policy: &Policy,
-        desired: &[resolve::Desired<'_>],
-        object: &Object,
-        now: Instant,
-    ) -> Plan {
+    pub(super) fn plan_target(&self, entry: &Entry, policy: &Policy, object: &Object, now: Instant) -> Plan {
         if let Some(owner) = &object.meta.controller {
             let message = format!(
                 "{} is owned by {} \"{}\", which would undo every write: govern the owner instead",
@@ -275,9 +256,8 @@ impl World {
             return Plan { unread: vec![unread.clone()], ..Plan::default() };
         }
         let memory = self.memory(entry, object, now);
-        plan::plan(&Situation {
+        plan::plan(&Case {
             policy,
-            desired,
             target: object,
             autoscaler: self.autoscaler(&object.key),
             config_maps: &self.config_maps(policy),

@@ -212,18 +212,19 @@ impl World {
     }
 
     fn landings(&self, policy: &Policy, rules: &Rules, target: &Object) -> Vec<String> {
-        use crate::core::plan::{Memory, Situation, State, plan};
-        let Ok(desired) = crate::core::resolve::resolve(policy, rules) else { return Vec::new() };
-        let situation = Situation {
+        use crate::core::plan::{Case, Memory, State, plan};
+        if crate::core::resolve::admit(policy, rules).is_err() {
+            return Vec::new();
+        }
+        let case = Case {
             policy,
-            desired: &desired,
             target,
             autoscaler: self.autoscaler(&target.key),
             config_maps: &self.config_maps(policy),
             memory: &Memory::default(),
             now: crate::core::facts::Instant::default(),
         };
-        let plan = plan(&situation);
+        let plan = plan(&case);
         plan.settings
             .into_iter()
             .filter(|s| !matches!(s.state, State::Variable | State::Refused))

@@ -207,7 +207,7 @@ impl Edits<'_> {
                 object: self.object.key.clone(),
                 field: None,
                 landing: landing.clone(),
-                desired: desired.knob.text(),
+                desired: desired.text.clone(),
                 live,
                 source: desired.source.to_string(),
                 state,
@@ -533,7 +533,7 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
         }
         let field = FieldPath::of(&["data", key]);
         let live = field.lookup(&object.content).and_then(Json::as_str).map(str::to_owned);
-        let text = desired.knob.text();
+        let text = desired.text.clone();
         wishes.push(Wish {
             path: desired.knob.path.clone(),
             landing: landing(situation.policy, &desired.knob.landing).unwrap_or_default(),
@@ -556,7 +556,7 @@ fn brief(text: String) -> String {
 
 /// The value as a document holds it: numbers as numbers, words as text whatever they look like.
 fn scalar(desired: &Desired<'_>) -> Scalar {
-    let text = desired.knob.text();
+    let text = desired.text.clone();
     match &desired.value {
         Value::Enum(_) => Scalar::Text(text),
         // The document keeps its own pair of words, whatever `as` says.

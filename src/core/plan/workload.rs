@@ -127,7 +127,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         object: target.key.clone(),
         field: None,
         landing,
-        desired: desired.knob.text(),
+        desired: desired.text.clone(),
         live,
         source: desired.source.to_string(),
         state,
@@ -171,7 +171,7 @@ fn environment(
         plan.settings.push(view(target, desired, landing, live_text, State::Refused));
         return None;
     }
-    let text = desired.knob.text();
+    let text = desired.text.clone();
     Some(Wish {
         path: desired.knob.path.clone(),
         landing,
@@ -273,7 +273,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
         let mut sources: Vec<String> = Vec::new();
         for (_, desired) in arguments.iter().filter(|(c, _)| c.name == container.name) {
             let Landing::Arg(flag) = &desired.knob.landing else { continue };
-            match set_flag(&mut wanted, flag, &desired.knob.text()) {
+            match set_flag(&mut wanted, flag, &desired.text) {
                 Ok(()) => {
                     paths.push(&desired.knob.path);
                     sources.push(desired.source.to_string());

@@ -2,54 +2,107 @@
 
 use std::collections::BTreeMap;
 
-use super::{File, Invalid, Knob, Landing};
-use crate::api::{PerformancePolicySpec, conditions::Reason, policy::OnConflict};
+use super::{File, Invalid, Knob, Landing, Range, Trouble, Worked, derivation, shape};
+use crate::{
+    api::{PerformancePolicySpec, conditions::Reason, policy::OnConflict},
+    core::units::{Decimal, MAX_TTL, Value, ValueType},
+};
 
-/// Runs every rule.
+/// Runs every rule about where knobs land.
 pub(super) fn check(knobs: &[Knob], spec: &PerformancePolicySpec, files: &[File], wrong: &mut Vec<Invalid>) {
     for knob in knobs {
-        within_bounds(knob, wrong); // min ≤ value ≤ max
-        spelled(knob, wrong); // the value can be written as `as` says
         arguments_take_over(knob, wrong); // `args` is one atomic list
+        bounds_have_order(knob, wrong); // a word has none
     }
     one_knob_per_place(knobs, files, wrong); // two values for one place contradict each other
-    requests_below_limits(knobs, wrong); // what admission of pods would refuse
     replicas_ordered(spec, wrong); // min ≤ max
+}
+
+/// Runs every rule about values, as far as they are known.
+pub(super) fn check_values(
+    knobs: &[Knob],
+    worked: &[Result<Worked, Trouble>],
+    spec: &PerformancePolicySpec,
+    wrong: &mut Vec<Invalid>,
+) {
+    let mut known: Vec<(&Knob, &Worked)> = Vec::new();
+    for (knob, worked) in knobs.iter().zip(worked) {
+        match worked {
+            Ok(worked) => known.push((knob, worked)),
+            Err(Trouble::Wrong(message)) => refuse(wrong, Reason::FormulaFailed, knob, message.clone()),
+            // What it needs is either still to come or has been refused itself.
+            Err(Trouble::Needs(_) | Trouble::Follows(_)) => {}
+        }
+    }
+    for (knob, worked) in &known {
+        within_bounds(knob, worked, wrong); // min ≤ value ≤ max
+        within_range(knob, worked, wrong); // what the field is for
+        spelled(knob, worked, wrong); // the value can be written as `as` says
+    }
+    requests_below_limits(&known, wrong); // what admission of pods would refuse
+    pairs_in_order(&known, spec, wrong); // minIdle ≤ size, ttl ≤ maxStaleness
 }
 
 fn refuse(wrong: &mut Vec<Invalid>, reason: Reason, knob: &Knob, message: String) {
     wrong.push(Invalid { reason, path: knob.path.to_string(), message });
 }
 
-fn within_bounds(knob: &Knob, wrong: &mut Vec<Invalid>) {
-    let Some(value) = knob.value.amount() else {
-        if knob.min.is_some() || knob.max.is_some() {
-            refuse(
-                wrong,
-                Reason::InvalidSpec,
-                knob,
-                "has bounds, but its type has no order: remove min and max".into(),
-            );
-        }
-        return;
-    };
-    if let (Some(min), Some(max)) = (&knob.min, &knob.max)
-        && min.amount() > max.amount()
-    {
-        refuse(wrong, Reason::BoundsInverted, knob, format!("min must be ≤ max, but {min} > {max}"));
-    } else if let Some(min) = knob.min.as_ref().filter(|min| min.amount() > Some(value)) {
-        refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≥ min ({min}), not {}", knob.value));
-    } else if let Some(max) = knob.max.as_ref().filter(|max| max.amount() < Some(value)) {
-        refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≤ max ({max}), not {}", knob.value));
+/// The value for a message, with the formula that it comes from.
+fn told(knob: &Knob, worked: &Worked) -> String {
+    match &worked.filled {
+        Some(filled) => format!("{} ({})", worked.value, derivation(&knob.value.to_string(), filled)),
+        None => worked.value.to_string(),
     }
 }
 
-fn spelled(knob: &Knob, wrong: &mut Vec<Invalid>) {
+fn bounds_have_order(knob: &Knob, wrong: &mut Vec<Invalid>) {
+    if matches!(knob.kind, ValueType::Boolean | ValueType::Enum) && (knob.min.is_some() || knob.max.is_some()) {
+        refuse(wrong, Reason::InvalidSpec, knob, "has bounds, but its type has no order: remove min and max".into());
+    }
+}
+
+fn within_bounds(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
+    let Worked { value, min, max, .. } = worked;
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        refuse(wrong, Reason::BoundsInverted, knob, format!("min must be ≤ max, but {min} > {max}"));
+    } else if let Some(min) = min.as_ref().filter(|min| *min > value) {
+        refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≥ min ({min}), not {value}"));
+    } else if let Some(max) = max.as_ref().filter(|max| *max < value) {
+        refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≤ max ({max}), not {value}"));
+    }
+}
+
+fn within_range(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
+    let amount = worked.value.amount();
+    let least = |least: i64| amount < Some(Decimal::from_int(least));
+    let message = match &knob.range {
+        Range::From(number, says) if least(*number) => format!("{says}, not {}", told(knob, worked)),
+        Range::Seconds(seconds) if least(*seconds) => format!("must be ≥ {seconds}s, not {}", told(knob, worked)),
+        Range::Seconds(_) if amount > MAX_TTL.amount() => format!("must be ≤ 30d, not {}", told(knob, worked)),
+        Range::Words(words) => {
+            let Value::Enum(word) = &worked.value else { return };
+            if shape::enum_words(word, knob.format).all(|word| words.iter().any(|known| **known == *word)) {
+                return;
+            }
+            format!("must be one of {}, not {}", words.join(", "), told(knob, worked))
+        }
+        Range::All | Range::From(..) | Range::Seconds(_) => return,
+    };
+    refuse(wrong, Reason::InvalidSpec, knob, message);
+}
+
+fn spelled(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
     if matches!(knob.landing, Landing::Variable | Landing::Resource { .. }) {
         return;
     }
-    if let Err(error) = knob.value.render(knob.format) {
-        refuse(wrong, Reason::InvalidSpec, knob, error.to_string());
+    if let Err(error) = worked.value.render(knob.format) {
+        let message = match &worked.filled {
+            Some(filled) => format!("{error} ({})", derivation(&knob.value.to_string(), filled)),
+            None => error.to_string(),
+        };
+        refuse(wrong, Reason::InvalidSpec, knob, message);
     }
 }
 
@@ -87,19 +140,40 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
     }
 }
 
-fn requests_below_limits(knobs: &[Knob], wrong: &mut Vec<Invalid>) {
-    for request in knobs {
+fn requests_below_limits(known: &[(&Knob, &Worked)], wrong: &mut Vec<Invalid>) {
+    for (request, requested) in known {
         let Landing::Resource { bucket: "requests", resource } = request.landing else { continue };
-        let limit = knobs.iter().find(|knob| {
+        let limit = known.iter().find(|(knob, _)| {
             knob.container == request.container && knob.landing == Landing::Resource { bucket: "limits", resource }
         });
-        if let Some(limit) = limit.filter(|limit| limit.value.amount() < request.value.amount()) {
+        if let Some((_, limit)) = limit.filter(|(_, limit)| limit.value.amount() < requested.value.amount()) {
             refuse(
                 wrong,
                 Reason::BoundsInverted,
                 request,
-                format!("must be ≤ the limit ({}), not {}", limit.value, request.value),
+                format!("must be ≤ the limit ({}), not {}", limit.value, requested.value),
             );
+        }
+    }
+}
+
+fn pairs_in_order(known: &[(&Knob, &Worked)], spec: &PerformancePolicySpec, wrong: &mut Vec<Invalid>) {
+    let find = |path: String| known.iter().find(|(knob, _)| *knob.path == *path);
+    for pool in &spec.pools {
+        let at = |member: &str| find(format!("pools.{}.{member}", pool.name));
+        if let (Some((knob, idle)), Some((_, size))) = (at("minIdle"), at("size"))
+            && idle.value > size.value
+        {
+            let message = format!("must be ≤ size ({}), not {}", size.value, told(knob, idle));
+            refuse(wrong, Reason::BoundsInverted, knob, message);
+        }
+    }
+    for cache in &spec.caches {
+        let staleness = cache.max_staleness.as_ref();
+        let Some(bound) = staleness.and_then(|text| Value::parse(ValueType::Duration, text).ok()) else { continue };
+        if let Some((knob, ttl)) = find(format!("caches.{}.ttl", cache.name)).filter(|(_, ttl)| ttl.value > bound) {
+            let message = format!("must be ≤ maxStaleness ({bound}), not {}", told(knob, ttl));
+            refuse(wrong, Reason::BoundsInverted, knob, message);
         }
     }
 }

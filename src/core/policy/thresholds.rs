@@ -383,7 +383,7 @@ impl<'a> Parser<'a> {
         let Some(literal) = literal else { return Some(None) };
         let text = literal.to_string();
         if text.starts_with('=') {
-            self.refuse(member, "is a formula; formulas are not supported in this version");
+            self.refuse(member, "must be a literal such as 200ms: formulas are for knobs");
             return None;
         }
         self.accept(member, Bound::parse(&text, unit)).map(Some)

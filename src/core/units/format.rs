@@ -108,6 +108,89 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Reads what an application reads, so that a value which somebody else wrote can be computed with. The counterpart of
+    /// [`Value::render`], and as generous as the readers of those formats are: PostgreSQL's `2GB` is `2Gi`.
+    #[must_use]
+    pub fn read(kind: ValueType, format: Option<ValueFormat>, text: &str) -> Option<Self> {
+        let text = text.trim();
+        let with = |unit: &str| Self::parse(kind, &format!("{text}{unit}")).ok();
+        match (format, kind) {
+            (Some(ValueFormat::Seconds), ValueType::Duration) => with("s"),
+            (Some(ValueFormat::Milliseconds), ValueType::Duration) => with("ms"),
+            (Some(ValueFormat::Go), ValueType::Duration) => read_parts(text, &GO_UNITS),
+            (Some(ValueFormat::Postgres), ValueType::Duration) => read_parts(text, &POSTGRES_UNITS),
+            (Some(ValueFormat::Bytes), ValueType::Bytes) => with("B"),
+            (Some(ValueFormat::Mebibytes), ValueType::Bytes) => with("Mi"),
+            (
+                Some(ValueFormat::Go | ValueFormat::Postgres | ValueFormat::Redis | ValueFormat::Jvm),
+                ValueType::Bytes,
+            ) => read_size(text),
+            (Some(ValueFormat::Postgres | ValueFormat::Redis), ValueType::Boolean) => match text {
+                "on" | "yes" | "true" => Some(Self::Boolean(true)),
+                "off" | "no" | "false" => Some(Self::Boolean(false)),
+                _ => None,
+            },
+            _ => Self::parse(kind, text).ok(),
+        }
+    }
+}
+
+/// Units of time with their nanoseconds.
+type Units = [(&'static str, i64)];
+const GO_UNITS: [(&str, i64); 7] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+const POSTGRES_UNITS: [(&str, i64); 6] = [
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("min", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+
+/// A sum of amounts with units: `1h30m0s`.
+fn read_parts(text: &str, units: &Units) -> Option<Value> {
+    let mut rest = text;
+    let mut seconds = Decimal::ZERO;
+    while !rest.is_empty() {
+        let (number, suffix) = Decimal::parse_prefix(rest).ok()?;
+        let end = suffix.find(|c: char| c.is_ascii_digit()).unwrap_or(suffix.len());
+        let (unit, next) = suffix.split_at_checked(end)?;
+        let nanos = match units.iter().find(|(name, _)| *name == unit.trim()) {
+            Some((_, nanos)) => *nanos,
+            None if number == Decimal::ZERO && unit.is_empty() => 1,
+            None => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(Decimal::from_nanos(nanos.into()))?)?;
+        rest = next;
+    }
+    Value::from_amount(ValueType::Duration, seconds).ok().filter(|_| !text.is_empty())
+}
+
+/// A size whose units are powers of 1024 however they are spelled: `2GiB`, `2GB`, `2gb`, `2g`.
+fn read_size(text: &str) -> Option<Value> {
+    let (number, suffix) = Decimal::parse_prefix(text).ok()?;
+    let unit = suffix.trim().to_ascii_lowercase();
+    let power = match unit.strip_suffix('b').unwrap_or(&unit).trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    let bytes = number.checked_mul(Decimal::from_int(1 << power))?;
+    Value::from_amount(ValueType::Bytes, bytes).ok()
+}
+
 const MILLISECOND: Decimal = Decimal::from_nanos(1_000_000);
 const MICROSECOND: Decimal = Decimal::from_nanos(1_000);
 
@@ -216,8 +299,43 @@ mod tests {
     #[track_caller]
     fn check(format: ValueFormat, vectors: &[(ValueType, &str, Option<&str>)]) {
         for (kind, text, expected) in vectors {
-            let rendered = Value::parse(*kind, text).unwrap().render(Some(format));
+            let value = Value::parse(*kind, text).unwrap();
+            let rendered = value.render(Some(format));
             assert_eq!(rendered.as_deref().ok(), *expected, "{text} as {format}: {rendered:?}");
+            if let Some(rendered) = expected {
+                // Spaces of a list are nobody's.
+                let read = Value::read(*kind, Some(format), rendered).filter(|read| read.words().eq(value.words()));
+                assert_eq!(
+                    read.and_then(|read| read.render(Some(format)).ok()).as_deref(),
+                    Some(*rendered),
+                    "{format}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_read_or_not_understood() {
+        use ValueFormat::{Go, Jvm, Mebibytes, Postgres, Redis, Seconds};
+        for (kind, format, text, value) in [
+            (DURATION, Some(Go), "1h30m0.5s", Some("5400500ms")),
+            (DURATION, Some(Go), "90", None),
+            (DURATION, Some(Go), "", None),
+            (DURATION, Some(Postgres), "5min", Some("5m")),
+            (DURATION, Some(Seconds), " 30 ", Some("30s")),
+            (DURATION, Some(Seconds), "30s", None),
+            (BYTES, Some(Jvm), "2G", Some("2Gi")),
+            (BYTES, Some(Redis), "100mb", Some("100Mi")),
+            (BYTES, Some(Postgres), "8 kB", Some("8Ki")),
+            (BYTES, Some(Mebibytes), "512", Some("512Mi")),
+            (BYTES, Some(Jvm), "2x", None),
+            (BYTES, Some(Jvm), "-2g", None),
+            (ValueType::Boolean, Some(Postgres), "off", Some("false")),
+            (ValueType::Integer, None, "04", Some("4")),
+            (ValueType::Integer, None, "four", None),
+        ] {
+            let expected = value.map(|value| Value::parse(kind, value).unwrap());
+            assert_eq!(Value::read(kind, format, text), expected, "{text} as {format:?}");
         }
     }
 

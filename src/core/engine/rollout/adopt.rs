@@ -28,7 +28,8 @@ impl World {
             let Some(mut entry) = self.policies.remove(&key) else { continue };
             if let Ok(policy) = entry.parsed.clone()
                 && let Ok(rules) = self.rules(&policy)
-                && let (Ok(desired), Ok(targets)) = (resolve::resolve(&policy, &rules), self.targets(&policy, &rules))
+                && resolve::admit(&policy, &rules).is_ok()
+                && let Ok(targets) = self.targets(&policy, &rules)
             {
                 let latest = self.rolls_since(&targets, policy.identity.name());
                 for target in targets {
@@ -38,7 +39,7 @@ impl World {
                     let is_over = progress == Progress::Complete
                         && written_at(&object, &names::manager(policy.identity.name())) < latest;
                     if !is_over && progress != Progress::Paused {
-                        let plan = self.plan_target(&entry, &policy, &desired, &object, now);
+                        let plan = self.plan_target(&entry, &policy, &object, now);
                         self.adopt_rollout(&mut entry, &policy, &object, &plan, now);
                     }
                 }

@@ -202,7 +202,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("p95", warning(json!("= 2 * x"))),
-            "thresholds.p95.levels.warning.above is a formula; formulas are not supported in this version",
+            "thresholds.p95.levels.warning.above must be a literal such as 200ms: formulas are for knobs",
         ),
         (
             p95("p95", json!({"severity": "warning", "above": "1s", "for": "31d"})),
