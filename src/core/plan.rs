@@ -10,7 +10,10 @@ mod replicas;
 mod restore;
 mod workload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -341,15 +344,22 @@ impl State {
 pub fn plan(case: &Case<'_>) -> Plan {
     let Case { policy, target, autoscaler, config_maps, memory, now } = *case;
     let mut stays = Stays::new();
+    let mut memory = Cow::Borrowed(memory);
     loop {
         let desired = match resolve::resolve(policy, target, &stays) {
             Ok(desired) => desired,
             Err(wrong) => return Plan::refused(&wrong),
         };
-        let plan = round(&Situation { policy, desired: &desired, target, autoscaler, config_maps, memory, now });
+        let situation = Situation { policy, desired: &desired, target, autoscaler, config_maps, memory: &memory, now };
+        let plan = round(&situation);
         let more: Stays = left(policy, &plan).filter(|(path, _)| !stays.contains_key(path)).collect();
         if more.is_empty() {
             return Plan { loads: loads(policy, &desired), ..plan };
+        }
+        // An object that is held is held with other values, too.
+        let held = plan.overridden.iter().filter(|key| !memory.holds.contains_key(key)).cloned().collect::<Vec<_>>();
+        if !held.is_empty() {
+            memory.to_mut().holds.extend(held.into_iter().map(|key| (key, Hold::Held)));
         }
         stays.extend(more);
     }

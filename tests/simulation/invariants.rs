@@ -269,11 +269,18 @@ impl Invariants {
                 let stays = path.lookup(&before.tree).and_then(Value::as_array).is_some_and(|old| old.contains(item));
                 stays || item.as_str().and_then(|item| item.split_once('=')).is_some_and(|(_, value)| is_asked(value))
             };
+            // What formulas of stories give, the stories say themselves.
+            let is_derived = |text: &str| {
+                let formulas = self.asked.get(&whose).into_iter().flatten().filter(|text| text.starts_with('='));
+                formulas
+                    .into_iter()
+                    .any(|formula| formula != FORMULA || derived(after).is_some_and(|size| size == text))
+            };
             let asked = is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;
-            if !known && !asked && !is_identity && !document && !is_derived(server, &whose, after, &plain) {
+            if !known && !asked && !is_identity && !document && !is_derived(&plain) {
                 return Err(format!("{} was set to {value} at {path}, which nobody ever asked for", key.short()));
             }
         }
@@ -398,15 +405,6 @@ fn collect(value: &Value, out: &mut BTreeSet<String>) {
 
 /// The formula that random policies have for a pool.
 pub const FORMULA: &str = "= floor(limits.memory / 256Mi)";
-
-/// Whether a policy with formulas has that value on that object. What formulas of stories give, the stories say themselves.
-fn is_derived(server: &Server, policy: &PolicyKey, object: &Stored, value: &str) -> bool {
-    let Some(found) = server.policies.get(policy) else { return false };
-    let mut texts = BTreeSet::new();
-    collect(&json!(found.spec), &mut texts);
-    let mut formulas = texts.iter().filter(|text| text.starts_with('='));
-    formulas.any(|formula| formula != FORMULA || derived(object).is_some_and(|size| size == value))
-}
 
 /// What [`FORMULA`] gives on an object.
 pub fn derived(object: &Stored) -> Option<String> {

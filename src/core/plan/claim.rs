@@ -146,6 +146,13 @@ impl<'a> Draft<'a> {
         entries.iter().filter(|(_, fields)| fields.covers(field)).map(|(holder, _)| holder.clone()).collect()
     }
 
+    /// Those of them whose word it is, and not only a default.
+    fn declarers(&self, field: &FieldPath) -> Vec<Holder> {
+        let mut holders = self.holders(field);
+        holders.retain(|holder| ownership::declares(&self.object.meta, holder, field));
+        holders
+    }
+
     fn add(&mut self, wish: Wish, plan: &mut Plan) {
         // The policy alone does not tell: one knob may name the container that another means by default.
         if let Some(first) = self.knobs.insert(wish.field.clone(), wish.path.clone()) {
@@ -191,27 +198,23 @@ impl<'a> Draft<'a> {
             (true, _) => &memory.quarantine,
         };
         if failed.contains(&hash) {
-            self.take_back(wish, live, ours);
-            return (State::Quarantined, None);
+            return self.take_back(wish, live, ours);
         }
         if live == Some(&wish.value) {
             self.claim.insert(wish.field.clone(), wish.value.clone());
             self.remember_baseline(wish, live);
             return (State::AtRest, None);
         }
-        let holders = self.holders(&wish.field);
-        let declares = |holder: &&Holder| ownership::declares(&self.object.meta, holder, &wish.field);
-        let others: Vec<Holder> = holders.iter().filter(declares).cloned().collect();
+        let others = self.declarers(&wish.field);
         // Who holds no more than a default loses nothing.
-        self.force |= others.is_empty() && !holders.is_empty();
+        self.force |= others.is_empty() && !self.holders(&wish.field).is_empty();
         let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
         if had && !ours {
             return self.was_taken(wish, live, &others);
         }
         if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
-            if let (true, Some(live)) = (ours, live) {
-                self.claim.insert(wish.field.clone(), live.clone());
-                self.remember_baseline(wish, Some(live));
+            if ours {
+                self.keep(wish, live);
             }
             return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, foreign(wish, &others))));
         }
@@ -273,8 +276,16 @@ impl<'a> Draft<'a> {
     }
 
     /// A value that failed: back to what was there before it, or stay where we are.
-    fn take_back(&mut self, wish: &Wish, live: Option<&Json>, ours: bool) {
+    fn take_back(&mut self, wish: &Wish, live: Option<&Json>, ours: bool) -> (State, Option<Conflict>) {
         if live == Some(&wish.value) && ours {
+            let others = self.declarers(&wish.field);
+            if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
+                // Whoever else wants the same value has to let go of it first.
+                self.keep(wish, live);
+                let message = foreign(wish, &others);
+                return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, message)));
+            }
+            self.force |= !self.holders(&wish.field).is_empty();
             let previous = self.previous(&wish.field);
             let change = Change {
                 object: self.object.key.clone(),
@@ -286,9 +297,17 @@ impl<'a> Draft<'a> {
             self.changes.push((wish.field.clone(), change));
             self.unstamp(wish.read_at_start.as_deref().unwrap_or_default());
             self.put(&wish.field, previous);
-        } else if let (true, Some(live)) = (ours, live) {
-            self.claim.insert(wish.field.clone(), live.clone());
+        } else if ours {
+            self.keep(wish, live);
         }
+        (State::Quarantined, None)
+    }
+
+    /// Repeats what is there.
+    fn keep(&mut self, wish: &Wish, live: Option<&Json>) {
+        let Some(live) = live else { return };
+        self.claim.insert(wish.field.clone(), live.clone());
+        self.remember_baseline(wish, Some(live));
     }
 
     /// What was there before the last change of a field.

@@ -67,11 +67,15 @@ impl World {
                 let Some(object) = self.objects.get(&key).filter(|_| !self.rollouts.contains_key(&key)) else {
                     continue;
                 };
+                // Something else may have been changed since, and told of.
+                let is_listed = |entry: &Entry| entry.memoir.history.iter().any(|item| item.verdict == "RollingOut");
+                let has_ended = |entry: &Entry| is_told(entry, object) && !is_listed(entry);
+                // The way back of a value without a knob leaves nothing that was there before.
+                let is_ours = |record: Record| !record.previous.is_empty() || wrote_last(object, &policy.1);
                 if key.kind.is_workload()
                     && progress(object) == Progress::Running
-                    && !self.policies.get(&policy).is_some_and(|entry| is_told(entry, object))
-                    && Record::of(&object.meta, &policy.1)
-                        .is_some_and(|record| record.is_ok_and(|r| !r.previous.is_empty()))
+                    && !self.policies.get(&policy).is_some_and(has_ended)
+                    && Record::of(&object.meta, &policy.1).is_some_and(|record| record.is_ok_and(is_ours))
                 {
                     let mut rollout = Rollout::preparing(policy.clone(), now);
                     rollout.phase = Phase::Stray;
