@@ -30,6 +30,8 @@ mod costs;
 mod deletion;
 #[path = "operator/documents.rs"]
 mod documents;
+#[path = "operator/formulas.rs"]
+mod formulas;
 #[path = "operator/grace.rs"]
 mod grace;
 #[path = "operator/modes.rs"]

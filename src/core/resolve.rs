@@ -133,7 +133,6 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     let mut wrong = policy.check_values(&worked);
     for (knob, worked) in policy.knobs.iter().zip(&worked) {
         let message = match worked {
-            Ok(_) | Err(Trouble::Wrong(_)) => continue,
             Err(Trouble::Needs(amount)) => format!(
                 "needs {amount}, which neither the policy nor the pod template of {} sets: set it in resources",
                 target.key.short()
@@ -143,8 +142,8 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
                  another landing place",
                 target.key.short()
             ),
-            // That one has been refused itself.
-            Err(Trouble::Follows(_)) => continue,
+            // What is wrong has been refused already, here or where it follows from.
+            Ok(_) | Err(Trouble::Wrong(_) | Trouble::Follows(_)) => continue,
         };
         wrong.push(Invalid { reason: Reason::FormulaFailed, path: knob.path.to_string(), message });
     }
@@ -158,12 +157,11 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
 fn template(target: &Object, amount: &Amount) -> Option<Value> {
     let Amount { container, bucket, resource } = amount;
     let pointers = ["/spec/template/spec/containers", "/spec/template/spec/initContainers"];
-    let spec = match container {
-        Some(name) => pointers.into_iter().flat_map(|pointer| target.items(pointer)).find(|c| c["name"] == **name)?,
-        None => {
-            let mut all = target.items(pointers[0]);
-            all.next().filter(|_| all.next().is_none())?
-        }
+    let spec = if let Some(name) = container {
+        pointers.into_iter().flat_map(|pointer| target.items(pointer)).find(|c| c["name"] == **name)?
+    } else {
+        let mut all = target.items(pointers[0]);
+        all.next().filter(|_| all.next().is_none())?
     };
     let text = spec["resources"][bucket][resource].as_str()?;
     if amount.value_type() == ValueType::Cpu { Value::parse(ValueType::Cpu, text) } else { Value::parse_memory(text) }
@@ -211,7 +209,7 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> 
             if is_set { value(&path) } else { Some(0) }
         };
         let connections = member("size")?.saturating_add(member("overflow")?);
-        let count = |name: &Box<str>| Some((name.clone(), value(&format!("workers.{name}.count"))?));
+        let count = |name: &str| Some((name.into(), value(&format!("workers.{name}.count"))?));
         let workers = match &pool.per_worker {
             Some(name) => Some(count(name)?),
             None => None,

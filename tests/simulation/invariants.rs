@@ -328,8 +328,14 @@ impl Invariants {
             let text = path.to_string();
             !text.starts_with(".metadata") && !text.ends_with(']') && !text.ends_with(".name")
         };
+        // A release writes no record: what `rollout undo` brought back with an old one, the next apply puts right.
+        let was_lost = |path: &FieldPath| {
+            before.annotation(&name) == after.annotation(&name)
+                && old.as_ref().is_some_and(|old| !old.paths.contains_key(path))
+                && owned(before).iter().any(|owned| owned == path)
+        };
         for path in owned(after).iter().filter(|path| is_value(path)) {
-            if !new.paths.contains_key(path) {
+            if !new.paths.contains_key(path) && !was_lost(path) {
                 return Err(format!(
                     "{policy} owns {path} of {} and has not recorded what was there",
                     after.key.short()

@@ -225,7 +225,7 @@ impl Edits<'_> {
         };
         let wanted = scalar(desired);
         let edited = if create {
-            document::create(&current, at, &wanted, &desired.knob.text())
+            document::create(&current, at, &wanted, &desired.text)
         } else {
             document::edit(&current, at, &wanted)
         };

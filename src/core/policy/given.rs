@@ -12,7 +12,7 @@ use crate::{
     core::{
         formula::{
             Checked, Datum, EvaluateError, Formula, Path, Type,
-            strata::{Graph, Stratum},
+            strata::{Graph, NodeId, Stratum},
         },
         units::{Value, ValueType},
     },
@@ -239,11 +239,11 @@ impl Scope {
         match (container, named.next(), named.next()) {
             (Some(container), ..) => Ok(Some(container)),
             (None, Some(_), Some(_)) => {
-                let names: Vec<&str> = self.containers.iter().map(AsRef::as_ref).collect();
+                let all: Vec<&str> = self.containers.iter().map(AsRef::as_ref).collect();
                 Err(format!(
                     "is of which container? There are {}: set container, or write resources.{}",
-                    names.join(", "),
-                    names.first().copied().unwrap_or_default()
+                    all.join(", "),
+                    all.first().copied().unwrap_or_default()
                 ))
             }
             // With one entry the pod's only container can be no other: what lands is refused where it has more.
@@ -304,7 +304,7 @@ pub(super) fn order(knobs: &[Knob]) -> Result<Vec<usize>, Vec<Invalid>> {
         }
     }
     let wrong = match graph.order() {
-        Ok(order) => return Ok(order.into_iter().map(|node| node.index()).collect()),
+        Ok(order) => return Ok(order.into_iter().map(NodeId::index).collect()),
         Err(wrong) => wrong,
     };
     let told = wrong.into_iter().map(|error| Invalid {

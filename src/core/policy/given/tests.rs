@@ -17,7 +17,7 @@ fn refused(spec: &Json) -> String {
     parse(spec).unwrap_err().join("\n")
 }
 
-fn settings(settings: Json) -> Json {
+fn settings(settings: &Json) -> Json {
     json!({"settings": settings})
 }
 
@@ -82,7 +82,7 @@ fn a_limit_is_the_policys_if_it_sets_one_and_else_the_templates() {
         "resources": [{"container": "api", "limits": {"memory": "4Gi"}}],
     });
     assert_eq!(values(&own)["settings.heap"], "3Gi = 4Gi - 1Gi");
-    assert_eq!(values(&settings(json!([heap])))["settings.heap"], "1Gi = 2Gi - 1Gi");
+    assert_eq!(values(&settings(&json!([heap])))["settings.heap"], "1Gi = 2Gi - 1Gi");
     let other = json!({"name": "heap", "type": "Bytes", "container": "web", "value": "= limits.memory - 1Gi"});
     let mut of_another = own.clone();
     of_another["settings"] = json!([other]);
@@ -92,7 +92,7 @@ fn a_limit_is_the_policys_if_it_sets_one_and_else_the_templates() {
     of_another["settings"] = json!([named]);
     assert_eq!(values(&of_another)["settings.heap"], "3Gi = 4Gi - 1Gi");
     assert_eq!(
-        values(&settings(json!([{"name": "r", "type": "Bytes", "value": "= requests.memory"}])))["settings.r"],
+        values(&settings(&json!([{"name": "r", "type": "Bytes", "value": "= requests.memory"}])))["settings.r"],
         "Needs(Amount { container: None, bucket: \"requests\", resource: \"memory\" })"
     );
 }
@@ -117,7 +117,7 @@ fn which_container_is_meant_is_never_guessed() {
 #[test]
 fn mistakes_are_told_before_there_is_a_cluster() {
     let one = |value: &str| {
-        settings(json!([{"name": "a", "value": value}, {"name": "b", "type": "Duration", "value": "30s"}]))
+        settings(&json!([{"name": "a", "value": value}, {"name": "b", "type": "Duration", "value": "30s"}]))
     };
     for (value, message) in [
         (
@@ -156,7 +156,7 @@ fn mistakes_are_told_before_there_is_a_cluster() {
 
 #[test]
 fn circles_and_readers_of_later_values_are_told_as_a_path() {
-    let circle = settings(json!([
+    let circle = settings(&json!([
         {"name": "a", "value": "= settings.b + 1"}, {"name": "b", "value": "= settings.c"}, {"name": "c", "value": 1, "max": "= settings.a"},
     ]));
     assert_eq!(
@@ -210,7 +210,7 @@ fn what_a_formula_gives_obeys_the_same_rules_as_a_literal() {
 
 #[test]
 fn whoever_reads_a_value_that_stays_sees_that_one() {
-    let policy = parse(&settings(json!([
+    let policy = parse(&settings(&json!([
         {"name": "a", "value": 4}, {"name": "b", "value": "= 2 * settings.a"}, {"name": "c", "value": "= settings.b + 1"},
     ])))
     .unwrap();
