@@ -365,6 +365,17 @@ pub fn plan(case: &Case<'_>) -> Plan {
     }
 }
 
+/// Every place that `policy` governs on `target`, as [`Setting::landing`] spells it: what its values are, and whether they can
+/// be worked out now, makes no difference to whose the place is.
+#[must_use]
+pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
+    let place =
+        |knob: &Knob| config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob));
+    let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
+    landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
+    landings
+}
+
 /// Values that formulas read and that stay as they are.
 fn left<'a>(policy: &'a Policy, plan: &'a Plan) -> impl Iterator<Item = (Box<str>, Option<Value>)> {
     let inputs: BTreeSet<&str> = policy.knobs.iter().flat_map(Knob::inputs).collect();

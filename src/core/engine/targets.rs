@@ -7,9 +7,9 @@ use crate::{
     api::{PerformanceClassSpec, conditions::Reason, names},
     core::{
         facts::{Kind, Object, ObjectKey},
-        plan::{ConfigMap, config_map_landing},
+        plan::{ConfigMap, config_map_landing, landings},
         policy::{Choice, Landing, Policy},
-        resolve::Rules,
+        resolve::{self, Rules},
     },
 };
 
@@ -196,9 +196,12 @@ impl World {
                 continue;
             }
             let Ok(rules) = self.rules(policy) else { continue };
+            if resolve::admit(policy, &rules).is_err() {
+                continue;
+            }
             // What lands in a ConfigMap is the elder's whatever its targets are: one value cannot be two.
             let landings = if governs {
-                self.landings(policy, &rules, target)
+                landings(policy, target, self.autoscaler(&target.key))
             } else if self.targets(policy, &rules).is_ok_and(|targets| !targets.is_empty()) {
                 policy.knobs.iter().filter_map(|knob| config_map_landing(policy, &knob.landing)).collect()
             } else {
@@ -209,27 +212,6 @@ impl World {
             }
         }
         elders
-    }
-
-    fn landings(&self, policy: &Policy, rules: &Rules, target: &Object) -> Vec<String> {
-        use crate::core::plan::{Case, Memory, State, plan};
-        if crate::core::resolve::admit(policy, rules).is_err() {
-            return Vec::new();
-        }
-        let case = Case {
-            policy,
-            target,
-            autoscaler: self.autoscaler(&target.key),
-            config_maps: &self.config_maps(policy),
-            memory: &Memory::default(),
-            now: crate::core::facts::Instant::default(),
-        };
-        let plan = plan(&case);
-        plan.settings
-            .into_iter()
-            .filter(|s| !matches!(s.state, State::Variable | State::Refused))
-            .map(|s| s.landing)
-            .collect()
     }
 }
 

@@ -57,6 +57,21 @@ fn release_autoscaler(situation: &Situation<'_>, plan: &mut Plan) {
     }
 }
 
+/// Where bounds of the number of pods land, for people.
+pub(super) fn landings(replicas: &Replicas, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
+    let Some(autoscaler) = autoscaler else { return vec![scale_of(target)] };
+    let fields = [("minReplicas", replicas.min), ("maxReplicas", replicas.max)];
+    fields.into_iter().filter(|(_, want)| want.is_some()).map(|(field, _)| bound_of(field, autoscaler)).collect()
+}
+
+fn bound_of(field: &str, autoscaler: &Object) -> String {
+    format!("{field} of {}", autoscaler.key.short())
+}
+
+fn scale_of(target: &Object) -> String {
+    format!("scale of {}", target.key.short())
+}
+
 fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, plan: &mut Plan) {
     if let Some(owner) = &autoscaler.meta.controller {
         plan.conflicts.push(Conflict {
@@ -91,7 +106,7 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
         .filter_map(|(member, field, want)| Some((member, field, want?)))
         .map(|(member, field, want)| Wish {
             path: format!("replicas.{member}").into(),
-            landing: format!("{field} of {}", autoscaler.key.short()),
+            landing: bound_of(field, autoscaler),
             source: Some("spec".into()),
             field: FieldPath::of(&["spec", field]),
             value: json!(want),
@@ -114,7 +129,7 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
         path: "replicas".into(),
         object: target.key.clone(),
         field: None,
-        landing: format!("scale of {}", target.key.short()),
+        landing: scale_of(target),
         desired: bounds.into_iter().flatten().collect::<Vec<_>>().join(" and "),
         live: Some(live.to_string()),
         source: "spec".into(),

@@ -13,7 +13,7 @@ use crate::{
     core::{
         facts::Object,
         ownership::FieldPath,
-        policy::{Knob, Landing},
+        policy::{Knob, Landing, Policy},
         resolve::Desired,
         units::ResourceQuantity,
     },
@@ -71,8 +71,35 @@ impl Container<'_> {
 }
 
 fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> Option<Container<'a>> {
-    let target = situation.target;
-    let wanted = knob.container.as_deref().or(situation.policy.target.as_ref().and_then(|t| t.container.as_deref()));
+    find(situation.policy, situation.target, knob).map_err(|(reason, message)| refuse(plan, reason, message)).ok()
+}
+
+/// Where a knob lands in the pod template of `target`, for people; nothing for what lands elsewhere or nowhere.
+pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    let container = || Some(find(policy, target, knob).ok()?.name);
+    match &knob.landing {
+        Landing::Env(name) => Some(variable(name, container()?)),
+        Landing::Arg(_) => Some(arguments_of(container()?)),
+        Landing::Resource { bucket, resource } => Some(amount_of(bucket, resource, container()?)),
+        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+    }
+}
+
+fn variable(name: &str, container: &str) -> String {
+    format!("environment variable {name} of container \"{container}\"")
+}
+
+fn arguments_of(container: &str) -> String {
+    format!("args of container \"{container}\"")
+}
+
+fn amount_of(bucket: &str, resource: &str, container: &str) -> String {
+    format!("resources.{bucket}.{resource} of container \"{container}\"")
+}
+
+/// The container that a knob is for.
+fn find<'a>(policy: &'a Policy, target: &'a Object, knob: &'a Knob) -> Result<Container<'a>, (Reason, String)> {
+    let wanted = knob.container.as_deref().or(policy.target.as_ref().and_then(|t| t.container.as_deref()));
     let all = || {
         let lists = [
             ("containers", "/spec/template/spec/containers"),
@@ -88,7 +115,7 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
         })
     };
     let names = || all().map(|c| c.name).collect::<Vec<_>>().join(", ");
-    let found = if let Some(wanted) = wanted {
+    if let Some(wanted) = wanted {
         all().find(|c| c.name == wanted).ok_or_else(|| {
             (
                 Reason::ContainerNotFound,
@@ -110,8 +137,7 @@ fn container<'a>(situation: &Situation<'a>, knob: &'a Knob, plan: &mut Plan) -> 
                 ),
             )),
         }
-    };
-    found.map_err(|(reason, message)| refuse(plan, reason, message)).ok()
+    }
 }
 
 /// The same thing is said once, however many knobs it concerns.
@@ -141,7 +167,7 @@ fn environment(
     desired: &Desired<'_>,
     plan: &mut Plan,
 ) -> Option<Wish> {
-    let landing = format!("environment variable {name} of container \"{}\"", container.name);
+    let landing = variable(name, container.name);
     let entries = || container.spec["env"].as_array().into_iter().flatten();
     let mut same = entries().filter(|entry| entry["name"] == *name);
     let (first, second) = (same.next(), same.next());
@@ -199,7 +225,7 @@ fn amount(
     situation: &Situation<'_>,
     plan: &mut Plan,
 ) -> Option<Wish> {
-    let landing = format!("resources.{bucket}.{resource} of container \"{}\"", container.name);
+    let landing = amount_of(bucket, resource, container.name);
     let live = container.spec["resources"][bucket].get(resource).and_then(Json::as_str);
     let quantity = desired.value.resource_quantity()?;
     contradicts(container, bucket, resource, quantity, situation, plan);
@@ -293,7 +319,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
         }
         wishes.push(Wish {
             path: paths.join(", ").into(),
-            landing: format!("args of container \"{}\"", container.name),
+            landing: arguments_of(container.name),
             source: sources.first().cloned(),
             field: container.path().field("args"),
             value: json!(wanted),
