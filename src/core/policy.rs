@@ -271,6 +271,9 @@ impl Policy {
         parser.resolve_files(&files);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
+        if spec.target.as_ref().is_some_and(|target| target.selector.is_some()) {
+            wrong.extend(given::shared_and_different(&knobs, &order));
+        }
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);

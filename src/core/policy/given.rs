@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Invalid, Knob};
+use super::{Invalid, Knob, Landing};
 use crate::{
     api::{PerformancePolicySpec, conditions::Reason},
     core::{
@@ -313,6 +313,38 @@ pub(super) fn order(knobs: &[Knob]) -> Result<Vec<usize>, Vec<Invalid>> {
         message: error.to_string(),
     });
     Err(told.collect())
+}
+
+/// Values that would be another for each target of a policy, although all targets share the `ConfigMap` where they land: two
+/// targets would write it in turns for ever.
+pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Invalid> {
+    // What each knob follows from that every target has its own of.
+    let mut own: BTreeMap<&str, String> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for knob in order.iter().filter_map(|&index| knobs.get(index)) {
+        let mut read = knob.given().flat_map(Given::reads);
+        let follows = read.find_map(|place| match place {
+            Place::Knob(path) => own.get(&**path).cloned(),
+            Place::Template(amount) => Some(amount.to_string()),
+            Place::Fixed(_) => None,
+        });
+        match (&knob.landing, follows) {
+            (Landing::Document { .. } | Landing::ConfigMapKey { .. }, Some(what)) => wrong.push(Invalid {
+                reason: Reason::InvalidSpec,
+                path: knob.path.to_string(),
+                message: format!(
+                    "lands in a ConfigMap that all targets share, but follows from {what}, which is each target's own: name \
+                     one target, or let it land in env"
+                ),
+            }),
+            (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+                own.insert(&knob.path, knob.path.to_string());
+            }
+            (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
+        }
+    }
+    wrong
 }
 
 /// A knob's value, worked out.

@@ -223,3 +223,37 @@ fn whoever_reads_a_value_that_stays_sees_that_one() {
     let follows = |path: &str| Err(Trouble::Follows(path.into()));
     assert_eq!(of(None), [Ok("4".to_owned()), follows("settings.a"), follows("settings.b")]);
 }
+
+#[test]
+fn targets_that_share_a_document_share_what_it_follows_from() {
+    let spec = |target: &Json, value: &str| {
+        json!({
+            "target": target,
+            "resources": [{"container": "api", "limits": {"memory": "1Gi"}}],
+            "workers": [{"name": "web", "count": {"value": 4, "env": "WORKERS"}}],
+            "files": [{"name": "f", "configMap": "c", "key": "k", "format": "JSON"}],
+            "settings": [
+                {"name": "base", "value": 4}, {"name": "own", "value": "= workers.web.count"},
+                {"name": "batch", "value": value, "path": {"file": "f", "at": "/batch"}},
+            ],
+        })
+    };
+    let one = json!({"kind": "Deployment", "name": "api"});
+    let many = json!({"kind": "Deployment", "selector": {"matchLabels": {"tier": "web"}}});
+    for (value, what) in [
+        ("= settings.base", None),
+        ("= 2 * settings.own", Some("workers.web.count")),
+        ("= workers.web.count", Some("workers.web.count")),
+        ("= floor(limits.memory / 1Mi)", Some("resources.api.limits.memory")),
+        ("= ceil(limits.cpu)", Some("limits.cpu of container \"api\"")),
+    ] {
+        assert!(parse(&spec(&one, value)).is_ok(), "{value}");
+        let told = what.map(|what| {
+            format!(
+                "InvalidSpec: settings.batch lands in a ConfigMap that all targets share, but follows from {what}, which is \
+                 each target's own: name one target, or let it land in env"
+            )
+        });
+        assert_eq!(parse(&spec(&many, value)).err().map(|wrong| wrong.join("\n")), told, "{value}");
+    }
+}
