@@ -8,12 +8,10 @@ mod claim;
 mod config_map;
 mod replicas;
 mod restore;
+mod rounds;
 mod workload;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -21,16 +19,16 @@ use serde_json::Value as Json;
 use super::{
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
-    policy::{Invalid, Knob, Policy},
+    policy::{Knob, Policy},
     record::Record,
-    resolve::{self, Desired, Load, Stays},
-    units::Value,
+    resolve::{Desired, Load},
 };
 use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
 pub use config_map::{landing as config_map_landing, place};
 pub use restore::restore;
+pub use rounds::plan;
 
 /// The path under which a policy's stamp of files goes among its changes.
 pub const STAMP: &str = "files";
@@ -89,6 +87,8 @@ pub struct Memory {
     pub quarantine: BTreeSet<String>,
     /// The same on any target of the policy, for what lands in a `ConfigMap` and so reaches all of them.
     pub quarantine_anywhere: BTreeSet<String>,
+    /// Paths in the policy of values that failed on this target.
+    pub failed_here: BTreeSet<Box<str>>,
     /// Values that failed on any target and are not begun anywhere, even if the status does not say so yet.
     pub failed: BTreeSet<String>,
     /// Paths in the policy of values that are being rolled out. The way back goes to what was there before them, even if
@@ -335,36 +335,6 @@ impl State {
     }
 }
 
-/// Plans one target.
-///
-/// Formulas follow from what is on the target. A value that is left to somebody else, or that failed and is not begun again, is
-/// not there; so whoever reads it is worked out once more from the value that is, and planned anew. Each round finds at least
-/// one more such value, so there are at most as many as values that formulas read.
-#[must_use]
-pub fn plan(case: &Case<'_>) -> Plan {
-    let Case { policy, target, autoscaler, config_maps, memory, now } = *case;
-    let mut stays = Stays::new();
-    let mut memory = Cow::Borrowed(memory);
-    loop {
-        let desired = match resolve::resolve(policy, target, &stays) {
-            Ok(desired) => desired,
-            Err(wrong) => return Plan::refused(&wrong),
-        };
-        let situation = Situation { policy, desired: &desired, target, autoscaler, config_maps, memory: &memory, now };
-        let plan = round(&situation);
-        let more: Stays = left(policy, &plan).filter(|(path, _)| !stays.contains_key(path)).collect();
-        if more.is_empty() {
-            return Plan { loads: loads(policy, &desired), ..plan };
-        }
-        // An object that is held is held with other values, too.
-        let held = plan.overridden.iter().filter(|key| !memory.holds.contains_key(key)).cloned().collect::<Vec<_>>();
-        if !held.is_empty() {
-            memory.to_mut().holds.extend(held.into_iter().map(|key| (key, Hold::Held)));
-        }
-        stays.extend(more);
-    }
-}
-
 /// Every place that `policy` governs on `target`, as [`Setting::landing`] spells it: what its values are, and whether they can
 /// be worked out now, makes no difference to whose the place is.
 #[must_use]
@@ -374,32 +344,6 @@ pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -
     let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
     landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
     landings
-}
-
-/// Values that formulas read and that stay as they are.
-fn left<'a>(policy: &'a Policy, plan: &'a Plan) -> impl Iterator<Item = (Box<str>, Option<Value>)> {
-    let inputs: BTreeSet<&str> = policy.knobs.iter().flat_map(Knob::inputs).collect();
-    let stays = |setting: &&Setting| match setting.state {
-        State::Yielded => true,
-        // Otherwise it is being taken back, together with what followed from it.
-        State::Quarantined => setting.live.as_ref() != Some(&setting.desired),
-        State::Planned => plan.overridden.contains(&setting.object),
-        State::AtRest | State::Refused | State::Variable => false,
-    };
-    let settings = plan.settings.iter().filter(stays);
-    settings.flat_map(move |setting| {
-        // Arguments of one container are one setting.
-        let knobs = policy.knobs.iter().filter(|knob| setting.path.split(", ").any(|path| *path == *knob.path));
-        let knobs: Vec<&Knob> = knobs.filter(|knob| inputs.contains(&*knob.path)).collect();
-        knobs.into_iter().map(|knob| {
-            let text = setting.live.as_deref().filter(|_| setting.path == knob.path);
-            (knob.path.clone(), text.and_then(|text| resolve::read(knob, text)))
-        })
-    })
-}
-
-fn loads(policy: &Policy, desired: &[Desired<'_>]) -> Vec<Load> {
-    resolve::loads(policy, |path| desired.iter().find(|desired| *desired.knob.path == *path)?.value.to_i64())
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number
@@ -443,17 +387,6 @@ pub fn value_hash(path: &str, text: &str) -> String {
 }
 
 impl Plan {
-    /// A plan to write nothing.
-    fn refused(wrong: &[Invalid]) -> Self {
-        let refusal = |invalid: &Invalid| Refusal {
-            reason: invalid.reason,
-            message: invalid.to_string(),
-            // The pod template may change, too.
-            stalled: false,
-        };
-        Self { refusals: wrong.iter().map(refusal).collect(), ..Self::default() }
-    }
-
     fn refuse(&mut self, reason: Reason, message: String, stalled: bool) {
         self.refusals.push(Refusal { reason, message, stalled });
     }

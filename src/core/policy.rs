@@ -333,6 +333,11 @@ impl Policy {
         given::work_out(&self.knobs, &self.order, stays, template)
     }
 
+    /// Its knobs, each after those that it follows from.
+    pub fn in_order(&self) -> impl Iterator<Item = &Knob> {
+        self.order.iter().filter_map(|&index| self.knobs.get(index))
+    }
+
     /// What is wrong with values that have been worked out.
     #[must_use]
     pub fn check_values(&self, worked: &[Result<Worked, Trouble>]) -> Vec<Invalid> {

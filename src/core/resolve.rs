@@ -4,8 +4,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
-
 use super::{
     catalogue,
     facts::Object,
@@ -61,8 +59,7 @@ impl Rules {
 }
 
 /// Where a desired value comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A literal of the spec.
     Spec,
@@ -73,14 +70,19 @@ pub enum Source {
         /// With the numbers in the place of their names: `2Gi - 600Mi`.
         filled: Box<str>,
         /// The bound that its value was moved to.
-        #[serde(skip)]
         clamped: Option<Clamp>,
     },
+    /// It stays as it is, because it cannot be worked out or went back with a value that failed.
+    Kept,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Formula { formula, filled, clamped } = self else { return f.write_str("spec") };
+        let (formula, filled, clamped) = match self {
+            Self::Spec => return f.write_str("spec"),
+            Self::Kept => return f.write_str("what is there"),
+            Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
+        };
         f.write_str(&derivation(formula, filled))?;
         f.write_str(match clamped {
             None => "",
@@ -115,6 +117,20 @@ impl<'a> Desired<'a> {
         let text = value.render(knob.format).unwrap_or_else(|_| value.to_string());
         Self { knob, value, text, source }
     }
+
+    /// A knob that stays as it is.
+    #[must_use]
+    pub fn as_is(knob: &'a Knob, text: String) -> Self {
+        let value = read(knob, &text).unwrap_or_else(|| Value::Enum(text.clone()));
+        Self { knob, value, text, source: Source::Kept }
+    }
+}
+
+/// What a knob shall be, if that needs no working out.
+#[must_use]
+pub fn literal(knob: &Knob) -> Option<Desired<'_>> {
+    let value = knob.value.literal().filter(|_| !knob.is_derived())?.clone();
+    Some(Desired::new(knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
 }
 
 /// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
@@ -131,6 +147,20 @@ pub type Stays = BTreeMap<Box<str>, Option<Value>>;
 pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
     let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
     let mut wrong = policy.check_values(&worked);
+    // A formula that means "the only container" means none of several.
+    if target.items(CONTAINERS).nth(1).is_some() {
+        let vague = policy.knobs.iter().filter(|knob| knob.means_the_only_container());
+        wrong.extend(vague.map(|knob| Invalid {
+            reason: Reason::ContainerAmbiguous,
+            path: knob.path.to_string(),
+            message: format!(
+                "reads limits or requests, and {} has several containers: say which one in target.container or \
+                 {}.container, or write resources.NAME.limits",
+                target.key.short(),
+                knob.path
+            ),
+        }));
+    }
     for (knob, worked) in policy.knobs.iter().zip(&worked) {
         let message = match worked {
             Err(Trouble::Needs(amount)) => format!(
@@ -153,10 +183,12 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(knob, worked.ok()?))).collect())
 }
 
+const CONTAINERS: &str = "/spec/template/spec/containers";
+
 /// A request or a limit of the pod template.
 fn template(target: &Object, amount: &Amount) -> Option<Value> {
     let Amount { container, bucket, resource } = amount;
-    let pointers = ["/spec/template/spec/containers", "/spec/template/spec/initContainers"];
+    let pointers = [CONTAINERS, "/spec/template/spec/initContainers"];
     let spec = if let Some(name) = container {
         pointers.into_iter().flat_map(|pointer| target.items(pointer)).find(|c| c["name"] == **name)?
     } else {

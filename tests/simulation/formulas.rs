@@ -19,6 +19,9 @@ fn shop(container: &Value) -> Run {
         server.kubectl_apply(&deployment("api"), &workload("api", container));
     });
     run.pass(Span::seconds(10));
+    // Limits of 512Mi, 1Gi, 2Gi and 4Gi, with workers, pools and batches; five workers of a person; and twice what crashes.
+    let values = ["2", "50", "100", "4", "25", "50", "8", "12", "24", "16", "6", "20", "40", "132"];
+    run.invariants.told.extend(values.map(str::to_owned));
     run
 }
 
@@ -127,6 +130,55 @@ fn without_any_limit_nothing_is_written_and_the_policy_says_what_is_missing() {
     rest(&mut run);
     has(&run, "512Mi", "2", "50", 100);
     assert_eq!(condition(&run, "Applied"), Some(("True".into(), "Applied".into())));
+}
+
+/// A limit of helm's, below which everything follows.
+fn owned(memory: &str) -> Value {
+    json!({"resources": {"limits": {"memory": memory}}})
+}
+
+fn deploy(run: &mut Run, container: &Value) {
+    run.people("deploy", |server, _| server.kubectl_apply(&deployment("api"), &workload("api", container)));
+}
+
+/// Whatever a person sets an input to, the object is held, and a resumption takes it back.
+#[test]
+fn an_input_that_a_person_makes_unreadable_is_held_and_can_be_resumed() {
+    for value in [None, Some("0"), Some("auto")] {
+        let mut run = shop(&json!({"env": variables(&[("LOG", "x")])}));
+        apply(&mut run, &derived(&limit("1Gi")));
+        rest(&mut run);
+        override_env(&mut run, &deployment("api"), "WORKERS", value);
+        rest(&mut run);
+        let env = |run: &Run, name: &str| run.server.env(&deployment("api"), name);
+        assert_eq!((env(&run, "WORKERS").as_deref(), env(&run, "POOL").as_deref()), (value, Some("25")));
+        assert_eq!(condition(&run, "Applied").map(|(status, _)| status), Some("False".into()), "{value:?}");
+        run.people("resume", |server, _| server.resume("p"));
+        rest(&mut run);
+        has(&run, "1Gi", "4", "25", 50);
+        assert_eq!(condition(&run, "Applied"), Some(("True".into(), "Applied".into())), "{value:?}");
+    }
+}
+
+/// The limit goes away while its rollout fails: what failed goes back all the same.
+#[test]
+fn what_failed_goes_back_even_if_formulas_have_no_value_any_more() {
+    let spec = |base: i64| {
+        json!({
+            "mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+            "pools": [{"name": "db", "size": {"value": base, "env": "POOL"}}],
+            "settings": [{"name": "batch", "value": "= floor(limits.memory / 128Mi)", "env": "BATCH"}],
+        })
+    };
+    let mut run = shop(&owned("1Gi"));
+    apply(&mut run, &spec(4));
+    rest(&mut run);
+    apply(&mut run, &spec(CRASHES.parse().unwrap()));
+    run.pass(Span::seconds(2));
+    deploy(&mut run, &json!({}));
+    rest(&mut run);
+    let env = |name: &str| run.server.env(&deployment("api"), name).unwrap_or_default();
+    assert_eq!((env("POOL"), env("BATCH")), ("4".into(), "8".into()));
 }
 
 /// What fails goes back with everything that followed from it, and what follows from it later follows from what is there.

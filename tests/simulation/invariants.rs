@@ -32,6 +32,8 @@ pub struct Invariants {
     known: BTreeMap<(ObjectKey, FieldPath), BTreeSet<String>>,
     /// The objects as they were looked at last.
     last: BTreeMap<ObjectKey, Rc<Value>>,
+    /// What formulas of a story may give, as the story says.
+    pub told: BTreeSet<String>,
     /// Every value that a policy ever asked for.
     asked: BTreeMap<PolicyKey, BTreeSet<String>>,
     /// Workloads whose present rollout was begun by a late request of an ex-leader.
@@ -269,12 +271,9 @@ impl Invariants {
                 let stays = path.lookup(&before.tree).and_then(Value::as_array).is_some_and(|old| old.contains(item));
                 stays || item.as_str().and_then(|item| item.split_once('=')).is_some_and(|(_, value)| is_asked(value))
             };
-            // What formulas of stories give, the stories say themselves.
             let is_derived = |text: &str| {
-                let formulas = self.asked.get(&whose).into_iter().flatten().filter(|text| text.starts_with('='));
-                formulas
-                    .into_iter()
-                    .any(|formula| formula != FORMULA || derived(after).is_some_and(|size| size == text))
+                let has_formula = self.asked.get(&whose).is_some_and(|asked| asked.contains(FORMULA));
+                self.told.contains(text) || has_formula && derived(after).is_some_and(|size| size == text)
             };
             let asked = is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");

@@ -285,6 +285,8 @@ impl World {
         let quarantine = hashes(&entry.told, Some(&short));
         let quarantine_anywhere = hashes(&entry.told, None);
         let failed = hashes(&entry.memoir.quarantine, None);
+        let counts = |item: &&QuarantineEntry| item.object == short && report::instant(&item.until) > now;
+        let failed_here = entry.told.iter().filter(counts).map(|item| item.path.as_str().into()).collect();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);
@@ -301,6 +303,7 @@ impl World {
             applied,
             quarantine,
             quarantine_anywhere,
+            failed_here,
             failed,
             unproven,
             complete,
@@ -322,6 +325,10 @@ impl World {
                     resumed: entry.memoir.resumed,
                 });
             entry.holds.entry(key.clone()).or_insert(hold);
+        }
+        // A plan that was cut short says nothing of the rest.
+        if !plan.refusals.is_empty() || !plan.unread.is_empty() {
+            return;
         }
         let concerned = |key: &ObjectKey| key == target || key.kind != target.kind;
         // A hold that is lifted lasts until the write that takes the fields back has succeeded: that may have to wait.

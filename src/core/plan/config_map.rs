@@ -492,6 +492,22 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
     }
 }
 
+/// What is where a knob lands in a `ConfigMap`, as whoever reads the document sees it.
+pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, landing: &Landing) -> Option<String> {
+    let text = |name: &str, key: &str| match maps.get(name)? {
+        ConfigMap::Known(object) => FieldPath::of(&["data", key]).lookup(&object.content)?.as_str().map(str::to_owned),
+        ConfigMap::Missing | ConfigMap::Unread => None,
+    };
+    match landing {
+        Landing::Document { file, at, .. } => {
+            let file = policy.files.get(*file)?;
+            Some(document::read(&text(&file.config_map, &file.key)?, at).ok()?.text)
+        }
+        Landing::ConfigMapKey { name, key, .. } => text(name, key).map(|text| text.trim().to_owned()),
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+    }
+}
+
 /// How a record names a place: `key#pointer` in YAML and JSON, `key#format:address` in other formats.
 fn name_place(key: &str, at: &Address) -> String {
     match at.format() {

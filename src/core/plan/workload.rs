@@ -85,6 +85,33 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
     }
 }
 
+/// What is where a knob lands in the pod template of `target`.
+pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    let container = find(policy, target, knob).ok()?;
+    match &knob.landing {
+        Landing::Env(name) => {
+            let mut entries = container.spec["env"].as_array()?.iter();
+            let entry = entries.find(|entry| entry["name"] == **name && entry.get("valueFrom").is_none())?;
+            Some(entry["value"].as_str().unwrap_or_default().to_owned())
+        }
+        Landing::Arg(flag) => {
+            let args: Vec<&str> = container.spec["args"].as_array()?.iter().filter_map(Json::as_str).collect();
+            let at = args.iter().position(|arg| is_flag(arg, flag))?;
+            let joined = args.get(at)?.split_once('=').map(|(_, value)| value);
+            joined.or_else(|| args.get(at + 1).copied()).map(str::to_owned)
+        }
+        Landing::Resource { bucket, resource } => {
+            container.spec["resources"][bucket].get(resource).and_then(Json::as_str).map(str::to_owned)
+        }
+        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+    }
+}
+
+/// Whether an argument is `--flag` or `--flag=value`.
+fn is_flag(argument: &str, flag: &str) -> bool {
+    argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
+
 fn variable(name: &str, container: &str) -> String {
     format!("environment variable {name} of container \"{container}\"")
 }
@@ -302,7 +329,10 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
             match set_flag(&mut wanted, flag, &desired.text) {
                 Ok(()) => {
                     paths.push(&desired.knob.path);
-                    sources.push(desired.source.to_string());
+                    let source = desired.source.to_string();
+                    if !sources.contains(&source) {
+                        sources.push(source);
+                    }
                 }
                 Err(count) => refuse(
                     plan,
@@ -320,7 +350,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
         wishes.push(Wish {
             path: paths.join(", ").into(),
             landing: arguments_of(container.name),
-            source: sources.first().cloned(),
+            source: Some(sources.join("; ")),
             field: container.path().field("args"),
             value: json!(wanted),
             text: wanted.join(" "),
@@ -338,7 +368,7 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
 /// How often the flag is there, if more than once: which one counts is the application's secret.
 fn set_flag(args: &mut Vec<String>, flag: &str, value: &str) -> Result<(), usize> {
     let joined = format!("{flag}=");
-    let places: Vec<usize> = (0..args.len()).filter(|i| args[*i] == flag || args[*i].starts_with(&joined)).collect();
+    let places: Vec<usize> = (0..args.len()).filter(|i| is_flag(&args[*i], flag)).collect();
     match places[..] {
         [] => args.push(format!("{joined}{value}")),
         [at] if args[at] == flag => match args.get_mut(at + 1) {

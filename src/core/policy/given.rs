@@ -34,6 +34,8 @@ pub struct Expression {
     code: Checked,
     /// What each reference stands for.
     reads: BTreeMap<Path, Place>,
+    /// Whether it reads limits or requests of a container that nobody has named.
+    is_vague: bool,
 }
 
 impl Given {
@@ -77,8 +79,8 @@ impl fmt::Display for Given {
 pub enum Place {
     /// Another value of the policy, by its path.
     Knob(Box<str>),
-    /// A value of the policy that is no knob.
-    Fixed(Value),
+    /// A value of the policy that is no knob, by its path.
+    Fixed(Box<str>, Value),
     /// What the pod template has, because the policy does not set it.
     Template(Amount),
 }
@@ -212,7 +214,8 @@ impl Scope {
         for path in formula.references() {
             reads.insert(path.clone(), find(path)?.0);
         }
-        Ok(Expression { formula, code, reads })
+        let is_vague = container.is_none() && formula.references().iter().any(|path| BUCKETS.contains(&path.root()));
+        Ok(Expression { formula, code, reads, is_vague })
     }
 
     fn find(&self, path: &Path, container: Option<&str>) -> Result<(Place, Type), String> {
@@ -225,7 +228,7 @@ impl Scope {
             _ => {
                 let dotted = path.dotted();
                 if let Some(value) = self.fixed.get(dotted.as_str()) {
-                    return Ok((Place::Fixed(value.clone()), value.value_type().into()));
+                    return Ok((Place::Fixed(dotted.into(), value.clone()), value.value_type().into()));
                 }
                 let known = self.types.get_key_value(dotted.as_str());
                 known.map(|(name, is)| (Place::Knob(name.clone()), is.clone())).ok_or_else(|| self.unknown(path))
@@ -246,7 +249,7 @@ impl Scope {
                     all.first().copied().unwrap_or_default()
                 ))
             }
-            // With one entry the pod's only container can be no other: what lands is refused where it has more.
+            // With one entry the pod's only container can be no other; that it is the only one, `resolve` sees.
             (None, first, None) => Ok(first.map(AsRef::as_ref)),
             (None, None, Some(_)) => Ok(None),
         }
@@ -326,7 +329,8 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
         let follows = read.find_map(|place| match place {
             Place::Knob(path) => own.get(&**path).cloned(),
             Place::Template(amount) => Some(amount.to_string()),
-            Place::Fixed(_) => None,
+            // An autoscaler may have bounds of its own.
+            Place::Fixed(path, _) => path.starts_with("replicas.").then(|| path.to_string()),
         });
         match (&knob.landing, follows) {
             (Landing::Document { .. } | Landing::ConfigMapKey { .. }, Some(what)) => wrong.push(Invalid {
@@ -393,7 +397,7 @@ pub(super) fn work_out(
     let mut read: BTreeMap<&str, Value> = BTreeMap::new();
     for &index in order {
         let Some(knob) = knobs.get(index) else { continue };
-        let sight = Sight { read: &read, template: &template };
+        let sight = Sight { read: &read, stays: &stays, template: &template };
         let result = sight.knob(knob);
         // Whoever follows from a value that is not written follows from the one that is there.
         let seen = stays(&knob.path).unwrap_or_else(|| result.as_ref().ok().map(|worked| worked.value.clone()));
@@ -409,12 +413,13 @@ pub(super) fn work_out(
 }
 
 /// What a formula sees.
-struct Sight<'a, T> {
+struct Sight<'a, S, T> {
     read: &'a BTreeMap<&'a str, Value>,
+    stays: &'a S,
     template: &'a T,
 }
 
-impl<T: Fn(&Amount) -> Option<Value>> Sight<'_, T> {
+impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sight<'_, S, T> {
     fn knob(&self, knob: &Knob) -> Result<Worked, Trouble> {
         let bound = |name: &str, given: &Option<Given>| {
             let given = given.as_ref()?;
@@ -425,43 +430,61 @@ impl<T: Fn(&Amount) -> Option<Value>> Sight<'_, T> {
         };
         let min = bound("min", &knob.min).transpose()?;
         let max = bound("max", &knob.max).transpose()?;
-        let value = self.value(&knob.value, knob.kind)?;
-        let Given::Formula(expression) = &knob.value else {
-            return Ok(Worked { value, min, max, filled: None, clamped: None });
+        let (value, clamped) = self.within(&knob.value, knob.kind, min.as_ref(), max.as_ref())?;
+        let filled = match &knob.value {
+            Given::Literal(_) => None,
+            Given::Formula(expression) => {
+                Some(expression.formula.with_references(|path| self.shown(expression, path)).into())
+            }
         };
-        let filled = expression.formula.with_references(|path| self.shown(expression, path));
-        let within = value.clamp_to(min.as_ref(), max.as_ref());
-        let clamped = match within.partial_cmp(&value) {
-            Some(std::cmp::Ordering::Greater) => Some(Clamp::Min),
-            Some(std::cmp::Ordering::Less) => Some(Clamp::Max),
-            _ => None,
-        };
-        Ok(Worked { value: within, min, max, filled: Some(filled.into()), clamped })
+        Ok(Worked { value, min, max, filled, clamped })
     }
 
     fn value(&self, given: &Given, kind: ValueType) -> Result<Value, Trouble> {
+        self.within(given, kind, None, None).map(|(value, _)| value)
+    }
+
+    /// A value, moved within its bounds if it is a formula's. Bounds come before the range of the type: an amount below zero
+    /// may well be meant to be raised.
+    fn within(
+        &self,
+        given: &Given,
+        kind: ValueType,
+        min: Option<&Value>,
+        max: Option<&Value>,
+    ) -> Result<(Value, Option<Clamp>), Trouble> {
         let expression = match given {
-            Given::Literal(value) => return Ok(value.clone()),
+            Given::Literal(value) => return Ok((value.clone(), None)),
             Given::Formula(expression) => expression,
         };
         let outcome = expression.code.evaluate(|path| self.at(expression, path).as_ref().map(Datum::from));
         let outcome = outcome.map_err(|error| match error {
             EvaluateError::Unknown { path } => match expression.reads.get(&path) {
                 Some(Place::Template(amount)) => Trouble::Needs(amount.clone()),
-                Some(Place::Knob(path)) => Trouble::Follows(path.clone()),
-                Some(Place::Fixed(_)) | None => Trouble::Follows(path.dotted().into()),
+                Some(Place::Knob(path) | Place::Fixed(path, _)) => Trouble::Follows(path.clone()),
+                None => Trouble::Follows(path.dotted().into()),
             },
             error => Trouble::Wrong(error.to_string()),
         })?;
+        let amount = outcome.quantity().map(|quantity| quantity.amount);
+        // The upper bound is asked first and so wins where they cross: more is the more dangerous direction.
+        if let Some(max) = max.filter(|max| amount > max.amount() && amount.is_some()) {
+            return Ok((max.clone(), Some(Clamp::Max)));
+        }
+        if let Some(min) = min.filter(|min| amount < min.amount() && amount.is_some()) {
+            return Ok((min.clone(), Some(Clamp::Min)));
+        }
         let filled = || expression.formula.with_references(|path| self.shown(expression, path));
         let source = expression.formula.source();
-        outcome.to_value(kind).map_err(|error| Trouble::Wrong(format!("{error} ({})", derivation(source, &filled()))))
+        let value = outcome.to_value(kind);
+        let value = value.map_err(|error| Trouble::Wrong(format!("{error} ({})", derivation(source, &filled()))))?;
+        Ok((value, None))
     }
 
     fn at(&self, expression: &Expression, path: &Path) -> Option<Value> {
         match expression.reads.get(path)? {
             Place::Knob(path) => self.read.get(&**path).cloned(),
-            Place::Fixed(value) => Some(value.clone()),
+            Place::Fixed(path, value) => (self.stays)(path).unwrap_or_else(|| Some(value.clone())),
             Place::Template(amount) => (self.template)(amount),
         }
     }
@@ -477,12 +500,18 @@ impl Knob {
         [Some(&self.value), self.min.as_ref(), self.max.as_ref()].into_iter().flatten()
     }
 
-    /// Paths of the other knobs that it follows from.
+    /// Paths of other values of the policy that it follows from.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
         self.given().flat_map(Given::reads).filter_map(|place| match place {
-            Place::Knob(path) => Some(&**path),
-            Place::Fixed(_) | Place::Template(_) => None,
+            Place::Knob(path) | Place::Fixed(path, _) => Some(&**path),
+            Place::Template(_) => None,
         })
+    }
+
+    /// Whether a formula of it reads limits or requests of a container that nobody has named.
+    #[must_use]
+    pub fn means_the_only_container(&self) -> bool {
+        self.given().any(|given| matches!(given, Given::Formula(expression) if expression.is_vague))
     }
 
     /// Whether its value depends on others.

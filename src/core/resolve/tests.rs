@@ -63,13 +63,15 @@ fn a_formula_without_a_value_on_this_target_says_what_is_missing() {
     for template in [
         json!({"containers": [{"name": "api"}]}),
         json!({"containers": []}),
-        json!({"containers": [container("api", "2Gi"), container("proxy", "1Gi")]}),
         json!({"containers": [container("api", "many")]}),
         json!({"containers": [container("api", "0")]}),
         json!({}),
     ] {
         assert_eq!(resolved(&heap(None), &template), Err(none.to_owned()), "{template}");
     }
+    let two = json!({"containers": [container("api", "2Gi"), container("proxy", "1Gi")]});
+    let told = resolved(&heap(None), &two).unwrap_err();
+    assert!(told.starts_with("ContainerAmbiguous: settings.heap reads limits or requests"), "{told}");
     let small = json!({"containers": [container("api", "512Mi")]});
     let told = resolved(&heap(None), &small).unwrap_err();
     assert!(told.starts_with("FormulaFailed: settings.heap "), "{told}");

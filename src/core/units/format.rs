@@ -110,22 +110,24 @@ impl Value {
 
 impl Value {
     /// Reads what an application reads, so that a value which somebody else wrote can be computed with. The counterpart of
-    /// [`Value::render`], and as generous as the readers of those formats are: PostgreSQL's `2GB` is `2Gi`.
+    /// [`Value::render`], with the units of each reader: PostgreSQL's `2GB` is `2Gi`, Redis' `2g` is `2G`. What depends on
+    /// more than the text is nothing.
     #[must_use]
     pub fn read(kind: ValueType, format: Option<ValueFormat>, text: &str) -> Option<Self> {
         let text = text.trim();
-        let with = |unit: &str| Self::parse(kind, &format!("{text}{unit}")).ok();
+        let bare =
+            |unit: &str| Decimal::parse(text).ok().and_then(|_| Self::parse(kind, &format!("{text}{unit}")).ok());
         match (format, kind) {
-            (Some(ValueFormat::Seconds), ValueType::Duration) => with("s"),
-            (Some(ValueFormat::Milliseconds), ValueType::Duration) => with("ms"),
+            (Some(ValueFormat::Seconds), ValueType::Duration) => bare("s"),
+            (Some(ValueFormat::Milliseconds), ValueType::Duration) => bare("ms"),
             (Some(ValueFormat::Go), ValueType::Duration) => read_parts(text, &GO_UNITS),
             (Some(ValueFormat::Postgres), ValueType::Duration) => read_parts(text, &POSTGRES_UNITS),
-            (Some(ValueFormat::Bytes), ValueType::Bytes) => with("B"),
-            (Some(ValueFormat::Mebibytes), ValueType::Bytes) => with("Mi"),
-            (
-                Some(ValueFormat::Go | ValueFormat::Postgres | ValueFormat::Redis | ValueFormat::Jvm),
-                ValueType::Bytes,
-            ) => read_size(text),
+            (Some(ValueFormat::Bytes), ValueType::Bytes) => bare("B"),
+            (Some(ValueFormat::Mebibytes), ValueType::Bytes) => bare("Mi"),
+            (Some(ValueFormat::Go), ValueType::Bytes) => read_size(text, &GO_SIZES),
+            (Some(ValueFormat::Postgres), ValueType::Bytes) => read_size(text, &POSTGRES_SIZES),
+            (Some(ValueFormat::Redis), ValueType::Bytes) => read_size(&text.to_ascii_lowercase(), &REDIS_SIZES),
+            (Some(ValueFormat::Jvm), ValueType::Bytes) => read_size(&text.to_ascii_lowercase(), &JVM_SIZES),
             (Some(ValueFormat::Postgres | ValueFormat::Redis), ValueType::Boolean) => match text {
                 "on" | "yes" | "true" => Some(Self::Boolean(true)),
                 "off" | "no" | "false" => Some(Self::Boolean(false)),
@@ -136,7 +138,7 @@ impl Value {
     }
 }
 
-/// Units of time with their nanoseconds.
+/// Units, with how many nanoseconds or bytes they are.
 type Units = [(&'static str, i64)];
 const GO_UNITS: [(&str, i64); 7] = [
     ("ns", 1),
@@ -175,20 +177,29 @@ fn read_parts(text: &str, units: &Units) -> Option<Value> {
     Value::from_amount(ValueType::Duration, seconds).ok().filter(|_| !text.is_empty())
 }
 
-/// A size whose units are powers of 1024 however they are spelled: `2GiB`, `2GB`, `2gb`, `2g`.
-fn read_size(text: &str) -> Option<Value> {
+const GO_SIZES: [(&str, i64); 6] =
+    [("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+/// Without a unit a size is in pages of the setting's own, which nobody but the server knows.
+const POSTGRES_SIZES: [(&str, i64); 5] = [("B", 1), ("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("TB", 1 << 40)];
+const REDIS_SIZES: [(&str, i64); 8] = [
+    ("", 1),
+    ("b", 1),
+    ("k", 1_000),
+    ("kb", 1 << 10),
+    ("m", 1_000_000),
+    ("mb", 1 << 20),
+    ("g", 1_000_000_000),
+    ("gb", 1 << 30),
+];
+const JVM_SIZES: [(&str, i64); 5] = [("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("t", 1 << 40)];
+
+/// A number with one unit.
+fn read_size(text: &str, units: &Units) -> Option<Value> {
     let (number, suffix) = Decimal::parse_prefix(text).ok()?;
-    let unit = suffix.trim().to_ascii_lowercase();
-    let power = match unit.strip_suffix('b').unwrap_or(&unit).trim_end_matches('i') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return None,
-    };
-    let bytes = number.checked_mul(Decimal::from_int(1 << power))?;
-    Value::from_amount(ValueType::Bytes, bytes).ok()
+    let unit = suffix.trim();
+    let is_nothing = number == Decimal::ZERO && unit.is_empty();
+    let (_, bytes) = units.iter().find(|(name, _)| *name == unit).or(is_nothing.then_some(&("", 1)))?;
+    Value::from_amount(ValueType::Bytes, number.checked_mul(Decimal::from_int(*bytes))?).ok()
 }
 
 const MILLISECOND: Decimal = Decimal::from_nanos(1_000_000);
@@ -329,6 +340,10 @@ mod tests {
             (BYTES, Some(Postgres), "8 kB", Some("8Ki")),
             (BYTES, Some(Mebibytes), "512", Some("512Mi")),
             (BYTES, Some(Jvm), "2x", None),
+            (BYTES, Some(Redis), "2g", Some("2G")),
+            (BYTES, Some(Postgres), "16384", None),
+            (BYTES, Some(ValueFormat::Bytes), "2G", None),
+            (DURATION, Some(Seconds), "30m", None),
             (BYTES, Some(Jvm), "-2g", None),
             (ValueType::Boolean, Some(Postgres), "off", Some("false")),
             (ValueType::Integer, None, "04", Some("4")),

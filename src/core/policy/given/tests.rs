@@ -155,6 +155,16 @@ fn mistakes_are_told_before_there_is_a_cluster() {
 }
 
 #[test]
+fn bounds_come_before_the_range_of_the_type() {
+    let heap = |value: &str| json!({"name": "heap", "type": "Bytes", "value": value, "min": "128Mi", "max": "1Gi"});
+    let share = |value: &str| json!({"name": "share", "type": "Ratio", "value": value, "max": "90%"});
+    let values = |setting: Json| values(&settings(&json!([setting])));
+    assert_eq!(values(heap("= limits.memory - 3Gi"))["settings.heap"], "128Mi = 2Gi - 3Gi at Min");
+    assert_eq!(values(heap("= limits.memory * 1.7"))["settings.heap"], "1Gi = 2Gi * 1.7 at Max");
+    assert_eq!(values(share("= limits.cpu / 1"))["settings.share"], "90% = 2 / 1 at Max");
+}
+
+#[test]
 fn circles_and_readers_of_later_values_are_told_as_a_path() {
     let circle = settings(&json!([
         {"name": "a", "value": "= settings.b + 1"}, {"name": "b", "value": "= settings.c"}, {"name": "c", "value": 1, "max": "= settings.a"},
