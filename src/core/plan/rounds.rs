@@ -137,9 +137,11 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
     let stays = |desired: &Desired<'_>| {
         followers.contains(&*desired.knob.path) && case.memory.failed_here.contains(&desired.knob.path)
     };
-    let as_is = |desired: Desired<'a>| match stays(&desired) {
-        true => Some(Desired::as_is(desired.knob, case.live(desired.knob)?)),
-        false => Some(desired),
+    let as_is = |desired: Desired<'a>| {
+        if !stays(&desired) {
+            return Some(desired);
+        }
+        Some(Desired::as_is(desired.knob, case.live(desired.knob)?))
     };
     desired.into_iter().filter_map(as_is).collect()
 }

@@ -35,7 +35,8 @@ struct Decor {
 fn decor() -> impl Strategy<Value = Decor> {
     let comment = "#[ -~éж]{0,8}";
     let above = vec(prop_oneof![Just(String::new()), Just("   ".to_owned()), comment], 0..2);
-    let behind = prop_oneof![3 => Just(String::new()), 1 => Just("  ".to_owned()), 2 => comment.prop_map(|c| format!(" {c}."))];
+    let behind =
+        prop_oneof![3 => Just(String::new()), 1 => Just("  ".to_owned()), 2 => comment.prop_map(|c| format!(" {c}."))];
     (above, "[ ]{1,3}", behind, 0..3_u8, 0..4_usize).prop_map(|(above, gap, behind, quote_key, indent)| Decor {
         above,
         gap,
