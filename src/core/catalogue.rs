@@ -1,4 +1,6 @@
-//! What we know of the world beside this cluster: names that are never safe to set.
+//! What we know of the world beside this cluster: names that are never safe to set, and fields of other projects' objects.
+
+pub mod objects;
 
 /// Environment names that no policy may set, with the reason. A policy author must not get more power over a pod than
 /// numbers give: these load code, move credentials, or redirect traffic.

@@ -10,5 +10,5 @@ pub mod time;
 
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
-pub use rollout::{Progress, progress};
+pub use rollout::{Progress, progress, unsettled};
 pub use time::{Instant, Span};

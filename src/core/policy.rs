@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
+    catalogue::objects,
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
@@ -141,6 +142,8 @@ pub struct Knob {
     pub container: Option<Box<str>>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
+    /// Whether the value may delete data where it lands.
+    pub allow_destructive: bool,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -191,6 +194,8 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Field of a target that is no workload.
+    Field(objects::Place),
 }
 
 /// Bounds of the number of pods.
@@ -269,6 +274,7 @@ impl Policy {
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
         parser.resolve_files(&files);
+        parser.resolve_fields(spec.target.as_ref());
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         if spec.target.as_ref().is_some_and(|target| target.selector.is_some()) {
@@ -410,6 +416,8 @@ struct Parser<'a> {
     pools: Vec<Pool>,
     /// Knobs that land in a document, by index, until the files are known.
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
+    /// Knobs that land in a field of the target, by index.
+    in_fields: Vec<(usize, &'a str)>,
     wrong: Vec<Invalid>,
 }
 
@@ -451,7 +459,8 @@ const fn value_type(kind: wire::SettingType) -> ValueType {
 
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
-        Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
+        let (knobs, pools, wrong) = (Vec::new(), Vec::new(), Vec::new());
+        Self { scope, knobs, pools, in_files: Vec::new(), in_fields: Vec::new(), wrong }
     }
 
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
@@ -483,6 +492,8 @@ impl<'a> Parser<'a> {
         let min = bound("min", &knob.min);
         let max = bound("max", &knob.max);
         let Some(value) = value else { return };
+        // A variable until the target is known, see `resolve_fields`.
+        self.in_fields.extend(knob.field.as_deref().map(|field| (self.knobs.len(), field)));
         let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
@@ -509,6 +520,7 @@ impl<'a> Parser<'a> {
             landing,
             container: container.map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
+            allow_destructive: knob.allow_destructive.unwrap_or_default(),
         });
     }
 
@@ -535,6 +547,7 @@ impl<'a> Parser<'a> {
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
+                            allow_destructive: false,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -637,6 +650,28 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Parser<'_> {
+    fn resolve_fields(&mut self, target: Option<&wire::Target>) {
+        for (index, path) in std::mem::take(&mut self.in_fields) {
+            let Some(knob) = self.knobs.get_mut(index) else { continue };
+            let landed = match target {
+                None => Err("has no target whose field it is: set spec.target".to_owned()),
+                Some(target) if target.kind.is_workload() => {
+                    Err("is for targets other than workloads: use env, arg, path or configMapKey".to_owned())
+                }
+                Some(target) => objects::find(target.kind.into(), path),
+            };
+            match landed {
+                Ok(place) => knob.landing = Landing::Field(place),
+                Err(message) => {
+                    let path = format!("{}.field", knob.path);
+                    self.refuse(Reason::InvalidSpec, path, message);
+                }
+            }
+        }
+    }
+}
+
 impl Landing {
     /// Whether pods learn of a change only when they are made anew, from a file.
     #[must_use]
@@ -644,7 +679,7 @@ impl Landing {
         match self {
             Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
             Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
-            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } | Self::Field(_) => false,
         }
     }
 }

@@ -208,6 +208,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::Source(change) => verb(change, "source-applied", "source-deleted"),
         Input::Object(change) => verb(change, "object-applied", "object-deleted"),
         Input::Listed(..) => "listed",
+        Input::Unserved(..) => "unserved",
         Input::Leadership(_) => "leadership",
         Input::Done(..) => "done",
         Input::Tick => "tick",

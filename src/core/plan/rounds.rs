@@ -8,7 +8,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Case, Hold, Memory, Orphans, Plan, Refusal, Setting, Situation, State, config_map, round, workload};
+use super::{
+    Case, Hold, Memory, Orphans, Plan, Refusal, Setting, Situation, State, config_map, objects, round, workload,
+};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -68,6 +70,7 @@ impl<'a> Case<'a> {
             Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => {
                 workload::live(self.policy, self.target, knob)
             }
+            Landing::Field(place) => objects::live(self.target, place),
             Landing::Variable => None,
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 ));
                 None
             }
-            Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+            Landing::Document { .. } | Landing::ConfigMapKey { .. } | Landing::Field(_) => None,
         };
         wishes.extend(wish);
     }
@@ -81,7 +81,7 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
         Landing::Env(name) => Some(variable(name, container()?)),
         Landing::Arg(_) => Some(arguments_of(container()?)),
         Landing::Resource { bucket, resource } => Some(amount_of(bucket, resource, container()?)),
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } | Landing::Field(_) => None,
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<Stri
         Landing::Resource { bucket, resource } => {
             container.spec["resources"][bucket].get(resource).and_then(Json::as_str).map(str::to_owned)
         }
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } | Landing::Field(_) => None,
     }
 }
 

@@ -4,8 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{File, Invalid, Knob, Landing, Range, Trouble, Worked, derivation, shape};
 use crate::{
-    api::{PerformancePolicySpec, conditions::Reason, policy::OnConflict},
-    core::units::{Decimal, MAX_TTL, Value, ValueType},
+    api::{
+        PerformancePolicySpec,
+        conditions::Reason,
+        policy::{OnConflict, TargetKind},
+    },
+    core::{
+        facts::Kind,
+        units::{Decimal, MAX_TTL, Value, ValueType},
+    },
 };
 
 /// Runs every rule about where knobs land.
@@ -13,6 +20,8 @@ pub(super) fn check(knobs: &[Knob], spec: &PerformancePolicySpec, files: &[File]
     for knob in knobs {
         arguments_take_over(knob, wrong); // `args` is one atomic list
         bounds_have_order(knob, wrong); // a word has none
+        lands_in_its_target(knob, spec, wrong); // pod templates and fields are different targets
+        fits_its_field(knob, wrong); // a text where a number is read
     }
     one_knob_per_place(knobs, files, wrong); // two values for one place contradict each other
     replicas_ordered(spec, wrong); // min ≤ max
@@ -97,10 +106,16 @@ fn spelled(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
     if matches!(knob.landing, Landing::Variable | Landing::Resource { .. }) {
         return;
     }
-    if let Err(error) = worked.value.render(knob.format) {
+    let written = worked.value.render(knob.format).map_err(|error| error.to_string());
+    let fits = written.and_then(|text| match &knob.landing {
+        // What does not fit the type of the field has been said already.
+        Landing::Field(place) if place.accepts(knob.kind, knob.format).is_ok() => place.json(&text).map(drop),
+        _ => Ok(()),
+    });
+    if let Err(error) = fits {
         let message = match &worked.filled {
             Some(filled) => format!("{error} ({})", derivation(&knob.value.to_string(), filled)),
-            None => error.to_string(),
+            None => error,
         };
         refuse(wrong, Reason::InvalidSpec, knob, message);
     }
@@ -114,6 +129,40 @@ fn arguments_take_over(knob: &Knob, wrong: &mut Vec<Invalid>) {
             knob,
             "lands in args, which is one atomic list: set onConflict: TakeOver, or prefer env".into(),
         );
+    }
+}
+
+fn lands_in_its_target(knob: &Knob, spec: &PerformancePolicySpec, wrong: &mut Vec<Invalid>) {
+    let Some(kind) = spec.target.as_ref().map(|target| target.kind).filter(|kind| !kind.is_workload()) else { return };
+    match &knob.landing {
+        Landing::Field(_) | Landing::Variable => {}
+        Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Resource { .. }
+        | Landing::Document { .. }
+        | Landing::ConfigMapKey { .. } => {
+            let message = format!("lands in a workload, but the target is a {}: use field", kind_name(kind));
+            refuse(wrong, Reason::InvalidSpec, knob, message);
+        }
+    }
+    if knob.container.is_some() && !matches!(knob.landing, Landing::Resource { .. }) {
+        refuse(wrong, Reason::InvalidSpec, knob, format!("has a container, but a {} has none", kind_name(kind)));
+    }
+}
+
+fn kind_name(kind: TargetKind) -> &'static str {
+    Kind::from(kind).as_str()
+}
+
+fn fits_its_field(knob: &Knob, wrong: &mut Vec<Invalid>) {
+    if let Landing::Field(place) = &knob.landing
+        && let Err(message) = place.accepts(knob.kind, knob.format)
+    {
+        refuse(wrong, Reason::InvalidSpec, knob, message);
+    }
+    if knob.allow_destructive && (knob.value.literal().is_none() || !matches!(knob.landing, Landing::Field(_))) {
+        let message = "has allowDestructive, which is for a literal with field: no formula deletes data".into();
+        refuse(wrong, Reason::InvalidSpec, knob, message);
     }
 }
 
@@ -131,6 +180,7 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             },
             Landing::ConfigMapKey { name, key, .. } => format!("{name}/{key}"),
             Landing::Resource { bucket, resource } => format!("{bucket}.{resource} of {container}"),
+            Landing::Field(place) => place.to_string(),
         };
         if let Some(first) = places.get(&place) {
             refuse(wrong, Reason::InvalidSpec, knob, format!("lands where {} lands already: {place}", first.path));

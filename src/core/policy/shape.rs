@@ -91,6 +91,15 @@ impl Shape<'_> {
     fn target(&mut self, target: &Target) {
         let message = "must set exactly one of name and selector";
         self.expect(target.name.is_some() != target.selector.is_some(), "target", message);
+        let version = target.kind.api_version();
+        let given = target.api_version.as_deref();
+        if target.kind.is_workload() {
+            self.expect(given.is_none_or(|given| given == version), "target.apiVersion", "must be apps/v1");
+        } else {
+            let message = format!("must be {version}");
+            self.expect(given == Some(version), "target.apiVersion", &message);
+            self.expect(target.container.is_none(), "target.container", "is for workloads: leave it out");
+        }
         let named = target.name.as_deref().is_none_or(is_object_name);
         self.expect(named, "target.name", "must be an object's name");
         let Some(selector) = &target.selector else { return };
@@ -111,6 +120,9 @@ impl Shape<'_> {
             None => self.refuse("replicas", "need a target"),
             Some(Target { kind: TargetKind::DaemonSet, .. }) => {
                 self.refuse("replicas", "must be left out: a DaemonSet has one pod per node");
+            }
+            Some(target) if !target.kind.is_workload() => {
+                self.refuse("replicas", "are for workloads: set a field such as spec.instances");
             }
             Some(_) => {}
         }
