@@ -399,8 +399,7 @@ pub(super) fn knob(schema: &mut Schema) {
     );
 }
 
-const LANDS: &str =
-    "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey) || has(self.field))";
+const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey) || has(self.field))";
 const DURATION_FORMATS: &str = "['seconds', 'milliseconds', 'go', 'postgres', 'plain']";
 const SIZE_FORMATS: &str = "['bytes', 'mebibytes', 'go', 'postgres', 'redis', 'jvm', 'plain']";
 const AS_REQUIRED: &str = "as is required where a duration or bytes lands";

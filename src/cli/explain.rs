@@ -85,7 +85,9 @@ impl Wanted {
             "pooler" | "poolers" | "poolers.postgresql.cnpg.io" => Self::Object(Kind::Pooler, name),
             "stream" | "streams" | "streams.jetstream.nats.io" => Self::Object(Kind::Stream, name),
             "policy" | "perfpol" | "performancepolicy" | "performancepolicies" => Self::Policy(name),
-            other => bail!("\"{other}\" is not a kind that policies govern: use deploy, sts, ds, cluster, pooler, stream or policy"),
+            other => bail!(
+                "\"{other}\" is not a kind that policies govern: use deploy, sts, ds, cluster, pooler, stream or policy"
+            ),
         })
     }
 }

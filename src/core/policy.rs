@@ -459,8 +459,14 @@ const fn value_type(kind: wire::SettingType) -> ValueType {
 
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
-        let (knobs, pools, wrong) = (Vec::new(), Vec::new(), Vec::new());
-        Self { scope, knobs, pools, in_files: Vec::new(), in_fields: Vec::new(), wrong }
+        Self {
+            scope,
+            knobs: Vec::new(),
+            pools: Vec::new(),
+            in_files: Vec::new(),
+            in_fields: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     catalogue::{self, objects},
     facts::{Kind, Object},
-    policy::{Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric},
+    policy::{
+        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric,
+    },
     units::{ResourceQuantity, Value, ValueType},
 };
 use crate::api::{PerformanceClassSpec, class::ObjectRules, conditions::Reason, policy::Mode};

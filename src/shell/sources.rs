@@ -60,6 +60,7 @@ impl Sources {
             | Input::Class(_)
             | Input::Object(_)
             | Input::Listed(..)
+            | Input::Unserved(..)
             | Input::Leadership(_)
             | Input::Done(..)
             | Input::Tick => {}

@@ -59,7 +59,13 @@ enum Rule {
     /// A number of instances. Lowering it loses something.
     Instances { default: i64, loses: &'static str },
     /// Words with steps between them that are refused, and some that lose something.
-    Steps { default: &'static str, never: &'static str, because: &'static str, losing: (&'static str, &'static str), loses: &'static str },
+    Steps {
+        default: &'static str,
+        never: &'static str,
+        because: &'static str,
+        losing: (&'static str, &'static str),
+        loses: &'static str,
+    },
 }
 
 /// What a change would do.
@@ -146,11 +152,7 @@ pub const fn fields(kind: Kind) -> &'static [Field] {
         Kind::Cluster => CLUSTER,
         Kind::Pooler => POOLER,
         Kind::Stream => STREAM,
-        Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::HorizontalPodAutoscaler
-        | Kind::ConfigMap => &[],
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => &[],
     }
 }
 
@@ -259,7 +261,8 @@ impl Place {
         let whole = |least: i64, most: i64| {
             let number = text.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
             number.map(|number| json!(number)).ok_or_else(|| {
-                let bounds = if most == UNBOUNDED { format!("≥ {least}") } else { format!("≥ {least} and ≤ {most}") };
+                let bounds =
+                    if most == UNBOUNDED { format!("≥ {least}") } else { format!("≥ {least} and ≤ {most}") };
                 format!("lands in {self}, which must be a whole number {bounds}, not {text}")
             })
         };
@@ -280,7 +283,11 @@ impl Place {
             Wire::GoDuration => Ok(json!(text)),
             Wire::Switch => Ok(json!(text == "true")),
             Wire::Word(words) if words.is_empty() || words.contains(&text) => {
-                if says("") { Ok(json!(text)) } else { odd() }
+                if says("") {
+                    Ok(json!(text))
+                } else {
+                    odd()
+                }
             }
             Wire::Word(words) => Err(format!("lands in {self}, which must be one of {}, not {text}", words.join(", "))),
             Wire::Words if says("*>$") => Ok(json!(text.split(',').collect::<Vec<_>>())),
@@ -307,7 +314,10 @@ impl Place {
     #[must_use]
     pub fn effect(&self, from: Option<&Json>, to: Option<&Json>) -> Effect {
         let said = |value: Option<&Json>, absent: &str| {
-            value.and_then(|value| self.text(value)).filter(|text| !text.is_empty()).unwrap_or_else(|| absent.to_owned())
+            value
+                .and_then(|value| self.text(value))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| absent.to_owned())
         };
         let told = |from: &str, to: &str, loses: &str| {
             Effect::Destructive(format!("changing {self} from {from} to {to} {loses}"))

@@ -44,7 +44,7 @@ impl World {
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
-            Input::Unserved(stream, reason) => self.unserved(stream, reason),
+            Input::Unserved(stream, reason) => self.shows_nothing(stream, reason),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
@@ -204,7 +204,7 @@ impl World {
 
     /// A stream that shows nothing. Of a kind that is not served there are no objects; of one that cannot be read, what is
     /// known stays.
-    fn unserved(&mut self, stream: Stream, reason: Reason) {
+    fn shows_nothing(&mut self, stream: Stream, reason: Reason) {
         if reason == Reason::KindNotServed {
             if let Stream::Objects(kind) = stream {
                 for key in self.objects.keys_of_kind(kind) {

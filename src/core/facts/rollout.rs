@@ -82,22 +82,20 @@ pub fn unsettled(object: &Object) -> Option<String> {
     };
     match object.key.kind {
         Kind::Cluster => phase().filter(|_| object.text("/status/phase") != Some("Cluster in healthy state")),
-        Kind::Pooler => {
-            phase().filter(|_| object.text("/status/phase").is_some_and(|phase| ["inactive", "failed"].contains(&phase)))
-        }
+        Kind::Pooler => phase()
+            .filter(|_| object.text("/status/phase").is_some_and(|phase| ["inactive", "failed"].contains(&phase))),
         Kind::Stream => {
             let taken = object.integer("/status/observedGeneration")?;
             if taken < object.meta.generation {
                 return Some(format!("nack has taken up generation {taken} of {}", object.meta.generation));
             }
             let ready = object.items("/status/conditions").find(|condition| condition["type"] == "Ready")?;
-            (ready["status"] != "True").then(|| said(ready["message"].as_str().unwrap_or("nack says that it is not ready")))
+            (ready["status"] != "True")
+                .then(|| said(ready["message"].as_str().unwrap_or("nack says that it is not ready")))
         }
-        Kind::Deployment
-        | Kind::StatefulSet
-        | Kind::DaemonSet
-        | Kind::HorizontalPodAutoscaler
-        | Kind::ConfigMap => None,
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => {
+            None
+        }
     }
 }
 
@@ -162,7 +160,11 @@ mod tests {
             Some("Applying configuration: work_mem"),
         );
         check(Kind::Pooler, json!({"phase": "paused"}), None);
-        check(Kind::Pooler, json!({"phase": "failed", "phaseReason": "no such cluster"}), Some("failed: no such cluster"));
+        check(
+            Kind::Pooler,
+            json!({"phase": "failed", "phaseReason": "no such cluster"}),
+            Some("failed: no such cluster"),
+        );
         check(Kind::Stream, json!({}), None);
         check(Kind::Stream, json!({"observedGeneration": 2}), Some("nack has taken up generation 2 of 3"));
         let stream = |status: &str| {

@@ -133,12 +133,7 @@ fn is_same(desired: &Desired<'_>, place: &Place, live: &Json, asked: &Json) -> b
 }
 
 /// Why a field must not be changed from what it is to `value`, whoever asks for it.
-pub(super) fn bar(
-    situation: &Situation<'_>,
-    path: &str,
-    live: Option<&Json>,
-    value: Option<&Json>,
-) -> Option<Refusal> {
+pub(super) fn bar(situation: &Situation<'_>, path: &str, live: Option<&Json>, value: Option<&Json>) -> Option<Refusal> {
     let desired = situation.desired.iter().find(|desired| *desired.knob.path == *path)?;
     let Landing::Field(place) = &desired.knob.landing else { return None };
     let target = situation.target;
@@ -180,7 +175,8 @@ pub fn bars_restore(object: &Object, name: &str, uid: &str, policy: Option<&Poli
             return Some((Reason::TargetPreventsUpdate, format!("{}: {why}", object.key.short())));
         }
         let knobs = policy.into_iter().flat_map(|policy| &policy.knobs);
-        let allowed = knobs.filter(|knob| knob.allow_destructive).any(|knob| knob.landing == Landing::Field(place.clone()));
+        let allowed =
+            knobs.filter(|knob| knob.allow_destructive).any(|knob| knob.landing == Landing::Field(place.clone()));
         match place.effect(live, was) {
             Effect::Harmless => None,
             Effect::Destructive(_) if allowed => None,

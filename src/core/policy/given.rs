@@ -342,7 +342,7 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
                 ),
             }),
             (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Field(_), _) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
             (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
