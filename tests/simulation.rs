@@ -11,6 +11,7 @@ mod simulation {
     pub mod controllers;
     pub mod formulas;
     pub mod invariants;
+    pub mod objects;
     pub mod people;
     pub mod random;
     pub mod regressions;
