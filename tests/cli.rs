@@ -60,6 +60,7 @@ fn golden_plans_in_every_format() {
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-objects", TRIMTAB, &["plan", "-f", "tests/data/cli/objects.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);

@@ -36,6 +36,8 @@ mod formulas;
 mod grace;
 #[path = "operator/modes.rs"]
 mod modes;
+#[path = "operator/objects.rs"]
+mod objects;
 #[path = "operator/owners.rs"]
 mod owners;
 #[path = "operator/refusals.rs"]

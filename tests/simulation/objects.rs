@@ -181,9 +181,7 @@ fn the_status_of_a_stream_says_when_a_value_is_in_place() {
     run.people("nack has taken it up", |server, _| server.set_status(&stream(), json!({"observedGeneration": 1})));
     apply(&mut run, &messages(&json!(1000), true));
     says(&run, "Applied", "False", "TargetNotReady");
-    let ready = |status: &str| {
-        json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": status, "message": "insufficient storage"}]})
-    };
+    let ready = |status: &str| json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": status, "message": "insufficient storage"}]});
     run.people("nack meets an error", |server, _| server.set_status(&stream(), ready("False")));
     run.come_to_rest(Span::seconds(60), Span::minutes(10));
     says(&run, "Applied", "False", "TargetNotReady");

@@ -240,3 +240,92 @@ fn replicas_ordered(spec: &PerformancePolicySpec, wrong: &mut Vec<Invalid>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use crate::{api::PerformancePolicy, core::policy::Policy};
+
+    #[track_caller]
+    fn refused(target: &Json, knob: &Json, says: &[&str]) {
+        let spec = json!({"target": target, "settings": [knob]});
+        let policy: PerformancePolicy = serde_json::from_value(json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "p"}, "spec": spec,
+        }))
+        .unwrap();
+        let said: Vec<String> =
+            Policy::parse(&policy).err().unwrap_or_default().iter().map(ToString::to_string).collect();
+        assert_eq!(said, says);
+    }
+
+    fn stream() -> Json {
+        json!({"apiVersion": "jetstream.nats.io/v1beta2", "kind": "Stream", "name": "s"})
+    }
+
+    fn with(more: &Json) -> Json {
+        let mut knob = json!({"name": "a"});
+        knob.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        knob
+    }
+
+    #[test]
+    fn a_value_lands_in_its_target_or_is_told_where() {
+        refused(&stream(), &with(&json!({"value": 1, "field": "spec.maxMsgs"})), &[]);
+        refused(
+            &stream(),
+            &with(&json!({"value": 1, "env": "A"})),
+            &["settings.a lands in a workload, but the target is a Stream: use field"],
+        );
+        refused(
+            &json!({"kind": "Deployment", "name": "api"}),
+            &with(&json!({"value": 1, "field": "spec.paused"})),
+            &["settings.a.field is for targets other than workloads: use env, arg, path or configMapKey"],
+        );
+        refused(
+            &stream(),
+            &with(&json!({"value": 1, "field": "spec.maxMsgs", "container": "api"})),
+            &["settings.a has a container, but a Stream has none"],
+        );
+        refused(
+            &json!({"kind": "Stream", "name": "s"}),
+            &with(&json!({"value": 1, "field": "spec.maxMsgs"})),
+            &["target.apiVersion must be jetstream.nats.io/v1beta2"],
+        );
+    }
+
+    #[test]
+    fn a_value_fits_its_field_or_is_told_what_would() {
+        refused(
+            &stream(),
+            &with(&json!({"type": "Bytes", "value": "10Gi", "as": "mebibytes", "field": "spec.maxBytes"})),
+            &[
+                "settings.a lands in spec.maxBytes, which is a whole number of bytes: use type Bytes and as: bytes, or type \
+               Integer",
+            ],
+        );
+        refused(
+            &stream(),
+            &with(&json!({"type": "Duration", "value": "7d", "as": "plain", "field": "spec.maxAge"})),
+            &["settings.a lands in spec.maxAge, which is a Go duration: use type Duration and as: go"],
+        );
+        refused(
+            &stream(),
+            &with(&json!({"value": 6, "field": "spec.replicas"})),
+            &["settings.a lands in spec.replicas, which must be a whole number ≥ 1 and ≤ 5, not 6"],
+        );
+        refused(
+            &stream(),
+            &with(&json!({"type": "Bytes", "value": "4Gi", "as": "bytes", "field": "spec.maxMsgSize"})),
+            &[
+                "settings.a lands in spec.maxMsgSize, which must be a whole number ≥ -1 and ≤ 2147483647, not 4294967296",
+            ],
+        );
+        let cluster = json!({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "pg"});
+        refused(
+            &cluster,
+            &with(&json!({"value": 1, "field": "spec.postgresql.parameters.port"})),
+            &["settings.a.field must not be port: CloudNativePG sets it itself"],
+        );
+    }
+}
