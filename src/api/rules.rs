@@ -202,8 +202,7 @@ pub(super) fn target(schema: &mut Schema) {
             "self.kind in {WORKLOADS} ? self.?apiVersion.orValue('apps/v1') == 'apps/v1' : self.?apiVersion.orValue('') == \
              {versions}[?self.kind].orValue('-')"
         ),
-        "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 (Cluster, Pooler) or jetstream.nats.io/v1beta2 \
-         (Stream)",
+        "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 or jetstream.nats.io/v1beta2",
     );
     add(
         schema,

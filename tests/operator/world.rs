@@ -79,7 +79,8 @@ pub fn definitions() -> PathBuf {
     let path = env::var_os("PATH").expect("PATH");
     env::split_paths(&path)
         .map(|folder| folder.join("../share/crds"))
-        .find(|folder| folder.exists())
+        // kubectl does not follow a link to a folder.
+        .find_map(|folder| folder.canonicalize().ok())
         .expect("share/crds beside the tools, which a cluster with CRDS=1 has")
 }
 

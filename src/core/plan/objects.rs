@@ -50,7 +50,8 @@ pub(super) fn landing(target: &Object, knob: &Knob) -> Option<String> {
 }
 
 fn landing_of(target: &Object, place: &Place) -> String {
-    format!("{place} of {}", target.key.short())
+    let effect = place.restarts().map(|restarts| format!(" ({restarts})")).unwrap_or_default();
+    format!("{place} of {}{effect}", target.key.short())
 }
 
 /// What is where a knob lands.
@@ -106,14 +107,10 @@ fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &
         (Some(live), Some(text)) => (live.clone(), text.clone()),
         _ => (asked, desired.text.clone()),
     };
-    let source = match place.restarts() {
-        Some(restarts) => format!("{}; {restarts}", desired.source),
-        None => desired.source.to_string(),
-    };
     Some(Wish {
         path: knob.path.clone(),
         landing,
-        source: Some(source),
+        source: Some(desired.source.to_string()),
         field,
         value,
         text,
