@@ -194,13 +194,11 @@ pub(super) fn field_patterns(schema: &mut Schema) {
 
 /// What is governed: the version of its kind, and a container only where there are any.
 pub(super) fn target(schema: &mut Schema) {
-    let versions = "{'Cluster': 'postgresql.cnpg.io/v1', 'Pooler': 'postgresql.cnpg.io/v1', 'Stream': \
-                    'jetstream.nats.io/v1beta2'}";
     add(
         schema,
         format!(
-            "self.kind in {WORKLOADS} ? self.?apiVersion.orValue('apps/v1') == 'apps/v1' : self.?apiVersion.orValue('') == \
-             {versions}[?self.kind].orValue('-')"
+            "self.kind in {WORKLOADS} ? !has(self.apiVersion) || self.apiVersion == 'apps/v1' : has(self.apiVersion) && \
+             self.apiVersion == (self.kind == 'Stream' ? 'jetstream.nats.io/v1beta2' : 'postgresql.cnpg.io/v1')"
         ),
         "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 or jetstream.nats.io/v1beta2",
     );
