@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     core::{
+        allocate::Load,
         engine::{Account, TargetAccount},
         plan::{Change, Conflict, Setting, State, Step},
-        resolve::{Load, known_loads, mode_name},
+        resolve::{known_loads, mode_name},
     },
     shell::clock,
 };
@@ -208,12 +209,15 @@ fn shared_loads(account: &Account) -> Option<Vec<Load>> {
 
 /// What pools of a policy add up to: the number that a database must bear.
 pub fn connections(loads: &[Load]) -> String {
-    let line = |Load { pool, connections, workers }: &Load| match workers {
-        Some((worker, processes)) => format!(
-            "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
-            connections.saturating_mul(*processes)
-        ),
-        None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+    let line = |load: &Load| {
+        let (pool, connections) = (&load.pool, load.connections());
+        match &load.workers {
+            Some((worker, processes)) => format!(
+                "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
+                load.per_pod()
+            ),
+            None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+        }
     };
     loads.iter().map(line).collect()
 }

@@ -17,11 +17,12 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
+    allocate::Load,
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
     record::Record,
-    resolve::{Desired, Load},
+    resolve::Desired,
 };
 use crate::api::{conditions::Reason, names};
 

@@ -12,6 +12,7 @@ use super::{Case, Hold, Memory, Orphans, Plan, Refusal, Setting, Situation, Stat
 use crate::{
     api::conditions::Reason,
     core::{
+        allocate::Load,
         policy::{Invalid, Knob, Landing, Policy},
         resolve::{self, Desired, Stays},
         units::Value,
@@ -179,7 +180,7 @@ fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid
 }
 
 /// What the pools add up to with the values that are there or will be.
-fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<resolve::Load> {
+fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
     let left: BTreeSet<&str> = states(plan, State::Yielded).chain(states(plan, State::Quarantined)).collect();
     let values: BTreeMap<&str, Value> = desired
         .iter()
