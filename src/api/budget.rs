@@ -193,7 +193,10 @@ pub struct Allocation {
     pub terminating: i64,
     /// The product: what counts.
     pub worst_case: i64,
+    /// What the policy was let in with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted: Option<i64>,
     /// What the policy asks for and does not get.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked: Option<i64>,
+    pub refused: Option<i64>,
 }

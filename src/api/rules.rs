@@ -650,6 +650,11 @@ pub(super) fn cache(schema: &mut Schema) {
 /// Rules of a pool as a whole.
 pub(super) fn pool(schema: &mut Schema) {
     add(schema, COUNTS.ordered("[[?self.?minIdle.?value, ?self.?size.?value]]"), "minIdle must be ≤ size");
+    add(
+        schema,
+        "!has(self.budget) || has(self.size)",
+        "budget needs size: what the application opens by itself cannot be counted",
+    );
 }
 
 /// Requests and limits of one container.

@@ -120,6 +120,8 @@ struct TargetReport<'a> {
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
     settings: &'a [Setting],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    budgets: &'a [String],
 }
 
 impl<'a> PlanReport<'a> {
@@ -148,6 +150,7 @@ impl<'a> PlanReport<'a> {
                             })
                             .collect(),
                         settings: &target.plan.settings,
+                        budgets: &target.budgets,
                     })
                     .collect(),
             })
@@ -191,6 +194,7 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
         if shared.is_none() {
             out.push_str(&connections(&target.plan.loads));
         }
+        target.budgets.iter().for_each(|sum| out.push_str(&format!("    {sum}\n")));
     }
     if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
         out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));

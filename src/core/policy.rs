@@ -580,6 +580,10 @@ impl<'a> Parser<'a> {
                     self.refuse(Reason::InvalidSpec, at("perWorker"), message);
                 }
             }
+            if pool.budget.is_some() && pool.size.is_none() {
+                let message = "needs size: what the application opens by itself cannot be counted";
+                self.refuse(Reason::InvalidSpec, at("budget"), message);
+            }
             self.pools.push(Pool {
                 name: pool.name.as_str().into(),
                 per_worker: pool.per_worker.as_deref().map(Into::into),
