@@ -48,6 +48,8 @@ words! {
         MetricsAvailable,
         /// Somebody else owns a field that the policy governs; present only while true.
         Conflicted,
+        /// A profile whose condition holds is not active; present only while true.
+        ProfileBlocked,
         /// A metrics source answers.
         Available,
     }
@@ -169,6 +171,16 @@ words! {
         ManualOverride,
         /// Two managers took a field from each other repeatedly.
         Contested,
+
+        // ProfileBlocked, profiles
+        /// A condition that a profile requires does not hold.
+        RequirementUnmet,
+        /// Two profiles whose conditions hold contradict each other.
+        ProfilesContradict,
+        /// A profile became active.
+        ProfileEntered,
+        /// A profile is not active any more.
+        ProfileLeft,
 
         // Compliant
         /// All thresholds hold.

@@ -34,6 +34,11 @@
 //! | `metric.unit` | from the suffix of the metric's name (`_seconds`, `_bytes`, `_ratio`, …), else a count; of a ratio, a ratio |
 //! | `hysteresis` | `10%` |
 //! | `noData` | after `15m`, with severity `warning` |
+//! | `profile` | the conditions of the profiles decide |
+//! | `profiles[].when` | the profile is active only while `profile` names it |
+//! | `profiles[].when.dwell` | `10m` |
+//! | `profiles[].when.schedule.timeZone` | `UTC` |
+//! | `profiles[].load.thinkTime` | `0s` |
 //! | `alerting.sink` | the class's, else nobody is told |
 //!
 //! An empty list or map means the same as an omitted one, and so does `null`, which the API server drops.
@@ -49,6 +54,7 @@ use super::class::PerformanceClassSpec;
 use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
+mod profile;
 mod threshold;
 
 pub use self::{
@@ -56,6 +62,7 @@ pub use self::{
         Cache, ConfigMapKey, DocumentPath, File, FileFormat, Knob, Pool, Reload, Setting, SettingType, ValueFormat,
         WorkerUnit, Workers,
     },
+    profile::{ActiveBy, Load, Profile, Schedule, When},
     threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
@@ -82,6 +89,7 @@ pub use self::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Compliant", type_ = "string", json_path = ".status.conditions[?(@.type==\"Compliant\")].status"),
     printcolumn(name = "Applied", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].status"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profileSummary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChange", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].reason", priority = 1)
@@ -101,6 +109,10 @@ pub struct PerformancePolicySpec {
     /// True freezes all writes and keeps the fields that Trimtab holds. Measuring and alerting go on. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// Name of the profile that is active, and the only one, whatever the conditions of the profiles say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub profile: Option<String>,
     /// What deleting the policy does to the values that it wrote. Retain (the default): leave them, without a trace of
     /// ownership. Restore: put back what was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +162,12 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub thresholds: Vec<Threshold>,
+    /// Other values for other times. Every profile whose condition holds is active; where several set a value, the last in
+    /// the list wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub profiles: Vec<Profile>,
     /// Who is told when a threshold does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerting: Option<Alerting>,

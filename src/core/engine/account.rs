@@ -24,6 +24,8 @@ pub struct Account {
     pub troubles: Vec<(Reason, String)>,
     /// Whether it may write: mode, suspension and freeze.
     pub writes: Result<(), (Reason, String)>,
+    /// Profiles whose condition holds and that are not active, reason and message each.
+    pub blocked: Vec<(Reason, String)>,
     /// What would happen to each target, in whatever mode the policy is.
     pub targets: Vec<TargetAccount>,
 }
@@ -33,6 +35,8 @@ pub struct Account {
 pub struct TargetAccount {
     /// Which.
     pub key: ObjectKey,
+    /// Names of the profiles that are active on it.
+    pub profiles: Vec<Box<str>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
@@ -58,6 +62,7 @@ impl World {
             class: None,
             troubles: Vec::new(),
             writes: Ok(()),
+            blocked: Vec::new(),
             targets: Vec::new(),
         };
         let policy = match &entry.parsed {
@@ -79,10 +84,18 @@ impl World {
         account.writes = may_write(policy, &rules);
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
+                let switched = self.switched(entry, policy, &rules, &targets, now);
+                for blocked in switched.blocked {
+                    let list = if blocked.forced { &mut account.troubles } else { &mut account.blocked };
+                    list.push((blocked.reason, blocked.message));
+                }
                 for target in targets {
                     let Some(object) = self.objects.get(&target) else { continue };
+                    let active = switched.active.get(&Some(target.clone())).map_or(&[][..], Vec::as_slice);
+                    let under = entry.under_set(policy, policy.profile_set(active.iter().map(|active| &*active.profile)));
                     account.targets.push(TargetAccount {
-                        plan: self.plan_target(entry, policy, object, now),
+                        profiles: active.iter().map(|active| active.profile.clone()).collect(),
+                        plan: self.plan_target(entry, under.as_deref().unwrap_or(policy), object, now),
                         progress: progress(object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,

@@ -130,14 +130,17 @@ impl World {
         let may_write = writable(&policy, &rules);
         // The write that begins a claim which has to be restored waits for the finalizer that promises it.
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
+        let blocked = self.switch_profiles(entry, &policy, &rules, &targets, now);
+        // Values follow from the profiles that are active, and after a restart from those that the status tells.
+        let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit =
-                self.visit_target(entry, &policy, &rules, target, may_write.is_ok() && finalizers_ready, now, out);
-            visits.push(visit);
+            let under = entry.under(&policy, Some(target));
+            let policy = under.as_deref().unwrap_or(&policy);
+            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -151,7 +154,7 @@ impl World {
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
-        self.compose(entry, &policy, &may_write, visits)
+        self.compose(entry, &policy, &may_write, blocked, visits)
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.

@@ -151,7 +151,7 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
     let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
+        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
         .collect();
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;

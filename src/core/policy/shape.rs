@@ -73,6 +73,7 @@ impl Shape<'_> {
         self.keys("settings", spec.settings.iter().map(|item| &*item.name));
         self.keys("files", spec.files.iter().map(|item| &*item.name));
         self.keys("thresholds", spec.thresholds.iter().map(|item| &*item.name));
+        self.keys("profiles", spec.profiles.iter().map(|item| &*item.name));
     }
 
     fn keys<'n>(&mut self, list: &str, names: impl Iterator<Item = &'n str>) {

@@ -1,4 +1,4 @@
-//! Schedules against vectors whose times were worked out with GNU date (`TZ=… date -d @…`).
+//! Schedules against vectors whose times another implementation gave (`zoneinfo` of Python).
 
 use super::*;
 use proptest::prelude::*;

@@ -13,7 +13,8 @@ use crate::{
         evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
         policy::{
-            Policy, PolicyKey, Threshold,
+            Policy, PolicyKey, Profile, Threshold,
+            profiles::{Side, Switch, When},
             thresholds::{Level, Metric},
         },
         promql::{self, Group, GroupReadings, Missing, SeriesKey},
@@ -32,6 +33,8 @@ pub struct Subject<'a> {
     pub rules: &'a Rules,
     /// What it governs; none for a policy without target.
     pub targets: Vec<ObjectKey>,
+    /// Its thresholds under the profiles that are active on each target, or on a policy without any; none: its own.
+    pub thresholds: Vec<Arc<[Threshold]>>,
     /// Its status as it was last written: after a restart, a breach that was announced holds on.
     pub status: &'a PerformancePolicyStatus,
 }
@@ -58,12 +61,26 @@ pub(super) struct Governed {
     pub generation: i64,
     pub source: Box<str>,
     pub thresholds: Arc<[Threshold]>,
+    /// Those of each target, where they are others.
+    of_targets: Vec<Arc<[Threshold]>>,
+    /// Profiles that readings enter and leave, by their position.
+    switches: Vec<(usize, Switch)>,
+    /// Where readings are, as seen by those.
+    sides: BTreeMap<(usize, Option<ObjectKey>), Sighting>,
     pub targets: Vec<ObjectKey>,
     has_target: bool,
     free_queries: bool,
     /// What its alerts carry; `None`: nobody is told.
     pub wording: Option<Wording>,
     pub rows: Vec<Row>,
+}
+
+/// Where a reading was, as seen by a profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sighting {
+    side: Side,
+    /// Until when that is news.
+    until: Instant,
 }
 
 /// One threshold on one target.
@@ -85,6 +102,9 @@ impl Governed {
             generation: subject.policy.identity.generation,
             source: subject.source().into(),
             thresholds: subject.policy.thresholds.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches: switches(subject.policy),
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: subject.policy.target.is_some(),
             free_queries: subject.rules.spec.free_queries,
@@ -107,8 +127,13 @@ impl Governed {
         if !same_wording {
             self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
         }
-        let same_thresholds = Arc::ptr_eq(&self.thresholds, &policy.thresholds) || self.thresholds == policy.thresholds;
+        let same = |a: &Arc<[Threshold]>, b: &Arc<[Threshold]>| Arc::ptr_eq(a, b) || a == b;
+        let same_thresholds = same(&self.thresholds, &policy.thresholds);
+        let switches = switches(policy);
         if same_thresholds
+            && self.of_targets.len() == subject.thresholds.len()
+            && self.of_targets.iter().zip(&subject.thresholds).all(|(a, b)| same(a, b))
+            && self.switches == switches
             && *self.source == *subject.source()
             && self.targets == subject.targets
             && self.has_target == policy.target.is_some()
@@ -120,6 +145,9 @@ impl Governed {
             generation: policy.identity.generation,
             source: subject.source().into(),
             thresholds: policy.thresholds.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches,
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: policy.target.is_some(),
             free_queries: rules.spec.free_queries,
@@ -129,6 +157,10 @@ impl Governed {
         next.rows = next.all_rows(version);
         if next.source == self.source {
             next.inherit(self);
+            // What was read of a metric says the same of it, whatever profiles are active since.
+            if same_thresholds && next.switches == self.switches {
+                next.sides = std::mem::take(&mut self.sides);
+            }
         }
         *self = next;
         true
@@ -192,8 +224,10 @@ impl Governed {
                 self.threshold(row).is_some_and(|threshold| *threshold.name == *said.name)
                     && self.listed_target(row) == said.target
             });
+            let thresholds = index.and_then(|index| self.rows.get(index)).map(|row| self.thresholds_of(row).clone());
             let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { continue };
-            let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { continue };
+            let threshold = thresholds.as_ref().and_then(|thresholds| thresholds.get(usize::from(row.threshold)));
+            let Some(threshold) = threshold else { continue };
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
@@ -209,7 +243,60 @@ impl Governed {
     }
 
     pub fn threshold(&self, row: &Row) -> Option<&Threshold> {
-        self.thresholds.get(usize::from(row.threshold))
+        self.thresholds_of(row).get(usize::from(row.threshold))
+    }
+
+    /// The thresholds of a row's target. A reading that is one for all targets is judged as the profiles say that are active on
+    /// all of them.
+    fn thresholds_of(&self, row: &Row) -> &Arc<[Threshold]> {
+        let own = match row.target {
+            Some(target) => self.of_targets.get(usize::from(target)),
+            None => self.of_targets.first().filter(|first| self.of_targets.iter().all(|other| other == *first)),
+        };
+        own.unwrap_or(&self.thresholds)
+    }
+
+    /// Where the reading of a profile's threshold is, if that is known now.
+    pub fn side(&self, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<Side> {
+        let own = self.sides.get(&(profile, target.cloned()));
+        let sighting = own.or_else(|| self.sides.get(&(profile, None)))?;
+        (now <= sighting.until).then_some(sighting.side)
+    }
+
+    /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
+    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
+        let mut news = false;
+        let watching: Vec<_> =
+            self.switches.iter().copied().filter(|(_, switch)| switch.threshold == usize::from(row.threshold)).collect();
+        for (profile, switch) in watching {
+            let Some(threshold) = self.threshold(row) else { return false };
+            let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
+                vec![round.reading(key, interval)]
+            } else {
+                let readings = round.groups(key, interval);
+                readings.map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(|(_, reading)| reading).collect())
+            };
+            let value = |reading: &Result<f64, Missing>| reading.ok().map(|value| threshold.unit.to_base(value));
+            let sides = readings.iter().map(|reading| {
+                value(reading).filter(|value| value.is_finite()).map(|value| switch.side(value))
+            });
+            let place = (profile, self.target(row).cloned());
+            // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
+            let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
+                Some(Side::Enter)
+            } else {
+                sides.reduce(|a, b| Some(a?.max(b?))).flatten()
+            };
+            match side {
+                Some(side) => {
+                    let sighting = Sighting { side, until: round.at + continuity };
+                    let before = self.sides.insert(place, sighting);
+                    news |= before.is_none_or(|before| before.side != side || before.until < round.at);
+                }
+                None => drop(self.sides.remove(&place)),
+            }
+        }
+        news
     }
 
     pub fn target(&self, row: &Row) -> Option<&ObjectKey> {
@@ -271,20 +358,31 @@ impl Governed {
     pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, interval: Span) -> bool {
         let Some(row) = self.rows.get(index) else { return false };
         let key = self.series_key(policy, row);
-        let Some(row) = self.rows.get_mut(index) else { return false };
-        let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { return false };
         // Nobody asked about it when the round began.
         if row.version > round.version {
             return false;
         }
+        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, interval);
+        let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
+        let Some(row) = self.rows.get_mut(index) else { return news };
+        let Some(threshold) = thresholds.get(usize::from(row.threshold)) else { return news };
         let before = row.announced(&threshold.levels);
         if threshold.metric.by().is_empty() {
             row.judge(threshold, &key, round, continuity, interval);
         } else {
             row.judge_groups(threshold, &key, round, continuity, interval);
         }
-        row.announced(&threshold.levels) != before
+        news || row.announced(&threshold.levels) != before
     }
+}
+
+/// Profiles of a policy that readings enter and leave.
+fn switches(policy: &Policy) -> Vec<(usize, Switch)> {
+    let switch = |profile: &Profile| match profile.when {
+        Some(When::Threshold(switch)) => Some(switch),
+        Some(When::Schedule(_)) | None => None,
+    };
+    policy.profiles.iter().enumerate().filter_map(|(index, profile)| Some((index, switch(profile)?))).collect()
 }
 
 impl Row {
