@@ -42,6 +42,8 @@ struct Part {
     policy: String,
     mode: String,
     target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Box<str>>,
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
@@ -103,6 +105,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .as_ref()
                 .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
+            profiles: target.profiles.clone(),
             settings: target.plan.settings.clone(),
             conflicts: target
                 .plan
@@ -115,6 +118,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .refusals
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
             connections: connections(&target.plan.loads),
         })
@@ -122,7 +126,11 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
 }
 
 fn text(part: &Part, paint: Paint) -> String {
-    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let mut out = format!("{}  governed by policy {}, mode {}", paint.bold(&part.target), part.policy, part.mode);
+    if !part.profiles.is_empty() {
+        out.push_str(&format!(", profile {}", part.profiles.join(", ")));
+    }
+    out.push('\n');
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()

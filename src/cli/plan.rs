@@ -30,6 +30,9 @@ pub struct Args {
     /// Take the governed objects, classes and other policies from the cluster
     #[arg(long)]
     live: bool,
+    /// Plan with this profile, as if spec.profile named it
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Also show values that are in place already
     #[arg(long)]
     all: bool,
@@ -58,6 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mine = names(&documents);
         (documents, mine)
     };
+    let mut documents = documents;
+    if let Some(profile) = &args.profile {
+        documents.force_profile(profile, &mine)?;
+    }
     let classless = documents.classless();
     let world = documents.into_world(&args.surroundings, clock::now());
     let accounts: Vec<Account> =
@@ -101,6 +108,8 @@ struct PolicyReport<'a> {
     namespace: &'a str,
     name: &'a str,
     troubles: Vec<Trouble>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocked_profiles: Vec<Trouble>,
     targets: Vec<TargetReport<'a>>,
 }
 
@@ -114,6 +123,8 @@ struct Trouble {
 #[serde(rename_all = "camelCase")]
 struct TargetReport<'a> {
     target: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profiles: &'a [Box<str>],
     rollouts: usize,
     pods: i64,
     changes: &'a [Change],
@@ -129,11 +140,17 @@ impl<'a> PlanReport<'a> {
                 namespace: &account.key.0,
                 name: &account.key.1,
                 troubles: troubles(account).map(|(reason, message)| Trouble { reason, message }).collect(),
+                blocked_profiles: account
+                    .blocked
+                    .iter()
+                    .map(|(reason, message)| Trouble { reason: reason.as_str(), message: message.clone() })
+                    .collect(),
                 targets: account
                     .targets
                     .iter()
                     .map(|target| TargetReport {
                         target: target.key.short(),
+                        profiles: &target.profiles,
                         rollouts: usize::from(restarts(target)),
                         pods: if restarts(target) { target.replicas } else { 0 },
                         changes: &target.plan.changes,
@@ -183,6 +200,9 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
+    for (reason, message) in &account.blocked {
+        out.push_str(&format!("  {} {reason}: {message}\n", paint.warn("!")));
+    }
     let shared = shared_loads(account);
     out.push_str(&shared.as_deref().map(connections).unwrap_or_default());
     for target in &account.targets {
@@ -224,7 +244,8 @@ fn count(number: impl std::fmt::Display, what: &str) -> String {
 }
 
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
-    let mut out = format!("  {}\n", paint.bold(&target.key.short()));
+    let profiles = if target.profiles.is_empty() { "" } else { "  profile " };
+    let mut out = format!("  {}{profiles}{}\n", paint.bold(&target.key.short()), target.profiles.join(", "));
     let shown: Vec<&Setting> =
         target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown

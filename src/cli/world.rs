@@ -20,6 +20,7 @@ use crate::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Seen},
         ownership::LAST_APPLIED,
+        policy::PolicyKey,
     },
 };
 
@@ -92,6 +93,23 @@ impl Documents {
             step(&mut world, Input::Object(Change::Applied(Box::new(object))), now);
         }
         world
+    }
+
+    /// Makes the policies of these names be under one profile, those that have it.
+    pub fn force_profile(&mut self, profile: &str, names: &[PolicyKey]) -> anyhow::Result<()> {
+        let mut found = false;
+        for policy in &mut self.policies {
+            let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+            let key = (name(&policy.metadata.namespace), name(&policy.metadata.name));
+            if names.contains(&key) && policy.spec.profiles.iter().any(|known| known.name == profile) {
+                policy.spec.profile = Some(profile.to_owned());
+                found = true;
+            }
+        }
+        if !found {
+            bail!("no policy of these files has a profile \"{profile}\": spec.profiles lists them");
+        }
+        Ok(())
     }
 
     /// Whether classes were left out, because they may not be read.

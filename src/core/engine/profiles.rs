@@ -248,5 +248,3 @@ impl Entry {
     }
 }
 
-#[cfg(test)]
-mod tests;
