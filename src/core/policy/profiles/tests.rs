@@ -72,9 +72,9 @@ fn profiles_set_values_by_path_the_later_wins_and_without_them_the_policy_is_as_
     };
     let paths = ["pools.db.size", "settings.interval", "workers.web.count", "resources.api.limits.memory", "settings.bus"];
     assert_eq!(of(&[], &paths), ["10", "10s", "4", "2Gi", "memory"]);
-    assert_eq!(of(&[0], &paths), ["20", "60s", "6", "4Gi", "memory"]);
+    assert_eq!(of(&[0], &paths), ["20", "1m", "6", "4Gi", "memory"]);
     assert_eq!(of(&[1], &paths), ["30", "10s", "4", "2Gi", "redis"]);
-    assert_eq!(of(&[0, 1], &paths), ["30", "60s", "6", "4Gi", "redis"]);
+    assert_eq!(of(&[0, 1], &paths), ["30", "1m", "6", "4Gi", "redis"]);
     // What follows from what a profile sets follows from it, bounds of replicas included.
     assert_eq!([of(&[], &["settings.batch"]), of(&[0], &["settings.batch"])], [["80"], ["320"]]);
     assert_eq!(values(&policy, &[]), plain);
@@ -124,7 +124,7 @@ fn every_path_that_cannot_be_set_is_refused_with_the_path_and_the_way_out() {
         (json!({"thresholds.p95.levels.info.above": "1s"}), "set.thresholds.p95.levels.info.above is not in the spec, so there would be nothing to go back to"),
         (json!({"thresholds.p95.levels.warning.below": "1s"}), "is not in the spec"),
         (json!({"thresholds.p96.levels.warning.above": "1s"}), "is not in the spec"),
-        (json!({"thresholds.p95.levels.warning.above": 2}), "not 2"),
+        (json!({"thresholds.p95.levels.warning.above": "2/s"}), "profiles.busy.set.thresholds.p95.levels.warning.above"),
         (json!({"thresholds.p95.levels.critical.below": "2s"}), "BoundsInverted: profiles.busy.set.thresholds.p95.levels.critical.above must be > below"),
         (json!({"thresholds.p95.levels.warning.above": "= 1s"}), "must be a literal"),
         (json!({"settings.redis": "= settings.batch > 3"}), "ok"),
