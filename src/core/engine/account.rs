@@ -93,13 +93,12 @@ impl World {
                 }
                 for target in targets {
                     let Some(object) = self.objects.get(&target) else { continue };
-                    let active = switched.active.get(&Some(target.clone())).map_or(&[][..], Vec::as_slice);
-                    let under = entry.under_set(policy, policy.profile_set(active.iter().map(|active| &*active.profile)));
+                    let (profiles, under) = self.under_now(entry, policy, &target, now);
                     let policy = under.as_deref().unwrap_or(policy);
                     let mut plan = self.plan_target(entry, policy, object, now);
                     let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
-                        profiles: active.iter().map(|active| active.profile.clone()).collect(),
+                        profiles,
                         plan,
                         budgets,
                         progress: progress(object),

@@ -45,18 +45,14 @@ pub(super) struct Blocked {
 
 impl World {
     /// Switches profiles; those that something blocks are returned.
-    pub(super) fn switch_profiles(
-        &mut self,
-        entry: &mut Entry,
-        policy: &Policy,
-        rules: &Rules,
-        targets: &[ObjectKey],
-        now: Instant,
-    ) -> Vec<Blocked> {
-        if policy.profiles.is_empty() && entry.memoir.active.is_empty() {
-            return Vec::new();
-        }
-        let Switched { active, blocked, wake } = self.switched(entry, policy, rules, targets, now);
+    pub(super) fn switch_profiles(&mut self, entry: &mut Entry, now: Instant) -> Vec<Blocked> {
+        let policy = match &entry.parsed {
+            Ok(policy) if !(policy.profiles.is_empty() && entry.memoir.active.is_empty()) => policy.clone(),
+            Ok(_) | Err(_) => return Vec::new(),
+        };
+        // A policy that is not served keeps what is active for the time when it is.
+        let Some((rules, targets)) = self.served_on(entry, &policy) else { return Vec::new() };
+        let Switched { active, blocked, wake } = self.switched(entry, &policy, &rules, &targets, now);
         if let Some(at) = wake {
             entry.wake = Some(entry.wake.map_or(at, |wake| wake.min(at)));
         }
@@ -66,14 +62,39 @@ impl World {
             // Thresholds move along.
             self.unmeasured.policies = true;
         }
-        let sets: Vec<ProfileSet> = keys(policy, targets).map(|target| entry.active_set(policy, target)).collect();
+        let sets: Vec<ProfileSet> = keys(&policy, &targets).map(|target| entry.active_set(&policy, target)).collect();
         entry.under.retain(|set, _| sets.contains(set));
         for set in sets {
-            if let Some(under) = entry.under_set(policy, set) {
+            if let Some(under) = entry.under_set(&policy, set) {
                 entry.under.insert(set, under);
             }
         }
         blocked
+    }
+
+    fn served_on(&self, entry: &Entry, policy: &Policy) -> Option<(Rules, Vec<ObjectKey>)> {
+        let rules = self.rules(policy).ok().filter(|_| !entry.identity.deleting)?;
+        resolve::admit(policy, &rules).ok()?;
+        let targets = self.targets(policy, &rules).ok()?;
+        Some((rules, targets))
+    }
+
+    /// What is active on a target now, and what the policy is under that, for a world that nobody steps.
+    pub(super) fn under_now(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        target: &ObjectKey,
+        now: Instant,
+    ) -> (Vec<Box<str>>, Option<Arc<Policy>>) {
+        if policy.profiles.is_empty() {
+            return (Vec::new(), None);
+        }
+        let Some((rules, _)) = self.served_on(entry, policy) else { return (Vec::new(), None) };
+        let switched = self.switched(entry, policy, &rules, std::slice::from_ref(target), now);
+        let active = switched.active.into_values().flatten().map(|active| active.profile).collect::<Vec<_>>();
+        let under = entry.under_set(policy, policy.profile_set(active.iter().map(AsRef::as_ref)));
+        (active, under)
     }
 
     /// Which profiles are active now, with the memory of `entry`.
