@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
-    plan::connections,
+    plan::{connections, not_enforceable},
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
     world::{Documents, Surroundings},
@@ -128,7 +128,7 @@ fn text(part: &Part, paint: Paint) -> String {
         .iter()
         .map(|s| {
             let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable, _) => s.desired.clone(),
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
                 (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
@@ -141,6 +141,7 @@ fn text(part: &Part, paint: Paint) -> String {
         })
         .collect();
     out.push_str(&table(2, &rows));
+    out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
     for line in part.refusals.iter().chain(&part.conflicts) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));

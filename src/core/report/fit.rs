@@ -145,6 +145,7 @@ mod tests {
                     live: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
+                    message: Some(long(words)),
                 };
                 entries
             ],
