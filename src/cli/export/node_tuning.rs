@@ -168,7 +168,7 @@ impl Asked {
                 let mut title = "GKE: gcloud container node-pools update --system-config-from-file=FILE".to_owned();
                 if !others.is_empty() {
                     let others: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
-                    title.push_str(&format!("\n(not every version takes {}, so they are left out)", others.join(", ")));
+                    title.push_str(&format!("\n(left out, because not every version takes it: {})", others.join(", ")));
                 }
                 parts.push((Part::Gke, title, body));
             }

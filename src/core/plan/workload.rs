@@ -447,7 +447,7 @@ fn sysctl_list(target: &Object, sysctls: &[(&str, &Desired<'_>)], plan: &mut Pla
             list.iter().map(|entry| format!("{}={}", word(entry, "name"), word(entry, "value"))).collect();
         pairs.join(", ")
     };
-    shared.wish(Wish {
+    let wish = shared.wish(Wish {
         path: "".into(),
         landing: SYSCTLS.to_owned(),
         source: None,
@@ -457,7 +457,9 @@ fn sysctl_list(target: &Object, sysctls: &[(&str, &Desired<'_>)], plan: &mut Pla
         value: Json::Array(wanted),
         on_conflict: sysctls.first()?.1.knob.on_conflict,
         read_at_start: None,
-    })
+    })?;
+    // The names are in the text already.
+    Some(Wish { path: "kernel.sysctls".into(), ..wish })
 }
 
 /// Why pods of `target` have no kernel parameter `name` of their own, which the API server or the kubelet would refuse.
