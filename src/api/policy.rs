@@ -19,7 +19,9 @@
 //! | `replicas.min`, `replicas.max` | not governed |
 //! | `onConflict`, everywhere | `Yield` |
 //! | `workers[].unit` | `Process` |
+//! | `workers[].memoryPerWorker`, `caches[].tier`, `eviction`, `invalidation` | nobody has said; nothing is checked |
 //! | `pools[].perWorker` | one pool per pod |
+//! | `pools[].budget` | what the pool could open is counted against nothing |
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
@@ -55,8 +57,8 @@ mod threshold;
 
 pub use self::{
     knob::{
-        Cache, ConfigMapKey, DocumentPath, File, FileFormat, Kernel, Knob, Pool, Reload, Setting, SettingType, Sysctl,
-        ValueFormat, WorkerUnit, Workers,
+        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Kernel, Knob, Pool,
+        Reload, Setting, SettingType, Sysctl, ValueFormat, WorkerUnit, Workers,
     },
     threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };

@@ -406,6 +406,31 @@ fn sysctls_that_nobody_set_go_away_with_a_policy_that_restores() {
     assert_eq!(*run.object(&api).at("/spec/template/spec/securityContext/sysctls"), Value::Null);
 }
 
+/// What `Restore` goes back to is what its owner wanted last: a line that the owner took out does not come back.
+#[test]
+fn a_line_that_its_owner_took_out_does_not_come_back() {
+    let (map, mut run) = (config_map("api-config"), Run::new(1));
+    let data = |text: &str| json!({"data": {"api.conf": text}});
+    run.people("install", |server, _| {
+        server.server_side("flux", &map, &data("a = 1\nlimit = 5\n"), false).unwrap();
+        server.kubectl_apply(&deployment("api"), &workload("api", &json!({})));
+    });
+    run.pass(Span::seconds(10));
+    let spec = json!({"mode": "Enforce", "target": target(), "deletionPolicy": "Restore",
+        "files": [{"name": "conf", "configMap": "api-config", "key": "api.conf", "format": "Conf", "onConflict": "TakeOver"}],
+        "settings": [{"name": "limit", "value": 7, "path": {"file": "conf", "at": "limit", "create": true}}]});
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    let text = |run: &Run| run.object(&map).at("/data/api.conf").as_str().unwrap().to_owned();
+    assert_eq!(text(&run), "a = 1\nlimit = 7\n");
+    run.people("take it out", |server, _| server.server_side("flux", &map, &data("a = 1\n"), true).unwrap());
+    rest(&mut run);
+    assert_eq!(text(&run), "a = 1\nlimit = 7\n", "the policy makes the line anew");
+    run.people("delete", |server, _| server.delete_policy(&policy("p")));
+    rest(&mut run);
+    assert_eq!(text(&run), "a = 1\n");
+}
+
 /// A crash after every single event of the same story: the end is the same, and nothing is rolled out twice.
 #[test]
 fn a_crash_at_any_moment_changes_nothing() {

@@ -282,6 +282,8 @@ impl Edits<'_> {
         view(live.clone(), State::Planned);
         let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
+            // Its owner took the line away since: there is nothing to go back to.
+            _ if live.is_none() => (None, None),
             None => (live.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
             Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),

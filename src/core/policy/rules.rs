@@ -19,6 +19,7 @@ pub(super) fn check(knobs: &[Knob], spec: &PerformancePolicySpec, files: &[File]
         carries_no_secret(knob, wrong); // policies are read by many
     }
     one_knob_per_place(knobs, files, wrong); // two values for one place contradict each other
+    whole_keys_hold_no_places(knobs, files, wrong); // what fills a key leaves no document to edit
     replicas_ordered(spec, wrong); // min ≤ max
 }
 
@@ -158,6 +159,21 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             refuse(wrong, Reason::InvalidSpec, knob, format!("lands where {} lands already: {place}", first.path));
         } else {
             places.insert(place, knob);
+        }
+    }
+}
+
+fn whole_keys_hold_no_places(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) {
+    for knob in knobs {
+        let Landing::Document { file, .. } = &knob.landing else { continue };
+        let Some(file) = files.get(*file) else { continue };
+        let fills = |other: &&Knob| matches!(&other.landing, Landing::ConfigMapKey { name, key, .. } if *name == file.config_map && *key == file.key);
+        if let Some(other) = knobs.iter().find(fills) {
+            let message = format!(
+                "edits the key {} of ConfigMap/{}, which {} fills as a whole: use one of path and configMapKey",
+                file.key, file.config_map, other.path
+            );
+            refuse(wrong, Reason::InvalidSpec, knob, message);
         }
     }
 }

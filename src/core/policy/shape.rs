@@ -11,7 +11,7 @@ use crate::{
         PerformancePolicy, PerformancePolicySpec,
         conditions::Reason,
         names::ALERT_LABELS,
-        policy::{SettingType, Target, TargetKind, ValueFormat},
+        policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
     },
     core::catalogue::sysctl,
 };
@@ -128,6 +128,13 @@ impl Shape<'_> {
             if cache.max_entries.is_some() && cache.max_bytes.is_some() {
                 self.refuse(&path, "must set at most one of maxEntries and maxBytes");
             }
+            let bounded = cache.max_entries.is_some() || cache.max_bytes.is_some();
+            let by_use = matches!(cache.eviction, Some(Eviction::Lru | Eviction::Lfu));
+            let message = "must have maxEntries or maxBytes with eviction LRU or LFU: nothing else makes it full";
+            self.expect(bounded || !by_use, &path, message);
+            let expires = cache.eviction == Some(Eviction::Ttl) || cache.invalidation == Some(Invalidation::Expiry);
+            let message = "must have ttl with eviction TTL or invalidation Expiry";
+            self.expect(cache.ttl.is_some() || !expires, &path, message);
         }
     }
 
