@@ -159,6 +159,7 @@ mod tests {
                     live: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
+                    message: Some(long(words)),
                 };
                 entries
             ],
