@@ -5,6 +5,7 @@
 //! do on a real cluster from `honor_labels`.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use crate::{
 
 /// What a series does as time goes by.
 #[derive(Clone, Copy, Debug)]
-enum Course {
+pub enum Course {
     /// Stays at a value.
     At(f64),
     /// Grows (or falls) by so much per second from where it is.
@@ -37,8 +38,8 @@ use Course::{At, Grows, Swings};
 type Courses = Vec<(String, f64, Course)>;
 
 /// An application whose series take a course.
-struct Application {
-    stage: Stage,
+pub struct Application {
+    pub stage: Stage,
     courses: Arc<Mutex<Courses>>,
     clockwork: JoinHandle<()>,
 }
@@ -51,23 +52,37 @@ impl Drop for Application {
 
 impl Application {
     async fn start(cluster: Cluster, thresholds: Value, series: &[(&str, Course)]) -> Self {
-        let stage = Stage::exposing(cluster, thresholds, "").await;
+        let series: Vec<_> = series.iter().map(|(name, course)| ((*name).to_owned(), *course)).collect();
+        Self::start_with(cluster, json!({"thresholds": thresholds}), &series).await
+    }
+
+    /// With a policy that has these fields.
+    pub async fn start_with(cluster: Cluster, fields: Value, series: &[(String, Course)]) -> Self {
+        let stage = Stage::exposing_to(cluster, fields, "").await;
         let courses: Arc<Mutex<Courses>> = Arc::default();
         let clockwork = tokio::spawn(run(courses.clone(), stage.exposed.clone()));
         let application = Self { stage, courses, clockwork };
-        application.take(series);
+        application.expose(series);
         application
     }
 
     /// Exposes these series and no others, those that it has from where they are.
     fn take(&self, series: &[(&str, Course)]) {
+        let series: Vec<_> = series.iter().map(|(name, course)| ((*name).to_owned(), *course)).collect();
+        self.expose(&series);
+    }
+
+    /// The same, of names that were made.
+    pub fn expose(&self, series: &[(String, Course)]) {
         let mut courses = self.courses.lock().unwrap();
-        let before = |name: &str| courses.iter().find(|(known, ..)| known == name).map_or(0.0, |(_, value, _)| *value);
-        *courses = series.iter().map(|(name, course)| ((*name).to_owned(), before(name), *course)).collect();
+        let before: BTreeMap<String, f64> =
+            courses.iter().map(|(known, value, _)| (known.clone(), *value)).collect();
+        let value = |name: &String| before.get(name).copied().unwrap_or_default();
+        *courses = series.iter().map(|(name, course)| (name.clone(), value(name), *course)).collect();
     }
 
     /// Waits until exactly these alerts are active: threshold, severity and the value of the label `tier`, if any.
-    async fn alerts(&self, wanted: &[&str]) {
+    pub async fn alerts(&self, wanted: &[&str]) {
         eventually(PATIENCE, &format!("the alerts {wanted:?} are active"), async || {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let of = |labels: &Value| {
