@@ -17,4 +17,5 @@ pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod statistics;
 pub mod units;

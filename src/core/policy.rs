@@ -21,6 +21,7 @@ use crate::api::{
 };
 
 mod given;
+pub mod patterns;
 mod rules;
 mod shape;
 pub mod thresholds;
@@ -62,6 +63,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// What must hold, in the order of the spec.
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice.
+    pub patterns: Arc<[Threshold]>,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
@@ -280,6 +283,7 @@ impl Policy {
         rules::check_values(&knobs, &worked, spec, &mut wrong);
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         if spec.target.is_none()
             && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
         {
@@ -315,6 +319,7 @@ impl Policy {
             files,
             pools,
             thresholds,
+            patterns,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
         })

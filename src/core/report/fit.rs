@@ -35,6 +35,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             status.targets.len(),
             status.quarantine.len().saturating_sub(kept),
             newest.saturating_sub(kept),
+            status.advice.len(),
         ];
         let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
         // Without writing the whole status out again for every entry: there may be thousands.
@@ -46,6 +47,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             Some((3, _)) => last(&mut status.thresholds),
             Some((4, _)) => last(&mut status.targets),
             Some((5, _)) => last(&mut status.quarantine),
+            Some((7, _)) => last(&mut status.advice),
             Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
         };
     }
@@ -81,7 +83,7 @@ mod tests {
         api::{
             conditions::{ConditionType, Reason},
             status::{
-                AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+                AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
                 ThresholdStatus,
             },
         },
@@ -157,6 +159,19 @@ mod tests {
                     severity: None,
                     since: at.clone(),
                     value: long(words),
+                };
+                entries
+            ],
+            advice: vec![
+                AdviceStatus {
+                    name: long(words),
+                    kind: "OptimizationCandidate".into(),
+                    target: Some(long(words)),
+                    labels: [(long(63), long(words)), (long(62), long(words))].into(),
+                    severity: crate::api::policy::Severity::Critical,
+                    since: at.clone(),
+                    value: long(words),
+                    advice: long(words * 2),
                 };
                 entries
             ],
