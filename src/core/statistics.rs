@@ -87,7 +87,8 @@ pub fn mann_kendall(points: &[f64]) -> MannKendall {
     let part = |n: f64| n * (n - 1.0) * 2.0_f64.mul_add(n, 5.0);
     let mut sorted = points.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let ties: f64 = sorted.chunk_by(|a, b| a.partial_cmp(b) == Some(Ordering::Equal)).map(|group| part(as_f64(group.len()))).sum();
+    let ties: f64 =
+        sorted.chunk_by(|a, b| a.partial_cmp(b) == Some(Ordering::Equal)).map(|group| part(as_f64(group.len()))).sum();
     let variance = (part(as_f64(points.len())) - ties) / 18.0;
     let p = if variance > 0.0 { chance_beyond(((s.abs() - 1.0).max(0.0)) / variance.sqrt()) } else { 1.0 };
     MannKendall { s, variance, p }

@@ -44,7 +44,7 @@ fn observed(name: &str, seconds: f64) -> Series {
     observed_at(name, "", seconds, 1000.0)
 }
 
-fn observed_at(name: &str, label: &str, seconds: f64, rate: f64) -> Series {
+pub(super) fn observed_at(name: &str, label: &str, seconds: f64, rate: f64) -> Series {
     let with = |more: &str| [label, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
     let edges = (0..20).map(|power| 0.001 * 2_f64.powi(power));
     let mut series: Series = edges
@@ -100,9 +100,7 @@ fn requests(name: &str, counter: &str, result: &str, side: &str, bound: &str, go
     let of = |result: &str| format!("{counter}{{result=\"{result}\"}}");
     let numerator = json!({"counter": counter, "labels": {"result": result}});
     let metric = json!({"ratio": {"numerator": numerator, "denominator": {"counter": counter}}});
-    let split = |share: f64| {
-        vec![(of(result), Grows(1000.0 * share)), (of("another"), Grows(1000.0 * (1.0 - share)))]
-    };
+    let split = |share: f64| vec![(of(result), Grows(1000.0 * share)), (of("another"), Grows(1000.0 * (1.0 - share)))];
     bounded(name, metric, side, bound, split(good), split(bad))
 }
 

@@ -75,8 +75,7 @@ impl Application {
     /// The same, of names that were made.
     pub fn expose(&self, series: &[(String, Course)]) {
         let mut courses = self.courses.lock().unwrap();
-        let before: BTreeMap<String, f64> =
-            courses.iter().map(|(known, value, _)| (known.clone(), *value)).collect();
+        let before: BTreeMap<String, f64> = courses.iter().map(|(known, value, _)| (known.clone(), *value)).collect();
         let value = |name: &String| before.get(name).copied().unwrap_or_default();
         *courses = series.iter().map(|(name, course)| (name.clone(), value(name), *course)).collect();
     }
@@ -191,11 +190,9 @@ fn variation_and_slope_of_gauges_fire_and_clear() {
         let of = |gauge: &str, statistic: &str| json!({"gauge": gauge, "statistic": statistic, "window": "6s"});
         let thresholds = json!([
             threshold("confidence", of("confidence", "cv"), json!([{"severity": "info", "above": "50%"}])),
-            threshold(
-                "leak",
-                of("heap_bytes", "slope"),
-                json!([{"severity": "warning", "above": "10Mi/s"}, {"severity": "critical", "below": "-10Mi/s"}])
-            ),
+            threshold("leak", of("heap_bytes", "slope"), json!([{"severity": "warning", "above": "10Mi/s"}])),
+            // Of two pods, the one that falls.
+            threshold("drain", of("heap_bytes", "slope"), json!([{"severity": "critical", "below": "-10Mi/s"}])),
         ]);
         let (confidence, heap) = ("confidence", "heap_bytes");
         let calm = [(confidence, At(0.9)), (heap, Grows(0.0))];
@@ -211,7 +208,10 @@ fn variation_and_slope_of_gauges_fire_and_clear() {
             })
             .await;
         application.take(&[(confidence, At(0.9)), (heap, Grows(-20e6))]);
-        application.alerts(&["leak critical"]).await;
+        application.alerts(&["drain critical"]).await;
+        let (falling, rising) = (r#"heap_bytes{process="a"}"#, r#"heap_bytes{process="b"}"#);
+        application.take(&[(confidence, At(0.9)), (falling, Grows(-20e6)), (rising, Grows(20e6))]);
+        application.alerts(&["drain critical", "leak warning"]).await;
         application.take(&calm);
         application.alerts(&[]).await;
         application.stage.says(&[("Compliant", "True/Within")]).await;
@@ -235,10 +235,12 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
         let thresholds = json!([
             threshold("memory", of("MemoryAvailable"), low),
             threshold("restarts", of("Restarts"), above("0")),
-            threshold("startup", of("StartupTime"), above("20s")),
+            // Of a pod that started in the window.
+            threshold("startup", json!({"builtin": "StartupTime", "window": "1h"}), above("20s")),
             threshold("throttled", of("CPUThrottled"), above("5%")),
             threshold("volume", of("VolumeUsed"), above("90%")),
         ]);
+        let started = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64().floor() - 600.0;
         let exposing = |used: f64, restarts: f64, ready: f64, throttled: f64, volume: f64| {
             [
                 (r#"container_memory_working_set_bytes{container="app",id="/a",image="i",name="n"}"#, At(used)),
@@ -250,8 +252,8 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
                 ),
                 (r#"kube_pod_container_resource_limits{container="app",resource="cpu",unit="core",uid="u"}"#, At(1.0)),
                 (r#"kube_pod_container_status_restarts_total{container="app",uid="u"}"#, At(restarts)),
-                (r#"kube_pod_start_time{uid="u"}"#, At(1_700_000_000.0)),
-                (r#"kube_pod_status_ready_time{uid="u"}"#, At(1_700_000_000.0 + ready)),
+                (r#"kube_pod_start_time{uid="u"}"#, At(started)),
+                (r#"kube_pod_status_ready_time{uid="u"}"#, At(started + ready)),
                 (r#"container_cpu_cfs_periods_total{container="app",id="/a"}"#, Grows(10.0)),
                 (r#"container_cpu_cfs_throttled_periods_total{container="app",id="/a"}"#, Grows(throttled)),
                 (
@@ -296,7 +298,7 @@ fn each_value_of_a_label_fires_and_clears_by_itself() {
         application.alerts(&["queue critical silver \" \\ }", "queue warning gold"]).await;
         application
             .lists("the worst is the second tier", |listed| {
-                listed.len() == 1 && listed[0].labels.get("tier").is_some_and(|tier| tier == "silver \" \\ }")
+                listed.len() == 2 && listed[0].labels.get("tier").is_some_and(|tier| tier == "silver \" \\ }")
             })
             .await;
         application.take(&[(gold, At(50.0)), (silver, At(1.0))]);

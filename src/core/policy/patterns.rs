@@ -94,7 +94,9 @@ impl Pattern {
 pub const fn advice(kind: PatternKind) -> &'static str {
     match kind {
         PatternKind::AlwaysSucceeds => "it never failed in the window: log less of its successes, or sample them",
-        PatternKind::AlwaysFails => "it failed every time in the window: investigate now, and keep callers from retrying",
+        PatternKind::AlwaysFails => {
+            "it failed every time in the window: investigate now, and keep callers from retrying"
+        }
         PatternKind::Slow => "it is slow on average: profile it, cache what repeats, or do it in the background",
         PatternKind::Inconsistent => {
             "its readings scatter: compare inputs and versions between runs before anything relies on them"
@@ -227,11 +229,7 @@ fn put(pattern: &wire::Pattern) -> wire::Threshold {
 
 /// When a pattern is told, unless the policy says it.
 fn levels(kind: PatternKind) -> Vec<wire::Level> {
-    let above = |severity, bound: &str| wire::Level {
-        severity,
-        above: Some(bound.into()),
-        ..wire::Level::default()
-    };
+    let above = |severity, bound: &str| wire::Level { severity, above: Some(bound.into()), ..wire::Level::default() };
     match kind {
         PatternKind::AlwaysSucceeds => vec![above(Severity::Info, "99%")],
         PatternKind::AlwaysFails => vec![above(Severity::Critical, "90%")],
@@ -275,7 +273,8 @@ fn timed(pattern: &wire::Pattern, mut threshold: Threshold) -> Result<Threshold,
 fn tries(share: Bound) -> Option<Limit> {
     let share = share.as_f64().clamp(0.01, 0.999_999);
     let needed = statistics::needed_without_exception(share);
-    let count = |tries: f64| Decimal::parse(&format!("{tries:.1}")).ok().map(|tries| Bound::new(tries, BaseUnit::Count));
+    let count =
+        |tries: f64| Decimal::parse(&format!("{tries:.1}")).ok().map(|tries| Bound::new(tries, BaseUnit::Count));
     Some(Limit { bound: count(needed - 0.5)?, clear: count(needed * HALF)? })
 }
 

@@ -297,7 +297,8 @@ impl<'a> Parser<'a> {
             return None;
         };
         if let Source::Query(text) = source {
-            let own = wire::Metric { query: query.clone(), unit: self.threshold.metric.unit, ..wire::Metric::default() };
+            let own =
+                wire::Metric { query: query.clone(), unit: self.threshold.metric.unit, ..wire::Metric::default() };
             if self.threshold.metric != own {
                 let message = "has a query, which says everything itself: leave out labels, matching, statistic, by, \
                                across, window and minSamples";
@@ -337,7 +338,8 @@ impl<'a> Parser<'a> {
         }
         let mut measure = measure;
         let levels = &self.threshold.levels;
-        let sides = (levels.iter().any(|level| level.above.is_some()), levels.iter().any(|level| level.below.is_some()));
+        let sides =
+            (levels.iter().any(|level| level.above.is_some()), levels.iter().any(|level| level.below.is_some()));
         let of_one_pod = statistic.filter(|statistic| gauge.is_some() && statistic.is_of_one_pod(MetricKind::Gauge));
         match (across, of_one_pod, sides) {
             (Some(across), ..) => measure = measure.across(joining(*across)),
@@ -365,7 +367,10 @@ impl<'a> Parser<'a> {
         let own = [common, labels];
         let has_unit = !matches!(source, Source::Metric(..)) || statistic.as_deref() == Some("cv");
         if unit.is_some() && has_unit {
-            self.refuse("metric.unit", "is not for a builtin, a ratio or cv, which have one of their own: leave it out");
+            self.refuse(
+                "metric.unit",
+                "is not for a builtin, a ratio or cv, which have one of their own: leave it out",
+            );
             return None;
         }
         if !matches!(source, Source::Metric(..)) && statistic.is_some() {

@@ -241,13 +241,7 @@ fn observed(
 }
 
 /// A statistic of a gauge.
-fn gauge(
-    frame: &Frame<'_>,
-    selector: &Selector,
-    statistic: Statistic,
-    across: Option<Across>,
-    least: Least,
-) -> String {
+fn gauge(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: Option<Across>, least: Least) -> String {
     let over = |function: &str| format!("{function}({})", frame.range(selector, "", ""));
     let (own, each) = match statistic {
         // What pods say by themselves does not add up: the most extreme one is one that was read.

@@ -377,7 +377,8 @@ mod tests {
     #[test]
     fn builtins_tell_workloads_by_their_pods_whatever_labels_the_applications_carry() {
         let attribution = Identity::attribution_by_pod(Some(WorkloadKind::StatefulSet));
-        let shape = plain(Measure::builtin(Builtin::CpuThrottled, BTreeMap::new(), BTreeMap::new()).unwrap(), attribution);
+        let shape =
+            plain(Measure::builtin(Builtin::CpuThrottled, BTreeMap::new(), BTreeMap::new()).unwrap(), attribution);
         assert_eq!(
             shape.freshness(&wanted(&[("shop", "db")])),
             "max by (namespace,trimtab_workload) (label_replace(timestamp(container_cpu_cfs_throttled_periods_total\

@@ -83,8 +83,8 @@ mod tests {
         api::{
             conditions::{ConditionType, Reason},
             status::{
-                AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-                ThresholdStatus,
+                AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+                TargetStatus, ThresholdStatus,
             },
         },
         core::{

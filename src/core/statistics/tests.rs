@@ -132,7 +132,8 @@ fn days(name: &str) -> Vec<f64> {
 /// A cycle within the day is no trend of days.
 #[test]
 fn recorded_series_without_trend_stay_silent() {
-    for name in ["art_daily_small_noise", "art_noisy", "art_flatline", "art_daily_jumpsup", "elb_request_count_8c0756"] {
+    for name in ["art_daily_small_noise", "art_noisy", "art_flatline", "art_daily_jumpsup", "elb_request_count_8c0756"]
+    {
         let days = days(name);
         assert_eq!(days.len(), 14, "{name}");
         for window in days.windows(10).chain([days.as_slice()]) {

@@ -1,11 +1,14 @@
 //! Live readings of thresholds. They are here and not in a status, so that a settled policy is never written.
 
 use super::Reading;
-use crate::{api::policy::PatternKind, core::{
-    engine::sweep,
-    evaluate::Verdict,
-    policy::thresholds::{Level, word},
-}};
+use crate::{
+    api::policy::PatternKind,
+    core::{
+        engine::sweep,
+        evaluate::Verdict,
+        policy::thresholds::{Level, word},
+    },
+};
 
 /// The metrics of one threshold on one target.
 #[must_use]

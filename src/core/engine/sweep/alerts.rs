@@ -141,7 +141,9 @@ impl Alerts {
                 let gaps = row.track.gap().map(|gap| (None, gap)).into_iter();
                 // While others have readings, each value that has none is one of its own.
                 let apart = row.groups.iter().filter_map(|(group, track)| Some((Some(group), track.gap()?)));
-                let gaps = gaps.chain(apart.filter(|_| row.track.gap().is_none()));
+                // One that answers nothing any more is over.
+                let apart = apart.filter(|(_, gap)| row.track.gap().is_none() && gap.missing.why != Reason::NoData);
+                let gaps = gaps.chain(apart);
                 let gaps = gaps.filter(|(_, gap)| !is_sources(gap) && !is_idle(gap));
                 for (group, gap) in gaps.filter(|(_, gap)| now.since(gap.since) >= threshold.no_data.after) {
                     let (labels, fired) = About { group, ..about }.without_data(&gap);

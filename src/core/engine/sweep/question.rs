@@ -337,7 +337,8 @@ fn trends(ask: &Ask, shape: &Shape, points: u16, at: Instant, series: &[Series])
     let step = seconds(Span::millis(i64::try_from(shape.window().millis()).unwrap_or(i64::MAX)));
     let enough = usize::from(points) * MIN_POINTS_OF_TEN / 10;
     let samples = series.iter().filter_map(|series| {
-        let values: Vec<f64> = series.points.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
+        let values: Vec<f64> =
+            series.points.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
         let recent = series.points.last().is_some_and(|(time, _)| at.seconds() - time < 1.5 * step);
         let trend = statistics::trend(&values).filter(|_| recent && values.len() >= enough);
         let value = trend.map_or(f64::NAN, |trend| if trend.is_significant() { trend.share } else { 0.0 });

@@ -260,7 +260,8 @@ fn compliant(states: &[State<'_>]) -> Finding {
     if hold == 0 {
         return Finding::new(Truth::Unknown, Reason::NoData, format!("too little happened in any window: {said}"));
     }
-    let total = format!("{hold} of {} thresholds hold, and too little happened in the window of the others", states.len());
+    let total =
+        format!("{hold} of {} thresholds hold, and too little happened in the window of the others", states.len());
     Finding::new(Truth::True, Reason::Within, format!("{total}: {said}"))
 }
 
