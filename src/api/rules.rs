@@ -598,10 +598,12 @@ pub(super) fn metric(schema: &mut Schema) {
         "!has(self.minSamples) || !(has(self.builtin) || (has(self.ratio) && has(self.ratio.numerator.gauge)))",
         "a builtin and a ratio of gauges have nothing to count: leave out minSamples",
     );
+    add(schema, "!has(self.builtin) || !has(self.unit)", "a builtin has a unit of its own: leave out unit");
     add(
         schema,
-        "!(has(self.builtin) || has(self.ratio) || (has(self.statistic) && self.statistic == 'cv')) || !has(self.unit)",
-        "a builtin, a ratio and cv have a unit of their own: leave out unit",
+        "!has(self.unit) || !(has(self.ratio) && self.unit == 'percent') && !(has(self.statistic) && self.statistic == 'cv' \
+         && self.unit != 'ratio')",
+        "a ratio and cv are shares already, whatever is divided: leave out unit",
     );
     add(
         schema,

@@ -365,12 +365,18 @@ impl<'a> Parser<'a> {
     fn measure(&mut self, source: Source<'_>, common: &Labels) -> Option<Measure> {
         let wire::Metric { labels, matching, statistic, unit, .. } = &self.threshold.metric;
         let own = [common, labels];
-        let has_unit = !matches!(source, Source::Metric(..)) || statistic.as_deref() == Some("cv");
-        if unit.is_some() && has_unit {
-            self.refuse(
-                "metric.unit",
-                "is not for a builtin, a ratio or cv, which have one of their own: leave it out",
-            );
+        let message = match (source, unit) {
+            (Source::Builtin(_), Some(_)) => Some("is not for a builtin, which has one of its own: leave it out"),
+            (Source::Ratio(_), Some(wire::MetricUnit::Percent)) => {
+                Some("must not be percent: what is divided is a share already, whatever its terms count in")
+            }
+            (Source::Metric(..), Some(unit)) if statistic.as_deref() == Some("cv") => (*unit
+                != wire::MetricUnit::Ratio)
+                .then_some("must be left out or ratio: cv is a share of the mean, whatever the metric counts in"),
+            _ => None,
+        };
+        if let Some(message) = message {
+            self.refuse("metric.unit", message);
             return None;
         }
         if !matches!(source, Source::Metric(..)) && statistic.is_some() {

@@ -78,7 +78,7 @@ fn a_pattern_is_found_once_for_each_value_and_nobody_is_paged() {
     assert!((3..=6).contains(&((lab.asked.len() - asked) / 2)), "four times an hour: {}", lab.asked.len() - asked);
     // One success, and it is over.
     lab.tiers(&[("deploy", 0.1), ("lint", 1.0), ("plan", 0.2)]);
-    lab.run(1800);
+    lab.run(1400);
     assert_eq!((lab.standing("web").advice, lab.told.len()), (vec![], told + 1));
 }
 
@@ -88,16 +88,16 @@ fn patterns_are_silent_with_too_few_observations_and_hold_until_there_are_half()
     lab.tiers(&[("lint", 1.0)]);
     for (samples, found) in [(297.0, 0), (298.0, 1), (150.0, 1), (148.0, 0), (297.0, 0)] {
         lab.prometheus.samples = samples;
-        lab.run(1000);
+        lab.run(1400);
         assert_eq!(lab.standing("web").advice.len(), found, "{samples}");
         assert_eq!(lab.reasons("web").1, Reason::Answered);
     }
     // Nothing divided by nothing.
     lab.prometheus.samples = 300.0;
-    lab.run(1000);
+    lab.run(1400);
     lab.tiers(&[("lint", f64::NAN)]);
     lab.prometheus.samples = 0.0;
-    lab.run(1000);
+    lab.run(1400);
     assert_eq!((lab.standing("web").advice.len(), lab.reasons("web").1), (0, Reason::Answered));
 }
 
@@ -117,7 +117,7 @@ fn a_trend_is_told_in_its_share_and_noise_is_not() {
     fn day(at: Instant) -> f64 {
         (at.since(START).as_millis() / 86_400_000) as f64
     }
-    assert_eq!(advice(|at| 200.0 + 4.0 * day(at)), [" Info 29.9% of its median over the window"]);
+    assert_eq!(advice(|at| 200.0 + 4.0 * day(at)), [" Info 29.89% of its median over the window"]);
     assert_eq!(advice(|at| 200.0 + 0.1 * day(at)), Vec::<String>::new(), "it is too small");
     assert_eq!(advice(|at| 200.0 - 4.0 * day(at)), Vec::<String>::new(), "it falls");
     assert_eq!(advice(|at| 200.0 + 100.0 * (day(at) * 2.4).sin()), Vec::<String>::new(), "it is noise");

@@ -196,7 +196,9 @@ impl Lab {
     pub fn tiers(&mut self, tiers: &[(&str, f64)]) {
         self.prometheus.tiers = tiers.iter().map(|(tier, value)| ((*tier).to_owned(), *value)).collect();
         let newest = tiers.first().map(|(_, value)| vec![*value]);
-        self.prometheus.readings = newest.into_iter().map(|value| (("latency", "web"), value)).collect();
+        let metrics = ["latency", "skill_runs_total"];
+        let newest = newest.into_iter().flat_map(|value| metrics.map(|metric| ((metric, "web"), value.clone())));
+        self.prometheus.readings = newest.collect();
     }
 
     /// Ticks without answering. Returns what was asked.
