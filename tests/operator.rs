@@ -38,6 +38,8 @@ mod grace;
 mod modes;
 #[path = "operator/owners.rs"]
 mod owners;
+#[path = "operator/profiles.rs"]
+mod profiles;
 #[path = "operator/refusals.rs"]
 mod refusals;
 #[path = "operator/replicas.rs"]

@@ -48,8 +48,12 @@ words! {
         MetricsAvailable,
         /// Somebody else owns a field that the policy governs; present only while true.
         Conflicted,
+        /// A profile whose condition holds is not active; present only while true.
+        ProfileBlocked,
         /// A metrics source answers.
         Available,
+        /// More is committed than a budget has; present only while true.
+        Exceeded,
     }
 }
 
@@ -117,6 +121,10 @@ words! {
         BaselineTooLarge,
         /// The record of what was there before cannot be read: nothing is written that would replace it.
         BaselineUnreadable,
+        /// A named `ConnectionBudget` does not exist.
+        BudgetNotFound,
+        /// Pools could open more connections than their budget has.
+        BudgetExceeded,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.
@@ -169,6 +177,16 @@ words! {
         ManualOverride,
         /// Two managers took a field from each other repeatedly.
         Contested,
+
+        // ProfileBlocked, profiles
+        /// A condition that a profile requires does not hold.
+        RequirementUnmet,
+        /// Two profiles whose conditions hold contradict each other.
+        ProfilesContradict,
+        /// A profile became active.
+        ProfileEntered,
+        /// A profile is not active any more.
+        ProfileLeft,
 
         // Compliant
         /// All thresholds hold.

@@ -553,6 +553,24 @@ pub(super) fn pattern(schema: &mut Schema) {
     );
 }
 
+/// The share of a budget that nobody gets.
+pub(super) fn headroom(schema: &mut Schema) {
+    let message = "must be a percentage from 0% to below 100%: something must be left";
+    text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
+}
+
+/// A budget: what is set aside leaves something.
+pub(super) fn budget(schema: &mut Schema) {
+    let left =
+        "self.capacity.connections - self.?reserved.orValue(3) - self.?others.orValue([]).map(o, o.connections).sum()";
+    add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
+    add(
+        schema,
+        format!("!has(self.pooler) || self.pooler.servers <= {left}"),
+        "pooler.servers must be ≤ what reserved and others leave of capacity.connections",
+    );
+}
+
 /// A metric: one source, and a statistic that fits it.
 pub(super) fn metric(schema: &mut Schema) {
     add(
@@ -627,6 +645,78 @@ pub(super) fn ratio_term(schema: &mut Schema) {
     add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");
 }
 
+// profiles
+
+/// Conditions: formulas without a sign.
+pub(super) fn conditions(schema: &mut Schema) {
+    set(schema, "maxItems", 8);
+    set(schema, "items", json!({"type": "string", "minLength": 1, "maxLength": 256}));
+}
+
+/// Values by their path.
+pub(super) fn profile_values(schema: &mut Schema) {
+    set(schema, "maxProperties", 64);
+    add(
+        schema,
+        "self.all(k, size(k) <= 192 && k.matches('^[a-zA-Z]+([.][-a-zA-Z0-9]+)+$'))",
+        "must be paths of the spec such as pools.db.size",
+    );
+}
+
+/// A bound between two states of a profile.
+pub(super) fn profile_bound(schema: &mut Schema) {
+    add(
+        schema,
+        format!("string(self).matches('{AMOUNT}')"),
+        "must be a number with or without a unit, such as 200ms, 5%, 2Gi, 350/s",
+    );
+}
+
+/// When a profile is active.
+pub(super) fn when(schema: &mut Schema) {
+    add(schema, "has(self.threshold) != has(self.schedule)", "exactly one of threshold and schedule must be set");
+    add(
+        schema,
+        "has(self.threshold) ? has(self.enter) && has(self.leave) : !(has(self.enter) || has(self.leave) || \
+         has(self.dwell))",
+        "enter, leave and dwell are for a threshold, which needs enter and leave",
+    );
+    add(
+        schema,
+        "!has(self.enter) || !has(self.leave) || string(self.enter) != string(self.leave)",
+        "enter and leave must differ: between them the profile stays as it is",
+    );
+}
+
+/// When something begins.
+pub(super) fn cron(schema: &mut Schema) {
+    text(
+        schema,
+        128,
+        "^[-0-9a-zA-Z*,/]+( +[-0-9a-zA-Z*,/]+){4}$",
+        "must have five fields (minute, hour, day of the month, month, day of the week) such as 0 2 * * *",
+    );
+}
+
+/// How long a window lasts.
+pub(super) fn window_duration(schema: &mut Schema) {
+    duration_between(schema, "a >= 6e4 && a <= 6048e5", "must be ≥ 1m and ≤ 7d");
+}
+
+/// A time zone.
+pub(super) fn time_zone(schema: &mut Schema) {
+    text(schema, 64, "^[A-Za-z][-+_/A-Za-z0-9]*$", "must be an IANA time zone such as Europe/Berlin");
+}
+
+/// A rate.
+pub(super) fn rate(schema: &mut Schema) {
+    add(
+        schema,
+        "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')",
+        "must be a rate such as 350/s",
+    );
+}
+
 // the policy as a whole
 
 /// Rules that join several parts of a policy.
@@ -646,6 +736,17 @@ pub(super) fn policy(schema: &mut Schema) {
         "!has(self.pools) || self.pools.all(p, !has(p.perWorker) || (has(self.workers) && self.workers.exists(w, w.name == \
          p.perWorker && (!has(w.unit) || w.unit == 'Process'))))",
         "pools[].perWorker must name one of workers whose unit is Process",
+    );
+    add(
+        schema,
+        "!has(self.profile) || (has(self.profiles) && self.profiles.exists(p, p.name == self.profile))",
+        "profile must name one of profiles",
+    );
+    add(
+        schema,
+        "!has(self.profiles) || self.profiles.all(p, !has(p.when) || !has(p.when.threshold) || (has(self.thresholds) && \
+         self.thresholds.exists(t, t.name == p.when.threshold)))",
+        "profiles[].when.threshold must name one of thresholds",
     );
     let lists = [
         ("settings", &["?path"][..], "settings[].path"),
@@ -685,6 +786,16 @@ pub(super) fn cache(schema: &mut Schema) {
     add(schema, "!has(self.maxEntries) || !has(self.maxBytes)", "at most one of maxEntries and maxBytes may be set");
     add(
         schema,
+        "!has(self.eviction) || self.eviction == 'TTL' || has(self.maxEntries) || has(self.maxBytes)",
+        "eviction LRU or LFU needs maxEntries or maxBytes: nothing else makes the cache full",
+    );
+    add(
+        schema,
+        "has(self.ttl) || (!has(self.eviction) || self.eviction != 'TTL') && (!has(self.invalidation) || self.invalidation != 'Expiry')",
+        "eviction TTL and invalidation Expiry need ttl",
+    );
+    add(
+        schema,
         format!(
             "!has(self.ttl) || !has(self.maxStaleness) || {}",
             DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")
@@ -696,6 +807,11 @@ pub(super) fn cache(schema: &mut Schema) {
 /// Rules of a pool as a whole.
 pub(super) fn pool(schema: &mut Schema) {
     add(schema, COUNTS.ordered("[[?self.?minIdle.?value, ?self.?size.?value]]"), "minIdle must be ≤ size");
+    add(
+        schema,
+        "!has(self.budget) || has(self.size)",
+        "budget needs size: what the application opens by itself cannot be counted",
+    );
 }
 
 /// Requests and limits of one container.

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::policy::{Mode, Severity};
+use super::policy::{ActiveBy, Mode, Severity};
 
 /// Largest status, in bytes of its JSON text.
 pub const MAX_STATUS_BYTES: usize = 8 * 1024;
@@ -55,6 +55,13 @@ fn list(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), 256.into());
 }
 
+/// The bound of a list of objects.
+fn names(schema: &mut Schema) {
+    let schema = schema.ensure_object();
+    schema.insert("maxItems".into(), 256.into());
+    schema.insert("items".into(), json!({"type": "string", "maxLength": MAX_STATUS_BYTES}));
+}
+
 /// The bound of a list of the worst.
 fn listed(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), MAX_LISTED.into());
@@ -67,7 +74,8 @@ pub struct PerformancePolicyStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`.
+    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`,
+    /// `ProfileBlocked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -78,6 +86,14 @@ pub struct PerformancePolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub target_summary: Option<String>,
+    /// Names of the active profiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub profile_summary: Option<String>,
+    /// Active profiles. What is active after a restart follows from this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = list)]
+    pub active_profiles: Vec<ActiveProfile>,
     /// Number of changes that the policy has made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
@@ -118,6 +134,22 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
     pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// A profile that is active.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveProfile {
+    /// Name of the profile.
+    #[schemars(transform = text)]
+    pub name: String,
+    /// Time since which it is active.
+    pub since: Time,
+    /// Why: Spec, Threshold or Schedule.
+    pub by: ActiveBy,
+    /// Governed objects, `Kind/name`, where it is not active on all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = names)]
+    pub targets: Vec<String>,
 }
 
 /// One governed object.

@@ -42,9 +42,13 @@ struct Part {
     policy: String,
     mode: String,
     target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Box<str>>,
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -103,6 +107,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .as_ref()
                 .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
+            profiles: target.profiles.clone(),
             settings: target.plan.settings.clone(),
             conflicts: target
                 .plan
@@ -115,14 +120,20 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .refusals
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
+            budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
 }
 
 fn text(part: &Part, paint: Paint) -> String {
-    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let mut out = format!("{}  governed by policy {}, mode {}", paint.bold(&part.target), part.policy, part.mode);
+    if !part.profiles.is_empty() {
+        out.push_str(&format!(", profile {}", part.profiles.join(", ")));
+    }
+    out.push('\n');
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
@@ -142,6 +153,7 @@ fn text(part: &Part, paint: Paint) -> String {
         .collect();
     out.push_str(&table(2, &rows));
     out.push_str(&part.connections);
+    part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }

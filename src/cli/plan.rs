@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     core::{
+        allocate::Load,
         engine::{Account, TargetAccount},
         plan::{Change, Conflict, Setting, State, Step},
-        resolve::{Load, known_loads, mode_name},
+        resolve::{known_loads, mode_name},
     },
     shell::clock,
 };
@@ -30,6 +31,9 @@ pub struct Args {
     /// Take the governed objects, classes and other policies from the cluster
     #[arg(long)]
     live: bool,
+    /// Plan with this profile, as if spec.profile named it
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Also show values that are in place already
     #[arg(long)]
     all: bool,
@@ -58,6 +62,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mine = names(&documents);
         (documents, mine)
     };
+    let mut documents = documents;
+    if let Some(profile) = &args.profile {
+        documents.force_profile(profile, &mine)?;
+    }
     let classless = documents.classless();
     let world = documents.into_world(&args.surroundings, clock::now());
     let accounts: Vec<Account> =
@@ -101,6 +109,8 @@ struct PolicyReport<'a> {
     namespace: &'a str,
     name: &'a str,
     troubles: Vec<Trouble>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocked_profiles: Vec<Trouble>,
     targets: Vec<TargetReport<'a>>,
 }
 
@@ -114,11 +124,15 @@ struct Trouble {
 #[serde(rename_all = "camelCase")]
 struct TargetReport<'a> {
     target: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profiles: &'a [Box<str>],
     rollouts: usize,
     pods: i64,
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
     settings: &'a [Setting],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    budgets: &'a [String],
 }
 
 impl<'a> PlanReport<'a> {
@@ -129,11 +143,17 @@ impl<'a> PlanReport<'a> {
                 namespace: &account.key.0,
                 name: &account.key.1,
                 troubles: troubles(account).map(|(reason, message)| Trouble { reason, message }).collect(),
+                blocked_profiles: account
+                    .blocked
+                    .iter()
+                    .map(|(reason, message)| Trouble { reason: reason.as_str(), message: message.clone() })
+                    .collect(),
                 targets: account
                     .targets
                     .iter()
                     .map(|target| TargetReport {
                         target: target.key.short(),
+                        profiles: &target.profiles,
                         rollouts: usize::from(restarts(target)),
                         pods: if restarts(target) { target.replicas } else { 0 },
                         changes: &target.plan.changes,
@@ -147,6 +167,7 @@ impl<'a> PlanReport<'a> {
                             })
                             .collect(),
                         settings: &target.plan.settings,
+                        budgets: &target.budgets,
                     })
                     .collect(),
             })
@@ -183,6 +204,9 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
+    for (reason, message) in &account.blocked {
+        out.push_str(&format!("  {} {reason}: {message}\n", paint.warn("!")));
+    }
     let shared = shared_loads(account);
     out.push_str(&shared.as_deref().map(connections).unwrap_or_default());
     for target in &account.targets {
@@ -190,6 +214,7 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
         if shared.is_none() {
             out.push_str(&connections(&target.plan.loads));
         }
+        target.budgets.iter().for_each(|sum| out.push_str(&format!("    {sum}\n")));
     }
     if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
         out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));
@@ -208,12 +233,15 @@ fn shared_loads(account: &Account) -> Option<Vec<Load>> {
 
 /// What pools of a policy add up to: the number that a database must bear.
 pub fn connections(loads: &[Load]) -> String {
-    let line = |Load { pool, connections, workers }: &Load| match workers {
-        Some((worker, processes)) => format!(
-            "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
-            connections.saturating_mul(*processes)
-        ),
-        None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+    let line = |load: &Load| {
+        let (pool, connections) = (&load.pool, load.connections());
+        match &load.workers {
+            Some((worker, processes)) => format!(
+                "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
+                load.per_pod()
+            ),
+            None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+        }
     };
     loads.iter().map(line).collect()
 }
@@ -224,7 +252,8 @@ fn count(number: impl std::fmt::Display, what: &str) -> String {
 }
 
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
-    let mut out = format!("  {}\n", paint.bold(&target.key.short()));
+    let profiles = if target.profiles.is_empty() { "" } else { "  profile " };
+    let mut out = format!("  {}{profiles}{}\n", paint.bold(&target.key.short()), target.profiles.join(", "));
     let shown: Vec<&Setting> =
         target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown

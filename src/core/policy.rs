@@ -22,12 +22,14 @@ use crate::api::{
 
 mod given;
 pub mod patterns;
+pub mod profiles;
 mod rules;
 mod shape;
 pub mod thresholds;
 
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    profiles::{Profile, ProfileSet},
     thresholds::Threshold,
 };
 
@@ -65,6 +67,18 @@ pub struct Policy {
     pub thresholds: Arc<[Threshold]>,
     /// What is told as advice.
     pub patterns: Arc<[Threshold]>,
+    /// Other values for other times, in the order of the spec.
+    pub profiles: Vec<Profile>,
+    /// Position of the profile that the spec names: then it is the only one.
+    pub forced: Option<usize>,
+    /// Values that are no knobs and that a profile has set, by their path.
+    moved: BTreeMap<Box<str>, Value>,
+    /// Which profile set a value, by its path.
+    set_by: BTreeMap<Box<str>, Box<str>>,
+    /// Values whose profile is each target's own, with its name.
+    apart: BTreeMap<Box<str>, Box<str>>,
+    /// Whether several targets may share a `ConfigMap`.
+    shares_config_maps: bool,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
@@ -231,6 +245,8 @@ pub struct Pool {
     pub name: Box<str>,
     /// Name of the process workers each of which has a pool.
     pub per_worker: Option<Box<str>>,
+    /// Name of the `ConnectionBudget` that it counts against.
+    pub budget: Option<Box<str>>,
 }
 
 /// Why a policy cannot be served.
@@ -274,9 +290,7 @@ impl Policy {
         parser.resolve_files(&files);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
-        if spec.target.as_ref().is_some_and(|target| target.selector.is_some()) {
-            wrong.extend(given::shared_and_different(&knobs, &order));
-        }
+        let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
@@ -284,6 +298,12 @@ impl Policy {
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let profiles = profiles::parse(spec, &scope, &knobs, &thresholds, &mut wrong);
+        let forced = profiles::forced(spec, &mut wrong);
+        let apart = profiles::apart(&profiles, &knobs);
+        if shares_config_maps {
+            wrong.extend(given::shared_and_different(&knobs, &order, &apart));
+        }
         if spec.target.is_none()
             && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
         {
@@ -297,7 +317,7 @@ impl Policy {
             return Err(wrong);
         }
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        Ok(Self {
+        let parsed = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -320,9 +340,18 @@ impl Policy {
             pools,
             thresholds,
             patterns,
+            profiles,
+            forced,
+            moved: BTreeMap::new(),
+            set_by: BTreeMap::new(),
+            apart,
+            shares_config_maps,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
-        })
+        };
+        // The policy as it stands is right; is it, too, under each of its profiles?
+        parsed.check_profiles(&mut wrong);
+        if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
     }
 }
 
@@ -335,6 +364,7 @@ impl Policy {
         stays: impl Fn(&str) -> Option<Option<Value>>,
         template: impl Fn(&Amount) -> Option<Value>,
     ) -> Vec<Result<Worked, Trouble>> {
+        let stays = |path: &str| stays(path).or_else(|| self.moved.get(path).map(|value| Some(value.clone())));
         given::work_out(&self.knobs, &self.order, stays, template)
     }
 
@@ -454,6 +484,24 @@ const fn value_type(kind: wire::SettingType) -> ValueType {
     }
 }
 
+/// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
+///
+/// # Errors
+/// What is wrong with it, continuing its path.
+fn read_given(scope: &Scope, field: &Field, literal: &Literal, container: Option<&str>) -> Result<Given, String> {
+    match literal {
+        Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
+        Literal::Text(text) => match Formula::of_value(text) {
+            None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(formula)) => {
+                let checked = scope.check(formula, &field.is(), container);
+                checked.map(|expression| Given::Formula(Arc::new(expression)))
+            }
+        },
+    }
+}
+
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
         Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
@@ -465,17 +513,7 @@ impl<'a> Parser<'a> {
 
     /// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
     fn given(&mut self, path: &str, field: &Field, literal: &Literal, container: Option<&str>) -> Option<Given> {
-        let given = match literal {
-            Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
-            Literal::Text(text) => match Formula::of_value(text) {
-                None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
-                Some(Err(error)) => Err(error.to_string()),
-                Some(Ok(formula)) => {
-                    let checked = self.scope.check(formula, &field.is(), container);
-                    checked.map(|expression| Given::Formula(Arc::new(expression)))
-                }
-            },
-        };
+        let given = read_given(self.scope, field, literal, container);
         given.map_err(|message| self.refuse(Reason::InvalidSpec, path, message)).ok()
     }
 
@@ -552,6 +590,9 @@ impl<'a> Parser<'a> {
         for group in workers {
             let field = Field::count(1, "must be ≥ 1");
             self.knob(format!("workers.{}.count", group.name), field, &group.count);
+            if let Some(Err(error)) = group.memory_per_worker.as_deref().map(Value::parse_memory) {
+                self.refuse(Reason::InvalidSpec, format!("workers.{}.memoryPerWorker", group.name), error.to_string());
+            }
         }
     }
 
@@ -583,8 +624,15 @@ impl<'a> Parser<'a> {
                     self.refuse(Reason::InvalidSpec, at("perWorker"), message);
                 }
             }
-            self.pools
-                .push(Pool { name: pool.name.as_str().into(), per_worker: pool.per_worker.as_deref().map(Into::into) });
+            if pool.budget.is_some() && pool.size.is_none() {
+                let message = "needs size: what the application opens by itself cannot be counted";
+                self.refuse(Reason::InvalidSpec, at("budget"), message);
+            }
+            self.pools.push(Pool {
+                name: pool.name.as_str().into(),
+                per_worker: pool.per_worker.as_deref().map(Into::into),
+                budget: pool.budget.as_deref().map(Into::into),
+            });
         }
     }
 

@@ -2,10 +2,14 @@
 //!
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
+mod active;
 mod fit;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+pub use self::active::{Active, ActiveProfiles, ByTarget};
 use super::{
     facts::{Instant, ObjectKey},
     plan::{Change, Conflict, Setting, State},
@@ -14,9 +18,10 @@ use super::{
 use crate::api::{
     PerformancePolicyStatus,
     conditions::{ConditionType, Reason},
-    policy::Mode,
+    policy::{ActiveBy, Mode},
     status::{
-        AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+        TargetStatus,
         ThresholdStatus,
     },
 };
@@ -92,6 +97,8 @@ pub struct Standing {
     pub metrics: Finding,
     /// Fields that are left to others.
     pub conflicts: Vec<Conflict>,
+    /// Profiles whose condition holds and that are not active: reason and message of each.
+    pub blocked: Vec<(Reason, String)>,
     /// Governed objects.
     pub targets: Vec<TargetStanding>,
     /// Knobs, over all targets.
@@ -134,6 +141,8 @@ pub struct Memoir {
     pub history: Vec<HistoryEntry>,
     /// Values that are not tried again until a time.
     pub quarantine: Vec<QuarantineEntry>,
+    /// Active profiles.
+    pub active: ActiveProfiles,
 }
 
 /// The status of a policy. Times of conditions that did not change are kept from `previous`.
@@ -152,6 +161,7 @@ pub fn status(
         .collect();
     let mut targets: Vec<&TargetStanding> = standing.targets.iter().collect();
     targets.sort_by_key(|target| (target.ready, target.reason.map(Reason::as_str), target.key.clone()));
+    let active_profiles = memoir.active.listed();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let at_rest = standing.settings.iter().filter(|s| matches!(s.state, State::AtRest | State::Variable)).count();
     let mut status = PerformancePolicyStatus {
@@ -159,6 +169,8 @@ pub fn status(
         conditions,
         mode: Some(standing.mode),
         target_summary: Some(summary(&standing.targets)),
+        profile_summary: names(&active_profiles),
+        active_profiles,
         revision: (memoir.revision > 0).then_some(memoir.revision),
         last_change: memoir.last_change.map(time),
         last_handled_resume_at: memoir.resumed.map(time),
@@ -265,6 +277,10 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
         let messages: Vec<&str> = standing.conflicts.iter().map(|conflict| conflict.message.as_str()).collect();
         all.push((ConditionType::Conflicted, Finding::new(Truth::True, first.reason, messages.join("; "))));
     }
+    if let Some((reason, _)) = standing.blocked.first() {
+        let messages: Vec<&str> = standing.blocked.iter().map(|(_, message)| message.as_str()).collect();
+        all.push((ConditionType::ProfileBlocked, Finding::new(Truth::True, *reason, messages.join("; "))));
+    }
     all
 }
 
@@ -288,6 +304,12 @@ pub fn condition(
         observed_generation: Some(generation),
         last_transition_time: since.unwrap_or_else(|| now.clone()),
     }
+}
+
+/// Names of profiles, each once.
+fn names(active: &[ActiveProfile]) -> Option<String> {
+    let names: BTreeSet<&str> = active.iter().map(|active| &*active.name).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn summary(targets: &[TargetStanding]) -> String {
@@ -317,7 +339,7 @@ pub type Notice = (bool, Reason, &'static str, String);
 /// Events of the transition from one status to the next. A status that repeats says nothing.
 #[must_use]
 pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Vec<Notice> {
-    let mut notices = Vec::new();
+    let mut notices = switches(&before.active_profiles, &after.active_profiles);
     for condition in &after.conditions {
         let old = find_by_name(&before.conditions, &condition.type_);
         let same = old.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
@@ -333,6 +355,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
         let notice = match kind {
             ConditionType::Ready if bad => Some((true, "Serve")),
             ConditionType::Conflicted => Some((true, "Yield")),
+            ConditionType::ProfileBlocked => Some((true, "Switch")),
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
             // Recovery is news only after a breach.
@@ -353,7 +376,8 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Accepted
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
-            | ConditionType::Available => None,
+            | ConditionType::Available
+            | ConditionType::Exceeded => None,
         };
         if let Some((warning, action)) = notice {
             notices.push((warning, reason, action, condition.message.clone()));
@@ -394,6 +418,49 @@ pub fn advice_rows(advice: &[AdviceStatus]) -> Vec<[String; 6]> {
         [name, advice.kind.clone(), severity, advice.value.clone(), since, advice.advice.clone()]
     };
     advice.iter().map(row).collect()
+}
+
+/// Profiles that became active, or are not any more.
+fn switches(before: &[ActiveProfile], after: &[ActiveProfile]) -> Vec<Notice> {
+    // By name: on how many targets, on which, and why.
+    let known = |listed: &[ActiveProfile]| {
+        let mut known: BTreeMap<String, (usize, String, ActiveBy)> = BTreeMap::new();
+        for active in listed {
+            let (count, targets, by) =
+                known.entry(active.name.clone()).or_insert_with(|| (0, String::new(), active.by));
+            let everywhere = active.targets.is_empty();
+            *count = if everywhere { usize::MAX } else { count.saturating_add(active.targets.len()) };
+            *by = active.by;
+            if !everywhere {
+                let separator = if targets.is_empty() { " on " } else { ", " };
+                targets.push_str(&format!("{separator}{}", active.targets.join(", ")));
+            }
+        }
+        known
+    };
+    let (before, after) = (known(before), known(after));
+    let mut notices = Vec::new();
+    for (name, (count, targets, by)) in &after {
+        let (old, old_targets) = before.get(name).map_or((0, ""), |(count, targets, _)| (*count, targets));
+        if (old, old_targets) == (*count, targets.as_str()) {
+            continue;
+        }
+        let (reason, what) = if *count < old {
+            (Reason::ProfileLeft, "is active any more only")
+        } else {
+            (Reason::ProfileEntered, "is active")
+        };
+        let why = match by {
+            ActiveBy::Spec => "spec.profile names it",
+            ActiveBy::Threshold => "the reading of its threshold is beyond enter",
+            ActiveBy::Schedule => "a window of its schedule is open",
+        };
+        notices.push((false, reason, "Switch", format!("profile {name} {what}{targets}: {why}")));
+    }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        notices.push((false, Reason::ProfileLeft, "Switch", format!("profile {name} is not active any more")));
+    }
+    notices
 }
 
 fn find_by_name<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {

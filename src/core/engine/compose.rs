@@ -2,6 +2,7 @@
 
 use super::{
     Entry, World,
+    profiles::Blocked,
     reconcile::Visit,
     rollout::{Phase, Rest},
     sweep::Measured,
@@ -25,6 +26,7 @@ impl World {
         entry: &mut Entry,
         policy: &Policy,
         may_write: &Result<(), Finding>,
+        blocked: Vec<Blocked>,
         visits: Vec<Visit>,
     ) -> Standing {
         let measured = self.measured(&policy.identity.key, entry);
@@ -63,6 +65,12 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
+        // A person asked for this very profile.
+        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
+            standing.not_ready = Some((forced.reason, forced.message.clone()));
+            standing.reconciling = standing.not_ready.clone();
+        }
+        standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
         let failed = entry.memoir.quarantine.iter().find(|item| {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
@@ -120,6 +128,7 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),
         changes: Vec::new(),

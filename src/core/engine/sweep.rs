@@ -37,7 +37,10 @@ pub use self::{
 use super::{Action, Answer};
 use crate::{
     api::MetricsSource,
-    core::{facts::Instant, policy::PolicyKey},
+    core::{
+        facts::{Instant, ObjectKey},
+        policy::{Identity, PolicyKey, profiles::Side},
+    },
 };
 
 /// Number of an action, by which a query's answer finds its question. Unique in the life of a `Sweep`.
@@ -134,6 +137,15 @@ impl Sweep {
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed
+    }
+
+    /// Where the reading is that decides about a profile of a policy, if that is known now: not while its source is silent, and
+    /// not of a spec before this one.
+    #[must_use]
+    pub fn side(&self, policy: &Identity, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<Side> {
+        let governed = self.policies.get(&policy.key).filter(|governed| governed.generation == policy.generation)?;
+        let source = self.sources.get(&governed.source)?;
+        if source.health.down.is_some() { None } else { governed.side(profile, target, now) }
     }
 
     /// Sends alerts whose time has come: new ones and resolved ones at once, all others again and again.

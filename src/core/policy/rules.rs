@@ -183,10 +183,14 @@ fn replicas_ordered(spec: &PerformancePolicySpec, wrong: &mut Vec<Invalid>) {
         && let (Some(min), Some(max)) = (replicas.min, replicas.max)
         && min > max
     {
-        wrong.push(Invalid {
-            reason: Reason::BoundsInverted,
-            path: "replicas".into(),
-            message: format!("min must be ≤ max, but {min} > {max}"),
-        });
+        replicas_inverted(min.into(), max.into(), wrong);
     }
+}
+
+pub(super) fn replicas_inverted(min: i64, max: i64, wrong: &mut Vec<Invalid>) {
+    wrong.push(Invalid {
+        reason: Reason::BoundsInverted,
+        path: "replicas".into(),
+        message: format!("min must be ≤ max, but {min} > {max}"),
+    });
 }

@@ -155,7 +155,7 @@ impl Default for NoData {
 /// Everything that is wrong with them, in the order of the spec.
 pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
     let mut wrong = Vec::new();
-    let common = spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default();
+    let common = common(spec);
     let parsed: Arc<[Threshold]> =
         spec.thresholds.iter().filter_map(|threshold| Parser::new(threshold, &mut wrong).parse(&common)).collect();
     for (index, threshold) in spec.thresholds.iter().enumerate() {
@@ -181,8 +181,34 @@ pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Inval
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
+/// Parses one threshold; `common` are the labels of [`common`].
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn parse_one(threshold: &wire::Threshold, common: &Labels) -> Result<Threshold, Vec<Invalid>> {
+    let mut wrong = Vec::new();
+    let parsed = Parser::new(threshold, &mut wrong).parse(common);
+    parsed.filter(|_| wrong.is_empty()).ok_or(wrong)
+}
+
+/// Labels that every series of a policy carries.
+pub(super) fn common(spec: &PerformancePolicySpec) -> Labels {
+    spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default()
+}
+
+/// A span of at most 30 days, to the millisecond.
+///
+/// # Errors
+/// What is wrong with the text, continuing its path.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let value = Value::parse(ValueType::Duration, text).map_err(|error| error.to_string())?;
+    let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
+    let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
+    millis.map(Span::millis).ok_or_else(|| format!("must be whole milliseconds and ≤ 30d, not {value}"))
+}
+
 /// Label values by label.
-type Labels = BTreeMap<String, String>;
+pub(super) type Labels = BTreeMap<String, String>;
 
 /// What a policy names to be read.
 #[derive(Clone, Copy)]
@@ -549,17 +575,11 @@ impl<'a> Parser<'a> {
     }
 
     fn span(&mut self, member: &str, text: &str) -> Option<Span> {
-        let value = self.accept(member, Value::parse(ValueType::Duration, text))?;
-        let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
-        let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
-        if millis.is_none() {
-            self.refuse(member, format!("must be whole milliseconds and ≤ 30d, not {value}"));
-        }
-        millis.map(Span::millis)
+        self.accept(member, span(text))
     }
 }
 
-/// Longest `for` and `noData.after`.
+/// Longest `for`, `noData.after` and `dwell`.
 const MAX_SPAN: Span = Span::hours(30 * 24);
 
 /// The severity's name in the API.

@@ -18,7 +18,8 @@ use crate::{
         evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
         policy::{
-            Policy, PolicyKey, Threshold,
+            Policy, PolicyKey, Profile, Threshold,
+            profiles::{Side, Switch, When},
             thresholds::{Level, Metric},
         },
         promql::{self, Group, GroupReadings, Missing, Reading, SeriesKey},
@@ -37,6 +38,8 @@ pub struct Subject<'a> {
     pub rules: &'a Rules,
     /// What it governs; none for a policy without target.
     pub targets: Vec<ObjectKey>,
+    /// Its thresholds under the profiles that are active on each target, or on a policy without any; none: its own.
+    pub thresholds: Vec<Arc<[Threshold]>>,
     /// Its status as it was last written: after a restart, a breach that was announced holds on.
     pub status: &'a PerformancePolicyStatus,
 }
@@ -65,12 +68,26 @@ pub(super) struct Governed {
     pub thresholds: Arc<[Threshold]>,
     /// What is told as advice. Rows count on from the thresholds.
     patterns: Arc<[Threshold]>,
+    /// Those of each target, where they are others.
+    of_targets: Vec<Arc<[Threshold]>>,
+    /// Profiles that readings enter and leave, by their position.
+    switches: Vec<(usize, Switch)>,
+    /// Where readings are, as seen by those.
+    sides: BTreeMap<(usize, Option<ObjectKey>), Sighting>,
     pub targets: Vec<ObjectKey>,
     has_target: bool,
     free_queries: bool,
     /// What its alerts carry; `None`: nobody is told.
     pub wording: Option<Wording>,
     pub rows: Vec<Row>,
+}
+
+/// Where a reading was, as seen by a profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sighting {
+    side: Side,
+    /// Until when that is news.
+    until: Instant,
 }
 
 /// One threshold on one target.
@@ -93,6 +110,9 @@ impl Governed {
             source: subject.source().into(),
             thresholds: subject.policy.thresholds.clone(),
             patterns: subject.policy.patterns.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches: switches(subject.policy),
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: subject.policy.target.is_some(),
             free_queries: subject.rules.spec.free_queries,
@@ -115,9 +135,14 @@ impl Governed {
         if !same_wording {
             self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
         }
-        let same = |own: &Arc<[Threshold]>, new: &Arc<[Threshold]>| Arc::ptr_eq(own, new) || own == new;
-        if same(&self.thresholds, &policy.thresholds)
-            && same(&self.patterns, &policy.patterns)
+        let same = |a: &Arc<[Threshold]>, b: &Arc<[Threshold]>| Arc::ptr_eq(a, b) || a == b;
+        let same_thresholds =
+            same(&self.thresholds, &policy.thresholds) && same(&self.patterns, &policy.patterns);
+        let switches = switches(policy);
+        if same_thresholds
+            && self.of_targets.len() == subject.thresholds.len()
+            && self.of_targets.iter().zip(&subject.thresholds).all(|(a, b)| same(a, b))
+            && self.switches == switches
             && *self.source == *subject.source()
             && self.targets == subject.targets
             && self.has_target == policy.target.is_some()
@@ -130,6 +155,9 @@ impl Governed {
             source: subject.source().into(),
             thresholds: policy.thresholds.clone(),
             patterns: policy.patterns.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches,
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: policy.target.is_some(),
             free_queries: rules.spec.free_queries,
@@ -139,6 +167,10 @@ impl Governed {
         next.rows = next.all_rows(version);
         if next.source == self.source {
             next.inherit(self);
+            // What was read of a metric says the same of it, whatever profiles are active since.
+            if same_thresholds && next.switches == self.switches {
+                next.sides = std::mem::take(&mut self.sides);
+            }
         }
         *self = next;
         true
@@ -197,51 +229,96 @@ impl Governed {
         if subject.status.observed_generation != Some(subject.policy.identity.generation) {
             return;
         }
-        let (thresholds, patterns) = (self.thresholds.clone(), self.patterns.clone());
         for said in &subject.status.thresholds {
-            let Some((row, threshold)) = self.named(&thresholds, &patterns, &said.name, &said.target) else { continue };
+            let Some((row, threshold)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
-                    row.recall(threshold, &said.labels, severity, since, value.amount.as_f64());
+                    row.recall(&threshold, &said.labels, severity, since, value.amount.as_f64());
                 }
                 ("NoData", ..) if said.labels.is_empty() => row.track.recall_gap(since),
                 _ => {}
             }
         }
         for said in &subject.status.advice {
-            let Some((row, pattern)) = self.named(&thresholds, &patterns, &said.name, &said.target) else { continue };
+            let Some((row, pattern)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
             let value = said.value.split(' ').next().and_then(Quantity::parse);
             if let Some(value) = value.filter(|_| pattern.pattern.is_some()) {
-                row.recall(pattern, &said.labels, said.severity, report::instant(&said.since), value.amount.as_f64());
+                row.recall(&pattern, &said.labels, said.severity, report::instant(&said.since), value.amount.as_f64());
             }
         }
     }
 
-    /// The row of that threshold or pattern on the target that a status lists so.
-    fn named<'a>(
-        &mut self,
-        thresholds: &'a [Threshold],
-        patterns: &'a [Threshold],
-        name: &str,
-        target: &Option<String>,
-    ) -> Option<(&mut Row, &'a Threshold)> {
-        let index = self.rows.iter().position(|row| {
-            self.threshold(row).is_some_and(|threshold| *threshold.name == *name) && self.listed_target(row) == *target
-        })?;
-        let row = self.rows.get_mut(index)?;
-        let watched = watched(thresholds, patterns, row)?;
-        Some((row, watched))
+    /// The position of the row of that threshold or pattern on the target that a status lists so, and what it judges.
+    fn named(&self, name: &str, target: &Option<String>) -> Option<(usize, Threshold)> {
+        self.rows.iter().enumerate().find_map(|(index, row)| {
+            let watched = self.threshold(row).filter(|watched| *watched.name == *name)?;
+            (self.listed_target(row) == *target).then(|| (index, watched.clone()))
+        })
     }
 
     /// What a row judges: a threshold or a pattern.
     pub fn threshold(&self, row: &Row) -> Option<&Threshold> {
-        watched(&self.thresholds, &self.patterns, row)
+        watched(self.thresholds_of(row), &self.patterns, row)
     }
 
     /// Whether it judges anything.
     pub fn watches_nothing(&self) -> bool {
         self.thresholds.is_empty() && self.patterns.is_empty()
+    }
+
+    /// The thresholds of a row's target. A reading that is one for all targets is judged as the profiles say that are active on
+    /// all of them.
+    fn thresholds_of(&self, row: &Row) -> &Arc<[Threshold]> {
+        let own = match row.target {
+            Some(target) => self.of_targets.get(usize::from(target)),
+            None => self.of_targets.first().filter(|first| self.of_targets.iter().all(|other| other == *first)),
+        };
+        own.unwrap_or(&self.thresholds)
+    }
+
+    /// Where the reading of a profile's threshold is, if that is known now.
+    pub fn side(&self, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<Side> {
+        let own = self.sides.get(&(profile, target.cloned()));
+        let sighting = own.or_else(|| self.sides.get(&(profile, None)))?;
+        (now <= sighting.until).then_some(sighting.side)
+    }
+
+    /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
+    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
+        let mut news = false;
+        let watching: Vec<_> =
+            self.switches.iter().copied().filter(|(_, switch)| switch.threshold == usize::from(row.threshold)).collect();
+        for (profile, switch) in watching {
+            let Some(threshold) = self.threshold(row) else { return false };
+            let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
+                vec![threshold.read(round.reading(key, interval))]
+            } else {
+                let read = |(_, reading)| threshold.read(reading);
+                round.groups(key, interval).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
+            };
+            let sides = readings.iter().map(|reading| {
+                reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value))
+            });
+            let place = (profile, self.target(row).cloned());
+            // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
+            let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
+                Some(Side::Enter)
+            } else {
+                sides.reduce(|a, b| Some(a?.max(b?))).flatten()
+            };
+            match side {
+                Some(side) => {
+                    let sighting = Sighting { side, until: round.at + continuity };
+                    let before = self.sides.insert(place, sighting);
+                    news |= before.is_none_or(|before| before.side != side || before.until < round.at);
+                }
+                None => drop(self.sides.remove(&place)),
+            }
+        }
+        news
     }
 
     pub fn target(&self, row: &Row) -> Option<&ObjectKey> {
@@ -308,20 +385,31 @@ impl Governed {
     pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, interval: Span) -> bool {
         let Some(row) = self.rows.get(index) else { return false };
         let key = self.series_key(policy, row);
-        let Some(row) = self.rows.get_mut(index) else { return false };
-        let Some(threshold) = watched(&self.thresholds, &self.patterns, row) else { return false };
         // Nobody asked about it when the round began.
         if row.version > round.version {
             return false;
         }
+        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, interval);
+        let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
+        let Some(row) = self.rows.get_mut(index) else { return news };
+        let Some(threshold) = watched(&thresholds, &self.patterns, row) else { return news };
         let before = row.announced(&threshold.levels);
         if threshold.metric.by().is_empty() {
             row.judge(threshold, &key, round, continuity, interval);
         } else {
             row.judge_groups(threshold, &key, round, continuity, interval);
         }
-        row.announced(&threshold.levels) != before
+        news || row.announced(&threshold.levels) != before
     }
+}
+
+/// Profiles of a policy that readings enter and leave.
+fn switches(policy: &Policy) -> Vec<(usize, Switch)> {
+    let switch = |profile: &Profile| match profile.when {
+        Some(When::Threshold(switch)) => Some(switch),
+        Some(When::Schedule(_)) | None => None,
+    };
+    policy.profiles.iter().enumerate().filter_map(|(index, profile)| Some((index, switch(profile)?))).collect()
 }
 
 impl Row {

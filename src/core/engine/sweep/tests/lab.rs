@@ -208,6 +208,7 @@ impl Lab {
             .policies
             .iter()
             .map(|(key, policy)| Subject {
+                thresholds: Vec::new(),
                 policy,
                 rules: &self.rules,
                 targets: self.targets.clone(),
