@@ -544,9 +544,55 @@ pub(super) fn by(schema: &mut Schema) {
     add(
         schema,
         format!(
-            "self.all(l, l.matches('{LABEL_NAME}') && !(l in ['__name__', 'le', 'trimtab_workload', {ALERT_WORDS}]))"
+            "self.all(l, l.matches('{LABEL_NAME}') && !(l in ['__name__', 'le', 'trimtab_workload', 'trimtab_part', {ALERT_WORDS}]))"
         ),
         "must be label names that an alert can carry beside its own: letters, digits and _, and not severity or the like",
+    );
+}
+
+/// Names of thresholds.
+pub(super) fn hint_names(schema: &mut Schema) {
+    set(schema, "minItems", 1);
+    set(schema, "maxItems", 4);
+    set(schema, "items", json!({"type": "string", "maxLength": 63}));
+    set(schema, "x-kubernetes-list-type", "set");
+}
+
+/// A pattern: it is looked for in a metric that can have it.
+pub(super) fn pattern(schema: &mut Schema) {
+    add(
+        schema,
+        "[has(self.metric.histogram), has(self.metric.counter), has(self.metric.gauge), has(self.metric.ratio)].filter(x, \
+         x).size() == 1",
+        "exactly one of histogram, counter, gauge and ratio must be set",
+    );
+    add(
+        schema,
+        "self.kind in (has(self.metric.ratio) ? ['AlwaysSucceeds', 'AlwaysFails', 'FallbackRate', 'AutomationCandidate'] : \
+         has(self.metric.histogram) ? ['Slow', 'OptimizationCandidate', 'Trend'] : has(self.metric.gauge) ? \
+         ['Inconsistent', 'Trend'] : ['Trend'])",
+        "kind must fit the metric: AlwaysSucceeds, AlwaysFails, FallbackRate and AutomationCandidate a ratio, Slow and \
+         OptimizationCandidate a histogram, Inconsistent a gauge, Trend a histogram, a counter or a gauge",
+    );
+    add(
+        schema,
+        "self.kind != 'Inconsistent' || has(self.levels)",
+        "levels must be set: nobody else knows how much this metric may scatter",
+    );
+    add(
+        schema,
+        "!has(self.levels) || self.kind == 'Trend' || self.levels.all(l, has(l.above) && !has(l.below))",
+        "levels must have above, and only a Trend may have below",
+    );
+    add(
+        schema,
+        "self.kind != 'Trend' || !has(self.metric.minSamples)",
+        "a Trend needs ten points: leave out minSamples",
+    );
+    add(
+        schema,
+        "!(self.kind in ['AlwaysSucceeds', 'AlwaysFails']) || !has(self.levels) || self.levels.size() <= 1",
+        "what is always so has one level",
     );
 }
 
@@ -578,8 +624,9 @@ pub(super) fn metric(schema: &mut Schema) {
     );
     add(
         schema,
-        "!has(self.query) || !(has(self.labels) || has(self.statistic) || has(self.by) || has(self.window))",
-        "a query says everything itself: leave out labels, statistic, by and window",
+        "!has(self.query) || !(has(self.labels) || has(self.matching) || has(self.statistic) || has(self.by) || \
+         has(self.across) || has(self.window) || has(self.minSamples))",
+        "a query says everything itself: leave out labels, matching, statistic, by, across, window and minSamples",
     );
     add(
         schema,
@@ -601,7 +648,24 @@ pub(super) fn metric(schema: &mut Schema) {
         "!(has(self.ratio) || has(self.builtin)) || !has(self.statistic)",
         "a ratio and a builtin have one statistic each: leave out statistic",
     );
+    add(
+        schema,
+        "!has(self.across) || has(self.counter) || has(self.gauge) || (has(self.histogram) && has(self.statistic) && \
+         self.statistic in ['rate', 'increase'])",
+        "across joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out",
+    );
+    add(
+        schema,
+        "!has(self.minSamples) || !(has(self.builtin) || (has(self.ratio) && has(self.ratio.numerator.gauge)))",
+        "a builtin and a ratio of gauges have nothing to count: leave out minSamples",
+    );
     add(schema, "!has(self.builtin) || !has(self.unit)", "a builtin has a unit of its own: leave out unit");
+    add(
+        schema,
+        "!has(self.unit) || !(has(self.ratio) && self.unit == 'percent') && !(has(self.statistic) && self.statistic == 'cv' \
+         && self.unit != 'ratio')",
+        "a ratio and cv are shares already, whatever is divided: leave out unit",
+    );
     add(
         schema,
         "!has(self.builtin) || !has(self.by) || self.by.all(l, l == 'pod' || l == {'VolumeUsed': \

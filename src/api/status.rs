@@ -115,6 +115,10 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub thresholds: Vec<ThresholdStatus>,
+    /// At most 20 patterns that were found, and hints of thresholds that are breached together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
+    pub advice: Vec<AdviceStatus>,
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -227,6 +231,35 @@ pub struct ThresholdStatus {
     /// Reading at the transition, or why there is none.
     #[schemars(transform = text)]
     pub value: String,
+}
+
+/// Advice: a pattern that was found, or a hint of thresholds that are breached together.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdviceStatus {
+    /// Name of the pattern or of the threshold.
+    #[schemars(transform = text)]
+    pub name: String,
+    /// Kind of the pattern, or Hint.
+    #[schemars(transform = text)]
+    pub kind: String,
+    /// Governed object, where the policy has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub target: Option<String>,
+    /// Values of the labels that are kept apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = values)]
+    pub labels: BTreeMap<String, String>,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// Time of the transition.
+    pub since: Time,
+    /// Reading at the transition; of a hint, what is breached beside it.
+    #[schemars(transform = text)]
+    pub value: String,
+    /// What to do.
+    #[schemars(transform = text)]
+    pub advice: String,
 }
 
 /// Totals.

@@ -22,6 +22,7 @@ use crate::api::{
 };
 
 mod given;
+pub mod patterns;
 pub mod profiles;
 mod rules;
 mod shape;
@@ -65,6 +66,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// What must hold, in the order of the spec.
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice.
+    pub patterns: Arc<[Threshold]>,
     /// Other values for other times, in the order of the spec.
     pub profiles: Vec<Profile>,
     /// Position of the profile that the spec names: then it is the only one.
@@ -300,6 +303,7 @@ impl Policy {
         rules::check_values(&knobs, &worked, spec, &mut wrong);
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         let profiles = profiles::parse(spec, &scope, &knobs, &thresholds, &mut wrong);
         let forced = profiles::forced(spec, &mut wrong);
         let apart = profiles::apart(&profiles, &knobs);
@@ -341,6 +345,7 @@ impl Policy {
             files,
             pools,
             thresholds,
+            patterns,
             profiles,
             forced,
             moved: BTreeMap::new(),

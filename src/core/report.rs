@@ -20,13 +20,16 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::{ActiveBy, Mode},
     status::{
-        ActiveProfile, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+        TargetStatus,
         ThresholdStatus,
     },
 };
 
 /// Entries of each list in a status.
 const MAX_ENTRIES: usize = 20;
+/// Bytes of an advice.
+pub const MAX_ADVICE_BYTES: usize = 256;
 /// Bytes of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 512;
 /// Bytes of the reason why nothing carries a setting: `explain` tells all of it.
@@ -110,6 +113,8 @@ pub struct Standing {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, and those within.
     pub threshold_counts: (u32, u32),
+    /// Patterns that were found, and hints of thresholds that are breached together.
+    pub advice: Vec<AdviceStatus>,
 }
 
 /// A governed object.
@@ -187,6 +192,7 @@ pub fn status(
             .collect(),
         settings: listed(&standing.settings),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
+        advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
             targets: count(standing.targets.len()),
             targets_ready: count(standing.targets.iter().filter(|t| t.ready).count()),
@@ -389,7 +395,41 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             notices.push((warning, reason, action, condition.message.clone()));
         }
     }
+    notices.extend(advised(&before.advice, &after.advice));
     notices
+}
+
+/// Advice that was not given before. One that is given more urgently than before is given anew.
+fn advised<'a>(before: &'a [AdviceStatus], after: &'a [AdviceStatus]) -> impl Iterator<Item = Notice> + 'a {
+    let same = |a: &AdviceStatus, b: &AdviceStatus| {
+        (&a.name, &a.kind, &a.target, &a.labels, &a.value, a.severity)
+            == (&b.name, &b.kind, &b.target, &b.labels, &b.value, b.severity)
+    };
+    let news = after.iter().filter(move |advice| !before.iter().any(|known| same(known, advice)));
+    news.map(|advice| (false, Reason::Advised, "Advise", advice_line(advice)))
+}
+
+/// Advice in a sentence: of what, what was seen, and what to do.
+#[must_use]
+pub fn advice_line(advice: &AdviceStatus) -> String {
+    let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(",")) };
+    let target = advice.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
+    format!("{}{labels}{target}: {} ({}): {}", advice.name, advice.kind, advice.value, advice.advice)
+}
+
+/// A row of a report for each advice: name with its labels, kind, severity, what was seen, since when, what to do.
+#[must_use]
+pub fn advice_rows(advice: &[AdviceStatus]) -> Vec<[String; 6]> {
+    let row = |advice: &AdviceStatus| {
+        let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let of = advice.target.iter().cloned().chain(labels).collect::<Vec<_>>().join(", ");
+        let name = if of.is_empty() { advice.name.clone() } else { format!("{} ({of})", advice.name) };
+        let severity = format!("{:?}", advice.severity).to_lowercase();
+        let since = advice.since.0.to_string();
+        [name, advice.kind.clone(), severity, advice.value.clone(), since, advice.advice.clone()]
+    };
+    advice.iter().map(row).collect()
 }
 
 /// Profiles that became active, or are not any more.

@@ -135,6 +135,7 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         show_plan: false,
         thresholds: measured.thresholds,
         threshold_counts: measured.counts,
+        advice: measured.advice,
     }
 }
 

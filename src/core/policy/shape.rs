@@ -79,6 +79,7 @@ impl Shape<'_> {
         self.keys("settings", spec.settings.iter().map(|item| &*item.name));
         self.keys("files", spec.files.iter().map(|item| &*item.name));
         self.keys("thresholds", spec.thresholds.iter().map(|item| &*item.name));
+        self.keys("patterns", spec.patterns.iter().map(|item| &*item.name));
         self.keys("profiles", spec.profiles.iter().map(|item| &*item.name));
     }
 
@@ -180,6 +181,15 @@ impl Shape<'_> {
             let plain = threshold.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
             self.expect(plain, &format!("thresholds.{}.advice", threshold.name), "must not contain control characters");
             self.selected(&format!("thresholds.{}.metric.labels", threshold.name), &threshold.metric.labels);
+            self.selected(&format!("thresholds.{}.metric.matching", threshold.name), &threshold.metric.matching);
+            let plain = threshold.hints.iter().all(|hint| !hint.advice.contains(is_control));
+            self.expect(plain, &format!("thresholds.{}.hints", threshold.name), "must not contain control characters");
+        }
+        for pattern in &spec.patterns {
+            let plain = pattern.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
+            self.expect(plain, &format!("patterns.{}.advice", pattern.name), "must not contain control characters");
+            self.selected(&format!("patterns.{}.metric.labels", pattern.name), &pattern.metric.labels);
+            self.selected(&format!("patterns.{}.metric.matching", pattern.name), &pattern.metric.matching);
         }
         if let Some(metrics) = &spec.metrics {
             self.selected("metrics.labels", &metrics.labels);
