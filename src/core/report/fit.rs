@@ -94,8 +94,8 @@ mod tests {
             conditions::{ConditionType, Reason},
             policy::ActiveBy,
             status::{
-                ActiveProfile, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-                ThresholdStatus,
+                ActiveProfile, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+                TargetStatus, ThresholdStatus,
             },
         },
         core::{

@@ -266,8 +266,12 @@ impl Governed {
     /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
     fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
         let mut news = false;
-        let watching: Vec<_> =
-            self.switches.iter().copied().filter(|(_, switch)| switch.threshold == usize::from(row.threshold)).collect();
+        let watching: Vec<_> = self
+            .switches
+            .iter()
+            .copied()
+            .filter(|(_, switch)| switch.threshold == usize::from(row.threshold))
+            .collect();
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
@@ -277,9 +281,9 @@ impl Governed {
                 readings.map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(|(_, reading)| reading).collect())
             };
             let value = |reading: &Result<f64, Missing>| reading.ok().map(|value| threshold.unit.to_base(value));
-            let sides = readings.iter().map(|reading| {
-                value(reading).filter(|value| value.is_finite()).map(|value| switch.side(value))
-            });
+            let sides = readings
+                .iter()
+                .map(|reading| value(reading).filter(|value| value.is_finite()).map(|value| switch.side(value)));
             let place = (profile, self.target(row).cloned());
             // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
             let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
