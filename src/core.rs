@@ -19,4 +19,5 @@ pub mod record;
 pub mod report;
 pub mod resolve;
 pub mod schedule;
+pub mod statistics;
 pub mod units;

@@ -34,6 +34,8 @@ mod documents;
 mod formulas;
 #[path = "operator/grace.rs"]
 mod grace;
+#[path = "operator/kernel.rs"]
+mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
 #[path = "operator/owners.rs"]

@@ -198,12 +198,16 @@ words! {
         /// There is no threshold.
         NoThresholds,
 
+        // Event
+        /// A pattern was found, or several thresholds hint at one cause.
+        Advised,
+
         // MetricsAvailable
         /// Every query was answered.
         Answered,
         /// A reading is NaN, infinite or not a number.
         NotANumber,
-        /// Nothing happened in the window of which a statistic could be computed.
+        /// So little happened in the window that no statistic says anything.
         TooFewSamples,
         /// A sample is too old.
         StaleData,

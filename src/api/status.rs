@@ -115,6 +115,10 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub thresholds: Vec<ThresholdStatus>,
+    /// At most 20 patterns that were found, and hints of thresholds that are breached together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
+    pub advice: Vec<AdviceStatus>,
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -196,6 +200,10 @@ pub struct SettingStatus {
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub message: Option<String>,
 }
 
 /// A threshold that is not within its bounds.
@@ -225,6 +233,35 @@ pub struct ThresholdStatus {
     pub value: String,
 }
 
+/// Advice: a pattern that was found, or a hint of thresholds that are breached together.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdviceStatus {
+    /// Name of the pattern or of the threshold.
+    #[schemars(transform = text)]
+    pub name: String,
+    /// Kind of the pattern, or Hint.
+    #[schemars(transform = text)]
+    pub kind: String,
+    /// Governed object, where the policy has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub target: Option<String>,
+    /// Values of the labels that are kept apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = values)]
+    pub labels: BTreeMap<String, String>,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// Time of the transition.
+    pub since: Time,
+    /// Reading at the transition; of a hint, what is breached beside it.
+    #[schemars(transform = text)]
+    pub value: String,
+    /// What to do.
+    #[schemars(transform = text)]
+    pub advice: String,
+}
+
 /// Totals.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -237,10 +274,18 @@ pub struct Counts {
     pub settings: u32,
     /// Those whose live value is the desired one.
     pub settings_at_rest: u32,
+    /// Those that no field of an object carries: they are told and never written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settings_not_enforceable: u32,
     /// Thresholds, over all targets.
     pub thresholds: u32,
     /// Those within their bounds.
     pub thresholds_within: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One change: from, to, because.

@@ -20,15 +20,19 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::{ActiveBy, Mode},
     status::{
-        ActiveProfile, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-        ThresholdStatus,
+        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 
 /// Entries of each list in a status.
 const MAX_ENTRIES: usize = 20;
+/// Bytes of an advice.
+pub const MAX_ADVICE_BYTES: usize = 256;
 /// Bytes of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 512;
+/// Bytes of the reason why nothing carries a setting: `explain` tells all of it.
+const MAX_WHY_BYTES: usize = 160;
 
 /// Truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +112,8 @@ pub struct Standing {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, and those within.
     pub threshold_counts: (u32, u32),
+    /// Patterns that were found, and hints of thresholds that are breached together.
+    pub advice: Vec<AdviceStatus>,
 }
 
 /// A governed object.
@@ -158,7 +164,8 @@ pub fn status(
     targets.sort_by_key(|target| (target.ready, target.reason.map(Reason::as_str), target.key.clone()));
     let active_profiles = memoir.active.listed();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let at_rest = standing.settings.iter().filter(|s| matches!(s.state, State::AtRest | State::Variable)).count();
+    let is_in = |state: State| standing.settings.iter().filter(|s| s.state == state).count();
+    let at_rest = is_in(State::AtRest) + is_in(State::Variable);
     let mut status = PerformancePolicyStatus {
         observed_generation: Some(identity.generation),
         conditions,
@@ -182,25 +189,15 @@ pub fn status(
                     .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
-        settings: standing
-            .settings
-            .iter()
-            .filter(|s| !matches!(s.state, State::AtRest | State::Variable))
-            .take(MAX_ENTRIES)
-            .map(|s| SettingStatus {
-                path: s.path.to_string(),
-                desired: s.desired.clone(),
-                live: s.live.clone().filter(|_| s.is_public()),
-                source: s.source.clone(),
-                state: s.state.as_str().to_owned(),
-            })
-            .collect(),
+        settings: listed(&standing.settings),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
+        advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
             targets: count(standing.targets.len()),
             targets_ready: count(standing.targets.iter().filter(|t| t.ready).count()),
             settings: count(standing.settings.len()),
             settings_at_rest: count(at_rest),
+            settings_not_enforceable: count(is_in(State::NotEnforceable)),
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
@@ -214,6 +211,26 @@ pub fn status(
     };
     fit::fit(&mut status);
     status
+}
+
+/// Settings that are not at rest, and behind them those that nothing carries: the same on every target, so told once.
+fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
+    let told = |s: &Setting| SettingStatus {
+        path: s.path.to_string(),
+        desired: s.desired.clone(),
+        live: s.live.clone().filter(|_| s.is_public()),
+        source: s.source.clone(),
+        state: s.state.as_str().to_owned(),
+        message: s.why.as_deref().map(|why| cut(why, MAX_WHY_BYTES)),
+    };
+    let mut seen = BTreeSet::new();
+    let restless = settings
+        .iter()
+        .filter(|s| !matches!(s.state, State::AtRest | State::Variable | State::NotEnforceable))
+        .take(MAX_ENTRIES);
+    let carried_by_none =
+        settings.iter().filter(|s| s.state == State::NotEnforceable && seen.insert(&*s.path)).take(MAX_ENTRIES);
+    restless.chain(carried_by_none).take(MAX_ENTRIES).map(told).collect()
 }
 
 /// A change, as the status shows it.
@@ -377,7 +394,41 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             notices.push((warning, reason, action, condition.message.clone()));
         }
     }
+    notices.extend(advised(&before.advice, &after.advice));
     notices
+}
+
+/// Advice that was not given before. One that is given more urgently than before is given anew.
+fn advised<'a>(before: &'a [AdviceStatus], after: &'a [AdviceStatus]) -> impl Iterator<Item = Notice> + 'a {
+    let same = |a: &AdviceStatus, b: &AdviceStatus| {
+        (&a.name, &a.kind, &a.target, &a.labels, &a.value, a.severity)
+            == (&b.name, &b.kind, &b.target, &b.labels, &b.value, b.severity)
+    };
+    let news = after.iter().filter(move |advice| !before.iter().any(|known| same(known, advice)));
+    news.map(|advice| (false, Reason::Advised, "Advise", advice_line(advice)))
+}
+
+/// Advice in a sentence: of what, what was seen, and what to do.
+#[must_use]
+pub fn advice_line(advice: &AdviceStatus) -> String {
+    let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(",")) };
+    let target = advice.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
+    format!("{}{labels}{target}: {} ({}): {}", advice.name, advice.kind, advice.value, advice.advice)
+}
+
+/// A row of a report for each advice: name with its labels, kind, severity, what was seen, since when, what to do.
+#[must_use]
+pub fn advice_rows(advice: &[AdviceStatus]) -> Vec<[String; 6]> {
+    let row = |advice: &AdviceStatus| {
+        let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let of = advice.target.iter().cloned().chain(labels).collect::<Vec<_>>().join(", ");
+        let name = if of.is_empty() { advice.name.clone() } else { format!("{} ({of})", advice.name) };
+        let severity = format!("{:?}", advice.severity).to_lowercase();
+        let since = advice.since.0.to_string();
+        [name, advice.kind.clone(), severity, advice.value.clone(), since, advice.advice.clone()]
+    };
+    advice.iter().map(row).collect()
 }
 
 /// Profiles that became active, or are not any more.

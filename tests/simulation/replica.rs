@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trimtab::core::{
     engine::{Action, Config, Effect, Input, Outcome, Patch, PatchBody, Stream, World, step},
-    facts::{Instant, Kind},
+    facts::{Instant, Kind, Release},
 };
 
 use super::{
@@ -41,7 +41,7 @@ impl Replica {
     /// A new process: it knows nothing, and its watches begin with lists.
     pub fn start(server: &Server) -> Self {
         let mut replica = Self {
-            world: World::new(Config { operator_namespace: "trimtab-system".into() }),
+            world: World::new(Config { operator_namespace: "trimtab-system".into(), kubernetes: Release::NEWEST }),
             streams: BTreeMap::new(),
             stalled: BTreeMap::new(),
             requests: Vec::new(),

@@ -544,7 +544,7 @@ impl Server {
                 }
             }
             Stream::Sources => {
-                for source in &self.source {
+                if let Some(source) = &self.source {
                     names.insert(("".into(), source.metadata.name.clone().unwrap_or_default().into()));
                     inputs.push(Input::Source(Change::Applied(Box::new(source.clone()))));
                 }

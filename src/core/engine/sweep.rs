@@ -12,7 +12,9 @@
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `standing` | what a policy's status says |
+//! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
+mod advice;
 mod alerts;
 mod groups;
 mod question;
@@ -165,7 +167,7 @@ impl Sweep {
         let at = now.whole_seconds();
         let interval = source.spec.interval;
         for (ask, question) in source.due(now) {
-            queries.extend(question.ask(at, interval, self.version).into_iter().map(|(part, expr, range)| {
+            queries.extend(question.ask(ask, at, interval, self.version).into_iter().map(|(part, expr, range)| {
                 let action = Action::Query { source: name.into(), expr, at, range };
                 (ask.clone(), part, action)
             }));
@@ -229,7 +231,7 @@ impl Sweep {
             let mut old = std::mem::take(&mut source.questions);
             for (ask, draft) in drafts.remove(&**name).unwrap_or_default() {
                 let question = match old.remove(&ask) {
-                    Some(question) => question.redraw(&ask, draft, source.spec.interval),
+                    Some(question) => question.redraw(&ask, draft, source.spec.interval, now),
                     None => Question::new(&ask, draft, source.spec.interval, now, source.is_new),
                 };
                 source.questions.insert(ask, question);

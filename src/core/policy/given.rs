@@ -356,11 +356,17 @@ pub(super) fn shared_and_different(
                      one target, or let it land in env"
                 ),
             }),
-            (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+            (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_), _) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
-            (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
+            (
+                Landing::Variable
+                | Landing::NotEnforceable(_)
+                | Landing::Document { .. }
+                | Landing::ConfigMapKey { .. },
+                None,
+            ) => {}
         }
     }
     wrong

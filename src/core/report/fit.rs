@@ -38,6 +38,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             // What is active on which target, the next leader goes by as well.
             status.active_profiles.len().saturating_sub(kept),
             longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept)),
+            status.advice.len(),
         ];
         let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
         // Without writing the whole status out again for every entry: there may be thousands.
@@ -51,6 +52,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             Some((5, _)) => last(&mut status.quarantine),
             Some((7, _)) => last(&mut status.active_profiles),
             Some((8, _)) => longest_targets(status).map_or(0, last),
+            Some((9, _)) => last(&mut status.advice),
             Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
         };
     }
@@ -94,8 +96,8 @@ mod tests {
             conditions::{ConditionType, Reason},
             policy::ActiveBy,
             status::{
-                ActiveProfile, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
-                TargetStatus, ThresholdStatus,
+                ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry,
+                SettingStatus, TargetStatus, ThresholdStatus,
             },
         },
         core::{
@@ -159,6 +161,7 @@ mod tests {
                     live: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
+                    message: Some(long(words)),
                 };
                 entries
             ],
@@ -171,6 +174,19 @@ mod tests {
                     severity: None,
                     since: at.clone(),
                     value: long(words),
+                };
+                entries
+            ],
+            advice: vec![
+                AdviceStatus {
+                    name: long(words),
+                    kind: "OptimizationCandidate".into(),
+                    target: Some(long(words)),
+                    labels: [(long(63), long(words)), (long(62), long(words))].into(),
+                    severity: crate::api::policy::Severity::Critical,
+                    since: at.clone(),
+                    value: long(words),
+                    advice: long(words * 2),
                 };
                 entries
             ],

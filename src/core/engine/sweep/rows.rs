@@ -8,7 +8,12 @@ use super::{
     question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
-    api::{PerformancePolicyStatus, conditions::Reason, names, policy::Sink},
+    api::{
+        PerformancePolicyStatus,
+        conditions::Reason,
+        names,
+        policy::{Severity, Sink},
+    },
     core::{
         evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
@@ -17,7 +22,7 @@ use crate::{
             profiles::{Side, Switch, When},
             thresholds::{Level, Metric},
         },
-        promql::{self, Group, GroupReadings, Missing, SeriesKey},
+        promql::{self, Group, GroupReadings, Missing, Reading, SeriesKey},
         report,
         resolve::Rules,
         units::Quantity,
@@ -61,6 +66,8 @@ pub(super) struct Governed {
     pub generation: i64,
     pub source: Box<str>,
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice. Rows count on from the thresholds.
+    patterns: Arc<[Threshold]>,
     /// Those of each target, where they are others.
     of_targets: Vec<Arc<[Threshold]>>,
     /// Profiles that readings enter and leave, by their position.
@@ -102,6 +109,7 @@ impl Governed {
             generation: subject.policy.identity.generation,
             source: subject.source().into(),
             thresholds: subject.policy.thresholds.clone(),
+            patterns: subject.policy.patterns.clone(),
             of_targets: subject.thresholds.clone(),
             switches: switches(subject.policy),
             sides: BTreeMap::new(),
@@ -128,7 +136,7 @@ impl Governed {
             self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
         }
         let same = |a: &Arc<[Threshold]>, b: &Arc<[Threshold]>| Arc::ptr_eq(a, b) || a == b;
-        let same_thresholds = same(&self.thresholds, &policy.thresholds);
+        let same_thresholds = same(&self.thresholds, &policy.thresholds) && same(&self.patterns, &policy.patterns);
         let switches = switches(policy);
         if same_thresholds
             && self.of_targets.len() == subject.thresholds.len()
@@ -145,6 +153,7 @@ impl Governed {
             generation: policy.identity.generation,
             source: subject.source().into(),
             thresholds: policy.thresholds.clone(),
+            patterns: policy.patterns.clone(),
             of_targets: subject.thresholds.clone(),
             switches,
             sides: BTreeMap::new(),
@@ -169,7 +178,7 @@ impl Governed {
     fn all_rows(&self, version: u32) -> Vec<Row> {
         let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let mut rows = Vec::new();
-        for (index, threshold) in self.thresholds.iter().enumerate() {
+        for (index, threshold) in self.thresholds.iter().chain(self.patterns.iter()).enumerate() {
             let row = |target| Row {
                 track: Track::default(),
                 groups: Groups::default(),
@@ -220,30 +229,43 @@ impl Governed {
             return;
         }
         for said in &subject.status.thresholds {
-            let index = self.rows.iter().position(|row| {
-                self.threshold(row).is_some_and(|threshold| *threshold.name == *said.name)
-                    && self.listed_target(row) == said.target
-            });
-            let thresholds = index.and_then(|index| self.rows.get(index)).map(|row| self.thresholds_of(row).clone());
-            let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { continue };
-            let threshold = thresholds.as_ref().and_then(|thresholds| thresholds.get(usize::from(row.threshold)));
-            let Some(threshold) = threshold else { continue };
+            let Some((row, threshold)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
-                    let by = threshold.metric.by();
-                    let group = by.iter().map(|label| said.labels.get(label).map_or("", String::as_str).into());
-                    let track = if by.is_empty() { &mut row.track } else { row.groups.track(group.collect()) };
-                    track.recall(&threshold.levels, severity, since, value.amount.as_f64());
+                    row.recall(&threshold, &said.labels, severity, since, value.amount.as_f64());
                 }
-                ("NoData", ..) => row.track.recall_gap(since),
+                ("NoData", ..) if said.labels.is_empty() => row.track.recall_gap(since),
                 _ => {}
+            }
+        }
+        for said in &subject.status.advice {
+            let Some((row, pattern)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
+            let value = said.value.split(' ').next().and_then(Quantity::parse);
+            if let Some(value) = value.filter(|_| pattern.pattern.is_some()) {
+                row.recall(&pattern, &said.labels, said.severity, report::instant(&said.since), value.amount.as_f64());
             }
         }
     }
 
+    /// The position of the row of that threshold or pattern on the target that a status lists so, and what it judges.
+    fn named(&self, name: &str, target: &Option<String>) -> Option<(usize, Threshold)> {
+        self.rows.iter().enumerate().find_map(|(index, row)| {
+            let watched = self.threshold(row).filter(|watched| *watched.name == *name)?;
+            (self.listed_target(row) == *target).then(|| (index, watched.clone()))
+        })
+    }
+
+    /// What a row judges: a threshold or a pattern.
     pub fn threshold(&self, row: &Row) -> Option<&Threshold> {
-        self.thresholds_of(row).get(usize::from(row.threshold))
+        watched(self.thresholds_of(row), &self.patterns, row)
+    }
+
+    /// Whether it judges anything.
+    pub fn watches_nothing(&self) -> bool {
+        self.thresholds.is_empty() && self.patterns.is_empty()
     }
 
     /// The thresholds of a row's target. A reading that is one for all targets is judged as the profiles say that are active on
@@ -275,15 +297,14 @@ impl Governed {
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
-                vec![round.reading(key, interval)]
+                vec![threshold.read(round.reading(key, interval))]
             } else {
-                let readings = round.groups(key, interval);
-                readings.map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(|(_, reading)| reading).collect())
+                let read = |(_, reading)| threshold.read(reading);
+                round.groups(key, interval).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
             };
-            let value = |reading: &Result<f64, Missing>| reading.ok().map(|value| threshold.unit.to_base(value));
             let sides = readings
                 .iter()
-                .map(|reading| value(reading).filter(|value| value.is_finite()).map(|value| switch.side(value)));
+                .map(|reading| reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value)));
             let place = (profile, self.target(row).cloned());
             // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
             let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
@@ -334,7 +355,9 @@ impl Governed {
             Metric::Free(query) => Some(Ask::Free(query.clone())),
             metric @ Metric::Series { .. } => {
                 let kind = self.target(row).and_then(|target| workload(target.kind));
-                metric.shape(identity, kind).map(Ask::Shape)
+                let points = self.threshold(row)?.pattern.map_or(1, |pattern| pattern.points);
+                let ask = |shape| if points > 1 { Ask::Trend(shape, points) } else { Ask::Shape(shape) };
+                metric.shape(identity, kind).map(ask)
             }
         }
     }
@@ -350,7 +373,10 @@ impl Governed {
         for (index, row) in self.rows.iter().enumerate() {
             let (Some(threshold), Some(ask)) = (self.threshold(row), self.ask(row, identity)) else { continue };
             let Ok(index) = u16::try_from(index) else { return };
+            let every = threshold.pattern.map_or(Span::ZERO, |pattern| pattern.every);
             let draft = drafts.entry(ask).or_default();
+            draft.every = Some(draft.every.map_or(every, |others| others.min(every)));
+            draft.unjudged |= !row.track.is_judged();
             draft.wanted.insert(self.series_key(policy, row));
             draft.members.push((number, index));
             let hold = threshold.levels.iter().map(|level| level.hold).max().unwrap_or_default();
@@ -369,7 +395,7 @@ impl Governed {
         let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, interval);
         let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
         let Some(row) = self.rows.get_mut(index) else { return news };
-        let Some(threshold) = thresholds.get(usize::from(row.threshold)) else { return news };
+        let Some(threshold) = watched(&thresholds, &self.patterns, row) else { return news };
         let before = row.announced(&threshold.levels);
         if threshold.metric.by().is_empty() {
             row.judge(threshold, &key, round, continuity, interval);
@@ -416,13 +442,28 @@ impl Row {
         }
     }
 
-    fn announced(&self, levels: &[Level]) -> (Announced, Option<(Group, Announced)>) {
+    fn announced(&self, levels: &[Level]) -> (Announced, Vec<(Group, Announced)>) {
         (self.track.announced(), self.groups.announced(levels))
+    }
+
+    /// Takes over a breach that a status lists.
+    fn recall(
+        &mut self,
+        threshold: &Threshold,
+        labels: &BTreeMap<String, String>,
+        severity: Severity,
+        since: Instant,
+        value: f64,
+    ) {
+        let by = threshold.metric.by();
+        let group = by.iter().map(|label| labels.get(label).map_or("", String::as_str).into());
+        let track = if by.is_empty() { &mut self.track } else { self.groups.track(group.collect()) };
+        track.recall(&threshold.levels, severity, since, value);
     }
 
     fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) {
         rebuild(&mut self.track, threshold, key, round, continuity);
-        let reading = round.reading(key, interval).map(|value| threshold.unit.to_base(value));
+        let reading = threshold.read(round.reading(key, interval));
         self.track.judge(&threshold.levels, round.at, reading, continuity);
     }
 
@@ -443,12 +484,11 @@ impl Row {
                 return;
             }
         };
+        let readings: GroupReadings =
+            readings.into_iter().map(|(group, reading)| (group, threshold.read(reading))).collect();
         // The row has a reading if any value of the labels has one; else it is missing for the reason of one of them.
         let any = readings.iter().map(|(_, reading)| *reading).reduce(Result::or);
         self.track.judge(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
-        let to_base =
-            |(group, reading): (Group, Result<f64, _>)| (group, reading.map(|value| threshold.unit.to_base(value)));
-        let readings: GroupReadings = readings.into_iter().map(to_base).collect();
         for (group, _) in &readings {
             let key = SeriesKey { group: group.clone(), ..key.clone() };
             rebuild(self.groups.track(group.clone()), threshold, &key, round, continuity);
@@ -457,11 +497,19 @@ impl Row {
     }
 }
 
+/// What a row judges.
+fn watched<'a>(thresholds: &'a [Threshold], patterns: &'a [Threshold], row: &Row) -> Option<&'a Threshold> {
+    let index = usize::from(row.threshold);
+    thresholds.get(index).or_else(|| patterns.get(index.checked_sub(thresholds.len())?))
+}
+
 /// Learns from what was read before the round.
 fn rebuild(track: &mut Track, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
     let (past, apart) = round.past(key);
     if !past.is_empty() {
-        let past: Vec<(Instant, f64)> = past.iter().map(|(at, value)| (*at, threshold.unit.to_base(*value))).collect();
+        // What had too few observations was no reading then, either.
+        let read = |(at, reading): (Instant, Reading)| Some((at, threshold.read(reading).ok()?));
+        let past: Vec<(Instant, f64)> = past.into_iter().filter_map(read).collect();
         track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
     }
 }
