@@ -68,6 +68,7 @@ fn golden_plans_in_every_format() {
     golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);
     golden("plan-kernel-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel-refused.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
+    golden("plan-budget", TRIMTAB, &["plan", "-f", "tests/data/cli/budget.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
     golden(
         "plan-protected-elsewhere",

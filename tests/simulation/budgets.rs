@@ -90,7 +90,8 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
         Some(stored) if stored.key == *key => stored.clone(),
         _ => server.objects[key].clone(),
     };
-    let mut total = 0;
+    // Two policies that set one variable have one pool.
+    let mut pools: BTreeMap<(ObjectKey, String), i64> = BTreeMap::new();
     for ((_, name), policy) in &server.policies {
         let spec = json!(policy.spec);
         let Some(target) = spec["target"].as_object() else { continue };
@@ -140,11 +141,13 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
                     Kind::DaemonSet => stored.status["desiredNumberScheduled"].as_i64().unwrap_or(0).max(1),
                     _ => replicas,
                 };
-                total += (size + overflow) * processes * pods;
+                let pool_of = pool["size"]["env"].as_str().map_or_else(|| format!("of {name}"), str::to_owned);
+                let most = pools.entry((key.clone(), pool_of)).or_default();
+                *most = ((size + overflow) * processes * pods).max(*most);
             }
         }
     }
-    total
+    pools.values().sum()
 }
 
 // stories
