@@ -78,6 +78,17 @@ fn golden_plans_in_every_format() {
 }
 
 #[test]
+fn golden_plans_of_profiles() {
+    const PROFILES: [&str; 4] = ["plan", "--all", "-f", "tests/data/cli/profiles.yaml"];
+    let with = |profile: &'static str| [&PROFILES[..], &["--profile", profile]].concat();
+    golden("plan-profiles", TRIMTAB, &PROFILES);
+    golden("plan-profile", TRIMTAB, &with("high-traffic"));
+    golden("plan-profile-json", TRIMTAB, &[&with("high-traffic")[..], &["-o", "json"]].concat());
+    golden("plan-profile-blocked", TRIMTAB, &with("heavy"));
+    golden("plan-profile-unknown", TRIMTAB, &with("heavier"));
+}
+
+#[test]
 fn golden_configuration_of_nodes() {
     let export = |name: &str, arguments: &[&str]| {
         golden(name, TRIMTAB, &[&["export", "node-tuning", "-f"], arguments].concat());

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::budget::{Pooler, PoolerMode},
+    api::{
+        budget::{Pooler, PoolerMode},
+        names,
+    },
     core::{
         engine::{Action, Effect, Patch},
         facts::{Kind, ObjectKey, Span},
@@ -63,7 +66,13 @@ impl Budgets {
                 .values()
                 .filter_map(|policy| policy.status.as_ref())
                 .any(|status| status.quarantine.iter().any(|item| item.object == patch.object.short()));
-            if is > was && is > usable && !goes_back {
+            // A policy that names no budget promises nothing, whoever else counts the variables that it sets.
+            let writer = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+            let promises = server
+                .policies
+                .get(&policy(writer))
+                .is_some_and(|policy| policy.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1)));
+            if promises && is > was && is > usable && !goes_back {
                 return Err(format!(
                     "pools could open {is} connections and could open {was} before a write to {}; budget {} has {usable}",
                     patch.object.short(),
