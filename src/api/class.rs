@@ -67,6 +67,11 @@ pub struct PerformanceClassSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
     pub objects: Vec<ObjectRules>,
+    /// Kernel parameters that policies may set on pods although Kubernetes does not call them safe, with `*` for any run of
+    /// characters; default: none. Nodes must allow them, too (kubelet `allowedUnsafeSysctls`), or the pods do not start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::sysctl_patterns)]
+    pub unsafe_sysctls: Vec<String>,
     /// Whether thresholds may use `query`, which is free PromQL; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub free_queries: bool,

@@ -18,11 +18,12 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
+    allocate::Load,
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
     record::Record,
-    resolve::{Desired, Load},
+    resolve::Desired,
 };
 use crate::api::{conditions::Reason, names};
 
@@ -98,6 +99,8 @@ pub struct Memory {
     pub unproven: BTreeSet<Box<str>>,
     /// Whether every pod ran with them once: a value that is changed again after that goes back to the one that ran.
     pub complete: bool,
+    /// Values before and after by paths in the policy, of a rollout that has not come to its end: pods may have either.
+    pub rolling: BTreeMap<Box<str>, [Option<String>; 2]>,
     /// What becomes of the values of that rollout for which the policy has no knob any more.
     pub orphans: Orphans,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
@@ -146,8 +149,11 @@ pub struct Plan {
     pub unread: Vec<ObjectKey>,
     /// Hash of the complete claim on the target.
     pub claim_hash: String,
-    /// What the pools add up to in one pod.
+    /// What the pools add up to in one pod, with the values that shall be there.
     pub loads: Vec<Load>,
+    /// The same with the values that pods have: at most, while a rollout is under way. Pools of which one is unknown are left
+    /// out.
+    pub held: Vec<Load>,
 }
 
 /// One write.
@@ -294,6 +300,9 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
 }
 
 impl Setting {
@@ -320,6 +329,8 @@ pub enum State {
     Refused,
     /// It is a variable: it lands nowhere.
     Variable,
+    /// No field of an object carries it.
+    NotEnforceable,
 }
 
 impl State {
@@ -333,6 +344,7 @@ impl State {
             Self::Quarantined => "Quarantined",
             Self::Refused => "Refused",
             Self::Variable => "Variable",
+            Self::NotEnforceable => "NotEnforceable",
         }
     }
 }
@@ -341,13 +353,16 @@ impl State {
 /// be worked out now, makes no difference to whose the place is.
 #[must_use]
 pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
-    let place = |knob: &Knob| {
-        let elsewhere = config_map::landing(policy, &knob.landing).or_else(|| objects::landing(target, knob));
-        elsewhere.or_else(|| workload::landing(policy, target, knob))
-    };
-    let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
+    let mut landings: Vec<String> = policy.knobs.iter().filter_map(|knob| landing(policy, target, knob)).collect();
     landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
     landings
+}
+
+/// The place that one knob governs on `target`, as [`Setting::landing`] spells it.
+#[must_use]
+pub fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    let elsewhere = config_map::landing(policy, &knob.landing).or_else(|| objects::landing(target, knob));
+    elsewhere.or_else(|| workload::landing(policy, target, knob))
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number

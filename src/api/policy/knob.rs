@@ -195,6 +195,7 @@ pub enum WorkerUnit {
 
 /// A group of processes or threads.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Workers {
     /// Name of the group.
     #[schemars(transform = rules::dns_label)]
@@ -205,6 +206,10 @@ pub struct Workers {
     /// How many there are in one pod.
     #[schemars(transform = rules::worker_count)]
     pub count: Knob,
+    /// Memory that one of them takes, such as 300Mi, for formulas and for the sum that lint compares with the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::quantity)]
+    pub memory_per_worker: Option<String>,
 }
 
 /// A connection pool.
@@ -219,6 +224,11 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub per_worker: Option<String>,
+    /// Name of a `ConnectionBudget` of the namespace that size and overflow count against, over all processes and pods, rollouts
+    /// included. What would exceed it is refused. Omitted: nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::short_object_name)]
+    pub budget: Option<String>,
     /// Connections that are kept; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::pool_size)]
@@ -245,6 +255,47 @@ pub struct Pool {
     pub max_lifetime: Option<Knob>,
 }
 
+/// Where a cache is, from the innermost outwards.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum CacheTier {
+    /// In the memory of each process.
+    InProcess,
+    /// In a server that processes share.
+    Shared,
+    /// On a disk.
+    Disk,
+}
+
+/// What a full cache drops first.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Eviction {
+    /// What was used least recently.
+    #[serde(rename = "LRU")]
+    Lru,
+    /// What was used least often.
+    #[serde(rename = "LFU")]
+    Lfu,
+    /// What expires first.
+    #[serde(rename = "TTL")]
+    Ttl,
+}
+
+/// How an entry becomes invalid.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Invalidation {
+    /// When its time to live is over.
+    Expiry,
+    /// When the file that it was made of changes.
+    FileModified,
+    /// When the application says so.
+    Explicit,
+    /// Never: its key is the hash of its content.
+    ContentAddressed,
+}
+
 /// A cache.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +304,10 @@ pub struct Cache {
     /// Name of the cache.
     #[schemars(transform = rules::dns_label)]
     pub name: String,
+    /// Where it is: InProcess (each process has its own), Shared (a server such as Redis) or Disk. An outer tier must not
+    /// forget before an inner one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<CacheTier>,
     /// Time that an entry lives; from 1s to 30d.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::ttl)]
@@ -269,6 +324,12 @@ pub struct Cache {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::size_knob)]
     pub max_bytes: Option<Knob>,
+    /// What it drops when it is full: LRU or LFU (which need maxEntries or maxBytes) or TTL (which needs ttl).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<Eviction>,
+    /// How an entry becomes invalid: Expiry (which needs ttl), `FileModified`, Explicit or `ContentAddressed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalidation: Option<Invalidation>,
 }
 
 /// Type of a setting.
@@ -294,6 +355,7 @@ pub enum SettingType {
 
 /// Every other typed number, switch or word.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::setting)]
 pub struct Setting {
     /// Name of the setting.
@@ -307,9 +369,45 @@ pub struct Setting {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 64)), transform = rules::set_list)]
     pub allowed: Vec<String>,
+    /// Why no field of an object carries the value, and where it belongs instead. It is shown as `NotEnforceable`, read by
+    /// formulas, and never written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::prose)]
+    pub not_enforceable: Option<String>,
     /// The value and where it lands.
     #[serde(flatten)]
     pub knob: Knob,
+}
+
+/// What the kernel allows the pods.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kernel {
+    /// Kernel parameters. Those that a pod can carry land in its securityContext; those of the node are shown as
+    /// `NotEnforceable`, and "trimtab export node-tuning" prints them for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sysctls: Vec<Sysctl>,
+    /// Files that a process may have open. No field of a pod carries it: it is shown as `NotEnforceable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1_073_741_816))]
+    pub open_files: Option<u32>,
+    /// What to do when somebody else sets sysctls of the pod, which are one atomic list: Yield (default) or `TakeOver`, which
+    /// keeps their entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// A kernel parameter.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Name, such as net.ipv4.tcp_fin_timeout.
+    #[schemars(transform = rules::sysctl_name)]
+    pub name: String,
+    /// Value, such as 15 or "1024 65535".
+    #[schemars(transform = rules::sysctl_value)]
+    pub value: Literal,
 }
 
 /// Format of a document.

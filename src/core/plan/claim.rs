@@ -182,6 +182,7 @@ impl<'a> Draft<'a> {
                 live: wish.live_text,
                 source,
                 state,
+                why: None,
             });
         }
     }
@@ -253,6 +254,10 @@ impl<'a> Draft<'a> {
             }
             note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
+            if wish.value.is_array() {
+                // Their new list is what ours is made of now, so it is what was there before, too.
+                self.record.paths.insert(wish.field.clone(), live.cloned());
+            }
             return (self.change(wish, live), None);
         }
         // An owner that drops a field which was taken over removes it although we hold its value (kubectl's client-side

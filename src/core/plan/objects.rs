@@ -12,7 +12,7 @@ use crate::{
         catalogue::objects::{self, Effect, Place},
         facts::Object,
         ownership::{self, FieldPath},
-        policy::{Knob, Landing, Policy},
+        policy::{Knob, Landing, Policy, Profile},
         record::Record,
         resolve::{Desired, Source},
         units::Value,
@@ -26,6 +26,10 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
     for desired in situation.desired {
         match &desired.knob.landing {
             Landing::Field(place) => wishes.extend(wish(situation, desired, place, plan)),
+            Landing::NotEnforceable(why) => {
+                let setting = view(target, desired, "nowhere".into(), None, State::NotEnforceable);
+                plan.settings.push(Setting { why: Some(why.clone()), ..setting });
+            }
             Landing::Variable => {
                 let live = Some(desired.value.to_string());
                 plan.settings.push(view(target, desired, "nowhere".into(), live, State::Variable));
@@ -34,6 +38,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
             Landing::Env(_)
             | Landing::Arg(_)
             | Landing::Resource { .. }
+            | Landing::Sysctl(_)
             | Landing::Document { .. }
             | Landing::ConfigMapKey { .. } => {}
         }
@@ -73,6 +78,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
+        why: None,
     }
 }
 
@@ -138,15 +144,20 @@ pub(super) fn bar(situation: &Situation<'_>, path: &str, live: Option<&Json>, va
     if let Some(why) = objects::prevents_updates(target) {
         return refusal(Reason::TargetPreventsUpdate, format!("{} is not written: {why}", target.key.short()));
     }
-    let by_hand = desired.knob.allow_destructive && desired.source == Source::Spec;
+    // Where a profile sets the value, leaving it would be what lowers it, and nobody would have asked for that.
+    let mut moved = situation.policy.profiles.iter().flat_map(Profile::knobs);
+    let moves = moved.any(|(index, _)| situation.policy.knobs.get(index).is_some_and(|knob| *knob.path == *path));
+    let by_hand = desired.knob.allow_destructive && desired.source == Source::Spec && !moves;
     match place.effect(live, value) {
         Effect::Harmless => None,
         Effect::Impossible(why) => refusal(Reason::FieldFixed, format!("{}: {why}", target.key.short())),
         Effect::Destructive(_) if by_hand => None,
         Effect::Destructive(why) => {
             let way_out = match desired.source {
-                Source::Spec => format!("set allowDestructive: true on {path} if that is meant"),
-                Source::Formula { .. } | Source::Kept => format!("only a literal of {path} may do that"),
+                Source::Spec if !moves => format!("set allowDestructive: true on {path} if that is meant"),
+                Source::Spec | Source::Formula { .. } | Source::Profile { .. } | Source::Kept => {
+                    format!("only a literal of {path} that no profile sets may do that")
+                }
             };
             refusal(Reason::DestructiveChange, format!("{}: {why}: {way_out}", target.key.short()))
         }
