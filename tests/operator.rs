@@ -22,6 +22,8 @@ mod operator;
 
 #[path = "operator/admission.rs"]
 mod admission;
+#[path = "operator/budget.rs"]
+mod budget;
 #[path = "operator/commands.rs"]
 mod commands;
 #[path = "operator/costs.rs"]
@@ -34,6 +36,8 @@ mod documents;
 mod formulas;
 #[path = "operator/grace.rs"]
 mod grace;
+#[path = "operator/kernel.rs"]
+mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
 #[path = "operator/owners.rs"]

@@ -27,6 +27,8 @@
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
 //! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
 //! | `settings[].type` | `Integer` |
+//! | `settings[].notEnforceable` | the value lands as its landing place says |
+//! | `kernel.sysctls`, `kernel.openFiles` | not governed |
 //! | `reload`, of a file and of a `ConfigMap` key | `Restart` |
 //! | `thresholds[].levels` | the threshold informs: it is measured and never breached |
 //! | `levels[].for` | `0s` |
@@ -66,8 +68,8 @@ mod threshold;
 
 pub use self::{
     knob::{
-        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Knob, Pool, Reload,
-        Setting, SettingType, ValueFormat, WorkerUnit, Workers,
+        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Kernel, Knob, Pool,
+        Reload, Setting, SettingType, Sysctl, ValueFormat, WorkerUnit, Workers,
     },
     pattern::{Pattern, PatternKind, PatternMetric},
     profile::{ActiveBy, Load, Profile, Schedule, When},
@@ -165,6 +167,9 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub files: Vec<File>,
+    /// What the kernel allows the pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Kernel>,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

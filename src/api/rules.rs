@@ -26,6 +26,8 @@ const AMOUNT: &str = "^-?[0-9]{1,18}([.][0-9]{1,9})?(%|ms|s|m|h|d|B?|(k|M|G|T|Ki
 
 const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const OBJECT_NAME: &str = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
+/// The name of a kernel parameter, its parts separated by dots.
+const SYSCTL: &str = "^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([.][a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$";
 const LABEL_NAME: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
 
 /// Adds `rule` with `message` to a schema. A rule is plain text, so it always has a JSON form.
@@ -175,6 +177,34 @@ pub(super) fn base_urls(schema: &mut Schema) {
 /// A list that may not repeat itself.
 pub(super) fn set_list(schema: &mut Schema) {
     set(schema, "x-kubernetes-list-type", "set");
+}
+
+/// The name of a kernel parameter.
+pub(super) fn sysctl_name(schema: &mut Schema) {
+    text(schema, 128, SYSCTL, "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots");
+}
+
+/// The value of a kernel parameter.
+pub(super) fn sysctl_value(schema: &mut Schema) {
+    add(
+        schema,
+        "string(self).matches('^[-A-Za-z0-9][-A-Za-z0-9 ,._]{0,127}$')",
+        "must be numbers or words as the kernel reads them, such as 15 or \"1024 65535\"",
+    );
+}
+
+/// Patterns of kernel parameters.
+pub(super) fn sysctl_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        text(
+            items,
+            128,
+            "^[a-z0-9][-_.a-z0-9]*[*]?$",
+            "must be a kernel parameter, or its beginning with * at the end",
+        );
+    }
+    set_list(schema);
 }
 
 /// A command-line flag.
@@ -414,6 +444,9 @@ pub(super) fn size_knob(schema: &mut Schema) {
     lands_as(schema, SIZE_FORMATS, "a size is written as bytes, mebibytes, go, postgres, redis, jvm or plain");
 }
 
+/// What looks like a connection string or a secret; `core::catalogue::is_secret` is exact.
+const SECRET: &str = "://|(?i)(password|passwd|pwd|secret|token|apikey) *=|[^ /:]+:[^ /]+@";
+
 /// A setting: its literals fit its type.
 pub(super) fn setting(schema: &mut Schema) {
     const TYPE: &str = "(has(self.type) ? self.type : 'Integer')";
@@ -441,6 +474,16 @@ pub(super) fn setting(schema: &mut Schema) {
         schema,
         format!("!({TYPE} in ['Boolean', 'Enum']) || !(has(self.min) || has(self.max))"),
         "min and max are for numbers: leave them out of a Boolean or an Enum",
+    );
+    add(
+        schema,
+        format!("!has(self.notEnforceable) || !{LANDS}"),
+        "notEnforceable says that nothing carries the value: leave out env, arg, path and configMapKey",
+    );
+    add(
+        schema,
+        format!("!has(self.allowed) || self.allowed.all(w, !w.matches('{SECRET}'))"),
+        "must not be a connection string or a secret: let the owner set it by valueFrom from a Secret",
     );
     add(schema, format!("!({TYPE} in ['Duration', 'Bytes']) || has(self.__as__) || !{LANDS}"), AS_REQUIRED);
     let fits = format!(
@@ -561,8 +604,9 @@ pub(super) fn headroom(schema: &mut Schema) {
 
 /// A budget: what is set aside leaves something.
 pub(super) fn budget(schema: &mut Schema) {
-    let left =
-        "self.capacity.connections - self.?reserved.orValue(3) - self.?others.orValue([]).map(o, o.connections).sum()";
+    // Not with `orValue([])`: what may be another list has no bound that the API server knows.
+    let left = "self.capacity.connections - self.?reserved.orValue(3) - (has(self.others) ? self.others.map(o, \
+                o.connections).sum() : 0)";
     add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
     add(
         schema,
@@ -710,11 +754,7 @@ pub(super) fn time_zone(schema: &mut Schema) {
 
 /// A rate.
 pub(super) fn rate(schema: &mut Schema) {
-    add(
-        schema,
-        "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')",
-        "must be a rate such as 350/s",
-    );
+    add(schema, "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')", "must be a rate such as 350/s");
 }
 
 // the policy as a whole
@@ -726,6 +766,7 @@ pub(super) fn policy(schema: &mut Schema) {
         "has(self.target) || !(has(self.resources) || has(self.replicas))",
         "resources and replicas need a target",
     );
+    add(schema, "has(self.target) || !has(self.kernel) || !has(self.kernel.sysctls)", "kernel.sysctls need a target");
     add(
         schema,
         "!has(self.replicas) || !has(self.target) || self.target.kind != 'DaemonSet'",

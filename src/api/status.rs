@@ -200,6 +200,10 @@ pub struct SettingStatus {
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub message: Option<String>,
 }
 
 /// A threshold that is not within its bounds.
@@ -270,10 +274,18 @@ pub struct Counts {
     pub settings: u32,
     /// Those whose live value is the desired one.
     pub settings_at_rest: u32,
+    /// Those that no field of an object carries: they are told and never written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settings_not_enforceable: u32,
     /// Thresholds, over all targets.
     pub thresholds: u32,
     /// Those within their bounds.
     pub thresholds_within: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One change: from, to, because.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
-    plan::connections,
+    plan::{connections, not_enforceable},
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
     world::{Documents, Surroundings},
@@ -139,7 +139,7 @@ fn text(part: &Part, paint: Paint) -> String {
         .iter()
         .map(|s| {
             let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable, _) => s.desired.clone(),
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
                 (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
@@ -152,6 +152,7 @@ fn text(part: &Part, paint: Paint) -> String {
         })
         .collect();
     out.push_str(&table(2, &rows));
+    out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts) {

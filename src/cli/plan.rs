@@ -7,13 +7,15 @@ use serde::Serialize;
 use super::{
     FAILED,
     render::{Paint, table},
-    select::{Cluster, Output, block_on, print},
+    select::{Cluster, Output, block_on, print, talk},
     world::{Documents, Surroundings},
 };
 use crate::{
     core::{
         allocate::Load,
+        catalogue::sysctl::{Carrier, carrier},
         engine::{Account, TargetAccount},
+        facts::Release,
         plan::{Change, Conflict, Setting, State, Step},
         resolve::{known_loads, mode_name},
     },
@@ -60,6 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         let documents = Documents::read(&args.filename, &namespace)?;
         let mine = names(&documents);
+        say_release(&documents);
         (documents, mine)
     };
     let mut documents = documents;
@@ -92,6 +95,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn names(documents: &Documents) -> Vec<(Box<str>, Box<str>)> {
     let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
     documents.policies.iter().map(|policy| (name(&policy.metadata.namespace), name(&policy.metadata.name))).collect()
+}
+
+/// Which kernel parameters are safe depends on the cluster, and offline there is none.
+fn say_release(documents: &Documents) {
+    let kernels = documents.policies.iter().filter_map(|policy| policy.spec.kernel.as_ref());
+    let mut sysctls = kernels.flat_map(|kernel| &kernel.sysctls);
+    if sysctls.any(|sysctl| matches!(carrier(&sysctl.name), Carrier::Safe { since: 1.., .. })) {
+        talk(format_args!(
+            "note: sysctls are judged by Kubernetes {}, the newest that this version knows; --live asks the cluster",
+            Release::NEWEST
+        ));
+    }
 }
 
 /// The plan as data.
@@ -251,6 +266,20 @@ fn count(number: impl std::fmt::Display, what: &str) -> String {
     if number == "1" { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+/// Why nothing carries some settings: what has the same reason is told in one line.
+pub fn not_enforceable(settings: &[Setting], indent: usize) -> String {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for setting in settings {
+        let Some(why) = setting.why.as_deref().filter(|_| setting.state == State::NotEnforceable) else { continue };
+        match told.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, paths)) => paths.push(&setting.path),
+            None => told.push((why, vec![&setting.path])),
+        }
+    }
+    let line = |(why, paths): (&str, Vec<&str>)| format!("{:indent$}NotEnforceable: {}: {why}\n", "", paths.join(", "));
+    told.into_iter().map(line).collect()
+}
+
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     let profiles = if target.profiles.is_empty() { "" } else { "  profile " };
     let mut out = format!("  {}{profiles}{}\n", paint.bold(&target.key.short()), target.profiles.join(", "));
@@ -262,15 +291,20 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
             let mark = match s.state {
                 State::Planned => "~",
                 State::AtRest => "=",
-                State::Variable => "·",
+                State::Variable | State::NotEnforceable => "·",
                 State::Yielded | State::Quarantined | State::Refused => "✗",
             };
             let live = s.live.as_deref().unwrap_or("(unset)");
-            let value = if s.state == State::AtRest { live.to_owned() } else { format!("{live} → {}", s.desired) };
+            let value = match s.state {
+                State::AtRest => live.to_owned(),
+                State::NotEnforceable => s.desired.clone(),
+                _ => format!("{live} → {}", s.desired),
+            };
             vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]
         })
         .collect();
     out.push_str(&table(4, &rows));
+    out.push_str(&not_enforceable(&target.plan.settings, 4));
     for Conflict { reason, message, .. } in &target.plan.conflicts {
         out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
     }

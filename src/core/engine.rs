@@ -31,7 +31,7 @@ pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Serie
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
-    facts::{Instant, Kind, ObjectKey, Span},
+    facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
     report::{Finding, Memoir},
@@ -47,6 +47,8 @@ use crate::api::{
 pub struct Config {
     /// The operator's own namespace, whose workloads no policy may change.
     pub operator_namespace: Box<str>,
+    /// The version of the cluster. An older one than there is refuses more than it must, and never less.
+    pub kubernetes: Release,
 }
 
 /// Everything that the engine knows.

@@ -298,6 +298,9 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
 }
 
 impl Setting {
@@ -324,6 +327,8 @@ pub enum State {
     Refused,
     /// It is a variable: it lands nowhere.
     Variable,
+    /// No field of an object carries it.
+    NotEnforceable,
 }
 
 impl State {
@@ -337,6 +342,7 @@ impl State {
             Self::Quarantined => "Quarantined",
             Self::Refused => "Refused",
             Self::Variable => "Variable",
+            Self::NotEnforceable => "NotEnforceable",
         }
     }
 }
@@ -345,11 +351,15 @@ impl State {
 /// be worked out now, makes no difference to whose the place is.
 #[must_use]
 pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
-    let place =
-        |knob: &Knob| config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob));
-    let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
+    let mut landings: Vec<String> = policy.knobs.iter().filter_map(|knob| landing(policy, target, knob)).collect();
     landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
     landings
+}
+
+/// The place that one knob governs on `target`, as [`Setting::landing`] spells it.
+#[must_use]
+pub fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob))
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
+    catalogue,
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
@@ -208,6 +209,10 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Kernel parameter of the pod.
+    Sysctl(Box<str>),
+    /// Nowhere, because no field of an object carries it: why, and where it belongs instead.
+    NotEnforceable(Box<str>),
 }
 
 /// Bounds of the number of pods.
@@ -287,6 +292,7 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
@@ -305,7 +311,7 @@ impl Policy {
             wrong.extend(given::shared_and_different(&knobs, &order, &apart));
         }
         if spec.target.is_none()
-            && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
+            && let Some(knob) = knobs.iter().find(|knob| knob.landing.is_written())
         {
             wrong.push(Invalid {
                 reason: Reason::InvalidSpec,
@@ -659,7 +665,50 @@ impl<'a> Parser<'a> {
             let kind = value_type(setting.value_type.unwrap_or_default());
             let words = || Range::Words(setting.allowed.iter().map(|word| word.as_str().into()).collect());
             let range = if kind == ValueType::Enum { words() } else { Range::All };
-            self.knob(format!("settings.{}", setting.name), Field { kind, range }, &setting.knob);
+            let path = format!("settings.{}", setting.name);
+            let before = self.knobs.len();
+            self.knob(path.clone(), Field { kind, range }, &setting.knob);
+            let (Some(why), Some(knob)) = (&setting.not_enforceable, self.knobs.get_mut(before)) else { continue };
+            // A place in a document is a variable until the files are known.
+            let lands = knob.landing != Landing::Variable || setting.knob.path.is_some();
+            knob.landing = Landing::NotEnforceable(why.as_str().into());
+            if lands {
+                let message = "must not be set where the value has a landing place: leave out one of them";
+                self.refuse(Reason::InvalidSpec, format!("{path}.notEnforceable"), message);
+            }
+        }
+    }
+
+    fn kernel(&mut self, kernel: Option<&wire::Kernel>) {
+        let Some(kernel) = kernel else { return };
+        let knob = |path: String, value: Value, landing: Landing| Knob {
+            path: path.into(),
+            kind: value.value_type(),
+            value: Given::Literal(value),
+            min: None,
+            max: None,
+            range: Range::All,
+            format: None,
+            landing,
+            container: None,
+            on_conflict: kernel.on_conflict.unwrap_or_default(),
+        };
+        for sysctl in &kernel.sysctls {
+            let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());
+            if let Some(message) = catalogue::sysctl::trouble(&sysctl.name, &value) {
+                self.refuse(Reason::InvalidSpec, path, message);
+                continue;
+            }
+            let landing = if catalogue::sysctl::carrier(&sysctl.name) == catalogue::sysctl::Carrier::Node {
+                Landing::NotEnforceable(OF_THE_NODE.into())
+            } else {
+                Landing::Sysctl(sysctl.name.as_str().into())
+            };
+            self.knobs.push(knob(path, Value::Enum(value), landing));
+        }
+        if let Some(files) = kernel.open_files {
+            let landing = Landing::NotEnforceable(OF_THE_RUNTIME.into());
+            self.knobs.push(knob("kernel.openFiles".into(), Value::Integer(files.into()), landing));
         }
     }
 
@@ -690,14 +739,34 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Why no pod carries a parameter of the node.
+const OF_THE_NODE: &str = "it is a parameter of the node, which no pod can carry: it belongs to the node's own configuration, which \
+                           \"trimtab export node-tuning\" prints";
+
+/// Why no pod carries a limit of open files.
+const OF_THE_RUNTIME: &str = "no field of a pod sets the limit of open files: it belongs to the container runtime (LimitNOFILE of its \
+                              systemd unit, which \"trimtab export node-tuning\" prints) or to a wrapper of the application \
+                              (ulimit -n); the metric process_max_fds tells what holds";
+
 impl Landing {
+    /// Whether a field of an object carries it.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        !matches!(self, Self::Variable | Self::NotEnforceable(_))
+    }
+
     /// Whether pods learn of a change only when they are made anew, from a file.
     #[must_use]
     pub fn is_read_at_start(&self, policy: &Policy) -> bool {
         match self {
             Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
             Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
-            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+            Self::Variable
+            | Self::Env(_)
+            | Self::Arg(_)
+            | Self::Resource { .. }
+            | Self::Sysctl(_)
+            | Self::NotEnforceable(_) => false,
         }
     }
 }

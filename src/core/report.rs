@@ -21,8 +21,7 @@ use crate::api::{
     policy::{ActiveBy, Mode},
     status::{
         ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
-        TargetStatus,
-        ThresholdStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 
@@ -32,6 +31,8 @@ const MAX_ENTRIES: usize = 20;
 pub const MAX_ADVICE_BYTES: usize = 256;
 /// Bytes of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 512;
+/// Bytes of the reason why nothing carries a setting: `explain` tells all of it.
+const MAX_WHY_BYTES: usize = 160;
 
 /// Truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +164,8 @@ pub fn status(
     targets.sort_by_key(|target| (target.ready, target.reason.map(Reason::as_str), target.key.clone()));
     let active_profiles = memoir.active.listed();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let at_rest = standing.settings.iter().filter(|s| matches!(s.state, State::AtRest | State::Variable)).count();
+    let is_in = |state: State| standing.settings.iter().filter(|s| s.state == state).count();
+    let at_rest = is_in(State::AtRest) + is_in(State::Variable);
     let mut status = PerformancePolicyStatus {
         observed_generation: Some(identity.generation),
         conditions,
@@ -187,19 +189,7 @@ pub fn status(
                     .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
-        settings: standing
-            .settings
-            .iter()
-            .filter(|s| !matches!(s.state, State::AtRest | State::Variable))
-            .take(MAX_ENTRIES)
-            .map(|s| SettingStatus {
-                path: s.path.to_string(),
-                desired: s.desired.clone(),
-                live: s.live.clone().filter(|_| s.is_public()),
-                source: s.source.clone(),
-                state: s.state.as_str().to_owned(),
-            })
-            .collect(),
+        settings: listed(&standing.settings),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
         advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
@@ -207,6 +197,7 @@ pub fn status(
             targets_ready: count(standing.targets.iter().filter(|t| t.ready).count()),
             settings: count(standing.settings.len()),
             settings_at_rest: count(at_rest),
+            settings_not_enforceable: count(is_in(State::NotEnforceable)),
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
@@ -220,6 +211,26 @@ pub fn status(
     };
     fit::fit(&mut status);
     status
+}
+
+/// Settings that are not at rest, and behind them those that nothing carries: the same on every target, so told once.
+fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
+    let told = |s: &Setting| SettingStatus {
+        path: s.path.to_string(),
+        desired: s.desired.clone(),
+        live: s.live.clone().filter(|_| s.is_public()),
+        source: s.source.clone(),
+        state: s.state.as_str().to_owned(),
+        message: s.why.as_deref().map(|why| cut(why, MAX_WHY_BYTES)),
+    };
+    let mut seen = BTreeSet::new();
+    let restless = settings
+        .iter()
+        .filter(|s| !matches!(s.state, State::AtRest | State::Variable | State::NotEnforceable))
+        .take(MAX_ENTRIES);
+    let carried_by_none =
+        settings.iter().filter(|s| s.state == State::NotEnforceable && seen.insert(&*s.path)).take(MAX_ENTRIES);
+    restless.chain(carried_by_none).take(MAX_ENTRIES).map(told).collect()
 }
 
 /// A change, as the status shows it.

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     allocate::Load,
     catalogue,
-    facts::Object,
+    facts::{Object, Release},
     policy::{
-        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation, thresholds::Metric,
+        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
+        thresholds::Metric,
     },
     units::{ResourceQuantity, Value, ValueType},
 };
@@ -22,13 +23,15 @@ pub struct Rules {
     pub class: Option<Box<str>>,
     /// The class as written.
     pub spec: PerformanceClassSpec,
+    /// The version of the cluster: what it calls safe needs no leave of the class.
+    pub kubernetes: Release,
 }
 
 impl Rules {
     /// The limits that hold when there is no class.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { class: None, spec: PerformanceClassSpec::default() }
+        Self { class: None, spec: PerformanceClassSpec::default(), kubernetes: Release::NEWEST }
     }
 
     /// Objects that one policy may govern.
@@ -198,7 +201,12 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?))).collect())
+    Ok(policy
+        .knobs
+        .iter()
+        .zip(worked)
+        .filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?)))
+        .collect())
 }
 
 /// Which condition of `profile` does not hold on `target`, with the values that `policy` sets there, profiles before this one
@@ -292,7 +300,12 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
         match &knob.landing {
             Landing::Env(name) => environment(knob, name, rules, &mut wrong),
             Landing::Resource { resource, .. } => ceiling(&knob.path, &knob.value, resource, rules, &mut wrong),
-            Landing::Variable | Landing::Arg(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {}
+            Landing::Sysctl(name) => sysctl(knob, name, rules, &mut wrong),
+            Landing::Variable
+            | Landing::NotEnforceable(_)
+            | Landing::Arg(_)
+            | Landing::Document { .. }
+            | Landing::ConfigMapKey { .. } => {}
         }
     }
     for threshold in policy.thresholds.iter().filter(|_| !rules.spec.free_queries) {
@@ -352,6 +365,25 @@ fn environment(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
         } else if !own.allow.is_empty() && !own.allow.iter().any(|pattern| catalogue::matches(pattern, name)) {
             refuse(format!("must be one of {} under {}, not {name}", own.allow.join(", "), rules.name()));
         }
+    }
+}
+
+fn sysctl(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
+    let Some(why) = catalogue::sysctl::needs_leave(name, rules.kubernetes) else { return };
+    if !catalogue::sysctl::has_leave(name, &rules.spec.unsafe_sysctls) {
+        let way = match catalogue::sysctl::carrier(name) {
+            catalogue::sysctl::Carrier::Unknown => "in full ",
+            _ => "",
+        };
+        wrong.push(Invalid {
+            reason: Reason::ClassForbids,
+            path: knob.path.to_string(),
+            message: format!(
+                "must not be set under {}: {why}. An administrator may name it {way}in unsafeSysctls of the class; nodes must \
+                 allow it, too (kubelet allowedUnsafeSysctls), and so must the namespace's Pod Security standard (not baseline)",
+                rules.name()
+            ),
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use trimtab::{
     api::{
         ConnectionBudget, ConnectionBudgetStatus, MetricsSource, PerformanceClass, PerformancePolicy,
-        PerformancePolicyStatus, conditions::Reason,
+        PerformancePolicyStatus, conditions::Reason, source::MetricsSourceStatus,
     },
     core::{
         engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
@@ -495,12 +495,21 @@ impl Server {
 
     /// A Prometheus is there from now on.
     pub fn put_source(&mut self) {
-        let source: MetricsSource = serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
+        let source: MetricsSource =
+            serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
             "metadata": {"name": "default", "generation": 1, "resourceVersion": "1"},
             "spec": {"prometheus": {"url": "http://prometheus"}}}))
-        .unwrap();
+            .unwrap();
         self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
         self.source = Some(source);
+    }
+
+    pub fn set_source_status(&mut self, status: &MetricsSourceStatus) {
+        let version = self.next_version();
+        let Some(source) = &mut self.source else { return };
+        source.status = Some(status.clone());
+        source.metadata.resource_version = Some(version.to_string());
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
     }
 
     /// What Prometheus answers to a query at a time.
@@ -535,7 +544,7 @@ impl Server {
                 }
             }
             Stream::Sources => {
-                for source in &self.source {
+                if let Some(source) = &self.source {
                     names.insert(("".into(), source.metadata.name.clone().unwrap_or_default().into()));
                     inputs.push(Input::Source(Change::Applied(Box::new(source.clone()))));
                 }

@@ -14,7 +14,7 @@ use crate::{
     },
     core::{
         plan,
-        policy::{Landing, Policy},
+        policy::Policy,
         report::{self, Finding, Standing, Truth},
     },
 };
@@ -71,7 +71,7 @@ impl World {
             standing.reconciling = standing.not_ready.clone();
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
-        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
+        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
         let failed = entry.memoir.quarantine.iter().find(|item| {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
         });
@@ -181,5 +181,6 @@ fn applied(
     if let Some(conflict) = standing.conflicts.first() {
         return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
     }
-    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
+    let values = standing.settings.iter().filter(|s| s.state != plan::State::NotEnforceable).count();
+    Finding::new(Truth::True, Reason::Applied, format!("{values} values are in place"))
 }

@@ -71,10 +71,10 @@ impl<'a> Case<'a> {
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
                 config_map::live(self.policy, self.config_maps, &knob.landing)
             }
-            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => {
+            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
-            Landing::Variable => None,
+            Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }
 }
@@ -98,7 +98,7 @@ fn left(case: &Case<'_>, plan: &Plan, inputs: &BTreeSet<&str>) -> Stays {
         State::Yielded => true,
         State::Quarantined => !goes_back(setting),
         State::Planned => plan.overridden.contains(&setting.object),
-        State::AtRest | State::Refused | State::Variable => false,
+        State::AtRest | State::Refused | State::Variable | State::NotEnforceable => false,
     };
     let mut left = Stays::new();
     for setting in plan.settings.iter().filter(stays) {

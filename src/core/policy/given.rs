@@ -356,11 +356,17 @@ pub(super) fn shared_and_different(
                      one target, or let it land in env"
                 ),
             }),
-            (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+            (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_), _) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
-            (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
+            (
+                Landing::Variable
+                | Landing::NotEnforceable(_)
+                | Landing::Document { .. }
+                | Landing::ConfigMapKey { .. },
+                None,
+            ) => {}
         }
     }
     wrong
@@ -444,9 +450,7 @@ pub(super) fn holds(
     let sight = Sight { read: &read, stays: &stays, template: &template };
     let outcome = condition.code.evaluate(|path| sight.at(condition, path).as_ref().map(Datum::from));
     match outcome.map(|outcome| outcome.as_bool()) {
-        Ok(Some(holds)) => {
-            Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path))))
-        }
+        Ok(Some(holds)) => Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path)))),
         Ok(None) => Err("which is no condition".into()),
         Err(EvaluateError::Unknown { path }) => Err(match condition.reads.get(&path) {
             Some(Place::Template(amount)) => {

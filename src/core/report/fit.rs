@@ -161,6 +161,7 @@ mod tests {
                     live: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
+                    message: Some(long(words)),
                 };
                 entries
             ],
