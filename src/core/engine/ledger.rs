@@ -404,7 +404,6 @@ impl World {
     }
 
     /// What keeps the values of a policy from a target, what has to be read before that is known, and what is granted.
-    #[expect(clippy::type_complexity, reason = "three answers to one question")]
     fn decide(
         &self,
         ledger: &Ledger,
@@ -565,15 +564,14 @@ impl World {
                 format!("pools could open {committed} connections, above {}: {}", room.says(), sums.join("; "))
             })
         });
-        let conditions = match exceeded {
-            Some(why) => vec![
+        let conditions = if let Some(why) = exceeded {
+            vec![
                 condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::BudgetExceeded, why.clone())),
                 condition(ConditionType::Exceeded, &Finding::new(Truth::True, Reason::BudgetExceeded, why)),
-            ],
-            None => {
-                let message = format!("pools could open {committed} connections, of {}", room.says());
-                vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
-            }
+            ]
+        } else {
+            let message = format!("pools could open {committed} connections, of {}", room.says());
+            vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
         };
         ConnectionBudgetStatus {
             observed_generation: Some(generation),
