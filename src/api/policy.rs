@@ -12,7 +12,7 @@
 //! | `suspend` | `false`; the annotation `trimtab.dev/suspended` suspends as well |
 //! | `deletionPolicy` | `Retain` |
 //! | `target` | nothing is governed: the policy measures and reports |
-//! | `target.container`, a knob's `container` | the only container of the pod; with several, a condition asks for it |
+//! | `target.container`, the `container` of a knob or of a runtime | the only container of the pod; with several, a condition asks for it |
 //! | `metrics.source` | the class's, else the source named `default` |
 //! | `metrics.labels` | none beside the identity of the workload's pods |
 //! | `resources[].limits.cpu` and its like | not governed: what the manifest says stays |
@@ -23,7 +23,10 @@
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
-//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
+//! | a field of `runtime` | not governed |
+//! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
+//! | `runtime.node.perWorker` | one process |
+//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands, but for `option`, which knows its spelling |
 //! | `settings[].type` | `Integer` |
 //! | `reload`, of a file and of a `ConfigMap` key | `Restart` |
 //! | `thresholds[].levels` | the threshold informs: it is measured and never breached |
@@ -49,6 +52,7 @@ use super::class::PerformanceClassSpec;
 use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
+mod runtime;
 mod threshold;
 
 pub use self::{
@@ -56,6 +60,7 @@ pub use self::{
         Cache, ConfigMapKey, DocumentPath, File, FileFormat, Knob, Pool, Reload, Setting, SettingType, ValueFormat,
         WorkerUnit, Workers,
     },
+    runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
     threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
@@ -140,6 +145,9 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub settings: Vec<Setting>,
+    /// What the language runtimes are told: memory, processors and collectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// Documents in `ConfigMap`s that knobs may edit, named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

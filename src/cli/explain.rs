@@ -45,6 +45,8 @@ struct Part {
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -116,6 +118,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
                 .collect(),
+            warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -126,23 +129,24 @@ fn text(part: &Part, paint: Paint) -> String {
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
-        .map(|s| {
-            let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable, _) => s.desired.clone(),
-                (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
+        .flat_map(|s| s.rows().map(move |row| (s, row)))
+        .map(|(s, row)| {
+            let value = match (s.state, &row.live) {
+                (State::AtRest | State::Variable, _) => row.desired.clone(),
+                (_, live) => format!("{} (live: {})", row.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
-                s.path.to_string(),
+                row.path.to_string(),
                 value,
                 s.landing.clone(),
-                format!("from {}", s.source),
+                format!("from {}", row.source),
                 s.state.as_str().to_owned(),
             ]
         })
         .collect();
     out.push_str(&table(2, &rows));
     out.push_str(&part.connections);
-    for line in part.refusals.iter().chain(&part.conflicts) {
+    for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }
     out

@@ -11,7 +11,8 @@ use super::{
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
-    units::{Value, ValueType},
+    options::{self, Known},
+    units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -22,6 +23,7 @@ use crate::api::{
 
 mod given;
 mod rules;
+pub mod runtime;
 mod shape;
 pub mod thresholds;
 
@@ -133,6 +135,8 @@ pub struct Knob {
     pub max: Option<Given>,
     /// What values make sense for what it steers.
     range: Range,
+    /// What the value of a formula is rounded down to.
+    grain: Option<Decimal>,
     /// Spelling where it lands.
     pub format: Option<ValueFormat>,
     /// Where it lands.
@@ -166,6 +170,8 @@ pub enum Landing {
     Env(Box<str>),
     /// Command-line flag.
     Arg(Box<str>),
+    /// Option in the variable that its runtime reads.
+    Option(&'static Known),
     /// Place in a document.
     Document {
         /// Index in `Policy::files`.
@@ -268,6 +274,7 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.runtime(spec);
         parser.resolve_files(&files);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
@@ -278,6 +285,8 @@ impl Policy {
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
+        let known = |path: &str| given::value_of(&knobs, &worked, path);
+        wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         if spec.target.is_none()
@@ -336,6 +345,15 @@ impl Policy {
     /// Its knobs, each after those that it follows from.
     pub fn in_order(&self) -> impl Iterator<Item = &Knob> {
         self.order.iter().filter_map(|&index| self.knobs.get(index))
+    }
+
+    /// What runtimes may take of the memory of their containers; see [`runtime::memory`].
+    pub fn memory(
+        &self,
+        value: impl Fn(&str) -> Option<Value>,
+        template: impl Fn(&Amount) -> Option<Value>,
+    ) -> Vec<runtime::Memory> {
+        runtime::memory(&self.knobs, &self.spec, value, template)
     }
 
     /// What is wrong with values that have been worked out.
@@ -483,9 +501,27 @@ impl<'a> Parser<'a> {
         let min = bound("min", &knob.min);
         let max = bound("max", &knob.max);
         let Some(value) = value else { return };
-        let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
+        let Some(landing) = self.landing(&path, field.kind, knob) else { return };
+        self.knobs.push(Knob {
+            path: path.into(),
+            kind: field.kind,
+            value,
+            min,
+            max,
+            range: field.range,
+            grain: landing.grain(),
+            format: knob.format,
+            landing,
+            container: container.map(Into::into),
+            on_conflict: knob.on_conflict.unwrap_or_default(),
+        });
+    }
+
+    fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
+        Some(match (&knob.env, &knob.arg, &knob.option, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
+            (_, _, Some(token), ..) => return self.option(path, kind, token, knob.format),
             (.., Some(at), _) => {
                 self.in_files.push((self.knobs.len(), at));
                 // A variable until the file is known, see `resolve_files`.
@@ -496,20 +532,33 @@ impl<'a> Parser<'a> {
                 key: key.key.as_str().into(),
                 reload: key.reload.unwrap_or_default(),
             },
-            (None, None, None, None) => Landing::Variable,
+            (None, None, None, None, None) => Landing::Variable,
+        })
+    }
+
+    fn option(&mut self, path: &str, kind: ValueType, token: &str, format: Option<ValueFormat>) -> Option<Landing> {
+        let path = format!("{path}.option");
+        let Some(known) = options::known(token).filter(|known| known.token != options::COLLECTOR) else {
+            let all: Vec<&str> = options::tokens().collect();
+            let printable = token.escape_default();
+            self.refuse(
+                Reason::InvalidSpec,
+                path,
+                format!("\"{printable}\" is not in the catalogue: there are {}", all.join(", ")),
+            );
+            return None;
         };
-        self.knobs.push(Knob {
-            path: path.into(),
-            kind: field.kind,
-            value,
-            min,
-            max,
-            range: field.range,
-            format: knob.format,
-            landing,
-            container: container.map(Into::into),
-            on_conflict: knob.on_conflict.unwrap_or_default(),
-        });
+        if known.value_type() != kind {
+            let takes = format!("{token} takes a value of type {}, not {kind}", known.value_type());
+            self.refuse(Reason::InvalidSpec, path, takes);
+            return None;
+        }
+        if format.is_some() {
+            let message = "is spelled as its reader wants it: leave out as";
+            self.refuse(Reason::InvalidSpec, path, message);
+            return None;
+        }
+        Some(Landing::Option(known))
     }
 
     fn resources(&mut self, resources: &'a [wire::Resources]) {
@@ -531,6 +580,7 @@ impl<'a> Parser<'a> {
                             min: None,
                             max: None,
                             range: Range::All,
+                            grain: None,
                             format: None,
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
@@ -644,7 +694,28 @@ impl Landing {
         match self {
             Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
             Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
-            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Option(_) | Self::Resource { .. } => false,
+        }
+    }
+
+    /// What the value of a formula is rounded down to where it lands.
+    const fn grain(&self) -> Option<Decimal> {
+        match self {
+            Self::Option(known) => known.grain(),
+            _ => None,
+        }
+    }
+}
+
+impl Knob {
+    /// A value as it is written where the knob lands.
+    ///
+    /// # Errors
+    /// Why it cannot be written so, continuing the knob's path.
+    pub fn render(&self, value: &Value) -> Result<String, String> {
+        match &self.landing {
+            Landing::Option(known) => known.render(value),
+            _ => value.render(self.format).map_err(|error| error.to_string()),
         }
     }
 }

@@ -105,6 +105,12 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::flag)]
     pub arg: Option<String>,
+    /// Option of a JVM, of Node.js or of gunicorn that is set in the variable where it reads them (JAVA_TOOL_OPTIONS,
+    /// NODE_OPTIONS, GUNICORN_CMD_ARGS), such as -XX:MaxMetaspaceSize, --max-old-space-size or --workers. Other options
+    /// there stay as they are. It is spelled as its reader wants it: leave out as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::runtime_option)]
+    pub option: Option<String>,
     /// A place inside one of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<DocumentPath>,

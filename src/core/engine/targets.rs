@@ -143,7 +143,11 @@ impl World {
             .filter_map(|knob| match &knob.landing {
                 Landing::Document { file, .. } => policy.files.get(*file).map(|file| &file.config_map),
                 Landing::ConfigMapKey { name, .. } => Some(name),
-                Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+                Landing::Variable
+                | Landing::Env(_)
+                | Landing::Arg(_)
+                | Landing::Option(_)
+                | Landing::Resource { .. } => None,
             })
             .collect();
         names.sort();

@@ -77,7 +77,7 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
     match &desired.knob.landing {
         Landing::Document { file, .. } => situation.policy.files.get(*file).map(|file| &*file.config_map),
         Landing::ConfigMapKey { name, .. } => Some(name),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
     }
 }
 
@@ -211,6 +211,7 @@ impl Edits<'_> {
                 live,
                 source: desired.source.to_string(),
                 state,
+                parts: Vec::new(),
             });
         };
         let current = self.text(&file.key);
@@ -475,7 +476,7 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
             Some(name_place(&file.key, at))
         }
         Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
     }
 }
 
@@ -488,7 +489,7 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
             Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
         }
         Landing::ConfigMapKey { name, key, .. } => Some(format!("key {key} of ConfigMap/{name}")),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
     }
 }
 
@@ -504,7 +505,7 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
             Some(document::read(&text(&file.config_map, &file.key)?, at).ok()?.text)
         }
         Landing::ConfigMapKey { name, key, .. } => text(name, key).map(|text| text.trim().to_owned()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
     }
 }
 
@@ -560,6 +561,8 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
             live_text: live.map(brief),
             on_conflict: desired.knob.on_conflict,
             read_at_start: (*reload == Reload::Restart).then(|| key.clone()),
+            parts: Vec::new(),
+            options: None,
         });
     }
     wishes

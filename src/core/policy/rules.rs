@@ -97,10 +97,10 @@ fn spelled(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
     if matches!(knob.landing, Landing::Variable | Landing::Resource { .. }) {
         return;
     }
-    if let Err(error) = worked.value.render(knob.format) {
+    if let Err(error) = knob.render(&worked.value) {
         let message = match &worked.filled {
             Some(filled) => format!("{error} ({})", derivation(&knob.value.to_string(), filled)),
-            None => error.to_string(),
+            None => error,
         };
         refuse(wrong, Reason::InvalidSpec, knob, message);
     }
@@ -125,6 +125,7 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             Landing::Variable => continue,
             Landing::Env(name) => format!("env {name} of {container}"),
             Landing::Arg(flag) => format!("argument {flag} of {container}"),
+            Landing::Option(known) => format!("option {} of {container}", known.token),
             Landing::Document { file, at, .. } => match files.get(*file) {
                 Some(file) => format!("{at} in {}/{}", file.config_map, file.key),
                 None => continue,
