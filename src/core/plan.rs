@@ -444,3 +444,6 @@ impl Plan {
         self.refusals.push(Refusal { reason, message, stalled });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,7 @@ impl std::fmt::Display for ValueFormat {
 #[schemars(transform = rules::knob)]
 pub struct Knob {
     /// The value: an integer, or text such as 30s, 2Gi, 80%, "0.75" or "true". Decimals and booleans stand in quotes. Text that
-    /// begins with = is a formula over limits, requests, replicas, workers, pools, caches and settings, such as
+    /// begins with = is a formula over limits, requests, replicas, workers, pools, caches, settings and runtime, as in
     /// = 2 * ceil(limits.cpu) + 1 or = limits.memory - 600Mi.
     pub value: Literal,
     /// Smallest value that may ever be written. What a formula gives below it is raised to it.

@@ -346,7 +346,7 @@ impl Memory {
                         mebibytes(&self.value),
                         mebibytes(beside),
                         mebibytes(&total),
-                        size(most).map_or_else(|| "less".to_owned(), |most| mebibytes(&most)),
+                        size(most).map_or_else(|| "less".to_owned(), |most| whole_mebibytes(&most)),
                     )
                 })
             }
@@ -369,7 +369,7 @@ impl Memory {
                          raise the limit",
                         mebibytes(&self.value),
                         workers.as_ref().map(each).unwrap_or_default(),
-                        mebibytes(&most),
+                        whole_mebibytes(&most),
                     )
                 })
             }
@@ -438,6 +438,12 @@ fn mebibytes(value: &Value) -> String {
     value.render(Some(ValueFormat::Mebibytes)).map_or_else(|_| value.to_string(), |count| format!("{count}Mi"))
 }
 
+/// A size, rounded down to whole mebibytes.
+fn whole_mebibytes(value: &Value) -> String {
+    let whole = |amount: Decimal| size(amount.checked_div(GRAIN)?.floor()?.checked_mul(GRAIN)?);
+    mebibytes(&value.amount().and_then(whole).unwrap_or_else(|| value.clone()))
+}
+
 /// A size as written, and in mebibytes where that differs.
 fn said(value: &Value) -> String {
     let (plain, in_mebibytes) = (value.to_string(), mebibytes(value));
@@ -462,3 +468,6 @@ pub fn inputs(policy: &Policy) -> impl Iterator<Item = &str> {
 
 /// Options whose value is memory of the container.
 const TAKES: [&str; 3] = [options::HEAP_MAX, options::HEAP_MIN, options::MAX_OLD_SPACE];
+
+#[cfg(test)]
+mod tests;
