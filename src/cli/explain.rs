@@ -47,6 +47,8 @@ struct Part {
     refusals: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -119,6 +121,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
                 .collect(),
             warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
+            budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -146,6 +149,7 @@ fn text(part: &Part, paint: Paint) -> String {
         .collect();
     out.push_str(&table(2, &rows));
     out.push_str(&part.connections);
+    part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }

@@ -8,7 +8,8 @@ use crate::{api::PerformancePolicy, core::facts::Seen};
 const JAVA: &str = "JAVA_TOOL_OPTIONS";
 
 fn policy(spec: &Json) -> Policy {
-    let mut all = json!({"mode": "Enforce", "deletionPolicy": "Restore", "target": {"kind": "Deployment", "name": "api"}});
+    let mut all =
+        json!({"mode": "Enforce", "deletionPolicy": "Restore", "target": {"kind": "Deployment", "name": "api"}});
     for (key, value) in spec.as_object().unwrap() {
         all[key] = value.clone();
     }
@@ -175,7 +176,8 @@ fn what_somebody_adds_to_the_variable_meanwhile_stays_when_ours_goes_back() {
     let mut theirs = content_of(JAVA);
     for entry in entries.iter_mut() {
         // An update takes the field from us.
-        let env = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"app\"}"].as_object_mut();
+        let env =
+            entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"app\"}"].as_object_mut();
         env.unwrap().remove("f:env");
     }
     theirs["name"] = json!("app");
@@ -234,8 +236,10 @@ fn a_heap_is_held_against_the_limit_that_is_there() {
     let policy = jvm(json!({"heapMax": {"value": "1500Mi"}, "nonHeap": "600Mi"}));
     assert_eq!(
         refusals(&planned(&policy, &deployment(json!({})))),
-        ["MemoryAboveLimit: runtime.jvm.heapMax does not fit: heapMax 1500Mi + nonHeap 600Mi = 2100Mi, above limits.memory 2Gi \
-          (2048Mi): lower it to 1448Mi, or raise the limit"]
+        [
+            "MemoryAboveLimit: runtime.jvm.heapMax does not fit: heapMax 1500Mi + nonHeap 600Mi = 2100Mi, above limits.memory 2Gi \
+          (2048Mi): lower it to 1448Mi, or raise the limit"
+        ]
     );
     // A limit of the policy that is left to its manifest is not the limit.
     let policy = self::policy(&json!({
@@ -250,8 +254,14 @@ fn a_heap_is_held_against_the_limit_that_is_there() {
 fn a_variable_that_cannot_be_merged_into_is_refused() {
     let policy = jvm(heap());
     for (container, said) in [
-        (env(JAVA, "-Da=\"b"), "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" has a quote"),
-        (env(JAVA, "$(EXTRA) -Da"), "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" holds $(EXTRA)"),
+        (
+            env(JAVA, "-Da=\"b"),
+            "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" has a quote",
+        ),
+        (
+            env(JAVA, "$(EXTRA) -Da"),
+            "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" holds $(EXTRA)",
+        ),
         (
             json!({"env": [{"name": JAVA, "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
             "EnvFromSource: environment variable JAVA_TOOL_OPTIONS",
@@ -272,7 +282,8 @@ fn trap(policy: &Policy, container: Json, refused: &[&str], warned: &[&str]) {
     let plan = planned(policy, &deployment(container));
     let told = refusals(&plan);
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
-    let holds = |all: &[String], parts: &[&str]| all.len() == parts.len() && all.iter().zip(parts).all(|(a, b)| a.contains(b));
+    let holds =
+        |all: &[String], parts: &[&str]| all.len() == parts.len() && all.iter().zip(parts).all(|(a, b)| a.contains(b));
     assert!(holds(&told, refused), "refused {told:#?}");
     assert!(holds(&warnings, warned), "warned {warnings:#?}");
 }
@@ -288,7 +299,12 @@ fn options_of_a_jvm_that_are_read_later_are_found() {
     trap(&heap(), json!({"args": ["-Xmx2g", "-jar", "app.jar"]}), &[late], &[]);
     trap(&heap(), java(json!(["-jar", "app.jar", "-Xmx2g"])), &[], &[]);
     trap(&heap(), java(json!(["-Xms1g", "-jar", "app.jar"])), &[], &[]);
-    trap(&heap(), env("_JAVA_OPTIONS", "-Da -XX:MaxHeapSize=2g"), &["-XX:MaxHeapSize=2g in _JAVA_OPTIONS is read after"], &[]);
+    trap(
+        &heap(),
+        env("_JAVA_OPTIONS", "-Da -XX:MaxHeapSize=2g"),
+        &["-XX:MaxHeapSize=2g in _JAVA_OPTIONS is read after"],
+        &[],
+    );
     trap(&heap(), env("JDK_JAVA_OPTIONS", "-Xmx2g"), &["-Xmx2g in JDK_JAVA_OPTIONS is read after"], &[]);
     trap(&heap(), env("JAVA_OPTS", "-Xmx2g"), &[], &["runtime.jvm.heapMax may have no effect: -Xmx2g in JAVA_OPTS"]);
     let mut shell = json!({"command": ["sh", "-c", "java $JAVA_OPTS -jar app.jar"]});
@@ -305,22 +321,59 @@ fn options_of_a_jvm_that_are_read_later_are_found() {
     trap(&heap(), java(json!(["-XX:MaxRAMPercentage=75"])), &[], &[share]);
     let percent = json!({"name": "ram", "type": "Ratio", "value": "75%", "option": "-XX:MaxRAMPercentage", "onConflict": "TakeOver"});
     let percent = policy(&json!({"settings": [percent]}));
-    trap(&percent, env(JAVA, "-Xmx1g"), &["settings.ram would have no effect on container \"app\" of Deployment/api: -Xmx1g sets the heap"], &[]);
+    trap(
+        &percent,
+        env(JAVA, "-Xmx1g"),
+        &["settings.ram would have no effect on container \"app\" of Deployment/api: -Xmx1g sets the heap"],
+        &[],
+    );
     // With these no JVM would start.
-    trap(&take(json!({"heapMax": {"value": "1Gi"}})), env(JAVA, "-Xms1500m"), &["BoundsConflictWithTarget: runtime.jvm.heapMax is 1Gi, and container \"app\" of Deployment/api has -Xms1500m"], &[]);
-    trap(&take(json!({"heapMin": {"value": "1Gi"}})), java(json!(["-Xmx512m"])), &["BoundsConflictWithTarget: runtime.jvm.heapMin"], &[]);
-    trap(&take(json!({"collector": "G1"})), java(json!(["-XX:+UseSerialGC"])), &["-XX:+UseSerialGC in its command"], &[]);
+    trap(
+        &take(json!({"heapMax": {"value": "1Gi"}})),
+        env(JAVA, "-Xms1500m"),
+        &[
+            "BoundsConflictWithTarget: runtime.jvm.heapMax is 1Gi, and container \"app\" of Deployment/api has -Xms1500m",
+        ],
+        &[],
+    );
+    trap(
+        &take(json!({"heapMin": {"value": "1Gi"}})),
+        java(json!(["-Xmx512m"])),
+        &["BoundsConflictWithTarget: runtime.jvm.heapMin"],
+        &[],
+    );
+    trap(
+        &take(json!({"collector": "G1"})),
+        java(json!(["-XX:+UseSerialGC"])),
+        &["-XX:+UseSerialGC in its command"],
+        &[],
+    );
 }
 
 #[test]
 fn options_of_node_that_are_read_later_are_found() {
     let node = policy(&json!({"runtime": {"node": {"maxOldSpace": {"value": "1Gi"}, "onConflict": "TakeOver"}}}));
     let command = |words: Json| json!({"command": words});
-    trap(&node, command(json!(["node", "--max_old_space_size=512", "server.js"])), &["--max_old_space_size=512 in its command is read after NODE_OPTIONS"], &[]);
+    trap(
+        &node,
+        command(json!(["node", "--max_old_space_size=512", "server.js"])),
+        &["--max_old_space_size=512 in its command is read after NODE_OPTIONS"],
+        &[],
+    );
     trap(&node, command(json!(["node", "server.js", "--max-old-space-size=512"])), &[], &[]);
     trap(&node, command(json!(["npm", "start"])), &[], &[]);
-    trap(&node, env("NODE_OPTIONS", "--max-old-space-size-percentage=70"), &["--max-old-space-size-percentage=70 in NODE_OPTIONS takes precedence"], &[]);
-    trap(&node, command(json!(["node", "--max-old-space-size-percentage=70"])), &["in its command takes precedence"], &[]);
+    trap(
+        &node,
+        env("NODE_OPTIONS", "--max-old-space-size-percentage=70"),
+        &["--max-old-space-size-percentage=70 in NODE_OPTIONS takes precedence"],
+        &[],
+    );
+    trap(
+        &node,
+        command(json!(["node", "--max-old-space-size-percentage=70"])),
+        &["in its command takes precedence"],
+        &[],
+    );
 }
 
 #[test]
@@ -333,14 +386,26 @@ fn workers_that_are_read_later_are_found() {
         all.extend(words);
         json!({"command": all})
     };
-    for (words, said) in [(&["--workers", "2"][..], "--workers 2"), (&["-w2"], "-w2"), (&["--workers=2"], "--workers=2")] {
+    for (words, said) in
+        [(&["--workers", "2"][..], "--workers 2"), (&["-w2"], "-w2"), (&["--workers=2"], "--workers=2")]
+    {
         trap(&concurrency(), gunicorn(words), &[&format!("{said} in its command is read after WEB_CONCURRENCY")], &[]);
         trap(&option(), gunicorn(words), &[&format!("{said} in its command is read after GUNICORN_CMD_ARGS")], &[]);
     }
     trap(&concurrency(), json!({"args": ["--workers", "4"]}), &["--workers 4 in its command"], &[]);
     trap(&concurrency(), json!({"args": ["-w", "4"]}), &[], &[]);
-    trap(&concurrency(), env("GUNICORN_CMD_ARGS", "-w 4"), &["-w 4 in GUNICORN_CMD_ARGS is read after WEB_CONCURRENCY"], &[]);
-    trap(&concurrency(), gunicorn(&["-c", "gunicorn.conf.py"]), &[], &["workers.web.count may have no effect: gunicorn is started with a configuration file"]);
+    trap(
+        &concurrency(),
+        env("GUNICORN_CMD_ARGS", "-w 4"),
+        &["-w 4 in GUNICORN_CMD_ARGS is read after WEB_CONCURRENCY"],
+        &[],
+    );
+    trap(
+        &concurrency(),
+        gunicorn(&["-c", "gunicorn.conf.py"]),
+        &[],
+        &["workers.web.count may have no effect: gunicorn is started with a configuration file"],
+    );
     trap(&option(), gunicorn(&["--worker-class", "gthread"]), &[], &[]);
 }
 

@@ -38,7 +38,11 @@ fn written(spec: &Json) -> Vec<String> {
             Landing::Variable => "- ".to_owned(),
             _ => return None,
         };
-        let text = if knob.landing == Landing::Variable { worked.value.to_string() } else { knob.render(&worked.value).unwrap() };
+        let text = if knob.landing == Landing::Variable {
+            worked.value.to_string()
+        } else {
+            knob.render(&worked.value).unwrap()
+        };
         Some(format!("{} {place}{text}", knob.path))
     };
     policy.knobs.iter().zip(&worked).filter_map(text).collect()
@@ -116,7 +120,8 @@ fn a_heap_that_does_not_fit_is_refused_with_the_sum() {
         refused(&json!({"resources": limits(memory), "runtime": runtime}), message);
     }
     // Exactly what fits, fits.
-    let fits = |runtime: Json, memory: &str| drop(parse(&json!({"resources": limits(memory), "runtime": runtime})).unwrap());
+    let fits =
+        |runtime: Json, memory: &str| drop(parse(&json!({"resources": limits(memory), "runtime": runtime})).unwrap());
     fits(json!({"jvm": {"heapMax": {"value": "3496Mi"}, "nonHeap": "600Mi"}}), "4Gi");
     fits(json!({"node": {"maxOldSpace": {"value": "4Gi"}}}), "5Gi");
     // Without a limit nobody knows; the target will tell.
@@ -142,8 +147,14 @@ fn every_node_process_has_a_heap_of_its_own() {
 #[test]
 fn an_option_is_of_the_catalogue_and_of_its_type() {
     let with = |knob: Json| json!({"settings": [knob]});
-    let wrong = parse(&with(json!({"name": "s", "value": 1, "option": "-javaagent:/tmp/x.jar"}))).unwrap_err().join(";");
-    assert!(wrong.starts_with("InvalidSpec: settings.s.option \"-javaagent:/tmp/x.jar\" is not in the catalogue: there are -Xmx, -Xms,"), "{wrong}");
+    let wrong =
+        parse(&with(json!({"name": "s", "value": 1, "option": "-javaagent:/tmp/x.jar"}))).unwrap_err().join(";");
+    assert!(
+        wrong.starts_with(
+            "InvalidSpec: settings.s.option \"-javaagent:/tmp/x.jar\" is not in the catalogue: there are -Xmx, -Xms,"
+        ),
+        "{wrong}"
+    );
     let wrong = parse(&with(json!({"name": "s", "value": 1, "option": "-XX:+Use*GC"}))).unwrap_err().join(";");
     assert!(wrong.contains("is not in the catalogue"), "{wrong}");
     refused(
@@ -167,13 +178,11 @@ fn an_option_is_of_the_catalogue_and_of_its_type() {
 
 #[test]
 fn a_section_needs_a_target_and_its_formulas_their_units() {
-    refused(
-        &json!({"runtime": {}}),
-        "InvalidSpec: runtime must set at least one of jvm, node, go and python",
-    );
+    refused(&json!({"runtime": {}}), "InvalidSpec: runtime must set at least one of jvm, node, go and python");
     let wrong = parse(&json!({"runtime": {"jvm": {"heapMax": {"value": "= limits.cpu"}}}})).unwrap_err().join(";");
     assert!(wrong.starts_with("InvalidSpec: runtime.jvm.heapMax "), "{wrong}");
-    let wrong = parse(&json!({"runtime": {"jvm": {"heapMax": {"value": "= runtime.jvm.heapMin"}}}})).unwrap_err().join(";");
+    let wrong =
+        parse(&json!({"runtime": {"jvm": {"heapMax": {"value": "= runtime.jvm.heapMin"}}}})).unwrap_err().join(";");
     assert!(wrong.contains("runtime.jvm.heapMin"), "{wrong}");
     let circle = json!({"runtime": {"jvm": {"heapMax": {"value": "= 2 * runtime.jvm.heapMin"}, "heapMin": {"value": "= runtime.jvm.heapMax / 2"}}}});
     let wrong = parse(&circle).unwrap_err().join(";");
@@ -199,8 +208,10 @@ fn a_heap_that_is_touched_at_the_start_is_held_against_the_request() {
     };
     assert_eq!(
         touched(true, true),
-        ["is touched at the start: heapMin 2048Mi + nonHeap 600Mi = 2648Mi is above requests.memory 1Gi (1024Mi): the scheduler \
-          sets aside less than the pod takes; raise the request"]
+        [
+            "is touched at the start: heapMin 2048Mi + nonHeap 600Mi = 2648Mi is above requests.memory 1Gi (1024Mi): the scheduler \
+          sets aside less than the pod takes; raise the request"
+        ]
     );
     assert_eq!(touched(false, true).len(), 1);
     assert_eq!(touched(true, false), Vec::<String>::new());
