@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
-    plan::connections,
+    plan::{connections, not_enforceable},
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
     world::{Documents, Surroundings},
@@ -42,6 +42,8 @@ struct Part {
     policy: String,
     mode: String,
     target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Box<str>>,
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
@@ -107,6 +109,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .as_ref()
                 .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
+            profiles: target.profiles.clone(),
             settings: target.plan.settings.clone(),
             conflicts: target
                 .plan
@@ -119,6 +122,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .refusals
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
             warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
             budgets: target.budgets.clone(),
@@ -128,14 +132,18 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
 }
 
 fn text(part: &Part, paint: Paint) -> String {
-    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let mut out = format!("{}  governed by policy {}, mode {}", paint.bold(&part.target), part.policy, part.mode);
+    if !part.profiles.is_empty() {
+        out.push_str(&format!(", profile {}", part.profiles.join(", ")));
+    }
+    out.push('\n');
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
         .flat_map(|s| s.rows().map(move |row| (s, row)))
         .map(|(s, row)| {
             let value = match (s.state, &row.live) {
-                (State::AtRest | State::Variable, _) => row.desired.clone(),
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => row.desired.clone(),
                 (_, live) => format!("{} (live: {})", row.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
@@ -148,6 +156,7 @@ fn text(part: &Part, paint: Paint) -> String {
         })
         .collect();
     out.push_str(&table(2, &rows));
+    out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {

@@ -304,6 +304,9 @@ pub struct Setting {
     /// The knobs, where several share the field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
 }
 
 impl Setting {
@@ -370,6 +373,8 @@ pub enum State {
     Refused,
     /// It is a variable: it lands nowhere.
     Variable,
+    /// No field of an object carries it.
+    NotEnforceable,
 }
 
 impl State {
@@ -383,6 +388,7 @@ impl State {
             Self::Quarantined => "Quarantined",
             Self::Refused => "Refused",
             Self::Variable => "Variable",
+            Self::NotEnforceable => "NotEnforceable",
         }
     }
 }

@@ -77,7 +77,13 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
     match &desired.knob.landing {
         Landing::Document { file, .. } => situation.policy.files.get(*file).map(|file| &*file.config_map),
         Landing::ConfigMapKey { name, .. } => Some(name),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -212,6 +218,7 @@ impl Edits<'_> {
                 source: desired.source.to_string(),
                 state,
                 parts: Vec::new(),
+                why: None,
             });
         };
         let current = self.text(&file.key);
@@ -277,6 +284,8 @@ impl Edits<'_> {
         view(live.clone(), State::Planned);
         let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
+            // Its owner took the line away since: there is nothing to go back to.
+            _ if live.is_none() => (None, None),
             None => (live.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
             Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),
@@ -476,7 +485,13 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
             Some(name_place(&file.key, at))
         }
         Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -489,7 +504,13 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
             Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
         }
         Landing::ConfigMapKey { name, key, .. } => Some(format!("key {key} of ConfigMap/{name}")),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -505,7 +526,13 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
             Some(document::read(&text(&file.config_map, &file.key)?, at).ok()?.text)
         }
         Landing::ConfigMapKey { name, key, .. } => text(name, key).map(|text| text.trim().to_owned()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 

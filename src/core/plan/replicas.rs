@@ -137,6 +137,7 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
         source: "spec".into(),
         state: State::AtRest,
         parts: Vec::new(),
+        why: None,
     };
     if let Some(elder) = situation.memory.elders.get(&setting.landing) {
         setting.state = State::Yielded;
