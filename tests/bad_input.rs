@@ -209,7 +209,7 @@ fn what_admission_refuses_has_a_case_and_every_case_has_a_row() {
         row: Option<u8>,
     }
     let mut cases = BTreeSet::new();
-    for file in ["policies", "classes", "sources"] {
+    for file in ["policies", "budgets", "classes", "sources"] {
         let found: Vec<Case> = serde_saphyr::from_str(&text(&format!("tests/data/admission/{file}.yaml"))).unwrap();
         cases.extend(found.into_iter().filter_map(|case| case.row));
     }

@@ -22,6 +22,8 @@ mod operator;
 
 #[path = "operator/admission.rs"]
 mod admission;
+#[path = "operator/budget.rs"]
+mod budget;
 #[path = "operator/commands.rs"]
 mod commands;
 #[path = "operator/costs.rs"]

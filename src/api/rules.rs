@@ -504,8 +504,8 @@ pub(super) fn setting(schema: &mut Schema) {
     );
     add(
         schema,
-        format!("!has(self.notEnforceable) || !{LANDS}"),
-        "notEnforceable says that nothing carries the value: leave out env, arg, path and configMapKey",
+        format!("!has(self.notEnforceable) || !({LANDS} || has(self.option))"),
+        "notEnforceable says that nothing carries the value: leave out env, arg, option, path and configMapKey",
     );
     add(
         schema,
@@ -631,8 +631,9 @@ pub(super) fn headroom(schema: &mut Schema) {
 
 /// A budget: what is set aside leaves something.
 pub(super) fn budget(schema: &mut Schema) {
-    let left =
-        "self.capacity.connections - self.?reserved.orValue(3) - self.?others.orValue([]).map(o, o.connections).sum()";
+    // Not with `orValue([])`: what may be another list has no bound that the API server knows.
+    let left = "self.capacity.connections - self.?reserved.orValue(3) - (has(self.others) ? self.others.map(o, \
+                o.connections).sum() : 0)";
     add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
     add(
         schema,

@@ -197,15 +197,14 @@ impl Documents {
             bail!("listing performancepolicies of namespace \"{namespace}\": you may not; ask for the role view there");
         };
         self.policies.extend(policies);
-        match list(Api::namespaced(client.clone(), namespace), "connectionbudgets").await? {
-            Some(budgets) => self.budgets.extend(budgets),
-            None => {
-                talk(&format!(
-                    "note: you may not list connectionbudgets of namespace \"{namespace}\", so pools are held to none; ask for \
-                     the role view there"
-                ));
-                self.budgetless.push(namespace.to_owned());
-            }
+        if let Some(budgets) = list(Api::namespaced(client.clone(), namespace), "connectionbudgets").await? {
+            self.budgets.extend(budgets);
+        } else {
+            talk(format!(
+                "note: you may not list connectionbudgets of namespace \"{namespace}\", so pools are held to none; ask for \
+                 the role view there"
+            ));
+            self.budgetless.push(namespace.to_owned());
         }
         for kind in Kind::ALL {
             let prefix =

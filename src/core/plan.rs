@@ -397,11 +397,15 @@ impl State {
 /// be worked out now, makes no difference to whose the place is.
 #[must_use]
 pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
-    let place =
-        |knob: &Knob| config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob));
-    let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
+    let mut landings: Vec<String> = policy.knobs.iter().filter_map(|knob| landing(policy, target, knob)).collect();
     landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
     landings
+}
+
+/// The place that one knob governs on `target`, as [`Setting::landing`] spells it.
+#[must_use]
+pub fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob))
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use trimtab::{
     api::{
         ConnectionBudget, ConnectionBudgetStatus, MetricsSource, PerformanceClass, PerformancePolicy,
-        PerformancePolicyStatus, conditions::Reason,
+        PerformancePolicyStatus, conditions::Reason, source::MetricsSourceStatus,
     },
     core::{
         engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
@@ -502,6 +502,14 @@ impl Server {
             .unwrap();
         self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
         self.source = Some(source);
+    }
+
+    pub fn set_source_status(&mut self, status: &MetricsSourceStatus) {
+        let version = self.next_version();
+        let Some(source) = &mut self.source else { return };
+        source.status = Some(status.clone());
+        source.metadata.resource_version = Some(version.to_string());
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
     }
 
     /// What Prometheus answers to a query at a time.
