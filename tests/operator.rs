@@ -56,6 +56,8 @@ mod rest;
 mod restart;
 #[path = "operator/rollback.rs"]
 mod rollback;
+#[path = "operator/runtime.rs"]
+mod runtime;
 #[path = "operator/settle.rs"]
 mod settle;
 #[path = "operator/together.rs"]

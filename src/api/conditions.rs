@@ -103,6 +103,12 @@ words! {
         EnvReferenced,
         /// The value contradicts one that the target has.
         BoundsConflictWithTarget,
+        /// Memory that a runtime may take is above the limit of its container.
+        MemoryAboveLimit,
+        /// The variable of a runtime's options cannot be read as the runtime reads it.
+        OptionsUnparseable,
+        /// The value would have no effect: something that the application reads later says otherwise.
+        NoEffect,
         /// A named `ConfigMap` does not exist.
         ConfigMapNotFound,
         /// The `ConfigMap` can never change.

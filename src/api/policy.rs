@@ -13,7 +13,7 @@
 //! | `deletionPolicy` | `Retain` |
 //! | `target` | nothing is governed: the policy measures and reports |
 //! | `target.apiVersion` | `apps/v1`; required where the kind is no workload |
-//! | `target.container`, a knob's `container` | the only container of the pod; with several, a condition asks for it |
+//! | `target.container`, the `container` of a knob or of a runtime | the only container of the pod; with several, a condition asks for it |
 //! | `metrics.source` | the class's, else the source named `default` |
 //! | `metrics.labels` | none beside the identity of the workload's pods |
 //! | `resources[].limits.cpu` and its like | not governed: what the manifest says stays |
@@ -27,7 +27,10 @@
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
 //! | `allowDestructive` | `false`: a value of a `field` that deletes data is refused |
-//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
+//! | a field of `runtime` | not governed |
+//! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
+//! | `runtime.node.perWorker` | one process |
+//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands, but for `option`, which knows its spelling |
 //! | `settings[].type` | `Integer` |
 //! | `settings[].notEnforceable` | the value lands as its landing place says |
 //! | `kernel.sysctls`, `kernel.openFiles` | not governed |
@@ -66,6 +69,7 @@ use super::{rules, status::PerformancePolicyStatus};
 mod knob;
 mod pattern;
 mod profile;
+mod runtime;
 mod threshold;
 
 pub use self::{
@@ -75,6 +79,7 @@ pub use self::{
     },
     pattern::{Pattern, PatternKind, PatternMetric},
     profile::{ActiveBy, Load, Profile, Schedule, When},
+    runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
     threshold::{Across, Builtin, Hint, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
@@ -164,6 +169,9 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub settings: Vec<Setting>,
+    /// What the language runtimes are told: memory, processors and collectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// Documents in `ConfigMap`s that knobs may edit, named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

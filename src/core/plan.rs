@@ -10,6 +10,7 @@ mod objects;
 mod replicas;
 mod restore;
 mod rounds;
+mod traps;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +152,8 @@ pub struct Plan {
     pub claim_hash: String,
     /// What the pools add up to in one pod, with the values that shall be there.
     pub loads: Vec<Load>,
+    /// What is written and yet may not do what its author expects. It keeps nothing from its place.
+    pub warnings: Vec<Warning>,
     /// The same with the values that pods have: at most, while a rollout is under way. Pools of which one is unknown are left
     /// out.
     pub held: Vec<Load>,
@@ -300,17 +303,60 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+    /// The knobs, where several share the field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// Why nothing carries it, and where it belongs instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Box<str>>,
 }
 
 impl Setting {
+    /// One row for each knob: those that share a field are one setting.
+    pub fn rows(&self) -> impl Iterator<Item = Part> {
+        let whole = || Part {
+            path: self.path.clone(),
+            desired: self.desired.clone(),
+            live: self.live.clone(),
+            source: self.source.clone(),
+        };
+        let whole = self.parts.is_empty().then(whole);
+        whole.into_iter().chain(self.parts.iter().cloned())
+    }
+
     /// Whether the live value may be told to everybody who can read the policy. What somebody else wrote into a `ConfigMap` is
     /// for those who can read the `ConfigMap`.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.object.kind != Kind::ConfigMap || !matches!(self.state, State::Yielded | State::Refused)
+    }
+}
+
+/// One of several knobs that share a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// The desired value, as it is written.
+    pub desired: String,
+    /// The live value, if there is one.
+    pub live: Option<String>,
+    /// Where the desired value comes from.
+    pub source: String,
+}
+
+/// What is written and yet may not do what its author expects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// What is the matter and what to do, continuing the path.
+    pub message: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.path, self.message)
     }
 }
 
@@ -410,7 +456,17 @@ pub fn value_hash(path: &str, text: &str) -> String {
 }
 
 impl Plan {
+    fn warn(&mut self, path: &str, message: String) {
+        let warning = Warning { path: path.into(), message };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
     fn refuse(&mut self, reason: Reason, message: String, stalled: bool) {
         self.refusals.push(Refusal { reason, message, stalled });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use super::{
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
-    units::{Value, ValueType},
+    options::{self, Known},
+    units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -25,6 +26,7 @@ mod given;
 pub mod patterns;
 pub mod profiles;
 mod rules;
+pub mod runtime;
 mod shape;
 pub mod thresholds;
 
@@ -151,6 +153,8 @@ pub struct Knob {
     pub max: Option<Given>,
     /// What values make sense for what it steers.
     range: Range,
+    /// What the value of a formula is rounded down to.
+    grain: Option<Decimal>,
     /// Spelling where it lands.
     pub format: Option<ValueFormat>,
     /// Where it lands.
@@ -186,6 +190,8 @@ pub enum Landing {
     Env(Box<str>),
     /// Command-line flag.
     Arg(Box<str>),
+    /// Option in the variable that its runtime reads.
+    Option(&'static Known),
     /// Place in a document.
     Document {
         /// Index in `Policy::files`.
@@ -296,6 +302,7 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.runtime(spec);
         parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
         parser.resolve_fields(spec.target.as_ref());
@@ -306,6 +313,8 @@ impl Policy {
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
+        let known = |path: &str| given::value_of(&knobs, &worked, path);
+        wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
@@ -382,6 +391,15 @@ impl Policy {
     /// Its knobs, each after those that it follows from.
     pub fn in_order(&self) -> impl Iterator<Item = &Knob> {
         self.order.iter().filter_map(|&index| self.knobs.get(index))
+    }
+
+    /// What runtimes may take of the memory of their containers; see [`runtime::memory`].
+    pub fn memory(
+        &self,
+        value: impl Fn(&str) -> Option<Value>,
+        template: impl Fn(&Amount) -> Option<Value>,
+    ) -> Vec<runtime::Memory> {
+        runtime::memory(&self.knobs, &self.spec, value, template)
     }
 
     /// What is wrong with values that have been worked out.
@@ -548,9 +566,28 @@ impl<'a> Parser<'a> {
         let Some(value) = value else { return };
         // A variable until the target is known, see `resolve_fields`.
         self.in_fields.extend(knob.field.as_deref().map(|field| (self.knobs.len(), field)));
-        let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
+        let Some(landing) = self.landing(&path, field.kind, knob) else { return };
+        self.knobs.push(Knob {
+            path: path.into(),
+            kind: field.kind,
+            value,
+            min,
+            max,
+            range: field.range,
+            grain: landing.grain(),
+            format: knob.format,
+            landing,
+            container: container.map(Into::into),
+            on_conflict: knob.on_conflict.unwrap_or_default(),
+            allow_destructive: knob.allow_destructive.unwrap_or_default(),
+        });
+    }
+
+    fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
+        Some(match (&knob.env, &knob.arg, &knob.option, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
+            (_, _, Some(token), ..) => return self.option(path, kind, token, knob.format),
             (.., Some(at), _) => {
                 self.in_files.push((self.knobs.len(), at));
                 // A variable until the file is known, see `resolve_files`.
@@ -561,21 +598,33 @@ impl<'a> Parser<'a> {
                 key: key.key.as_str().into(),
                 reload: key.reload.unwrap_or_default(),
             },
-            (None, None, None, None) => Landing::Variable,
+            (None, None, None, None, None) => Landing::Variable,
+        })
+    }
+
+    fn option(&mut self, path: &str, kind: ValueType, token: &str, format: Option<ValueFormat>) -> Option<Landing> {
+        let path = format!("{path}.option");
+        let Some(known) = options::known(token).filter(|known| known.token != options::COLLECTOR) else {
+            let all: Vec<&str> = options::tokens().collect();
+            let printable = token.escape_default();
+            self.refuse(
+                Reason::InvalidSpec,
+                path,
+                format!("\"{printable}\" is not in the catalogue: there are {}", all.join(", ")),
+            );
+            return None;
         };
-        self.knobs.push(Knob {
-            path: path.into(),
-            kind: field.kind,
-            value,
-            min,
-            max,
-            range: field.range,
-            format: knob.format,
-            landing,
-            container: container.map(Into::into),
-            on_conflict: knob.on_conflict.unwrap_or_default(),
-            allow_destructive: knob.allow_destructive.unwrap_or_default(),
-        });
+        if known.value_type() != kind {
+            let takes = format!("{token} takes a value of type {}, not {kind}", known.value_type());
+            self.refuse(Reason::InvalidSpec, path, takes);
+            return None;
+        }
+        if format.is_some() {
+            let message = "is spelled as its reader wants it: leave out as";
+            self.refuse(Reason::InvalidSpec, path, message);
+            return None;
+        }
+        Some(Landing::Option(known))
     }
 
     fn resources(&mut self, resources: &'a [wire::Resources]) {
@@ -597,6 +646,7 @@ impl<'a> Parser<'a> {
                             min: None,
                             max: None,
                             range: Range::All,
+                            grain: None,
                             format: None,
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
@@ -706,6 +756,7 @@ impl<'a> Parser<'a> {
             min: None,
             max: None,
             range: Range::All,
+            grain: None,
             format: None,
             landing,
             container: None,
@@ -804,10 +855,32 @@ impl Landing {
             Self::Variable
             | Self::Env(_)
             | Self::Arg(_)
+            | Self::Option(_)
             | Self::Resource { .. }
             | Self::Sysctl(_)
             | Self::NotEnforceable(_)
             | Self::Field(_) => false,
+        }
+    }
+
+    /// What the value of a formula is rounded down to where it lands.
+    const fn grain(&self) -> Option<Decimal> {
+        match self {
+            Self::Option(known) => known.grain(),
+            _ => None,
+        }
+    }
+}
+
+impl Knob {
+    /// A value as it is written where the knob lands.
+    ///
+    /// # Errors
+    /// Why it cannot be written so, continuing the knob's path.
+    pub fn render(&self, value: &Value) -> Result<String, String> {
+        match &self.landing {
+            Landing::Option(known) => known.render(value),
+            _ => value.render(self.format).map_err(|error| error.to_string()),
         }
     }
 }

@@ -178,6 +178,7 @@ impl World {
                 Landing::Variable
                 | Landing::Env(_)
                 | Landing::Arg(_)
+                | Landing::Option(_)
                 | Landing::Resource { .. }
                 | Landing::Sysctl(_)
                 | Landing::NotEnforceable(_)

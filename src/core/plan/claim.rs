@@ -9,13 +9,14 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    CONTEST, Change, Conflict, Hold, Orphans, Plan, Refusal, Setting, Situation, State, Step, config_map, objects,
+    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map, objects,
     value_hash,
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
+        options::{self, Known, Variable},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Before, KeyStamp, Record, Taking},
     },
@@ -41,6 +42,18 @@ pub(super) struct Wish {
     pub on_conflict: OnConflict,
     /// The key of a `ConfigMap` that pods read at start only.
     pub read_at_start: Option<Box<str>>,
+    /// The knobs, where several share the field.
+    pub parts: Vec<Part>,
+    /// The options that the value has of us, where the rest of it is somebody else's.
+    pub options: Option<Options>,
+}
+
+/// Options of ours in a variable.
+pub(super) struct Options {
+    /// The variable.
+    pub variable: Variable,
+    /// Each option and the words for it.
+    pub words: Vec<(&'static Known, String)>,
 }
 
 /// What becomes of an object.
@@ -78,6 +91,17 @@ pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>
         draft.add(wish, plan);
     }
     draft.finish(plan)
+}
+
+impl Options {
+    /// What is live now, with our options as they were before us; nothing where that is what is known already.
+    fn rebased(&self, was: Option<&Json>, live: Option<&Json>) -> Option<Json> {
+        let live = live?.as_str()?;
+        let before = was.and_then(Json::as_str).unwrap_or_default();
+        let wanted: Vec<_> = self.words.iter().map(|(known, word)| (*known, word.as_str())).collect();
+        let rebased = options::restore(self.variable, live, before, &wanted).ok()?;
+        (rebased != before).then(|| Json::String(rebased))
+    }
 }
 
 struct Draft<'a> {
@@ -182,6 +206,7 @@ impl<'a> Draft<'a> {
                 live: wish.live_text,
                 source,
                 state,
+                parts: wish.parts,
                 why: None,
             });
         }
@@ -421,6 +446,14 @@ impl<'a> Draft<'a> {
 
     fn remember_baseline(&mut self, wish: &Wish, live: Option<&Json>) {
         self.record.paths.entry(wish.field.clone()).or_insert_with(|| live.cloned());
+        // Whoever wrote the field after us has changed what is theirs in it: that is to be there when ours goes back.
+        if let Some(options) = &wish.options
+            && !self.owned.contains(&wish.field)
+            && let Some(was) = self.record.paths.get_mut(&wish.field)
+            && let Some(rebased) = options.rebased(was.as_ref(), live)
+        {
+            *was = Some(rebased);
+        }
     }
 
     fn conflict(&self, reason: Reason, wish: &Wish, message: String) -> Conflict {
@@ -566,7 +599,9 @@ impl<'a> Draft<'a> {
         let unproven = &self.situation.memory.unproven;
         let earlier = self.before.iter().flat_map(|record| &record.previous);
         let mut previous: BTreeMap<_, _> = earlier
-            .filter(|(field, _)| self.knobs.get(*field).is_some_and(|path| unproven.contains(path)))
+            .filter(|(field, _)| {
+                self.knobs.get(*field).is_some_and(|path| unproven.iter().any(|other| share(path, other)))
+            })
             .map(|(field, value)| (field.clone(), value.clone()))
             .collect();
         for (field, _) in &self.changes {
@@ -682,6 +717,11 @@ fn foreign(wish: &Wish, others: &[Holder]) -> String {
     let who: Vec<String> = others.iter().map(|holder| format!("\"{}\"", holder.manager)).collect();
     let advice = others.first().map(Holder::advice).unwrap_or_default();
     format!("{} is owned by {}. {advice}", wish.landing, who.join(" and "))
+}
+
+/// Whether two settings have a knob in common: those that share a field are one setting, and others may join them.
+fn share(a: &str, b: &str) -> bool {
+    a.split(", ").any(|a| b.split(", ").any(|b| a == b))
 }
 
 fn text(value: &Json) -> String {

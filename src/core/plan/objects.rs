@@ -37,6 +37,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
             // A policy with any of these and such a target is not served.
             Landing::Env(_)
             | Landing::Arg(_)
+            | Landing::Option(_)
             | Landing::Resource { .. }
             | Landing::Sysctl(_)
             | Landing::Document { .. }
@@ -79,6 +80,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         source: desired.source.to_string(),
         state,
         why: None,
+        parts: Vec::new(),
     }
 }
 
@@ -121,6 +123,8 @@ fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &
         value,
         text,
         live_text,
+        parts: Vec::new(),
+        options: None,
         on_conflict: knob.on_conflict,
         read_at_start: None,
     })

@@ -126,7 +126,7 @@ fn spelled(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
     if !knob.landing.is_written() || matches!(knob.landing, Landing::Resource { .. }) {
         return;
     }
-    let written = worked.value.render(knob.format).map_err(|error| error.to_string());
+    let written = knob.render(&worked.value);
     let fits = written.and_then(|text| match &knob.landing {
         // What does not fit the type of the field has been said already.
         Landing::Field(place) if place.accepts(knob.kind, knob.format).is_ok() => place.json(&text).map(drop),
@@ -158,6 +158,7 @@ fn lands_in_its_target(knob: &Knob, spec: &PerformancePolicySpec, wrong: &mut Ve
         Landing::Field(_) | Landing::Variable | Landing::NotEnforceable(_) => {}
         Landing::Env(_)
         | Landing::Arg(_)
+        | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
         | Landing::Document { .. }
@@ -195,6 +196,7 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             Landing::Variable | Landing::NotEnforceable(_) => continue,
             Landing::Env(name) => format!("env {name} of {container}"),
             Landing::Arg(flag) => format!("argument {flag} of {container}"),
+            Landing::Option(known) => format!("option {} of {container}", known.token),
             Landing::Document { file, at, .. } => match files.get(*file) {
                 Some(file) => format!("{at} in {}/{}", file.config_map, file.key),
                 None => continue,

@@ -11,7 +11,7 @@ use crate::{
         PerformancePolicy, PerformancePolicySpec,
         conditions::Reason,
         names::ALERT_LABELS,
-        policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
+        policy::{Eviction, Invalidation, Runtime, SettingType, Target, TargetKind, ValueFormat},
     },
     core::catalogue::sysctl,
 };
@@ -45,6 +45,7 @@ pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
     }
     shape.caches(spec);
     shape.settings(spec);
+    shape.runtime(spec);
     shape.kernel(spec);
     shape.words(spec);
 }
@@ -166,6 +167,23 @@ impl Shape<'_> {
             self.expect(is_enum != setting.allowed.is_empty(), &path, message);
             let words: BTreeSet<_> = setting.allowed.iter().collect();
             self.expect(words.len() == setting.allowed.len(), &path, "must not repeat a word");
+        }
+    }
+
+    fn runtime(&mut self, spec: &PerformancePolicySpec) {
+        let Some(Runtime { jvm, node, go, python }) = &spec.runtime else { return };
+        let set = [
+            ("jvm", jvm.as_ref().map(|jvm| &jvm.container)),
+            ("node", node.as_ref().map(|node| &node.container)),
+            ("go", go.as_ref().map(|go| &go.container)),
+            ("python", python.as_ref().map(|python| &python.container)),
+        ];
+        let message = "must set at least one of jvm, node, go and python";
+        self.expect(set.iter().any(|(_, container)| container.is_some()), "runtime", message);
+        self.expect(spec.target.is_some(), "runtime", "needs a target");
+        for (member, container) in set {
+            let named = container.and_then(Option::as_deref).is_none_or(is_dns_label);
+            self.expect(named, &format!("runtime.{member}.container"), "must be a DNS label");
         }
     }
 
