@@ -187,7 +187,7 @@ fn collection(kind: &str) -> &'static str {
     match kind {
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
-        "performancepolicies" => "apis/trimtab.dev/v1alpha1",
+        "performancepolicies" | "connectionbudgets" => "apis/trimtab.dev/v1alpha1",
         "pods" | "configmaps" => "api/v1",
         "events" => "apis/events.k8s.io/v1",
         other => panic!("the tests do not know the kind \"{other}\""),
