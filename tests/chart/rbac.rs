@@ -110,6 +110,21 @@ fn no_rule_has_a_wildcard_or_reaches_secrets_or_escalates() {
 }
 
 #[test]
+fn the_hook_of_definitions_may_write_every_definition_and_no_other() {
+    let expected: BTreeSet<String> =
+        trimtab::api::crds::all().into_iter().filter_map(|definition| definition.metadata.name).collect();
+    for name in CASES {
+        for Grant { rule, .. } in grants(&objects(&case(name))) {
+            if strings(&rule["resources"]) == ["customresourcedefinitions"] {
+                let named: BTreeSet<String> =
+                    strings(&rule["resourceNames"]).into_iter().map(ToOwned::to_owned).collect();
+                assert_eq!(named, expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nobody_creates_replaces_or_deletes_what_is_governed() {
     let governed = [
         "deployments",

@@ -209,7 +209,7 @@ fn collection(kind: &str) -> &'static str {
     match kind {
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
-        "performancepolicies" => "apis/trimtab.dev/v1alpha1",
+        "performancepolicies" | "connectionbudgets" => "apis/trimtab.dev/v1alpha1",
         "clusters" | "poolers" => "apis/postgresql.cnpg.io/v1",
         "streams" => "apis/jetstream.nats.io/v1beta2",
         "pods" | "configmaps" => "api/v1",
