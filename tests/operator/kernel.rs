@@ -145,10 +145,7 @@ fn an_unsafe_sysctl_needs_a_class_and_a_node_that_allow_it() {
         world.apply(&somaxconn("p"));
         let refused = world.says("p", "Ready", "False", "ClassForbids").await;
         let message = condition(&refused, "Ready")["message"].as_str().unwrap();
-        assert!(
-            message.contains("kernel.sysctls.net.core.somaxconn must not be set under the built-in limits"),
-            "{message}"
-        );
+        assert!(message.contains("kernel.sysctls.net.core.somaxconn must not be set under class"), "{message}");
         world.caught_up().await;
         let writes = mark.target_writes(&world.namespace);
         assert_eq!(writes, [], "{}", told(&writes));
