@@ -508,7 +508,10 @@ fn kubectl_get_prints_our_columns() {
         api.patch_status("shown", &PatchParams::default(), &Patch::Merge(status)).await.expect("write the status");
         let path = format!("/apis/trimtab.dev/v1alpha1/namespaces/{namespace}/performancepolicies");
         let (columns, rows) = table(&cluster.client, &path).await;
-        assert_eq!(columns, ["Name", "Target", "Mode", "Ready", "Compliant", "Applied", "Age", "Changed", "Reason"]);
+        assert_eq!(
+            columns,
+            ["Name", "Target", "Mode", "Ready", "Compliant", "Applied", "Profile", "Age", "Changed", "Reason"]
+        );
         assert_eq!(rows[0][..6], ["shown", "Deployment/api", "Enforce", "True", "False", "True"]);
         assert_eq!(rows[0][8], "Applied");
 
