@@ -40,6 +40,8 @@ mod grace;
 mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
+#[path = "operator/objects.rs"]
+mod objects;
 #[path = "operator/owners.rs"]
 mod owners;
 #[path = "operator/profiles.rs"]
@@ -54,6 +56,8 @@ mod rest;
 mod restart;
 #[path = "operator/rollback.rs"]
 mod rollback;
+#[path = "operator/runtime.rs"]
+mod runtime;
 #[path = "operator/settle.rs"]
 mod settle;
 #[path = "operator/together.rs"]

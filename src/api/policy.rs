@@ -12,7 +12,8 @@
 //! | `suspend` | `false`; the annotation `trimtab.dev/suspended` suspends as well |
 //! | `deletionPolicy` | `Retain` |
 //! | `target` | nothing is governed: the policy measures and reports |
-//! | `target.container`, a knob's `container` | the only container of the pod; with several, a condition asks for it |
+//! | `target.apiVersion` | `apps/v1`; required where the kind is no workload |
+//! | `target.container`, the `container` of a knob or of a runtime | the only container of the pod; with several, a condition asks for it |
 //! | `metrics.source` | the class's, else the source named `default` |
 //! | `metrics.labels` | none beside the identity of the workload's pods |
 //! | `resources[].limits.cpu` and its like | not governed: what the manifest says stays |
@@ -25,7 +26,11 @@
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
-//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
+//! | `allowDestructive` | `false`: a value of a `field` that deletes data is refused |
+//! | a field of `runtime` | not governed |
+//! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
+//! | `runtime.node.perWorker` | one process |
+//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands, but for `option`, which knows its spelling |
 //! | `settings[].type` | `Integer` |
 //! | `settings[].notEnforceable` | the value lands as its landing place says |
 //! | `kernel.sysctls`, `kernel.openFiles` | not governed |
@@ -64,6 +69,7 @@ use super::{rules, status::PerformancePolicyStatus};
 mod knob;
 mod pattern;
 mod profile;
+mod runtime;
 mod threshold;
 
 pub use self::{
@@ -73,6 +79,7 @@ pub use self::{
     },
     pattern::{Pattern, PatternKind, PatternMetric},
     profile::{ActiveBy, Load, Profile, Schedule, When},
+    runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
     threshold::{Across, Builtin, Hint, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
@@ -162,6 +169,9 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub settings: Vec<Setting>,
+    /// What the language runtimes are told: memory, processors and collectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// Documents in `ConfigMap`s that knobs may edit, named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -224,7 +234,7 @@ pub enum Sink {
     Alertmanager,
 }
 
-/// The kinds of workload that carry a pod template.
+/// The kinds that a policy may govern: workloads, which carry a pod template, and objects with fields of their own.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[schemars(description = "")]
 pub enum TargetKind {
@@ -234,13 +244,45 @@ pub enum TargetKind {
     StatefulSet,
     /// `apps/v1` `DaemonSet`.
     DaemonSet,
+    /// `postgresql.cnpg.io/v1` Cluster of CloudNativePG.
+    Cluster,
+    /// `postgresql.cnpg.io/v1` Pooler of CloudNativePG.
+    Pooler,
+    /// `jetstream.nats.io/v1beta2` Stream of nack.
+    Stream,
+}
+
+impl TargetKind {
+    /// Group and version, as in `apiVersion`.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::Cluster | Self::Pooler => "postgresql.cnpg.io/v1",
+            Self::Stream => "jetstream.nats.io/v1beta2",
+        }
+    }
+
+    /// Whether objects of the kind carry a pod template.
+    #[must_use]
+    pub const fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
 }
 
 /// What is governed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.name) != has(self.selector)", "exactly one of name and selector must be set"))]
+#[schemars(transform = rules::target)]
 pub struct Target {
-    /// Kind of the workload, in apps/v1.
+    /// Group and version of the kind. Default: `apps/v1`. Required for other kinds: `postgresql.cnpg.io/v1` for a Cluster or
+    /// Pooler, `jetstream.nats.io/v1beta2` for a Stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub api_version: Option<String>,
+    /// Kind: Deployment, StatefulSet or DaemonSet; or, where the class allows it, an object whose fields are set: a Cluster or
+    /// Pooler of CloudNativePG, a Stream of nack (JetStream).
     pub kind: TargetKind,
     /// Name of one workload.
     #[serde(skip_serializing_if = "Option::is_none")]

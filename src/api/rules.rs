@@ -179,6 +179,21 @@ pub(super) fn set_list(schema: &mut Schema) {
     set(schema, "x-kubernetes-list-type", "set");
 }
 
+/// A field of an object that is no workload.
+pub(super) fn field_path(schema: &mut Schema) {
+    text(schema, 253, "^spec([.][A-Za-z0-9_-]+)+$", "must be a field such as spec.maxAge");
+}
+
+/// Patterns of such fields.
+pub(super) fn field_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        let message = "must be a field such as spec.maxAge, with * for any run of characters";
+        text(items, 253, "^spec[.][A-Za-z0-9_.*-]+$", message);
+    }
+    set_list(schema);
+}
+
 /// The name of a kernel parameter.
 pub(super) fn sysctl_name(schema: &mut Schema) {
     text(schema, 128, SYSCTL, "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots");
@@ -207,9 +222,34 @@ pub(super) fn sysctl_patterns(schema: &mut Schema) {
     set_list(schema);
 }
 
+/// What is governed: the version of its kind, and a container only where there are any.
+pub(super) fn target(schema: &mut Schema) {
+    add(
+        schema,
+        format!(
+            "self.kind in {WORKLOADS} ? !has(self.apiVersion) || self.apiVersion == 'apps/v1' : has(self.apiVersion) && \
+             self.apiVersion == (self.kind == 'Stream' ? 'jetstream.nats.io/v1beta2' : 'postgresql.cnpg.io/v1')"
+        ),
+        "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 or jetstream.nats.io/v1beta2",
+    );
+    add(
+        schema,
+        format!("!has(self.container) || self.kind in {WORKLOADS}"),
+        "container is for workloads: leave it out",
+    );
+}
+
+/// The kinds that carry a pod template, in CEL.
+const WORKLOADS: &str = "['Deployment', 'StatefulSet', 'DaemonSet']";
+
 /// A command-line flag.
 pub(super) fn flag(schema: &mut Schema) {
     text(schema, 128, "^--?[A-Za-z0-9][A-Za-z0-9._-]*$", "must be a flag such as --workers");
+}
+
+/// An option of a runtime. Which ones there are, `core` knows.
+pub(super) fn runtime_option(schema: &mut Schema) {
+    text(schema, 64, "^-[-A-Za-z0-9:+]+$", "must be an option such as --workers or -XX:MaxGCPauseMillis");
 }
 
 /// A place in a document of any format. What begins with a slash is a JSON pointer to a place below the root.
@@ -376,9 +416,15 @@ pub(super) fn quantity(schema: &mut Schema) {
 pub(super) fn knob(schema: &mut Schema) {
     add(
         schema,
-        "[has(self.env), has(self.arg), has(self.path), has(self.configMapKey)].filter(x, x).size() <= 1",
-        "at most one of env, arg, path and configMapKey may be set",
+        "[has(self.env), has(self.arg), has(self.option), has(self.path), has(self.configMapKey), has(self.field)].filter(x, x).size() <= 1",
+        "at most one of env, arg, option, path, configMapKey and field may be set",
     );
+    add(
+        schema,
+        "!self.?allowDestructive.orValue(false) || (has(self.field) && !string(self.value).startsWith('='))",
+        "allowDestructive is for a literal with field: no formula deletes data",
+    );
+    add(schema, "!has(self.option) || !has(self.__as__)", "an option is spelled as its reader wants it: leave out as");
     add(
         schema,
         "!has(self.arg) || (has(self.onConflict) && self.onConflict == 'TakeOver')",
@@ -386,7 +432,7 @@ pub(super) fn knob(schema: &mut Schema) {
     );
 }
 
-const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey))";
+const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey) || has(self.field))";
 const DURATION_FORMATS: &str = "['seconds', 'milliseconds', 'go', 'postgres', 'plain']";
 const SIZE_FORMATS: &str = "['bytes', 'mebibytes', 'go', 'postgres', 'redis', 'jvm', 'plain']";
 const AS_REQUIRED: &str = "as is required where a duration or bytes lands";
@@ -444,6 +490,27 @@ pub(super) fn size_knob(schema: &mut Schema) {
     lands_as(schema, SIZE_FORMATS, "a size is written as bytes, mebibytes, go, postgres, redis, jvm or plain");
 }
 
+/// A size of a runtime.
+pub(super) fn runtime_size(schema: &mut Schema) {
+    SIZES.knob(schema, SIZE_SHAPE, "a > 0.0", "must be > 0");
+}
+
+/// A duration of a runtime.
+pub(super) fn runtime_duration(schema: &mut Schema) {
+    DURATIONS.knob(schema, DURATION_SHAPE, "a >= 1.0 && a <= 2592e6", "must be ≥ 1ms and ≤ 30d");
+}
+
+/// A whole number of a runtime.
+pub(super) fn runtime_count(schema: &mut Schema) {
+    COUNTS.knob(schema, "must be a whole number such as 20", "a >= 1.0", "must be ≥ 1");
+}
+
+/// A size that stands alone, or a formula.
+pub(super) fn size_or_formula(schema: &mut Schema) {
+    let shape = format!("string(self).startsWith('=') || string(self).matches('{SIZE}')");
+    add(schema, shape, SIZE_SHAPE);
+}
+
 /// What looks like a connection string or a secret; `core::catalogue::is_secret` is exact.
 const SECRET: &str = "://|(?i)(password|passwd|pwd|secret|token|apikey) *=|[^ /:]+:[^ /]+@";
 
@@ -477,8 +544,8 @@ pub(super) fn setting(schema: &mut Schema) {
     );
     add(
         schema,
-        format!("!has(self.notEnforceable) || !{LANDS}"),
-        "notEnforceable says that nothing carries the value: leave out env, arg, path and configMapKey",
+        format!("!has(self.notEnforceable) || !({LANDS} || has(self.option))"),
+        "notEnforceable says that nothing carries the value: leave out env, arg, option, path and configMapKey",
     );
     add(
         schema,
@@ -766,11 +833,23 @@ pub(super) fn policy(schema: &mut Schema) {
         "has(self.target) || !(has(self.resources) || has(self.replicas))",
         "resources and replicas need a target",
     );
+    add(schema, "has(self.target) || !has(self.runtime)", "runtime needs a target");
+    add(
+        schema,
+        "!has(self.runtime) || !has(self.runtime.node) || !has(self.runtime.node.perWorker) || (has(self.workers) && \
+         self.workers.exists(w, w.name == self.runtime.node.perWorker && (!has(w.unit) || w.unit == 'Process')))",
+        "runtime.node.perWorker must name one of workers whose unit is Process",
+    );
     add(schema, "has(self.target) || !has(self.kernel) || !has(self.kernel.sysctls)", "kernel.sysctls need a target");
     add(
         schema,
         "!has(self.replicas) || !has(self.target) || self.target.kind != 'DaemonSet'",
         "a DaemonSet has one pod per node: leave out replicas",
+    );
+    add(
+        schema,
+        format!("!has(self.target) || self.target.kind in {WORKLOADS} || !(has(self.resources) || has(self.replicas))"),
+        "resources and replicas are for workloads: set the fields of another target by field",
     );
     add(
         schema,

@@ -48,6 +48,8 @@ struct Part {
     conflicts: Vec<String>,
     refusals: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<String>,
     #[serde(skip)]
     connections: String,
@@ -85,8 +87,13 @@ impl Wanted {
             "deploy" | "deployment" | "deployments" => Self::Object(Kind::Deployment, name),
             "sts" | "statefulset" | "statefulsets" => Self::Object(Kind::StatefulSet, name),
             "ds" | "daemonset" | "daemonsets" => Self::Object(Kind::DaemonSet, name),
+            "cluster" | "clusters" | "clusters.postgresql.cnpg.io" => Self::Object(Kind::Cluster, name),
+            "pooler" | "poolers" | "poolers.postgresql.cnpg.io" => Self::Object(Kind::Pooler, name),
+            "stream" | "streams" | "streams.jetstream.nats.io" => Self::Object(Kind::Stream, name),
             "policy" | "perfpol" | "performancepolicy" | "performancepolicies" => Self::Policy(name),
-            other => bail!("\"{other}\" is not a kind that policies govern: use deploy, sts, ds or policy"),
+            other => bail!(
+                "\"{other}\" is not a kind that policies govern: use deploy, sts, ds, cluster, pooler, stream or policy"
+            ),
         })
     }
 }
@@ -122,6 +129,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
                 .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
+            warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
             budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
         })
@@ -137,16 +145,17 @@ fn text(part: &Part, paint: Paint) -> String {
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
-        .map(|s| {
-            let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
-                (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
+        .flat_map(|s| s.rows().map(move |row| (s, row)))
+        .map(|(s, row)| {
+            let value = match (s.state, &row.live) {
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => row.desired.clone(),
+                (_, live) => format!("{} (live: {})", row.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
-                s.path.to_string(),
+                row.path.to_string(),
                 value,
                 s.landing.clone(),
-                format!("from {}", s.source),
+                format!("from {}", row.source),
                 s.state.as_str().to_owned(),
             ]
         })
@@ -155,7 +164,7 @@ fn text(part: &Part, paint: Paint) -> String {
     out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
-    for line in part.refusals.iter().chain(&part.conflicts) {
+    for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }
     out

@@ -16,7 +16,7 @@ use crate::{
         catalogue::sysctl::{Carrier, carrier},
         engine::{Account, TargetAccount},
         facts::Release,
-        plan::{Change, Conflict, Setting, State, Step},
+        plan::{Change, Conflict, Setting, State, Step, Warning},
         resolve::{known_loads, mode_name},
     },
     shell::clock,
@@ -145,6 +145,8 @@ struct TargetReport<'a> {
     pods: i64,
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
+    #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
+    warnings: &'a [Warning],
     settings: &'a [Setting],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     budgets: &'a [String],
@@ -181,6 +183,7 @@ impl<'a> PlanReport<'a> {
                                 message: conflict.message.clone(),
                             })
                             .collect(),
+                        warnings: &target.plan.warnings,
                         settings: &target.plan.settings,
                         budgets: &target.budgets,
                     })
@@ -287,20 +290,21 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
         target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown
         .iter()
-        .map(|s| {
+        .flat_map(|s| s.rows().map(move |row| (s, row)))
+        .map(|(s, row)| {
             let mark = match s.state {
                 State::Planned => "~",
                 State::AtRest => "=",
                 State::Variable | State::NotEnforceable => "·",
                 State::Yielded | State::Quarantined | State::Refused => "✗",
             };
-            let live = s.live.as_deref().unwrap_or("(unset)");
+            let live = row.live.as_deref().unwrap_or("(unset)");
             let value = match s.state {
                 State::AtRest => live.to_owned(),
-                State::NotEnforceable => s.desired.clone(),
-                _ => format!("{live} → {}", s.desired),
+                State::NotEnforceable => row.desired.clone(),
+                _ => format!("{live} → {}", row.desired),
             };
-            vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]
+            vec![mark.to_owned(), row.path.to_string(), value, s.landing.clone()]
         })
         .collect();
     out.push_str(&table(4, &rows));
@@ -308,11 +312,16 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     for Conflict { reason, message, .. } in &target.plan.conflicts {
         out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
     }
+    for warning in &target.plan.warnings {
+        out.push_str(&format!("    {} {warning}\n", paint.warn("!")));
+    }
     let conflicts = target.plan.conflicts.len();
     let mut summary = match (target.plan.changes.len(), restarts(target)) {
         (0, _) if conflicts > 0 => "nothing is written".to_owned(),
         (0, _) => "nothing to change".to_owned(),
         (n, true) => format!("{}, one rollout of {}", count(n, "change"), count(target.replicas, "pod")),
+        // Whether its own operator restarts anything stands with each value.
+        (n, false) if target.key.kind.is_foreign() => count(n, "change"),
         (n, false) => format!("{}, no restart", count(n, "change")),
     };
     if conflicts > 0 {

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
-    catalogue,
+    catalogue::{self, objects},
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
-    units::{Value, ValueType},
+    options::{self, Known},
+    units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -25,6 +26,7 @@ mod given;
 pub mod patterns;
 pub mod profiles;
 mod rules;
+pub mod runtime;
 mod shape;
 pub mod thresholds;
 
@@ -151,6 +153,8 @@ pub struct Knob {
     pub max: Option<Given>,
     /// What values make sense for what it steers.
     range: Range,
+    /// What the value of a formula is rounded down to.
+    grain: Option<Decimal>,
     /// Spelling where it lands.
     pub format: Option<ValueFormat>,
     /// Where it lands.
@@ -159,6 +163,8 @@ pub struct Knob {
     pub container: Option<Box<str>>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
+    /// Whether the value may delete data where it lands.
+    pub allow_destructive: bool,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -184,6 +190,8 @@ pub enum Landing {
     Env(Box<str>),
     /// Command-line flag.
     Arg(Box<str>),
+    /// Option in the variable that its runtime reads.
+    Option(&'static Known),
     /// Place in a document.
     Document {
         /// Index in `Policy::files`.
@@ -209,6 +217,8 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Field of a target that is no workload.
+    Field(objects::Place),
     /// Kernel parameter of the pod.
     Sysctl(Box<str>),
     /// Nowhere, because no field of an object carries it: why, and where it belongs instead.
@@ -292,8 +302,10 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.runtime(spec);
         parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
+        parser.resolve_fields(spec.target.as_ref());
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
@@ -301,6 +313,8 @@ impl Policy {
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
+        let known = |path: &str| given::value_of(&knobs, &worked, path);
+        wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
         shape::check(policy, &mut wrong);
         let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
@@ -379,6 +393,15 @@ impl Policy {
         self.order.iter().filter_map(|&index| self.knobs.get(index))
     }
 
+    /// What runtimes may take of the memory of their containers; see [`runtime::memory`].
+    pub fn memory(
+        &self,
+        value: impl Fn(&str) -> Option<Value>,
+        template: impl Fn(&Amount) -> Option<Value>,
+    ) -> Vec<runtime::Memory> {
+        runtime::memory(&self.knobs, &self.spec, value, template)
+    }
+
     /// What is wrong with values that have been worked out.
     #[must_use]
     pub fn check_values(&self, worked: &[Result<Worked, Trouble>]) -> Vec<Invalid> {
@@ -451,6 +474,8 @@ struct Parser<'a> {
     pools: Vec<Pool>,
     /// Knobs that land in a document, by index, until the files are known.
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
+    /// Knobs that land in a field of the target, by index.
+    in_fields: Vec<(usize, &'a str)>,
     wrong: Vec<Invalid>,
 }
 
@@ -510,7 +535,14 @@ fn read_given(scope: &Scope, field: &Field, literal: &Literal, container: Option
 
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
-        Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
+        Self {
+            scope,
+            knobs: Vec::new(),
+            pools: Vec::new(),
+            in_files: Vec::new(),
+            in_fields: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
@@ -532,9 +564,30 @@ impl<'a> Parser<'a> {
         let min = bound("min", &knob.min);
         let max = bound("max", &knob.max);
         let Some(value) = value else { return };
-        let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
+        // A variable until the target is known, see `resolve_fields`.
+        self.in_fields.extend(knob.field.as_deref().map(|field| (self.knobs.len(), field)));
+        let Some(landing) = self.landing(&path, field.kind, knob) else { return };
+        self.knobs.push(Knob {
+            path: path.into(),
+            kind: field.kind,
+            value,
+            min,
+            max,
+            range: field.range,
+            grain: landing.grain(),
+            format: knob.format,
+            landing,
+            container: container.map(Into::into),
+            on_conflict: knob.on_conflict.unwrap_or_default(),
+            allow_destructive: knob.allow_destructive.unwrap_or_default(),
+        });
+    }
+
+    fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
+        Some(match (&knob.env, &knob.arg, &knob.option, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
+            (_, _, Some(token), ..) => return self.option(path, kind, token, knob.format),
             (.., Some(at), _) => {
                 self.in_files.push((self.knobs.len(), at));
                 // A variable until the file is known, see `resolve_files`.
@@ -545,20 +598,33 @@ impl<'a> Parser<'a> {
                 key: key.key.as_str().into(),
                 reload: key.reload.unwrap_or_default(),
             },
-            (None, None, None, None) => Landing::Variable,
+            (None, None, None, None, None) => Landing::Variable,
+        })
+    }
+
+    fn option(&mut self, path: &str, kind: ValueType, token: &str, format: Option<ValueFormat>) -> Option<Landing> {
+        let path = format!("{path}.option");
+        let Some(known) = options::known(token).filter(|known| known.token != options::COLLECTOR) else {
+            let all: Vec<&str> = options::tokens().collect();
+            let printable = token.escape_default();
+            self.refuse(
+                Reason::InvalidSpec,
+                path,
+                format!("\"{printable}\" is not in the catalogue: there are {}", all.join(", ")),
+            );
+            return None;
         };
-        self.knobs.push(Knob {
-            path: path.into(),
-            kind: field.kind,
-            value,
-            min,
-            max,
-            range: field.range,
-            format: knob.format,
-            landing,
-            container: container.map(Into::into),
-            on_conflict: knob.on_conflict.unwrap_or_default(),
-        });
+        if known.value_type() != kind {
+            let takes = format!("{token} takes a value of type {}, not {kind}", known.value_type());
+            self.refuse(Reason::InvalidSpec, path, takes);
+            return None;
+        }
+        if format.is_some() {
+            let message = "is spelled as its reader wants it: leave out as";
+            self.refuse(Reason::InvalidSpec, path, message);
+            return None;
+        }
+        Some(Landing::Option(known))
     }
 
     fn resources(&mut self, resources: &'a [wire::Resources]) {
@@ -580,10 +646,12 @@ impl<'a> Parser<'a> {
                             min: None,
                             max: None,
                             range: Range::All,
+                            grain: None,
                             format: None,
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
+                            allow_destructive: false,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -688,10 +756,12 @@ impl<'a> Parser<'a> {
             min: None,
             max: None,
             range: Range::All,
+            grain: None,
             format: None,
             landing,
             container: None,
             on_conflict: kernel.on_conflict.unwrap_or_default(),
+            allow_destructive: false,
         };
         for sysctl in &kernel.sysctls {
             let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());
@@ -739,6 +809,27 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Parser<'_> {
+    fn resolve_fields(&mut self, target: Option<&wire::Target>) {
+        for (index, path) in std::mem::take(&mut self.in_fields) {
+            let Some(knob) = self.knobs.get_mut(index) else { continue };
+            let landed = match target {
+                None => Err("has no target whose field it is: set spec.target".to_owned()),
+                Some(target) if target.kind.is_workload() => {
+                    Err("is for targets other than workloads: use env, arg, path or configMapKey".to_owned())
+                }
+                Some(target) => objects::find(target.kind.into(), path),
+            };
+            match landed {
+                Ok(place) => knob.landing = Landing::Field(place),
+                Err(message) => {
+                    let path = format!("{}.field", knob.path);
+                    self.refuse(Reason::InvalidSpec, path, message);
+                }
+            }
+        }
+    }
+}
 /// Why no pod carries a parameter of the node.
 const OF_THE_NODE: &str = "it is a parameter of the node, which no pod can carry: it belongs to the node's own configuration, which \
                            \"trimtab export node-tuning\" prints";
@@ -764,9 +855,32 @@ impl Landing {
             Self::Variable
             | Self::Env(_)
             | Self::Arg(_)
+            | Self::Option(_)
             | Self::Resource { .. }
             | Self::Sysctl(_)
-            | Self::NotEnforceable(_) => false,
+            | Self::NotEnforceable(_)
+            | Self::Field(_) => false,
+        }
+    }
+
+    /// What the value of a formula is rounded down to where it lands.
+    const fn grain(&self) -> Option<Decimal> {
+        match self {
+            Self::Option(known) => known.grain(),
+            _ => None,
+        }
+    }
+}
+
+impl Knob {
+    /// A value as it is written where the knob lands.
+    ///
+    /// # Errors
+    /// Why it cannot be written so, continuing the knob's path.
+    pub fn render(&self, value: &Value) -> Result<String, String> {
+        match &self.landing {
+            Landing::Option(known) => known.render(value),
+            _ => value.render(self.format).map_err(|error| error.to_string()),
         }
     }
 }

@@ -35,6 +35,7 @@ impl World {
         standing.show_plan = policy.mode == Mode::Recommend;
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
+        let mut warnings: Vec<String> = Vec::new();
         // What was said of this very spec holds while something is read again.
         if !was_served(entry) {
             let unread = visits.iter().filter_map(|visit| visit.waits.as_ref()).find(|why| why.truth == Truth::Unknown);
@@ -59,6 +60,12 @@ impl World {
             }
             if planned && waits.is_none() && may_write.is_ok() {
                 waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
+            }
+            for warning in &visit.plan.warnings {
+                let text = warning.to_string();
+                if !warnings.contains(&text) {
+                    warnings.push(text);
+                }
             }
             standing.conflicts.extend(visit.plan.conflicts);
             standing.settings.extend(visit.plan.settings);
@@ -90,7 +97,13 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
-        standing.applied = lands.then(|| applied(&standing, may_write, rolling.as_ref(), waits.as_ref()));
+        standing.applied = lands.then(|| {
+            let mut found = applied(&standing, may_write, rolling.as_ref(), waits.as_ref());
+            if standing.not_ready.is_none() && !warnings.is_empty() {
+                found.message = format!("{}; warning: {}", found.message, warnings.join("; "));
+            }
+            found
+        });
         let working = rolling.or_else(|| {
             waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
         });

@@ -80,9 +80,11 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
         Landing::Variable
         | Landing::Env(_)
         | Landing::Arg(_)
+        | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -216,6 +218,7 @@ impl Edits<'_> {
                 live,
                 source: desired.source.to_string(),
                 state,
+                parts: Vec::new(),
                 why: None,
             });
         };
@@ -486,9 +489,11 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
         Landing::Variable
         | Landing::Env(_)
         | Landing::Arg(_)
+        | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -504,9 +509,11 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
         Landing::Variable
         | Landing::Env(_)
         | Landing::Arg(_)
+        | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -525,9 +532,11 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
         Landing::Variable
         | Landing::Env(_)
         | Landing::Arg(_)
+        | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -583,6 +592,8 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
             live_text: live.map(brief),
             on_conflict: desired.knob.on_conflict,
             read_at_start: (*reload == Reload::Restart).then(|| key.clone()),
+            parts: Vec::new(),
+            options: None,
         });
     }
     wishes

@@ -9,15 +9,15 @@ use std::{
 };
 
 use super::{
-    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, round,
-    workload,
+    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, objects,
+    round, workload,
 };
 use crate::{
     api::conditions::Reason,
     core::{
         allocate::Load,
         facts::Kind,
-        policy::{Invalid, Knob, Landing, Policy},
+        policy::{Invalid, Knob, Landing, Policy, runtime},
         resolve::{self, Desired, Stays},
         units::Value,
     },
@@ -28,7 +28,9 @@ use crate::{
 /// Each round finds at least one more value that stays, so there are at most as many as values that formulas read.
 #[must_use]
 pub fn plan(case: &Case<'_>) -> Plan {
-    let inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    let mut inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    // What fits into a limit that is not written, is another question.
+    inputs.extend(runtime::inputs(case.policy));
     let mut stays = Stays::new();
     let mut failed: BTreeSet<Box<str>> = BTreeSet::new();
     let mut memory = Cow::Borrowed(case.memory);
@@ -71,9 +73,10 @@ impl<'a> Case<'a> {
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
                 config_map::live(self.policy, self.config_maps, &knob.landing)
             }
-            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
+            Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
+            Landing::Field(place) => objects::live(self.target, place),
             Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }

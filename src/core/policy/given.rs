@@ -14,7 +14,7 @@ use crate::{
             Checked, Datum, EvaluateError, Formula, Path, Type,
             strata::{Graph, NodeId, Stratum},
         },
-        units::{Value, ValueType},
+        units::{Decimal, Value, ValueType},
     },
 };
 
@@ -177,6 +177,9 @@ impl Scope {
             let is = if kind == ValueType::Enum { Type::Word(setting.allowed.clone()) } else { kind.into() };
             scope.types.insert(format!("settings.{}", setting.name).into(), is);
         }
+        for (path, is) in super::runtime::members(spec) {
+            scope.types.insert(path.into(), is);
+        }
         if let Some(replicas) = &spec.replicas {
             for (member, count) in [("min", replicas.min), ("max", replicas.max)] {
                 scope.fix(format!("replicas.{member}"), count.map(|count| Value::Integer(count.into())));
@@ -277,7 +280,7 @@ impl Scope {
     }
 
     fn unknown(&self, path: &Path) -> String {
-        const ROOTS: &str = "limits, requests, resources, replicas, workers, pools, caches and settings";
+        const ROOTS: &str = "limits, requests, resources, replicas, workers, pools, caches, settings and runtime";
         let root = path.root();
         let beside: Vec<&str> = self
             .types
@@ -357,7 +360,15 @@ pub(super) fn shared_and_different(
                 ),
             }),
             (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_), _) => {
+            (
+                Landing::Env(_)
+                | Landing::Arg(_)
+                | Landing::Option(_)
+                | Landing::Resource { .. }
+                | Landing::Sysctl(_)
+                | Landing::Field(_),
+                _,
+            ) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
             (
@@ -481,6 +492,10 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
         let min = bound("min", &knob.min).transpose()?;
         let max = bound("max", &knob.max).transpose()?;
         let (value, clamped) = self.within(&knob.value, knob.kind, min.as_ref(), max.as_ref())?;
+        let (value, clamped) = match (knob.grain, clamped, &knob.value) {
+            (Some(grain), None, Given::Formula(_)) => rounded_down(&value, grain, min.as_ref()),
+            _ => (value, clamped),
+        };
         let filled = match &knob.value {
             Given::Literal(_) => None,
             Given::Formula(expression) => {
@@ -542,6 +557,25 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
     fn shown(&self, expression: &Expression, path: &Path) -> String {
         self.at(expression, path).map_or_else(|| path.to_string(), |value| Datum::from(&value).to_string())
     }
+}
+
+/// A multiple of `grain` that is not above `value`, unless that is below the lower bound.
+fn rounded_down(value: &Value, grain: Decimal, min: Option<&Value>) -> (Value, Option<Clamp>) {
+    let down = |amount: Decimal| {
+        let rest = amount.nanos().checked_rem(grain.nanos())?;
+        Value::from_amount(value.value_type(), Decimal::from_nanos(amount.nanos() - rest)).ok()
+    };
+    let Some(rounded) = value.amount().and_then(down) else { return (value.clone(), None) };
+    match min.filter(|min| rounded < **min) {
+        Some(min) => (min.clone(), Some(Clamp::Min)),
+        None => (rounded, None),
+    }
+}
+
+/// The value of the knob at `path`, if it could be worked out.
+pub(super) fn value_of(knobs: &[Knob], worked: &[Result<Worked, Trouble>], path: &str) -> Option<Value> {
+    let (_, worked) = knobs.iter().zip(worked).find(|(knob, _)| *knob.path == *path)?;
+    worked.as_ref().ok().map(|worked| worked.value.clone())
 }
 
 impl Knob {

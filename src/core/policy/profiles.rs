@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     Field, Invalid, Knob, Landing, Policy, Replicas,
     given::{self, Amount, Expression, Given, Scope},
-    read_given, rules,
+    read_given, rules, runtime,
     thresholds::{self, Threshold, word},
 };
 use crate::{
@@ -284,7 +284,10 @@ impl Policy {
             rules::replicas_inverted(min, max, &mut wrong);
         }
         if wrong.is_empty() {
-            wrong = next.check_values(&next.work_out(|_| None, |_| None));
+            let worked = next.work_out(|_| None, |_| None);
+            wrong = next.check_values(&worked);
+            let known = |path: &str| given::value_of(&next.knobs, &worked, path);
+            wrong.extend(runtime::check(&next.memory(known, |_| None)));
         }
         if wrong.is_empty() { Ok(next) } else { Err(wrong) }
     }

@@ -11,7 +11,7 @@ use crate::{
         PerformancePolicy, PerformancePolicySpec,
         conditions::Reason,
         names::ALERT_LABELS,
-        policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
+        policy::{Eviction, Invalidation, Runtime, SettingType, Target, TargetKind, ValueFormat},
     },
     core::catalogue::sysctl,
 };
@@ -34,11 +34,18 @@ pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
         shape.target(target);
     }
     shape.replicas(spec);
+    if spec.target.as_ref().is_some_and(|target| !target.kind.is_workload()) {
+        for pool in spec.pools.iter().filter(|pool| pool.budget.is_some()) {
+            let message = "is for pools of workloads: a pooler is told to the budget by its own pooler";
+            shape.refuse(format!("pools.{}.budget", pool.name), message);
+        }
+    }
     for item in spec.resources.iter().filter(|item| item.limits.is_none() && item.requests.is_none()) {
         shape.refuse(format!("resources.{}", item.container), "must set at least one of limits and requests");
     }
     shape.caches(spec);
     shape.settings(spec);
+    shape.runtime(spec);
     shape.kernel(spec);
     shape.words(spec);
 }
@@ -99,6 +106,15 @@ impl Shape<'_> {
     fn target(&mut self, target: &Target) {
         let message = "must set exactly one of name and selector";
         self.expect(target.name.is_some() != target.selector.is_some(), "target", message);
+        let version = target.kind.api_version();
+        let given = target.api_version.as_deref();
+        if target.kind.is_workload() {
+            self.expect(given.is_none_or(|given| given == version), "target.apiVersion", "must be apps/v1");
+        } else {
+            let message = format!("must be {version}");
+            self.expect(given == Some(version), "target.apiVersion", &message);
+            self.expect(target.container.is_none(), "target.container", "is for workloads: leave it out");
+        }
         let named = target.name.as_deref().is_none_or(is_object_name);
         self.expect(named, "target.name", "must be an object's name");
         let Some(selector) = &target.selector else { return };
@@ -119,6 +135,9 @@ impl Shape<'_> {
             None => self.refuse("replicas", "need a target"),
             Some(Target { kind: TargetKind::DaemonSet, .. }) => {
                 self.refuse("replicas", "must be left out: a DaemonSet has one pod per node");
+            }
+            Some(target) if !target.kind.is_workload() => {
+                self.refuse("replicas", "are for workloads: set a field such as spec.instances");
             }
             Some(_) => {}
         }
@@ -148,6 +167,23 @@ impl Shape<'_> {
             self.expect(is_enum != setting.allowed.is_empty(), &path, message);
             let words: BTreeSet<_> = setting.allowed.iter().collect();
             self.expect(words.len() == setting.allowed.len(), &path, "must not repeat a word");
+        }
+    }
+
+    fn runtime(&mut self, spec: &PerformancePolicySpec) {
+        let Some(Runtime { jvm, node, go, python }) = &spec.runtime else { return };
+        let set = [
+            ("jvm", jvm.as_ref().map(|jvm| &jvm.container)),
+            ("node", node.as_ref().map(|node| &node.container)),
+            ("go", go.as_ref().map(|go| &go.container)),
+            ("python", python.as_ref().map(|python| &python.container)),
+        ];
+        let message = "must set at least one of jvm, node, go and python";
+        self.expect(set.iter().any(|(_, container)| container.is_some()), "runtime", message);
+        self.expect(spec.target.is_some(), "runtime", "needs a target");
+        for (member, container) in set {
+            let named = container.and_then(Option::as_deref).is_none_or(is_dns_label);
+            self.expect(named, &format!("runtime.{member}.container"), "must be a DNS label");
         }
     }
 
