@@ -219,6 +219,8 @@ enum Source<'a> {
     Query(&'a str),
 }
 
+/// Most observations that a window can be asked to have.
+const MAX_SAMPLES: u32 = 1_000_000_000;
 /// Most labels whose values are judged apart.
 const MAX_BY: usize = 2;
 /// Labels that queries need themselves.
@@ -360,6 +362,10 @@ impl<'a> Parser<'a> {
         if min_samples.is_some() && (builtin.is_some() || of_gauges) {
             let message = "is for what can be counted, and not for a builtin or a ratio of gauges: leave it out";
             self.refuse("metric.minSamples", message);
+            return None;
+        }
+        if let Some(least) = min_samples.filter(|least| *least > MAX_SAMPLES) {
+            self.refuse("metric.minSamples", format!("must be ≤ {MAX_SAMPLES}, not {least}"));
             return None;
         }
         let mut measure = measure;
