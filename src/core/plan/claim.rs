@@ -9,8 +9,8 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map, objects,
-    value_hash,
+    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map,
+    objects, value_hash,
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
