@@ -7,6 +7,7 @@ mod cluster;
 mod crds;
 mod explain;
 mod files;
+mod lint;
 mod operator;
 mod plan;
 mod render;
@@ -26,7 +27,7 @@ const FAILED: u8 = 2;
 /// Keeps the performance of applications and the small numbers that steer it together.
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done, 2 an error; plan, status and explain answer with 1, too: see their help")]
+#[command(after_help = "Exit codes: 0 done, 2 an error; plan, lint, status and explain answer with 1, too: see their help")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +43,8 @@ enum Command {
     Uninstall(uninstall::Args),
     /// Show what would be written, and why; offline from files, or against a cluster
     Plan(plan::Args),
+    /// Find mistakes in files: contradictions, wrong units, numbers that cannot hold
+    Lint(lint::Args),
     /// Show how policies fare
     Status(status::Args),
     /// Show which policy governs which value of a workload
@@ -55,7 +58,7 @@ enum Command {
 }
 
 /// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
-/// `status` and `explain` answer with 1.
+/// `lint`, `status` and `explain` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -101,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
         Command::Plan(args) => return plan::run(&args),
+        Command::Lint(args) => return lint::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,

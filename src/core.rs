@@ -1,7 +1,7 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
+//! `units formula document promql catalogue facts lease` · `policy ownership record` · `resolve evaluate` · `plan` · `report lint` · `engine`.
 
 pub mod catalogue;
 pub mod document;
@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod facts;
 pub mod formula;
 pub mod lease;
+pub mod lint;
 pub mod ownership;
 pub mod plan;
 pub mod policy;

@@ -18,7 +18,7 @@ const CORE: &[&[&str]] = &[
     &["record"],
     &["resolve", "evaluate"],
     &["plan"],
-    &["report"],
+    &["report", "lint"],
     &["engine"],
 ];
 

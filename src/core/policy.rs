@@ -259,6 +259,14 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, in the order of the spec.
     pub fn parse(policy: &PerformancePolicy) -> Result<Self, Vec<Invalid>> {
+        let (policy, wrong) = Self::examine(policy);
+        if wrong.is_empty() { Ok(policy) } else { Err(wrong) }
+    }
+
+    /// Reads as much of a policy as can be read, and what is wrong with it. For whoever looks for mistakes and does not stop at
+    /// the first kind; nothing may be written by a policy with which something is wrong.
+    #[must_use]
+    pub fn examine(policy: &PerformancePolicy) -> (Self, Vec<Invalid>) {
         let spec = &policy.spec;
         let scope = Scope::of(spec);
         let mut parser = Parser::new(&scope);
@@ -279,7 +287,8 @@ impl Policy {
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
         shape::check(policy, &mut wrong);
-        let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let (thresholds, refused) = thresholds::read(spec);
+        wrong.extend(refused);
         if spec.target.is_none()
             && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
         {
@@ -289,11 +298,8 @@ impl Policy {
                 message: "has a landing place, but the policy has no target: set spec.target".into(),
             });
         }
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        Ok(Self {
+        let policy = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -317,7 +323,8 @@ impl Policy {
             thresholds,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
-        })
+        };
+        (policy, wrong)
     }
 }
 

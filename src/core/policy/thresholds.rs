@@ -118,11 +118,8 @@ impl Default for NoData {
     }
 }
 
-/// Parses the thresholds of a policy.
-///
-/// # Errors
-/// Everything that is wrong with them, in the order of the spec.
-pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+/// Reads the thresholds of a policy: those that can be read, and everything that is wrong, in the order of the spec.
+pub fn read(spec: &PerformancePolicySpec) -> (Arc<[Threshold]>, Vec<Invalid>) {
     let mut wrong = Vec::new();
     let common = spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default();
     let parsed: Arc<[Threshold]> =
@@ -132,6 +129,15 @@ pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Inval
             Parser::new(threshold, &mut wrong).refuse("", "is listed twice");
         }
     }
+    (parsed, wrong)
+}
+
+/// Parses the thresholds of a policy.
+///
+/// # Errors
+/// Everything that is wrong with them, in the order of the spec.
+pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+    let (parsed, wrong) = read(spec);
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
