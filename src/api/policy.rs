@@ -19,6 +19,7 @@
 //! | `replicas.min`, `replicas.max` | not governed |
 //! | `onConflict`, everywhere | `Yield` |
 //! | `workers[].unit` | `Process` |
+//! | `workers[].memoryPerWorker`, `caches[].tier`, `eviction`, `invalidation` | nobody has said; nothing is checked |
 //! | `pools[].perWorker` | one pool per pod |
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
@@ -53,8 +54,8 @@ mod threshold;
 
 pub use self::{
     knob::{
-        Cache, ConfigMapKey, DocumentPath, File, FileFormat, Knob, Pool, Reload, Setting, SettingType, ValueFormat,
-        WorkerUnit, Workers,
+        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Knob, Pool, Reload,
+        Setting, SettingType, ValueFormat, WorkerUnit, Workers,
     },
     threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };

@@ -621,6 +621,16 @@ pub(super) fn cache(schema: &mut Schema) {
     add(schema, "!has(self.maxEntries) || !has(self.maxBytes)", "at most one of maxEntries and maxBytes may be set");
     add(
         schema,
+        "!has(self.eviction) || self.eviction == 'TTL' || has(self.maxEntries) || has(self.maxBytes)",
+        "eviction LRU or LFU needs maxEntries or maxBytes: nothing else makes the cache full",
+    );
+    add(
+        schema,
+        "has(self.ttl) || (!has(self.eviction) || self.eviction != 'TTL') && (!has(self.invalidation) || self.invalidation != 'Expiry')",
+        "eviction TTL and invalidation Expiry need ttl",
+    );
+    add(
+        schema,
         format!(
             "!has(self.ttl) || !has(self.maxStaleness) || {}",
             DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")

@@ -554,6 +554,9 @@ impl<'a> Parser<'a> {
         for group in workers {
             let field = Field::count(1, "must be ≥ 1");
             self.knob(format!("workers.{}.count", group.name), field, &group.count);
+            if let Some(Err(error)) = group.memory_per_worker.as_deref().map(Value::parse_memory) {
+                self.refuse(Reason::InvalidSpec, format!("workers.{}.memoryPerWorker", group.name), error.to_string());
+            }
         }
     }
 
