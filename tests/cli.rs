@@ -42,12 +42,12 @@ fn golden(name: &str, program: &str, arguments: &[&str]) {
 fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
-    for command in ["crds", "operator", "uninstall", "plan", "status", "explain", "suspend", "resume", "version"] {
+    for command in ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "suspend", "resume", "version"] {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
-    assert_eq!(listed, 9 + 2, "a command is missing above, or one is gone: nine commands and two options were listed");
+    assert_eq!(listed, 10 + 2, "a command is missing above, or one is gone: ten commands and two options were listed");
 }
 
 #[test]
@@ -68,6 +68,27 @@ fn golden_plans_in_every_format() {
         TRIMTAB,
         &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
     );
+}
+
+#[test]
+fn golden_findings_in_every_format() {
+    for format in ["text", "json", "sarif", "github"] {
+        golden(&format!("lint-{format}"), TRIMTAB, &["lint", "-f", "tests/data/cli/lint.yaml", "-o", format]);
+    }
+    golden("lint-shape", TRIMTAB, &["lint", "-f", "tests/data/cli/lint-shape.yaml"]);
+    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace"]);
+    golden("lint-explain", TRIMTAB, &["lint", "--explain", "tt0012"]);
+    golden("lint-explain-unknown", TRIMTAB, &["lint", "--explain", "TT9999"]);
+    golden("lint-without-policy", TRIMTAB, &["lint", "-f", "examples/grace/app.yaml"]);
+    golden("lint-bad-yaml", TRIMTAB, &["lint", "-f", "tests/data/cli/unclosed.yaml"]);
+}
+
+#[test]
+fn findings_count_from_the_severity_that_is_asked_for() {
+    let code = |fail_on: &str| {
+        run(TRIMTAB, &["lint", "--fail-on", fail_on, "-f", "tests/data/lint/07-cpus.as-written.yaml"]).status.code()
+    };
+    assert_eq!((code("error"), code("warning"), code("info")), (Some(0), Some(1), Some(1)));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct Finding {
 #[must_use]
 pub fn check(documents: &[&Json]) -> Vec<Finding> {
     let manifests = Manifests::new(documents);
-    let schemas = schema::Schemas::new();
+    let schemas = schema::Schemas::shared();
     let mut findings = Vec::new();
     for (document, value) in documents.iter().enumerate() {
         if is_ours(value) && !schemas.check(document, value, &mut findings) {
@@ -51,6 +51,15 @@ pub fn check(documents: &[&Json]) -> Vec<Finding> {
         }
         rules::manifest(document, value, &mut findings);
     }
+    // What the operator would refuse is told once, by the rule that knows more.
+    let known: BTreeSet<(usize, String)> = findings
+        .iter()
+        .filter(|finding| !finding.code.is_refusal() && finding.code.severity() == Severity::Error)
+        .map(|finding| (finding.document, finding.path.clone()))
+        .collect();
+    findings.retain(|finding| {
+        !finding.code.is_refusal() || !known.contains(&(finding.document, finding.path.clone()))
+    });
     findings.sort_by(|a, b| (a.document, a.code).cmp(&(b.document, b.code)));
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert((finding.document, finding.code, finding.path.clone())));

@@ -126,11 +126,15 @@ codes! {
         "`idleTimeout` < `maxLifetime` < the idle timeout of server and proxies."
 
     TT0030 CacheNotCarried Warning "cache-not-carried"
-        "A cache is described, but none of its numbers lands anywhere: nothing shows that the application has such a cache. (`functools.lru_cache` on an `async def`, for one, keeps coroutines, which can be awaited only once.)"
+        "A cache is described, but none of its numbers lands anywhere: nothing shows that the application has such a cache (`functools.lru_cache` on an `async def`, for one, keeps coroutines, which can be awaited only once)."
         "Give `ttl`, `maxEntries` or `maxBytes` a landing place that the application reads, or take the cache out."
     TT0031 CacheTiersDecrease Warning "cache-tiers-decrease"
         "An outer cache forgets sooner than the one in front of it. It is asked only when the inner one has expired, and then has expired, too."
         "Times to live must not decrease from the process outward: in process ≤ shared ≤ disk."
+
+    TT0032 CachesExceedMemory Error "caches-exceed-memory"
+        "Caches inside of the processes, filled to their size, take more than the container may use: it is killed when they are warm."
+        "Smaller caches, or one that is shared."
 
     TT0040 WorkersOversubscribed Warning "workers-oversubscribed"
         "There are more than four processes per core of the CPU limit. They are throttled instead of working in parallel; often the number was taken from the node's cores, which a container sees but may not use."
@@ -144,6 +148,10 @@ codes! {
     TT0043 ArgumentWins Warning "argument-wins"
         "A flag in the container's command line beats the environment variable that the policy sets, which then does nothing."
         "Take the flag out of the manifest, or let the knob land in `arg`."
+
+    TT0044 WorkersExceedMemory Error "workers-exceed-memory"
+        "All workers together take more memory than the container may use: it is killed under load."
+        "`= floor((0.9 * limits.memory - 200Mi) / workers.web.memoryPerWorker)`, at most what the cores are good for."
 
     TT0050 JvmRequestTooSmall Warning "jvm-request-too-small"
         "With `AlwaysPreTouch` the JVM touches the whole initial heap at start. The scheduler sets aside less than that, so the node runs out of memory although everything fits on paper."
@@ -226,6 +234,20 @@ codes! {
 }
 
 impl Code {
+    /// Whether it is what the operator itself would refuse.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidSpec
+                | Self::BoundsInverted
+                | Self::FormulaMistake
+                | Self::FormulaFailed
+                | Self::Forbidden
+                | Self::Refused
+        )
+    }
+
     /// The code of that number or name, in any case.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {

@@ -3,6 +3,7 @@
 mod caches;
 mod jvm;
 mod limits;
+mod load;
 mod node;
 mod pools;
 mod postgres;
@@ -27,6 +28,7 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     postgres::check(subject, findings); // the memory of a database
     stream::check(subject, findings); // which limit of a stream is hit first
     thresholds::check(subject, findings); // bounds that never speak, or too late
+    load::check(subject, findings); // Little's law
     queries::check(subject, findings); // PromQL of the policy's own
     limits::check(subject, findings); // operations without limits
 }

@@ -1,5 +1,8 @@
 //! The definitions of our kinds, as far as the shape of a document goes: fields that exist, with values of their types.
 
+use std::sync::OnceLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value as Json;
 
 use super::{Code, Finding};
@@ -9,8 +12,14 @@ use crate::api::crds;
 pub(super) struct Schemas(Vec<(String, Json)>);
 
 impl Schemas {
-    pub fn new() -> Self {
-        let of = |definition: k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition| {
+    /// Those of this program, which are always the same.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Schemas> = OnceLock::new();
+        SHARED.get_or_init(Self::new)
+    }
+
+    fn new() -> Self {
+        let of = |definition: CustomResourceDefinition| {
             let version = definition.spec.versions.into_iter().next()?;
             let schema = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
             Some((definition.spec.names.kind, schema))

@@ -36,8 +36,10 @@ pub(super) struct Subject<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub value: Decimal,
-    /// What to call it: `limits.memory of container "api"`.
-    pub name: String,
+    /// What it is: `limits.memory`.
+    pub what: String,
+    /// Whose it is, and who says so: `of container "api"`.
+    pub whose: String,
 }
 
 impl<'a> Subject<'a> {
@@ -129,14 +131,16 @@ impl<'a> Subject<'a> {
         let (first, second) = (governed.next(), governed.next());
         if let (Some((knob, value)), None) = (first, second) {
             let container = knob.container.as_deref().unwrap_or_default();
-            return Some(Known { value: value.amount()?, name: format!("{bucket}.{resource} of container \"{container}\"") });
+            let whose = format!("of container \"{container}\"");
+            return Some(Known { value: value.amount()?, what: format!("{bucket}.{resource}"), whose });
         }
         if second.is_some() {
             return None;
         }
         let amount = Amount { container: container.map(Into::into), bucket, resource };
         let value = template(self.workload?, &amount)?.amount()?;
-        Some(Known { value, name: format!("{amount} in the manifest") })
+        let whose = container.map_or_else(|| "in the manifest".to_owned(), |name| format!("of container \"{name}\" in the manifest"));
+        Some(Known { value, what: format!("{bucket}.{resource}"), whose })
     }
 
     /// How many processes a group has.
@@ -150,9 +154,14 @@ impl<'a> Subject<'a> {
 }
 
 impl Known {
-    /// Bytes as text.
+    /// With its number of bytes: `limits.memory 2Gi of container "api"`.
     pub fn bytes(&self) -> String {
-        Quantity::new(self.value, Dimension::Bytes).to_string()
+        format!("{} {} {}", self.what, Quantity::new(self.value, Dimension::Bytes), self.whose)
+    }
+
+    /// With its number of cores.
+    pub fn cores(&self) -> String {
+        format!("{} {} {}", self.what, self.value, self.whose)
     }
 }
 

@@ -3,7 +3,10 @@
 use serde_json::Value as Json;
 
 use super::super::{Code, Finding, subject::Subject};
-use crate::core::units::Decimal;
+use crate::{
+    api::policy::CacheTier,
+    core::units::{Decimal, Dimension, Quantity},
+};
 
 const MEMBERS: [&str; 3] = ["ttl", "maxEntries", "maxBytes"];
 
@@ -12,6 +15,33 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         carried(subject, &cache.name, findings);
     }
     tiers(subject, findings);
+    memory(subject, findings);
+}
+
+/// Caches inside of processes, times the processes of the one group that there is.
+fn memory(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let inside = subject.policy.spec.caches.iter().filter(|cache| cache.tier == Some(CacheTier::InProcess));
+    let sized = inside.filter_map(|cache| {
+        let path = format!("caches.{}.maxBytes", cache.name);
+        Some((subject.amount(&path)?, subject.knob(&path)?))
+    });
+    let sized: Vec<_> = sized.collect();
+    let Some((_, last)) = sized.last() else { return };
+    let container = subject.container_of(last);
+    let all = sized.iter().try_fold(Decimal::ZERO, |sum, (bytes, _)| sum.checked_add(*bytes));
+    let mut groups = subject.policy.spec.workers.iter().filter_map(|group| subject.processes(&group.name));
+    let processes = groups.next().filter(|_| groups.next().is_none()).unwrap_or(1);
+    let (Some(all), Some(limit)) = (all, subject.resource(container, "limits", "memory")) else { return };
+    if let Some(total) = all.checked_mul(processes.into()).filter(|total| *total > limit.value) {
+        let size = |bytes| Quantity::new(bytes, Dimension::Bytes);
+        let message = format!(
+            "makes {} of caches in each of {processes} processes, {} in all; there is {}",
+            size(all),
+            size(total),
+            limit.bytes()
+        );
+        findings.push(subject.find(Code::CachesExceedMemory, &*last.path, message));
+    }
 }
 
 /// The cache's own words.

@@ -18,8 +18,8 @@ struct Jvm {
     /// Beside the heap; nothing if nobody said.
     beside: Option<Decimal>,
     touches: bool,
-    /// Where that stands, for messages, and the path for findings.
-    path: String,
+    /// Paths of the initial and the largest heap.
+    paths: (String, String),
 }
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -40,7 +40,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 
 /// What the manifest tells the JVM, and the policy over it.
 fn jvm(subject: &Subject<'_>, container: Option<Container<'_>>) -> Jvm {
-    let mut jvm = Jvm { path: "target".to_owned(), ..Jvm::default() };
+    let mut jvm = Jvm { paths: ("target".to_owned(), "target".to_owned()), ..Jvm::default() };
     if let Some(container) = container {
         let variables = VARIABLES.into_iter().filter_map(|name| container.env(name));
         for word in variables.flat_map(str::split_ascii_whitespace).chain(container.words()) {
@@ -55,14 +55,12 @@ fn jvm(subject: &Subject<'_>, container: Option<Container<'_>>) -> Jvm {
         if !knob.path.starts_with("runtime.") {
             continue;
         }
-        let member = match knob.path.rsplit('.').next() {
-            Some("heapMin") => &mut jvm.initial,
-            Some("heapMax") => &mut jvm.most,
-            Some("nonHeap") => &mut jvm.beside,
-            _ => continue,
-        };
-        *member = value.amount();
-        jvm.path = knob.path.to_string();
+        match knob.path.rsplit('.').next() {
+            Some("heapMin") => (jvm.initial, jvm.paths.0) = (value.amount(), knob.path.to_string()),
+            Some("heapMax") => (jvm.most, jvm.paths.1) = (value.amount(), knob.path.to_string()),
+            Some("nonHeap") => jvm.beside = value.amount(),
+            _ => {}
+        }
     }
     for options in runtimes(subject) {
         jvm.touches |= options["alwaysPreTouch"] == true;
@@ -106,11 +104,10 @@ fn request(subject: &Subject<'_>, jvm: &Jvm, request: Option<Known>, findings: &
         None => format!("{} and what the JVM needs beside the heap", size(initial)),
     };
     let message = format!(
-        "touches all of its initial heap at start (AlwaysPreTouch): {sum}, but {} is {}",
-        request.name,
+        "touches all of the initial heap at start (AlwaysPreTouch): {sum}; there is {}",
         request.bytes()
     );
-    findings.push(subject.find(Code::JvmRequestTooSmall, jvm.path.clone(), message));
+    findings.push(subject.find(Code::JvmRequestTooSmall, jvm.paths.0.clone(), message));
 }
 
 fn limit(subject: &Subject<'_>, jvm: &Jvm, limit: Option<Known>, findings: &mut Vec<Finding>) {
@@ -125,6 +122,6 @@ fn limit(subject: &Subject<'_>, jvm: &Jvm, limit: Option<Known>, findings: &mut 
         Some(beside) => format!("{} heap + {} non-heap = {}", size(most), size(beside), size(needs)),
         None => format!("{} heap and what the JVM needs beside it", size(most)),
     };
-    let message = format!("may use {sum}, but {} is {}", limit.name, limit.bytes());
-    findings.push(subject.find(Code::JvmLimitTooSmall, jvm.path.clone(), message));
+    let message = format!("may use {sum}; there is {}", limit.bytes());
+    findings.push(subject.find(Code::JvmLimitTooSmall, jvm.paths.1.clone(), message));
 }

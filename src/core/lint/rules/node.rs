@@ -39,14 +39,13 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
     let heap = Quantity::new(heap, Dimension::Bytes);
     let sum = match (processes, group) {
-        (1, _) | (_, None) => format!("{heap} of old space"),
-        (n, Some(group)) => format!("{heap} × {n} {group} processes = {} of old space", Quantity::new(all, Dimension::Bytes)),
+        (1, _) | (_, None) => format!("makes {heap} of old space"),
+        (n, Some(group)) => format!("makes {heap} × {n} {group} processes = {} of old space", Quantity::new(all, Dimension::Bytes)),
     };
     let message = format!(
-        "{sum} needs a limit of {} to {} (75–80 % of it may be old space), but {} is {}",
+        "{sum}, which needs a limit of {} to {} (75–80 % of it may be old space); there is {}",
         about(few),
         about(many),
-        limit.name,
         limit.bytes()
     );
     findings.push(subject.find(Code::NodeHeapTooLarge, path, message));

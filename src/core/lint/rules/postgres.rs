@@ -31,7 +31,7 @@ struct Server {
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let server = server(subject);
     let memory = match (&server.memory, server.said.get("effective_cache_size")) {
-        (Some(known), _) => Some((known.value.as_f64(), format!("{} {}", known.name, known.bytes()))),
+        (Some(known), _) => Some((known.value.as_f64(), known.bytes())),
         // Three quarters is what everybody's calculator makes of it.
         (None, Some((size, _))) => {
             Some((size / 0.75, format!("{}, of which effective_cache_size {} is 75 %", about(size / 0.75), about(*size))))
@@ -100,7 +100,7 @@ fn server(subject: &Subject<'_>) -> Server {
         let limit = limit.and_then(|text| crate::core::units::Value::parse_memory(text).ok());
         server.memory = limit
             .and_then(|value| value.amount())
-            .map(|value| Known { value, name: "limits.memory of the Cluster".to_owned() });
+            .map(|value| Known { value, what: "limits.memory".to_owned(), whose: "of the Cluster".to_owned() });
     }
     let mut container = None;
     for (knob, value) in subject.values() {

@@ -9,7 +9,7 @@ use crate::{
     api::policy::WorkerUnit,
     core::{
         policy::{Knob, Landing},
-        units::{Decimal, Value},
+        units::{Decimal, Dimension, Quantity, Value},
     },
 };
 
@@ -26,16 +26,16 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let Some(knob) = subject.knob(&path) else { continue };
         told(subject, knob, findings);
         argument(subject, knob, findings);
+        memory(subject, knob, group.memory_per_worker.as_deref(), findings);
         let cores = subject.resource(subject.container_of(knob), "limits", "cpu");
         let (Some(count), Some(cores)) = (subject.value(&path).and_then(Value::to_i64), cores) else { continue };
         let Some(whole) = cores.value.ceil().and_then(Decimal::to_i64) else { continue };
         if group.unit.unwrap_or_default() == WorkerUnit::Process && count > whole.saturating_mul(MOST_PER_CORE) {
             let message = format!(
-                "is {}: {} processes per core of {} {}, and more than {MOST_PER_CORE} are throttled instead of working",
+                "is {}: {} processes per core of {}, and more than {MOST_PER_CORE} are throttled instead of working",
                 subject.told(&path),
                 count / whole,
-                cores.name,
-                cores.value
+                cores.cores()
             );
             findings.push(subject.find(Code::WorkersOversubscribed, path, message));
             continue;
@@ -43,13 +43,26 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let rule = whole.saturating_mul(2).saturating_add(1);
         if is_gunicorn(subject, knob) && formula(knob).is_none() && count != rule {
             let message = format!(
-                "is {count}; for {} {} gunicorn's rule gives 2 × {whole} + 1 = {rule}, and a fixed number does not follow it",
-                cores.name, cores.value
+                "is {count}; for {} gunicorn's rule gives 2 × {whole} + 1 = {rule}, and a fixed number does not follow it",
+                cores.cores()
             );
             findings.push(subject.find(Code::WorkersOffTheRule, path, message));
         }
     }
     asks(subject, findings);
+}
+
+/// What each worker takes, times all of them.
+fn memory(subject: &Subject<'_>, knob: &Knob, each: Option<&str>, findings: &mut Vec<Finding>) {
+    let each = each.and_then(|text| Value::parse_memory(text).ok()).and_then(|value| value.amount());
+    let limit = subject.resource(subject.container_of(knob), "limits", "memory");
+    let (Some(each), Some(count), Some(limit)) = (each, subject.amount(&knob.path), limit) else { return };
+    if let Some(all) = each.checked_mul(count).filter(|all| *all > limit.value) {
+        let size = |bytes| Quantity::new(bytes, Dimension::Bytes);
+        let message =
+            format!("is {}: {count} × {} = {}; there is {}", subject.told(&knob.path), size(each), size(all), limit.bytes());
+        findings.push(subject.find(Code::WorkersExceedMemory, &*knob.path, message));
+    }
 }
 
 fn is_gunicorn(subject: &Subject<'_>, knob: &Knob) -> bool {
@@ -93,10 +106,9 @@ fn asks(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let limit = subject.resource(Some(container.name()), "limits", "cpu");
         if let (true, Some(ask), Some(limit)) = (governed && !runtime_knows(subject), asks, limit) {
             let message = format!(
-                "runs a container \"{}\" that asks {ask}: that gives the node's CPUs, not {} {}",
+                "runs a container \"{}\" that asks {ask}: that gives the node's CPUs, not {}",
                 container.name(),
-                limit.name,
-                limit.value
+                limit.cores()
             );
             findings.push(subject.find(Code::WorkersNotTold, "target", message));
         }
