@@ -32,6 +32,9 @@ fn findings(paths: &[PathBuf]) -> Vec<Finding> {
 
 /// Every contradiction of the guides, with the codes that it must give and no other.
 const CONTRADICTIONS: &[(&str, &[&str])] = &[
+    ("01-budget", &["TT0020"]),
+    ("02-rollout", &["TT0021"]),
+    ("02-single-pod", &["TT0020"]),
     ("03-stream", &["TT0070"]),
     ("04-postgres", &["TT0060"]),
     ("05-node", &["TT0041", "TT0052"]),

@@ -21,6 +21,7 @@
 //! | `workers[].unit` | `Process` |
 //! | `workers[].memoryPerWorker`, `caches[].tier`, `eviction`, `invalidation` | nobody has said; nothing is checked |
 //! | `pools[].perWorker` | one pool per pod |
+//! | `pools[].budget` | what the pool could open is counted against nothing |
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |

@@ -39,18 +39,23 @@ pub fn check(documents: &[&Json]) -> Vec<Finding> {
     let manifests = Manifests::new(documents);
     let schemas = schema::Schemas::shared();
     let mut findings = Vec::new();
+    let mut subjects = Vec::new();
     for (document, value) in documents.iter().enumerate() {
         if is_ours(value) && !schemas.check(document, value, &mut findings) {
             continue;
         }
         if is_policy(value) {
             match Subject::new(document, value, &manifests) {
-                Ok(subject) => rules::policy(&subject, &mut findings),
+                Ok(subject) => {
+                    rules::policy(&subject, &mut findings);
+                    subjects.push(subject);
+                }
                 Err(finding) => findings.push(finding),
             }
         }
         rules::manifest(document, value, &mut findings);
     }
+    rules::together(documents, &subjects, &mut findings);
     // What the operator would refuse is told once, by the rule that knows more.
     let known: BTreeSet<(usize, String)> = findings
         .iter()

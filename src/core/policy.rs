@@ -228,6 +228,8 @@ pub struct Pool {
     pub name: Box<str>,
     /// Name of the process workers each of which has a pool.
     pub per_worker: Option<Box<str>>,
+    /// Name of the `ConnectionBudget` that it counts against.
+    pub budget: Option<Box<str>>,
 }
 
 /// Why a policy cannot be served.
@@ -588,8 +590,15 @@ impl<'a> Parser<'a> {
                     self.refuse(Reason::InvalidSpec, at("perWorker"), message);
                 }
             }
-            self.pools
-                .push(Pool { name: pool.name.as_str().into(), per_worker: pool.per_worker.as_deref().map(Into::into) });
+            if pool.budget.is_some() && pool.size.is_none() {
+                let message = "needs size: what the application opens by itself cannot be counted";
+                self.refuse(Reason::InvalidSpec, at("budget"), message);
+            }
+            self.pools.push(Pool {
+                name: pool.name.as_str().into(),
+                per_worker: pool.per_worker.as_deref().map(Into::into),
+                budget: pool.budget.as_deref().map(Into::into),
+            });
         }
     }
 

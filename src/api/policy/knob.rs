@@ -216,6 +216,11 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub per_worker: Option<String>,
+    /// Name of a `ConnectionBudget` of the namespace that size and overflow count against, over all processes and pods, rollouts
+    /// included. What would exceed it is refused. Omitted: nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::short_object_name)]
+    pub budget: Option<String>,
     /// Connections that are kept; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::pool_size)]

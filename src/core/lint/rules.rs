@@ -1,5 +1,6 @@
 //! The rules, one file per thing that they are about. A rule adds what it finds to a list, with the arithmetic.
 
+mod budgets;
 mod caches;
 mod jvm;
 mod limits;
@@ -31,6 +32,11 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     load::check(subject, findings); // Little's law
     queries::check(subject, findings); // PromQL of the policy's own
     limits::check(subject, findings); // operations without limits
+}
+
+/// Runs every rule about several policies together.
+pub(super) fn together(documents: &[&Json], subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
+    budgets::check(documents, subjects, findings); // connections of all pools
 }
 
 /// Runs every rule about other objects.
