@@ -41,14 +41,32 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
     ("06-jvm", &["TT0050"]),
     ("07-cpus", &["TT0041", "TT0042"]),
     ("08-waits", &["TT0023", "TT0053"]),
+    ("09-statuses", &["TT0100"]),
+    ("10-load", &["TT0080"]),
     ("11-caches", &["TT0030"]),
     ("12-spelling", &["TT0071", "TT0072", "TT0095"]),
 ];
 
+/// Files about sections of the spec that this build does not have yet, which the unit tests of the rules read until it has.
+const AWAITED: &[(&str, &str)] = &[("09-statuses", "reports"), ("10-load", "profiles")];
+
+fn is_awaited(name: &str) -> bool {
+    AWAITED.iter().any(|(awaited, _)| *awaited == name)
+}
+
+#[test]
+fn what_is_awaited_is_not_there() {
+    for (name, section) in AWAITED {
+        let found = findings(&[root().join(format!("tests/data/lint/{name}.as-written.yaml"))]);
+        let told: Vec<_> = found.iter().map(|finding| (finding.code.number(), &*finding.path)).collect();
+        assert_eq!(told, [("TT0001", *section)], "spec.{section} has come: take \"{name}\" out of AWAITED");
+    }
+}
+
 #[test]
 fn every_contradiction_of_the_guides_is_found_and_nothing_in_their_repairs() {
     let folder = root().join("tests/data/lint");
-    for (name, expected) in CONTRADICTIONS {
+    for (name, expected) in CONTRADICTIONS.iter().filter(|(name, _)| !is_awaited(name)) {
         let found = findings(&[folder.join(format!("{name}.as-written.yaml"))]);
         let codes: BTreeSet<&str> = found.iter().map(|finding| finding.code.number()).collect();
         assert_eq!(codes, BTreeSet::from_iter(expected.iter().copied()), "{name}: {found:#?}");
@@ -63,7 +81,7 @@ fn every_contradiction_of_the_guides_is_found_and_nothing_in_their_repairs() {
 #[test]
 fn golden_messages_carry_the_arithmetic() {
     let mut said = String::new();
-    for (name, _) in CONTRADICTIONS {
+    for (name, _) in CONTRADICTIONS.iter().filter(|(name, _)| !is_awaited(name)) {
         for finding in findings(&[root().join(format!("tests/data/lint/{name}.as-written.yaml"))]) {
             said.push_str(&format!("{name}  {} {} {}\n", finding.code, finding.path, finding.message));
         }

@@ -10,6 +10,7 @@ mod pools;
 mod postgres;
 mod queries;
 mod refusals;
+mod reports;
 mod stream;
 mod thresholds;
 mod workers;
@@ -31,6 +32,7 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     thresholds::check(subject, findings); // bounds that never speak, or too late
     load::check(subject, findings); // Little's law
     queries::check(subject, findings); // PromQL of the policy's own
+    reports::check(subject, findings); // words against numbers
     limits::check(subject, findings); // operations without limits
 }
 

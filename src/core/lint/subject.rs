@@ -70,6 +70,14 @@ impl<'a> Subject<'a> {
         Finding { code, document: self.document, path: path.into(), message: message.into() }
     }
 
+    /// What the spec says at a path, as written.
+    pub fn raw(&self, path: &str) -> Option<&'a Json> {
+        path.split('.').try_fold(self.spec, |node, step| match node {
+            Json::Array(items) => items.iter().find(|item| item["name"] == step || item["container"] == step),
+            node => node.get(step),
+        })
+    }
+
     pub fn knob(&self, path: &str) -> Option<&Knob> {
         self.policy.knobs.get(*self.by_path.get(path)?)
     }

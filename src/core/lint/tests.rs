@@ -308,6 +308,89 @@ fn operations_without_limits() {
     assert_eq!(found(&[deployment(&probe(6))]), [long]);
 }
 
+/// What the rules about one policy say, whatever its shape: of sections that are older or newer than this build, too.
+fn ruled(text: &str) -> Vec<String> {
+    let document: Json = serde_saphyr::from_str(text).unwrap();
+    let all = [&document];
+    let manifests = Manifests::new(&all);
+    let mut findings = Vec::new();
+    rules::policy(&Subject::new(0, &document, &manifests).unwrap(), &mut findings);
+    findings.iter().map(|finding| format!("{} {} {}", finding.code, finding.path, finding.message)).collect()
+}
+
+#[test]
+fn load_levels() {
+    assert_eq!(
+        ruled(include_str!("../../../tests/data/lint/10-load.as-written.yaml")),
+        [
+            "TT0080 profiles.heavy.load means 1,000 users / 1,000/s = 1.0 s for each request: a mean response time of 1.0 s, \
+             which is not below the 1.0 s of chat-p95"
+        ]
+    );
+    assert_eq!(ruled(include_str!("../../../tests/data/lint/10-load.repaired.yaml")), [""; 0]);
+    let impossible = include_str!("../../../tests/data/lint/10-load.repaired.yaml").replace("thinkTime: 600ms", "thinkTime: 2s");
+    assert_eq!(
+        ruled(&impossible),
+        [
+            "TT0081 profiles.heavy.load is impossible: 1,000 users / 1,000/s = 1.0 s from one request of a user to the next, and \
+             2.0 s of it is think time"
+        ]
+    );
+}
+
+#[test]
+fn words_of_tables() {
+    let said = ruled(include_str!("../../../tests/data/lint/09-statuses.as-written.yaml"));
+    assert_eq!(
+        said,
+        [
+            "TT0100 reports.SYSTEM_METRICS.rows[1] (Resource Response) is 100ms / 50ms = 200 % of its target and \"Acceptable\", \
+             but System Startup is 30s / 20s = 150 % and \"Needs Improvement\": the words are no function of the numbers"
+        ]
+    );
+    assert_eq!(ruled(include_str!("../../../tests/data/lint/09-statuses.repaired.yaml")), [""; 0]);
+    let table = |rows: Json, statuses: Json| {
+        let report = json!({"name": "T", "columns": ["what", "now", "target", "Status"], "rows": rows, "statuses": statuses});
+        ruled(&policy(&json!({"reports": [report]})).to_string()).len()
+    };
+    let statuses = json!([{"upTo": "100%", "text": "A"}, {"upTo": "125%", "text": "B"}, {"text": "C"}]);
+    let row = |now: &str, word: &str| json!(["x", now, "100ms", word]);
+    assert_eq!(table(json!([row("90ms", "A"), row("110ms", "B"), row("2s", "C")]), statuses.clone()), 0);
+    assert_eq!(table(json!([row("110ms", "A")]), statuses.clone()), 1);
+    assert_eq!(table(json!([row("110ms", "known issue"), row("90ms", "= status")]), statuses), 0);
+    // More is better there, and words that nobody knows say nothing.
+    let rates = json!([["a", "8/s", ">10/s", "bad"], ["b", "12/s", ">10/s", "good"], ["c", "2/s", ">10/s", "violet"]]);
+    assert_eq!(table(rates, json!([])), 0);
+}
+
+#[test]
+fn budgets() {
+    let budget = |capacity: u32| json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "pg", "namespace": "shop"},
+        "spec": {"capacity": {"connections": capacity}, "reserved": 0, "headroom": "0%"},
+    });
+    let pool = policy(&json!({"replicas": {"max": 4}, "pools": [{"name": "db", "budget": "pg", "size": {"value": 10, "env": "SIZE"}}]}));
+    // Four pods, one of surge, four that are ending.
+    assert_eq!(found(&[budget(90), pool.clone()]), [""; 0]);
+    assert_eq!(found(&[budget(89), pool.clone()]), ["TT0021 pools.db.size"]);
+    assert_eq!(found(&[budget(39), pool.clone()]), ["TT0020 pools.db.size"]);
+    let mut recreate = deployment(&json!({}));
+    recreate["spec"]["strategy"] = json!({"type": "Recreate"});
+    assert_eq!(found(&[budget(40), pool.clone(), recreate]), [""; 0]);
+    // Two of them, and the second is told.
+    let mut second = pool.clone();
+    second["metadata"]["name"] = json!("other");
+    let both = check(&[&budget(100), &pool, &second]);
+    assert_eq!((both.len(), both[0].document), (1, 2));
+    assert!(both[0].message.contains("beside 90 of others"), "{}", both[0].message);
+    let mut elsewhere = pool;
+    elsewhere["metadata"]["namespace"] = json!("elsewhere");
+    assert_eq!(found(&[budget(1), elsewhere]), [""; 0]);
+    let mut pooler = budget(50);
+    pooler["spec"]["pooler"] = json!({"mode": "Transaction", "clients": 1000, "servers": 60});
+    assert_eq!(found(&[pooler]), ["TT0022 pooler"]);
+}
+
 /// Values as people and programs get them wrong.
 fn scrap() -> impl Strategy<Value = Json> {
     let words = prop::sample::select(vec![

@@ -9,7 +9,7 @@ use super::super::{
     subject::{Known, Subject, about},
 };
 use crate::core::{
-    policy::Landing,
+    policy::{Knob, Landing},
     units::{Decimal, ValueType},
 };
 
@@ -104,7 +104,7 @@ fn server(subject: &Subject<'_>) -> Server {
     }
     let mut container = None;
     for (knob, value) in subject.values() {
-        let Some(name) = place(subject, &knob.landing, &knob.path) else { continue };
+        let Some(name) = place(subject, knob) else { continue };
         let Some(name) = known(&name) else { continue };
         let number = match value.value_type() {
             ValueType::Bytes | ValueType::Integer | ValueType::Number => value.amount().map(Decimal::as_f64),
@@ -125,14 +125,13 @@ fn server(subject: &Subject<'_>) -> Server {
 }
 
 /// The name of what a knob sets in a configuration: the last step of its place, or the setting's own name.
-pub(super) fn place(subject: &Subject<'_>, landing: &Landing, path: &str) -> Option<String> {
-    match landing {
-        Landing::Document { at, .. } => at.keys().last().cloned(),
-        Landing::Env(name) => Some(name.to_ascii_lowercase().trim_start_matches("postgres_").to_owned()),
-        _ => {
-            let _ = subject;
-            path.strip_prefix("settings.").map(|name| name.replace('-', "_"))
-        }
+pub(super) fn place(subject: &Subject<'_>, knob: &Knob) -> Option<String> {
+    let field = subject.raw(&knob.path).and_then(|knob| knob["field"].as_str());
+    match (&knob.landing, field) {
+        (_, Some(field)) => field.rsplit('.').next().map(ToOwned::to_owned),
+        (Landing::Document { at, .. }, _) => at.keys().last().cloned(),
+        (Landing::Env(name), _) => Some(name.to_ascii_lowercase().trim_start_matches("postgres_").to_owned()),
+        _ => knob.path.strip_prefix("settings.").map(|name| name.replace('-', "_")),
     }
 }
 

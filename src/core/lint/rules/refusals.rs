@@ -34,15 +34,7 @@ fn code(subject: &Subject<'_>, invalid: &Invalid) -> Code {
 
 /// Whether a formula stands at a path of the spec; whatever is wrong there is wrong with the formula.
 fn is_formula(subject: &Subject<'_>, path: &str) -> bool {
-    let mut node = subject.spec;
-    for step in path.split('.') {
-        let next = match node {
-            serde_json::Value::Array(items) => items.iter().find(|item| item["name"] == step || item["container"] == step),
-            node => node.get(step),
-        };
-        let Some(next) = next else { return false };
-        node = next;
-    }
+    let Some(node) = subject.raw(path) else { return false };
     let node = node.get("value").unwrap_or(node);
     node.as_str().is_some_and(|text| text.starts_with('='))
 }

@@ -82,10 +82,7 @@ fn limits(subject: &Subject<'_>) -> Limits {
     let mut named = Limits::default();
     for (knob, value) in subject.values() {
         let Some(amount) = value.amount().map(|amount| amount.as_f64()) else { continue };
-        let path = knob.path.strip_prefix("settings.");
-        let Some(name) = super::postgres::place(subject, &knob.landing, &knob.path).or_else(|| path.map(Into::into)) else {
-            continue;
-        };
+        let Some(name) = super::postgres::place(subject, knob) else { continue };
         let said = Some((amount, knob.path.to_string()));
         match plain(&name).as_str() {
             "maxmsgs" | "maxmessages" if knob.kind == ValueType::Integer => named.messages = said,
