@@ -1,8 +1,8 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease` · `policy ownership` · `record allocate` · `resolve evaluate` · `plan` ·
-//! `report lint` · `engine`.
+//! `units formula document promql catalogue facts schedule lease` · `policy ownership` · `record allocate` · `resolve evaluate` ·
+//! `plan` · `report lint` · `engine`.
 
 pub mod allocate;
 pub mod catalogue;
@@ -20,4 +20,6 @@ pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod schedule;
+pub mod statistics;
 pub mod units;

@@ -13,7 +13,7 @@ const CRATE: &[&[&str]] = &[&["api"], &["core"], &["shell"], &["cli"], &["bin"]]
 
 /// Rooms of `core`, lowest first. Rooms of the lowest row are leaves and may use each other as far as no circle arises.
 const CORE: &[&[&str]] = &[
-    &["units", "formula", "document", "promql", "catalogue", "facts", "lease"],
+    &["units", "formula", "document", "promql", "catalogue", "facts", "schedule", "lease", "statistics"],
     &["policy", "ownership"],
     &["record", "allocate"],
     &["resolve", "evaluate"],

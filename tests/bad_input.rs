@@ -34,10 +34,12 @@ const ADMISSION: &str = "tests/admission.rs";
 const CATALOGUE: &str = "src/core/catalogue.rs";
 const DELETION: &str = "tests/operator/deletion.rs";
 const DOCUMENT: &str = "src/core/document/tests.rs";
+const KERNEL: &str = "tests/operator/kernel.rs";
 const LINES: &str = "src/core/document/lines/tests.rs";
 const METRICS: &str = "tests/real_metrics.rs";
 const PROMETHEUS: &str = "src/shell/prometheus/tests.rs";
 const REFUSALS: &str = "tests/operator/refusals.rs";
+const SYSCTLS: &str = "src/core/catalogue/sysctl.rs";
 const TOML: &str = "src/core/document/tests/toml.rs";
 
 const CASES: &str = "policies_are_accepted_or_refused_with_our_message";
@@ -141,6 +143,15 @@ const ROWS: &[Row] = &[
     row(57, "an Alertmanager that is away, or refuses", &[],
         &[("src/shell/alertmanager/tests.rs", "a_dead_alertmanager_costs_nothing_but_the_oldest_batches"),
           ("src/shell/alertmanager/tests.rs", "a_failed_batch_is_sent_again_and_a_refused_one_is_not")]),
+    row(61, "kernel parameters that are none, that the kernel would not read, that nobody allows, or of the host",
+        &[ClassForbids, Unsupported, RolledBack],
+        &[(ADMISSION, CASES), (SYSCTLS, "values_have_the_shape_that_the_kernel_reads"),
+          (KERNEL, "an_unsafe_sysctl_needs_a_class_and_a_node_that_allow_it"),
+          (KERNEL, "an_unsafe_sysctl_that_no_node_allows_goes_back_while_the_old_pod_serves"),
+          (KERNEL, "pods_that_share_the_network_of_the_node_have_no_sysctls_of_it"),
+          (KERNEL, "what_nothing_carries_is_told_with_its_reason_and_never_written")]),
+    row(62, "connection strings and secrets as values", &[],
+        &[(ADMISSION, CASES), (CATALOGUE, "connection_strings_and_secrets_are_told_from_words")]),
 ];
 
 fn text(file: &str) -> String {

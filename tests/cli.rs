@@ -42,12 +42,15 @@ fn golden(name: &str, program: &str, arguments: &[&str]) {
 fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
-    for command in ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "suspend", "resume", "version"] {
+    for command in
+        ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "export", "suspend", "resume", "version"]
+    {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
-    assert_eq!(listed, 10 + 2, "a command is missing above, or one is gone: ten commands and two options were listed");
+    assert_eq!(listed, 11 + 2, "a command is missing above, or one is gone: eleven commands and two options were listed");
+    golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
 }
 
 #[test]
@@ -61,6 +64,9 @@ fn golden_plans_in_every_format() {
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
+    golden("plan-kernel", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml"]);
+    golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);
+    golden("plan-kernel-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel-refused.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
     golden(
@@ -89,6 +95,29 @@ fn findings_count_from_the_severity_that_is_asked_for() {
         run(TRIMTAB, &["lint", "--fail-on", fail_on, "-f", "tests/data/lint/07-cpus.as-written.yaml"]).status.code()
     };
     assert_eq!((code("error"), code("warning"), code("info")), (Some(0), Some(1), Some(1)));
+}
+
+#[test]
+fn golden_configuration_of_nodes() {
+    let export = |name: &str, arguments: &[&str]| {
+        golden(name, TRIMTAB, &[&["export", "node-tuning", "-f"], arguments].concat());
+    };
+    export("node-tuning", &["tests/data/cli/kernel.yaml"]);
+    for part in ["tuned", "sysctl", "gke", "kubelet", "systemd"] {
+        export(&format!("node-tuning-{part}"), &["tests/data/cli/kernel.yaml", "--part", part]);
+    }
+    export("node-tuning-nothing", &["tests/data/cli/conflict.yaml"]);
+    export("node-tuning-contradiction", &["tests/data/cli/kernel-contradiction.yaml"]);
+    export("node-tuning-invalid", &["tests/data/cli/kernel-refused.yaml"]);
+
+    // The whole output is one manifest: everything that is none is a comment.
+    let output = run(TRIMTAB, &["export", "node-tuning", "-f", "tests/data/cli/kernel.yaml"]);
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(&String::from_utf8_lossy(&output.stdout)).expect("YAML");
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents[0]["kind"], "Tuned");
+    let profile = documents[0]["spec"]["profile"][0]["data"].as_str().expect("a profile");
+    assert!(profile.ends_with("[sysctl]\nnet.core.netdev_max_backlog=65535\nvm.swappiness=10\n"), "{profile}");
 }
 
 #[test]

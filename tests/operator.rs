@@ -34,10 +34,14 @@ mod documents;
 mod formulas;
 #[path = "operator/grace.rs"]
 mod grace;
+#[path = "operator/kernel.rs"]
+mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
 #[path = "operator/owners.rs"]
 mod owners;
+#[path = "operator/profiles.rs"]
+mod profiles;
 #[path = "operator/refusals.rs"]
 mod refusals;
 #[path = "operator/replicas.rs"]

@@ -13,6 +13,7 @@ mod simulation {
     pub mod formulas;
     pub mod invariants;
     pub mod people;
+    pub mod profiles;
     pub mod random;
     pub mod regressions;
     pub mod replica;

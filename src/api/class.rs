@@ -62,6 +62,11 @@ pub struct PerformanceClassSpec {
     /// Environment variables that policies may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentRules>,
+    /// Kernel parameters that policies may set on pods although Kubernetes does not call them safe, with `*` for any run of
+    /// characters; default: none. Nodes must allow them, too (kubelet `allowedUnsafeSysctls`), or the pods do not start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::sysctl_patterns)]
+    pub unsafe_sysctls: Vec<String>,
     /// Whether thresholds may use `query`, which is free PromQL; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub free_queries: bool,

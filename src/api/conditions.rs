@@ -48,6 +48,8 @@ words! {
         MetricsAvailable,
         /// Somebody else owns a field that the policy governs; present only while true.
         Conflicted,
+        /// A profile whose condition holds is not active; present only while true.
+        ProfileBlocked,
         /// A metrics source answers.
         Available,
         /// More is committed than a budget has; present only while true.
@@ -176,6 +178,16 @@ words! {
         /// Two managers took a field from each other repeatedly.
         Contested,
 
+        // ProfileBlocked, profiles
+        /// A condition that a profile requires does not hold.
+        RequirementUnmet,
+        /// Two profiles whose conditions hold contradict each other.
+        ProfilesContradict,
+        /// A profile became active.
+        ProfileEntered,
+        /// A profile is not active any more.
+        ProfileLeft,
+
         // Compliant
         /// All thresholds hold.
         Within,
@@ -186,12 +198,16 @@ words! {
         /// There is no threshold.
         NoThresholds,
 
+        // Event
+        /// A pattern was found, or several thresholds hint at one cause.
+        Advised,
+
         // MetricsAvailable
         /// Every query was answered.
         Answered,
         /// A reading is NaN, infinite or not a number.
         NotANumber,
-        /// Nothing happened in the window of which a statistic could be computed.
+        /// So little happened in the window that no statistic says anything.
         TooFewSamples,
         /// A sample is too old.
         StaleData,

@@ -27,15 +27,26 @@
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
 //! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
 //! | `settings[].type` | `Integer` |
+//! | `settings[].notEnforceable` | the value lands as its landing place says |
+//! | `kernel.sysctls`, `kernel.openFiles` | not governed |
 //! | `reload`, of a file and of a `ConfigMap` key | `Restart` |
 //! | `thresholds[].levels` | the threshold informs: it is measured and never breached |
 //! | `levels[].for` | `0s` |
 //! | `metric.statistic` | `mean` of a gauge, `rate` of a counter; a histogram must name one |
 //! | `metric.by` | one reading for all series of a target |
+//! | `metric.across` | counters are added up, gauges averaged; pNN, cv and slope of a gauge are those of the pod where they are largest, or smallest where all levels are `below` |
 //! | `metric.window` | `5m` |
+//! | `metric.minSamples` | 10/(1−q) of a percentile of a histogram; 20 of its mean and of a ratio of counters; else 0 |
+//! | `patterns[].levels`, `.advice`, `.metric.minSamples` | by kind, see [`Pattern`] |
+//! | `patterns[].metric.window` | `24h`; of a `Trend` `14d` |
 //! | `metric.unit` | from the suffix of the metric's name (`_seconds`, `_bytes`, `_ratio`, …), else a count; of a ratio, a ratio |
 //! | `hysteresis` | `10%` |
 //! | `noData` | after `15m`, with severity `warning` |
+//! | `profile` | the conditions of the profiles decide |
+//! | `profiles[].when` | the profile is active only while `profile` names it |
+//! | `profiles[].when.dwell` | `10m` |
+//! | `profiles[].when.schedule.timeZone` | `UTC` |
+//! | `profiles[].load.thinkTime` | `0s` |
 //! | `alerting.sink` | the class's, else nobody is told |
 //!
 //! An empty list or map means the same as an omitted one, and so does `null`, which the API server drops.
@@ -51,14 +62,18 @@ use super::class::PerformanceClassSpec;
 use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
+mod pattern;
+mod profile;
 mod threshold;
 
 pub use self::{
     knob::{
-        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Knob, Pool, Reload,
-        Setting, SettingType, ValueFormat, WorkerUnit, Workers,
+        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Kernel, Knob, Pool,
+        Reload, Setting, SettingType, Sysctl, ValueFormat, WorkerUnit, Workers,
     },
-    threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
+    pattern::{Pattern, PatternKind, PatternMetric},
+    profile::{ActiveBy, Load, Profile, Schedule, When},
+    threshold::{Across, Builtin, Hint, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
 /// What an application must hold, and the small numbers that steer it.
@@ -84,6 +99,7 @@ pub use self::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Compliant", type_ = "string", json_path = ".status.conditions[?(@.type==\"Compliant\")].status"),
     printcolumn(name = "Applied", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].status"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profileSummary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChange", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].reason", priority = 1)
@@ -103,6 +119,10 @@ pub struct PerformancePolicySpec {
     /// True freezes all writes and keeps the fields that Trimtab holds. Measuring and alerting go on. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// Name of the profile that is active, and the only one, whatever the conditions of the profiles say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub profile: Option<String>,
     /// What deleting the policy does to the values that it wrote. Retain (the default): leave them, without a trace of
     /// ownership. Restore: put back what was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,11 +167,26 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub files: Vec<File>,
+    /// What the kernel allows the pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Kernel>,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub thresholds: Vec<Threshold>,
+    /// What is worth saying without being wrong: advice in the status, in Events and in reports. It never writes, and
+    /// nobody is paged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub patterns: Vec<Pattern>,
+    /// Other values for other times. Every profile whose condition holds is active; where several set a value, the last in
+    /// the list wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub profiles: Vec<Profile>,
     /// Who is told when a threshold does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerting: Option<Alerting>,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
-    plan::connections,
+    plan::{connections, not_enforceable},
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
     world::{Documents, Surroundings},
@@ -42,6 +42,8 @@ struct Part {
     policy: String,
     mode: String,
     target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Box<str>>,
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
@@ -105,6 +107,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .as_ref()
                 .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
+            profiles: target.profiles.clone(),
             settings: target.plan.settings.clone(),
             conflicts: target
                 .plan
@@ -117,6 +120,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .refusals
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
             budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
@@ -125,13 +129,17 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
 }
 
 fn text(part: &Part, paint: Paint) -> String {
-    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let mut out = format!("{}  governed by policy {}, mode {}", paint.bold(&part.target), part.policy, part.mode);
+    if !part.profiles.is_empty() {
+        out.push_str(&format!(", profile {}", part.profiles.join(", ")));
+    }
+    out.push('\n');
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
         .map(|s| {
             let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable, _) => s.desired.clone(),
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
                 (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
@@ -144,6 +152,7 @@ fn text(part: &Part, paint: Paint) -> String {
         })
         .collect();
     out.push_str(&table(2, &rows));
+    out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts) {

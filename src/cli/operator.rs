@@ -91,7 +91,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         credentials: args.credentials_dir,
     };
     let client = kube::Client::try_from(config).context("building a client of the API server")?;
-    let world = World::new(Config { operator_namespace: here.into() });
+    let world = World::new(Config { operator_namespace: here.into(), kubernetes: operator::release(&client).await });
     operator::run(options, client, world).await
 }
 

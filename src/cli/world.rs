@@ -18,8 +18,9 @@ use crate::{
     api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy},
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
-        facts::{Instant, Kind, Seen},
+        facts::{Instant, Kind, Release, Seen},
         ownership::LAST_APPLIED,
+        policy::PolicyKey,
     },
 };
 
@@ -44,6 +45,8 @@ pub struct Documents {
     /// Namespaces whose budgets may not be read.
     budgetless: Vec<String>,
     objects: Vec<Seen>,
+    /// The version of the cluster, if one was asked.
+    kubernetes: Option<Release>,
 }
 
 impl Documents {
@@ -76,7 +79,10 @@ impl Documents {
     /// The world that these documents make.
     #[must_use]
     pub fn into_world(self, surroundings: &Surroundings, now: Instant) -> World {
-        let mut world = World::new(Config { operator_namespace: surroundings.operator_namespace.as_str().into() });
+        let mut world = World::new(Config {
+            operator_namespace: surroundings.operator_namespace.as_str().into(),
+            kubernetes: self.kubernetes.unwrap_or(Release::NEWEST),
+        });
         // First, so that every object is judged by the policies that are there.
         step(&mut world, Input::Listed(Stream::Policies, Listing::default()), now);
         for class in self.classes {
@@ -105,6 +111,23 @@ impl Documents {
         world
     }
 
+    /// Makes the policies of these names be under one profile, those that have it.
+    pub fn force_profile(&mut self, profile: &str, names: &[PolicyKey]) -> anyhow::Result<()> {
+        let mut found = false;
+        for policy in &mut self.policies {
+            let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+            let key = (name(&policy.metadata.namespace), name(&policy.metadata.name));
+            if names.contains(&key) && policy.spec.profiles.iter().any(|known| known.name == profile) {
+                policy.spec.profile = Some(profile.to_owned());
+                found = true;
+            }
+        }
+        if !found {
+            bail!("no policy of these files has a profile \"{profile}\": spec.profiles lists them");
+        }
+        Ok(())
+    }
+
     /// Whether classes were left out, because they may not be read.
     #[must_use]
     pub fn classless(&self) -> bool {
@@ -120,6 +143,7 @@ impl Documents {
         namespaces.dedup();
         let mut live = Self::default();
         live.add_classes(client).await?;
+        self.kubernetes = Some(release(client).await);
         for namespace in namespaces {
             live.add_namespace(client, &namespace).await?;
         }
@@ -147,6 +171,7 @@ impl Documents {
     pub async fn of_cluster(client: &Client, namespace: &str) -> anyhow::Result<Self> {
         let mut documents = Self::default();
         documents.add_classes(client).await?;
+        documents.kubernetes = Some(release(client).await);
         documents.add_namespace(client, namespace).await?;
         Ok(documents)
     }
@@ -204,6 +229,19 @@ impl Documents {
 #[derive(serde::Deserialize)]
 struct Items {
     items: Vec<crate::core::facts::object::Wire>,
+}
+
+/// The version of the cluster; what it does not say is taken for older than anything.
+async fn release(client: &Client) -> Release {
+    match client.apiserver_version().await {
+        Ok(info) => Release::read(&info.major, &info.minor),
+        Err(error) => {
+            talk(format_args!(
+                "note: the API server does not say its version ({error}): newer safe sysctls are refused"
+            ));
+            Release::UNKNOWN
+        }
+    }
 }
 
 /// Lists objects of one of our kinds; `None`: that is forbidden.

@@ -298,6 +298,9 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
 }
 
 impl Setting {
@@ -324,6 +327,8 @@ pub enum State {
     Refused,
     /// It is a variable: it lands nowhere.
     Variable,
+    /// No field of an object carries it.
+    NotEnforceable,
 }
 
 impl State {
@@ -337,6 +342,7 @@ impl State {
             Self::Quarantined => "Quarantined",
             Self::Refused => "Refused",
             Self::Variable => "Variable",
+            Self::NotEnforceable => "NotEnforceable",
         }
     }
 }

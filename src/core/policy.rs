@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
+    catalogue,
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
@@ -21,12 +22,15 @@ use crate::api::{
 };
 
 mod given;
+pub mod patterns;
+pub mod profiles;
 mod rules;
 mod shape;
 pub mod thresholds;
 
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    profiles::{Profile, ProfileSet},
     thresholds::Threshold,
 };
 
@@ -62,6 +66,20 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// What must hold, in the order of the spec.
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice.
+    pub patterns: Arc<[Threshold]>,
+    /// Other values for other times, in the order of the spec.
+    pub profiles: Vec<Profile>,
+    /// Position of the profile that the spec names: then it is the only one.
+    pub forced: Option<usize>,
+    /// Values that are no knobs and that a profile has set, by their path.
+    moved: BTreeMap<Box<str>, Value>,
+    /// Which profile set a value, by its path.
+    set_by: BTreeMap<Box<str>, Box<str>>,
+    /// Values whose profile is each target's own, with its name.
+    apart: BTreeMap<Box<str>, Box<str>>,
+    /// Whether several targets may share a `ConfigMap`.
+    shares_config_maps: bool,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
@@ -191,6 +209,10 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Kernel parameter of the pod.
+    Sysctl(Box<str>),
+    /// Nowhere, because no field of an object carries it: why, and where it belongs instead.
+    NotEnforceable(Box<str>),
 }
 
 /// Bounds of the number of pods.
@@ -278,12 +300,11 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
-        if spec.target.as_ref().is_some_and(|target| target.selector.is_some()) {
-            wrong.extend(given::shared_and_different(&knobs, &order));
-        }
+        let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
@@ -291,8 +312,15 @@ impl Policy {
         shape::check(policy, &mut wrong);
         let (thresholds, refused) = thresholds::read(spec);
         wrong.extend(refused);
+        let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let profiles = profiles::parse(spec, &scope, &knobs, &thresholds, &mut wrong);
+        let forced = profiles::forced(spec, &mut wrong);
+        let apart = profiles::apart(&profiles, &knobs);
+        if shares_config_maps {
+            wrong.extend(given::shared_and_different(&knobs, &order, &apart));
+        }
         if spec.target.is_none()
-            && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
+            && let Some(knob) = knobs.iter().find(|knob| knob.landing.is_written())
         {
             wrong.push(Invalid {
                 reason: Reason::InvalidSpec,
@@ -301,7 +329,7 @@ impl Policy {
             });
         }
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        let policy = Self {
+        let parsed = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -323,10 +351,21 @@ impl Policy {
             files,
             pools,
             thresholds,
+            patterns,
+            profiles,
+            forced,
+            moved: BTreeMap::new(),
+            set_by: BTreeMap::new(),
+            apart,
+            shares_config_maps,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
         };
-        (policy, wrong)
+        // The policy as it stands is right; is it, too, under each of its profiles?
+        if wrong.is_empty() {
+            parsed.check_profiles(&mut wrong);
+        }
+        (parsed, wrong)
     }
 }
 
@@ -339,6 +378,7 @@ impl Policy {
         stays: impl Fn(&str) -> Option<Option<Value>>,
         template: impl Fn(&Amount) -> Option<Value>,
     ) -> Vec<Result<Worked, Trouble>> {
+        let stays = |path: &str| stays(path).or_else(|| self.moved.get(path).map(|value| Some(value.clone())));
         given::work_out(&self.knobs, &self.order, stays, template)
     }
 
@@ -458,6 +498,24 @@ const fn value_type(kind: wire::SettingType) -> ValueType {
     }
 }
 
+/// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
+///
+/// # Errors
+/// What is wrong with it, continuing its path.
+fn read_given(scope: &Scope, field: &Field, literal: &Literal, container: Option<&str>) -> Result<Given, String> {
+    match literal {
+        Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
+        Literal::Text(text) => match Formula::of_value(text) {
+            None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(formula)) => {
+                let checked = scope.check(formula, &field.is(), container);
+                checked.map(|expression| Given::Formula(Arc::new(expression)))
+            }
+        },
+    }
+}
+
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
         Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
@@ -469,17 +527,7 @@ impl<'a> Parser<'a> {
 
     /// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
     fn given(&mut self, path: &str, field: &Field, literal: &Literal, container: Option<&str>) -> Option<Given> {
-        let given = match literal {
-            Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
-            Literal::Text(text) => match Formula::of_value(text) {
-                None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
-                Some(Err(error)) => Err(error.to_string()),
-                Some(Ok(formula)) => {
-                    let checked = self.scope.check(formula, &field.is(), container);
-                    checked.map(|expression| Given::Formula(Arc::new(expression)))
-                }
-            },
-        };
+        let given = read_given(self.scope, field, literal, container);
         given.map_err(|message| self.refuse(Reason::InvalidSpec, path, message)).ok()
     }
 
@@ -625,7 +673,50 @@ impl<'a> Parser<'a> {
             let kind = value_type(setting.value_type.unwrap_or_default());
             let words = || Range::Words(setting.allowed.iter().map(|word| word.as_str().into()).collect());
             let range = if kind == ValueType::Enum { words() } else { Range::All };
-            self.knob(format!("settings.{}", setting.name), Field { kind, range }, &setting.knob);
+            let path = format!("settings.{}", setting.name);
+            let before = self.knobs.len();
+            self.knob(path.clone(), Field { kind, range }, &setting.knob);
+            let (Some(why), Some(knob)) = (&setting.not_enforceable, self.knobs.get_mut(before)) else { continue };
+            // A place in a document is a variable until the files are known.
+            let lands = knob.landing != Landing::Variable || setting.knob.path.is_some();
+            knob.landing = Landing::NotEnforceable(why.as_str().into());
+            if lands {
+                let message = "must not be set where the value has a landing place: leave out one of them";
+                self.refuse(Reason::InvalidSpec, format!("{path}.notEnforceable"), message);
+            }
+        }
+    }
+
+    fn kernel(&mut self, kernel: Option<&wire::Kernel>) {
+        let Some(kernel) = kernel else { return };
+        let knob = |path: String, value: Value, landing: Landing| Knob {
+            path: path.into(),
+            kind: value.value_type(),
+            value: Given::Literal(value),
+            min: None,
+            max: None,
+            range: Range::All,
+            format: None,
+            landing,
+            container: None,
+            on_conflict: kernel.on_conflict.unwrap_or_default(),
+        };
+        for sysctl in &kernel.sysctls {
+            let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());
+            if let Some(message) = catalogue::sysctl::trouble(&sysctl.name, &value) {
+                self.refuse(Reason::InvalidSpec, path, message);
+                continue;
+            }
+            let landing = if catalogue::sysctl::carrier(&sysctl.name) == catalogue::sysctl::Carrier::Node {
+                Landing::NotEnforceable(OF_THE_NODE.into())
+            } else {
+                Landing::Sysctl(sysctl.name.as_str().into())
+            };
+            self.knobs.push(knob(path, Value::Enum(value), landing));
+        }
+        if let Some(files) = kernel.open_files {
+            let landing = Landing::NotEnforceable(OF_THE_RUNTIME.into());
+            self.knobs.push(knob("kernel.openFiles".into(), Value::Integer(files.into()), landing));
         }
     }
 
@@ -656,14 +747,34 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Why no pod carries a parameter of the node.
+const OF_THE_NODE: &str = "it is a parameter of the node, which no pod can carry: it belongs to the node's own configuration, which \
+                           \"trimtab export node-tuning\" prints";
+
+/// Why no pod carries a limit of open files.
+const OF_THE_RUNTIME: &str = "no field of a pod sets the limit of open files: it belongs to the container runtime (LimitNOFILE of its \
+                              systemd unit, which \"trimtab export node-tuning\" prints) or to a wrapper of the application \
+                              (ulimit -n); the metric process_max_fds tells what holds";
+
 impl Landing {
+    /// Whether a field of an object carries it.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        !matches!(self, Self::Variable | Self::NotEnforceable(_))
+    }
+
     /// Whether pods learn of a change only when they are made anew, from a file.
     #[must_use]
     pub fn is_read_at_start(&self, policy: &Policy) -> bool {
         match self {
             Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
             Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
-            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+            Self::Variable
+            | Self::Env(_)
+            | Self::Arg(_)
+            | Self::Resource { .. }
+            | Self::Sysctl(_)
+            | Self::NotEnforceable(_) => false,
         }
     }
 }

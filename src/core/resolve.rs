@@ -7,8 +7,10 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     allocate::Load,
     catalogue,
-    facts::Object,
-    policy::{Amount, Clamp, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric},
+    facts::{Object, Release},
+    policy::{
+        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation, thresholds::Metric,
+    },
     units::{ResourceQuantity, Value, ValueType},
 };
 use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Mode};
@@ -20,13 +22,15 @@ pub struct Rules {
     pub class: Option<Box<str>>,
     /// The class as written.
     pub spec: PerformanceClassSpec,
+    /// The version of the cluster: what it calls safe needs no leave of the class.
+    pub kubernetes: Release,
 }
 
 impl Rules {
     /// The limits that hold when there is no class.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { class: None, spec: PerformanceClassSpec::default() }
+        Self { class: None, spec: PerformanceClassSpec::default(), kubernetes: Release::NEWEST }
     }
 
     /// Objects that one policy may govern.
@@ -73,6 +77,13 @@ pub enum Source {
         /// The bound that its value was moved to.
         clamped: Option<Clamp>,
     },
+    /// A profile that is active.
+    Profile {
+        /// Its name.
+        profile: Box<str>,
+        /// What it says: a literal or a formula.
+        says: Box<Source>,
+    },
     /// It stays as it is, because it cannot be worked out or went back with a value that failed.
     Kept,
 }
@@ -82,6 +93,10 @@ impl fmt::Display for Source {
         let (formula, filled, clamped) = match self {
             Self::Spec => return f.write_str("spec"),
             Self::Kept => return f.write_str("what is there"),
+            Self::Profile { profile, says } => {
+                write!(f, "profile {profile}")?;
+                return if **says == Self::Spec { Ok(()) } else { write!(f, ": {says}") };
+            }
             Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
         };
         f.write_str(&derivation(formula, filled))?;
@@ -107,13 +122,17 @@ pub struct Desired<'a> {
 }
 
 impl<'a> Desired<'a> {
-    fn new(knob: &'a Knob, worked: Worked) -> Self {
+    fn new(policy: &Policy, knob: &'a Knob, worked: Worked) -> Self {
         let Worked { value, filled, clamped, .. } = worked;
-        let source = filled.map_or(Source::Spec, |filled| Source::Formula {
+        let says = filled.map_or(Source::Spec, |filled| Source::Formula {
             formula: knob.value.to_string().into(),
             filled,
             clamped,
         });
+        let source = match policy.set_by(&knob.path) {
+            Some(profile) => Source::Profile { profile: profile.into(), says: Box::new(says) },
+            None => says,
+        };
         // What lands has been rendered by `check_values`, so the alternative is for variables only.
         let text = value.render(knob.format).unwrap_or_else(|_| value.to_string());
         Self { knob, value, text, source }
@@ -127,11 +146,11 @@ impl<'a> Desired<'a> {
     }
 }
 
-/// What a knob shall be, if that needs no working out.
+/// What a knob of `policy` shall be, if that needs no working out.
 #[must_use]
-pub fn literal(knob: &Knob) -> Option<Desired<'_>> {
+pub fn literal<'a>(policy: &Policy, knob: &'a Knob) -> Option<Desired<'a>> {
     let value = knob.value.literal().filter(|_| !knob.is_derived())?.clone();
-    Some(Desired::new(knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
+    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
 }
 
 /// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
@@ -181,7 +200,14 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(knob, worked.ok()?))).collect())
+    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?))).collect())
+}
+
+/// Which condition of `profile` does not hold on `target`, with the values that `policy` sets there, profiles before this one
+/// included; `None`: all hold.
+#[must_use]
+pub fn unmet(policy: &Policy, profile: &Profile, target: Option<&Object>) -> Option<String> {
+    policy.unmet(profile, |amount| template(target?, amount))
 }
 
 const CONTAINERS: &str = "/spec/template/spec/containers";
@@ -267,8 +293,13 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
     for knob in &policy.knobs {
         match &knob.landing {
             Landing::Env(name) => environment(knob, name, rules, &mut wrong),
-            Landing::Resource { resource, .. } => ceiling(knob, resource, rules, &mut wrong),
-            Landing::Variable | Landing::Arg(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {}
+            Landing::Resource { resource, .. } => ceiling(&knob.path, &knob.value, resource, rules, &mut wrong),
+            Landing::Sysctl(name) => sysctl(knob, name, rules, &mut wrong),
+            Landing::Variable
+            | Landing::NotEnforceable(_)
+            | Landing::Arg(_)
+            | Landing::Document { .. }
+            | Landing::ConfigMapKey { .. } => {}
         }
     }
     for threshold in policy.thresholds.iter().filter(|_| !rules.spec.free_queries) {
@@ -280,15 +311,27 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             });
         }
     }
-    if let (Some(replicas), Some(limit)) = (&policy.replicas, rules.spec.limits.as_ref().and_then(|l| l.replicas)) {
-        for (member, count) in [("min", replicas.min), ("max", replicas.max)] {
-            if count.is_some_and(|count| count > i64::from(limit)) {
-                wrong.push(Invalid {
-                    reason: Reason::ClassForbids,
-                    path: format!("replicas.{member}"),
-                    message: format!("must be ≤ {limit} under {}", rules.name()),
-                });
-            }
+    for profile in &policy.profiles {
+        for (index, value) in profile.knobs() {
+            let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) else {
+                continue;
+            };
+            ceiling(&format!("profiles.{}.set.{path}", profile.name), value, resource, rules, &mut wrong);
+        }
+    }
+    if let Some(limit) = rules.spec.limits.as_ref().and_then(|limits| limits.replicas) {
+        let bounds = policy.replicas.iter().flat_map(|replicas| {
+            [("replicas.min", replicas.min), ("replicas.max", replicas.max)]
+                .into_iter()
+                .filter_map(|(path, count)| Some((path.to_owned(), count?)))
+        });
+        let set = policy.profiles.iter().flat_map(|profile| {
+            let path = |path| format!("profiles.{}.set.{path}", profile.name);
+            profile.replicas().map(move |(bound, count)| (path(bound), i64::from(count)))
+        });
+        for (path, _) in bounds.chain(set).filter(|(_, count)| *count > i64::from(limit)) {
+            let message = format!("must be ≤ {limit} under {}", rules.name());
+            wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -319,18 +362,37 @@ fn environment(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
     }
 }
 
-fn ceiling(knob: &Knob, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
+fn sysctl(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
+    let Some(why) = catalogue::sysctl::needs_leave(name, rules.kubernetes) else { return };
+    if !catalogue::sysctl::has_leave(name, &rules.spec.unsafe_sysctls) {
+        let way = match catalogue::sysctl::carrier(name) {
+            catalogue::sysctl::Carrier::Unknown => "in full ",
+            _ => "",
+        };
+        wrong.push(Invalid {
+            reason: Reason::ClassForbids,
+            path: knob.path.to_string(),
+            message: format!(
+                "must not be set under {}: {why}. An administrator may name it {way}in unsafeSysctls of the class; nodes must \
+                 allow it, too (kubelet allowedUnsafeSysctls), and so must the namespace's Pod Security standard (not baseline)",
+                rules.name()
+            ),
+        });
+    }
+}
+
+fn ceiling(path: &str, value: &Given, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
     let Some(limits) = &rules.spec.limits else { return };
     let text = if resource == "cpu" { &limits.cpu } else { &limits.memory };
     // A ceiling that cannot be read is refused at admission; if it got here all the same, it forbids rather than allows.
     let Some(text) = text else { return };
-    let have = knob.value.literal().and_then(Value::resource_quantity);
+    let have = value.literal().and_then(Value::resource_quantity);
     let allowed = ResourceQuantity::parse(text).is_ok_and(|max| have.is_some_and(|have| have <= max));
     if !allowed {
         wrong.push(Invalid {
             reason: Reason::ClassForbids,
-            path: knob.path.to_string(),
-            message: format!("must be ≤ {text} under {}, not {}", rules.name(), knob.value),
+            path: path.to_owned(),
+            message: format!("must be ≤ {text} under {}, not {value}", rules.name()),
         });
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     driver::{Driver, Engine, INPUTS},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::core::{
     engine::{self, Action, Effect, Input, World},
-    facts::Instant,
+    facts::{Instant, Release},
 };
 
 /// Silence of the API server on one connection after which the connection counts as dead. Every watch shows a bookmark
@@ -86,6 +86,18 @@ pub async fn config() -> anyhow::Result<Config> {
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     Ok(config)
+}
+
+/// The version of the cluster, asked once: a control plane that is upgraded later calls more safe than we know of, which the
+/// next start of the operator sees. A cluster that does not say is taken for older than anything.
+pub async fn release(client: &Client) -> Release {
+    match client.apiserver_version().await {
+        Ok(info) => Release::read(&info.major, &info.minor),
+        Err(error) => {
+            warn!(%error, "the API server does not say its version: sysctls that became safe in later ones are refused");
+            Release::UNKNOWN
+        }
+    }
 }
 
 /// Runs until a signal ends it.

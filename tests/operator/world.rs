@@ -19,9 +19,14 @@ use crate::{
     operator,
 };
 
-/// Three nodes, because Grace asks for a whole core per pod.
-const OPTIONS: cluster::Options =
-    cluster::Options { real_nodes: true, nodes: 3, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+/// Three nodes, because Grace asks for a whole core per pod. The last one allows an unsafe sysctl.
+const OPTIONS: cluster::Options = cluster::Options {
+    real_nodes: true,
+    nodes: 3,
+    prometheus: true,
+    audit: true,
+    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn")],
+};
 
 /// Time for anything that takes a rollout or two on a machine that builds at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(90);

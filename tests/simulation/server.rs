@@ -7,16 +7,22 @@ use std::{
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::{ConnectionBudget, ConnectionBudgetStatus, PerformanceClass, PerformancePolicy, PerformancePolicyStatus},
+    api::{
+        ConnectionBudget, ConnectionBudgetStatus, MetricsSource, PerformanceClass, PerformancePolicy,
+        PerformancePolicyStatus, conditions::Reason,
+    },
     core::{
-        engine::{Change, Failure, Input, Outcome, Stream},
+        engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
         facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
         ownership::{FieldPath, FieldSet, Segment},
         policy::PolicyKey,
     },
 };
 
-use super::schema::{self, Fields};
+use super::{
+    people::NAMESPACE,
+    schema::{self, Fields},
+};
 
 /// An entry of `managedFields`.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +156,12 @@ pub struct Server {
     pub admission: Vec<Rewrite>,
     /// Pod templates that were changed, and by whom.
     pub templates: Vec<(ObjectKey, String)>,
+    /// The metrics source, once there is one.
+    pub source: Option<MetricsSource>,
+    /// What it reads of the gauge of each workload; nothing of those that are not here.
+    pub readings: BTreeMap<Box<str>, f64>,
+    /// Whether it answers nothing at all.
+    pub silent: bool,
     /// What the watches have to show and have not been given yet.
     pub log: Vec<(Stream, Input)>,
 }
@@ -481,6 +493,30 @@ impl Server {
         self.classes.insert(name, class);
     }
 
+    /// A Prometheus is there from now on.
+    pub fn put_source(&mut self) {
+        let source: MetricsSource = serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": "default", "generation": 1, "resourceVersion": "1"},
+            "spec": {"prometheus": {"url": "http://prometheus"}}}))
+        .unwrap();
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
+        self.source = Some(source);
+    }
+
+    /// What Prometheus answers to a query at a time.
+    pub fn answer(&self, expr: &str, at: Instant) -> Answer {
+        if self.silent {
+            return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
+        }
+        let series = |(workload, value): (&Box<str>, &f64)| {
+            let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)];
+            let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let value = if expr.contains("timestamp(") { at.seconds() } else { *value };
+            Series { labels, points: vec![(at.seconds(), value)] }
+        };
+        Ok(self.readings.iter().map(series).collect())
+    }
+
     /// The complete list of a stream, as a watch begins with it.
     pub fn list(&self, stream: Stream) -> Vec<Input> {
         let mut names: BTreeSet<(Box<str>, Box<str>)> = BTreeSet::new();
@@ -498,7 +534,12 @@ impl Server {
                     inputs.push(Input::Class(Change::Applied(Box::new(class.clone()))));
                 }
             }
-            Stream::Sources => {}
+            Stream::Sources => {
+                if let Some(source) = &self.source {
+                    names.insert(("".into(), source.metadata.name.clone().unwrap_or_default().into()));
+                    inputs.push(Input::Source(Change::Applied(Box::new(source.clone()))));
+                }
+            }
             Stream::Budgets => {
                 for (key, budget) in &self.budgets {
                     names.insert(key.clone());

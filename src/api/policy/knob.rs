@@ -347,6 +347,7 @@ pub enum SettingType {
 
 /// Every other typed number, switch or word.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::setting)]
 pub struct Setting {
     /// Name of the setting.
@@ -360,9 +361,45 @@ pub struct Setting {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 64)), transform = rules::set_list)]
     pub allowed: Vec<String>,
+    /// Why no field of an object carries the value, and where it belongs instead. It is shown as `NotEnforceable`, read by
+    /// formulas, and never written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::prose)]
+    pub not_enforceable: Option<String>,
     /// The value and where it lands.
     #[serde(flatten)]
     pub knob: Knob,
+}
+
+/// What the kernel allows the pods.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kernel {
+    /// Kernel parameters. Those that a pod can carry land in its securityContext; those of the node are shown as
+    /// `NotEnforceable`, and "trimtab export node-tuning" prints them for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sysctls: Vec<Sysctl>,
+    /// Files that a process may have open. No field of a pod carries it: it is shown as `NotEnforceable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1_073_741_816))]
+    pub open_files: Option<u32>,
+    /// What to do when somebody else sets sysctls of the pod, which are one atomic list: Yield (default) or `TakeOver`, which
+    /// keeps their entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// A kernel parameter.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Name, such as net.ipv4.tcp_fin_timeout.
+    #[schemars(transform = rules::sysctl_name)]
+    pub name: String,
+    /// Value, such as 15 or "1024 65535".
+    #[schemars(transform = rules::sysctl_value)]
+    pub value: Literal,
 }
 
 /// Format of a document.

@@ -15,7 +15,7 @@ use crate::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
         policy::{Identity, Invalid, Landing, Policy, PolicyKey},
-        report::Memoir,
+        report::{ActiveProfiles, Memoir},
     },
 };
 
@@ -67,7 +67,8 @@ impl World {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
                     for (key, entry) in &mut self.policies {
-                        entry.memoir = remembered(&entry.written);
+                        entry.memoir = remembered(&key.0, &entry.written);
+                        entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
                     }
@@ -113,6 +114,7 @@ impl World {
                     entry.written = status;
                 }
                 entry.parsed = parse(policy);
+                entry.under.clear();
                 if changed {
                     entry.backoffs.clear();
                     entry.refused_status = None;
@@ -369,8 +371,10 @@ impl Entry {
         status: PerformancePolicyStatus,
         now: Instant,
     ) -> Self {
-        let memoir = remembered(&status);
+        let memoir = remembered(&identity.key.0, &status);
         Self {
+            told_active: memoir.active.listed(),
+            under: BTreeMap::new(),
             told: memoir.quarantine.clone(),
             claims: claims(&identity.key.0, &status),
             identity,
@@ -407,13 +411,14 @@ fn unreadable(why: &str) -> Invalid {
 }
 
 /// What a status remembers of a policy's changes.
-fn remembered(status: &PerformancePolicyStatus) -> Memoir {
+fn remembered(namespace: &str, status: &PerformancePolicyStatus) -> Memoir {
     Memoir {
         revision: status.revision.unwrap_or(0),
         last_change: status.last_change.as_ref().map(crate::core::report::instant),
         resumed: status.last_handled_resume_at.as_ref().map(crate::core::report::instant),
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
+        active: ActiveProfiles::recall(namespace, &status.active_profiles),
     }
 }
 

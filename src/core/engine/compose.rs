@@ -2,6 +2,7 @@
 
 use super::{
     Entry, World,
+    profiles::Blocked,
     reconcile::Visit,
     rollout::{Phase, Rest},
     sweep::Measured,
@@ -13,7 +14,7 @@ use crate::{
     },
     core::{
         plan,
-        policy::{Landing, Policy},
+        policy::Policy,
         report::{self, Finding, Standing, Truth},
     },
 };
@@ -25,6 +26,7 @@ impl World {
         entry: &mut Entry,
         policy: &Policy,
         may_write: &Result<(), Finding>,
+        blocked: Vec<Blocked>,
         visits: Vec<Visit>,
     ) -> Standing {
         let measured = self.measured(&policy.identity.key, entry);
@@ -63,7 +65,13 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
-        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
+        // A person asked for this very profile.
+        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
+            standing.not_ready = Some((forced.reason, forced.message.clone()));
+            standing.reconciling = standing.not_ready.clone();
+        }
+        standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
+        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
         let failed = entry.memoir.quarantine.iter().find(|item| {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
         });
@@ -120,12 +128,14 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),
         changes: Vec::new(),
         show_plan: false,
         thresholds: measured.thresholds,
         threshold_counts: measured.counts,
+        advice: measured.advice,
     }
 }
 
@@ -171,5 +181,6 @@ fn applied(
     if let Some(conflict) = standing.conflicts.first() {
         return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
     }
-    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
+    let values = standing.settings.iter().filter(|s| s.state != plan::State::NotEnforceable).count();
+    Finding::new(Truth::True, Reason::Applied, format!("{values} values are in place"))
 }

@@ -4,7 +4,10 @@
 //! is looked at. Who may grow follows from the books of everybody who names the budget; [`allocate::settle`] decides it. A
 //! change of somebody's books brings everybody else of the budget to be looked at again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Action, Doing, Effect, Entry, World};
 use crate::{
@@ -153,7 +156,7 @@ impl World {
 
     /// Makes up the books of a policy, and those of everybody who shares a budget with it and is yet to be looked at.
     pub(super) fn keep_books(&mut self, key: &PolicyKey, entry: &Entry, now: Instant) {
-        let books = self.books(entry, &self.ledger, now);
+        let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
         let budgets: BTreeSet<Box<str>> = books.budgets().into_iter().map(Into::into).collect();
         self.enter(key, books);
         if budgets.is_empty() {
@@ -170,7 +173,7 @@ impl World {
             .collect();
         for other in stale {
             let Some(entry) = self.policies.get(&other) else { continue };
-            let books = self.books(entry, &self.ledger, now);
+            let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
             self.enter(&other, books);
         }
     }
@@ -204,8 +207,14 @@ impl World {
         self.ledger.restless.extend(concerned.into_iter().map(|budget| (key.0.clone(), budget)));
     }
 
-    /// The books of a policy as things are.
-    fn books(&self, entry: &Entry, ledger: &Ledger, now: Instant) -> Books {
+    /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
+    fn books(
+        &self,
+        entry: &Entry,
+        ledger: &Ledger,
+        under: &dyn Fn(&Policy, &ObjectKey) -> Option<Arc<Policy>>,
+        now: Instant,
+    ) -> Books {
         let mut books = Books { created: entry.identity.created, ..Books::default() };
         let policy = match &entry.parsed {
             Ok(policy) if is_consumer(policy) => policy,
@@ -228,6 +237,8 @@ impl World {
                 books.unread.extend(unread.cloned());
                 continue;
             };
+            let under = under(policy, &target);
+            let policy = under.as_deref().unwrap_or(policy);
             let plan = self.plan_target(entry, policy, &object, now);
             books.unread.extend(plan.unread.iter().cloned());
             let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
@@ -462,7 +473,8 @@ impl World {
     pub(super) fn all_books(&self, now: Instant) -> Ledger {
         let mut ledger = Ledger::default();
         for (key, entry) in &self.policies {
-            let books = self.books(entry, &ledger, now);
+            let under = |policy: &Policy, target: &ObjectKey| self.under_now(entry, policy, target, now).1;
+            let books = self.books(entry, &ledger, &under, now);
             if !books.is_empty() {
                 ledger.books.insert(key.clone(), books);
             }

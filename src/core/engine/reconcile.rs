@@ -6,6 +6,7 @@ use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
     compose::{is_accepted, untouched, was_served},
     ledger::is_consumer,
+    profiles::Blocked,
     rollout::Rollout,
     targets::Unserved,
 };
@@ -67,12 +68,14 @@ impl World {
     }
 
     fn visit(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        // First, because what pools amount to follows from the profiles that are active.
+        let blocked = self.switch_profiles(entry, now);
         self.keep_books(key, entry, now);
         if entry.identity.deleting {
             self.retire(key, entry, now, out);
             return;
         }
-        let standing = self.standing(key, entry, now, out);
+        let standing = self.standing(key, entry, blocked, now, out);
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
         if !entry.holds.values().any(|hold| entry.lifts(hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
@@ -99,7 +102,14 @@ impl World {
         reads.peek().is_some() && reads.all(|read| read.attempts == 0)
     }
 
-    fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
+    fn standing(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        blocked: Vec<Blocked>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Standing {
         let policy = match &entry.parsed {
             Ok(policy) => policy.clone(),
             Err(wrong) => {
@@ -136,14 +146,16 @@ impl World {
         let may_write = writable(&policy, &rules);
         // The write that begins a claim which has to be restored waits for the finalizer that promises it.
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
+        // Values follow from the profiles that are active, and after a restart from those that the status tells.
+        let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit =
-                self.visit_target(entry, &policy, &rules, target, may_write.is_ok() && finalizers_ready, now, out);
-            visits.push(visit);
+            let under = entry.under(&policy, Some(target));
+            let policy = under.as_deref().unwrap_or(&policy);
+            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -157,7 +169,7 @@ impl World {
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
-        self.compose(entry, &policy, &may_write, visits)
+        self.compose(entry, &policy, &may_write, blocked, visits)
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.

@@ -37,7 +37,11 @@ impl World {
     pub(super) fn rules(&self, policy: &Policy) -> Result<Rules, Unserved> {
         match &policy.class {
             Some(name) => match self.classes.get(name) {
-                Some(class) => Ok(Rules { class: Some(name.clone()), spec: class.spec.clone() }),
+                Some(class) => Ok(Rules {
+                    class: Some(name.clone()),
+                    spec: class.spec.clone(),
+                    kubernetes: self.config.kubernetes,
+                }),
                 None => Err(Unserved::new(
                     Reason::ClassNotFound,
                     format!("class \"{name}\" does not exist: create it, or leave className out"),
@@ -63,7 +67,11 @@ impl World {
         });
         let all: Vec<_> = all.collect();
         let newest = all.iter().filter(says_so).max_by_key(|class| (class.created, std::cmp::Reverse(class.name)));
-        newest.map_or_else(Rules::built_in, |class| Rules { class: Some(class.name.into()), spec: class.spec.clone() })
+        let kubernetes = self.config.kubernetes;
+        newest.map_or_else(
+            || Rules { kubernetes, ..Rules::built_in() },
+            |class| Rules { class: Some(class.name.into()), spec: class.spec.clone(), kubernetes },
+        )
     }
 
     /// The workloads that a policy governs. None: it measures only.
@@ -143,7 +151,12 @@ impl World {
             .filter_map(|knob| match &knob.landing {
                 Landing::Document { file, .. } => policy.files.get(*file).map(|file| &file.config_map),
                 Landing::ConfigMapKey { name, .. } => Some(name),
-                Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+                Landing::Variable
+                | Landing::Env(_)
+                | Landing::Arg(_)
+                | Landing::Resource { .. }
+                | Landing::Sysctl(_)
+                | Landing::NotEnforceable(_) => None,
             })
             .collect();
         names.sort();

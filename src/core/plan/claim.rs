@@ -176,6 +176,7 @@ impl<'a> Draft<'a> {
                 live: wish.live_text,
                 source,
                 state,
+                why: None,
             });
         }
     }
@@ -248,6 +249,10 @@ impl<'a> Draft<'a> {
             }
             note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
+            if wish.value.is_array() {
+                // Their new list is what ours is made of now, so it is what was there before, too.
+                self.record.paths.insert(wish.field.clone(), live.cloned());
+            }
             self.change(wish, live);
             return (State::Planned, None);
         }

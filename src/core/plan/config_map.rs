@@ -77,7 +77,12 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
     match &desired.knob.landing {
         Landing::Document { file, .. } => situation.policy.files.get(*file).map(|file| &*file.config_map),
         Landing::ConfigMapKey { name, .. } => Some(name),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -211,6 +216,7 @@ impl Edits<'_> {
                 live,
                 source: desired.source.to_string(),
                 state,
+                why: None,
             });
         };
         let current = self.text(&file.key);
@@ -276,6 +282,8 @@ impl Edits<'_> {
         view(live.clone(), State::Planned);
         let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
+            // Its owner took the line away since: there is nothing to go back to.
+            _ if live.is_none() => (None, None),
             None => (live.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
             Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),
@@ -475,7 +483,12 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
             Some(name_place(&file.key, at))
         }
         Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -488,7 +501,12 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
             Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
         }
         Landing::ConfigMapKey { name, key, .. } => Some(format!("key {key} of ConfigMap/{name}")),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 
@@ -504,7 +522,12 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
             Some(document::read(&text(&file.config_map, &file.key)?, at).ok()?.text)
         }
         Landing::ConfigMapKey { name, key, .. } => text(name, key).map(|text| text.trim().to_owned()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_) => None,
     }
 }
 

@@ -134,6 +134,7 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
         live: Some(live.to_string()),
         source: "spec".into(),
         state: State::AtRest,
+        why: None,
     };
     if let Some(elder) = situation.memory.elders.get(&setting.landing) {
         setting.state = State::Yielded;

@@ -71,10 +71,10 @@ impl<'a> Case<'a> {
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
                 config_map::live(self.policy, self.config_maps, &knob.landing)
             }
-            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => {
+            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
-            Landing::Variable => None,
+            Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }
 }
@@ -98,7 +98,7 @@ fn left(case: &Case<'_>, plan: &Plan, inputs: &BTreeSet<&str>) -> Stays {
         State::Yielded => true,
         State::Quarantined => !goes_back(setting),
         State::Planned => plan.overridden.contains(&setting.object),
-        State::AtRest | State::Refused | State::Variable => false,
+        State::AtRest | State::Refused | State::Variable | State::NotEnforceable => false,
     };
     let mut left = Stays::new();
     for setting in plan.settings.iter().filter(stays) {
@@ -157,7 +157,7 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
     let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
+        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
         .collect();
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;

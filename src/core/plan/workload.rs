@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
+        catalogue::sysctl::{self, Namespace},
         facts::Object,
         ownership::FieldPath,
         policy::{Knob, Landing, Policy},
@@ -24,6 +25,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
     let target = situation.target;
     let mut wishes = Vec::new();
     let mut arguments: Vec<(Container<'_>, &Desired<'_>)> = Vec::new();
+    let mut sysctls: Vec<(&str, &Desired<'_>)> = Vec::new();
     for desired in situation.desired {
         let knob = desired.knob;
         let wish = match &knob.landing {
@@ -37,6 +39,10 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 arguments.extend(container(situation, knob, plan).map(|c| (c, desired)));
                 None
             }
+            Landing::Sysctl(name) => {
+                sysctls.push((name, desired));
+                None
+            }
             Landing::Variable => {
                 plan.settings.push(view(
                     target,
@@ -47,11 +53,17 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 ));
                 None
             }
+            Landing::NotEnforceable(why) => {
+                let setting = view(target, desired, "nowhere".into(), None, State::NotEnforceable);
+                plan.settings.push(Setting { why: Some(why.clone()), ..setting });
+                None
+            }
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
         };
         wishes.extend(wish);
     }
     wishes.extend(argument_lists(&arguments, plan));
+    wishes.extend(sysctl_list(target, &sysctls, plan));
     wishes.extend(stamp(situation, documents));
     plan.claim_hash = claim::plan(situation, target, wishes, plan).hash;
 }
@@ -81,12 +93,19 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
         Landing::Env(name) => Some(variable(name, container()?)),
         Landing::Arg(_) => Some(arguments_of(container()?)),
         Landing::Resource { bucket, resource } => Some(amount_of(bucket, resource, container()?)),
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Sysctl(_) => Some(SYSCTLS.to_owned()),
+        Landing::Variable | Landing::NotEnforceable(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
+            None
+        }
     }
 }
 
 /// What is where a knob lands in the pod template of `target`.
 pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    if let Landing::Sysctl(name) = &knob.landing {
+        let entry = target.items(SYSCTLS_AT).find(|entry| is_sysctl(entry, name))?;
+        return entry["value"].as_str().map(str::to_owned);
+    }
     let container = find(policy, target, knob).ok()?;
     match &knob.landing {
         Landing::Env(name) => {
@@ -103,7 +122,11 @@ pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<Stri
         Landing::Resource { bucket, resource } => {
             container.spec["resources"][bucket].get(resource).and_then(Json::as_str).map(str::to_owned)
         }
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Variable
+        | Landing::NotEnforceable(_)
+        | Landing::Sysctl(_)
+        | Landing::Document { .. }
+        | Landing::ConfigMapKey { .. } => None,
     }
 }
 
@@ -184,6 +207,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
+        why: None,
     }
 }
 
@@ -322,18 +346,11 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
             .map(str::to_owned)
             .collect();
         let mut wanted = live.clone();
-        let mut paths: Vec<&str> = Vec::new();
-        let mut sources: Vec<String> = Vec::new();
+        let mut shared = Shared::default();
         for (_, desired) in arguments.iter().filter(|(c, _)| c.name == container.name) {
             let Landing::Arg(flag) = &desired.knob.landing else { continue };
             match set_flag(&mut wanted, flag, &desired.text) {
-                Ok(()) => {
-                    paths.push(&desired.knob.path);
-                    let source = desired.source.to_string();
-                    if !sources.contains(&source) {
-                        sources.push(source);
-                    }
-                }
+                Ok(()) => shared.note(desired),
                 Err(count) => refuse(
                     plan,
                     Reason::Unsupported,
@@ -344,22 +361,123 @@ fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) 
                 ),
             }
         }
-        if paths.is_empty() {
-            continue;
-        }
-        wishes.push(Wish {
-            path: paths.join(", ").into(),
+        wishes.extend(shared.wish(Wish {
+            path: "".into(),
             landing: arguments_of(container.name),
-            source: Some(sources.join("; ")),
+            source: None,
             field: container.path().field("args"),
             value: json!(wanted),
             text: wanted.join(" "),
             live_text: container.spec.get("args").map(|_| live.join(" ")),
             on_conflict: OnConflict::TakeOver,
             read_at_start: None,
-        });
+        }));
     }
     wishes
+}
+
+/// Values that land in one field, because Kubernetes knows it as a whole only.
+#[derive(Default)]
+struct Shared<'a> {
+    paths: Vec<&'a str>,
+    sources: Vec<String>,
+}
+
+impl<'a> Shared<'a> {
+    fn note(&mut self, desired: &Desired<'a>) {
+        self.paths.push(&desired.knob.path);
+        let source = desired.source.to_string();
+        if !self.sources.contains(&source) {
+            self.sources.push(source);
+        }
+    }
+
+    /// `wish` as that of all values that were noted; nothing if there are none.
+    fn wish(self, wish: Wish) -> Option<Wish> {
+        let source = Some(self.sources.join("; "));
+        (!self.paths.is_empty()).then(|| Wish { path: self.paths.join(", ").into(), source, ..wish })
+    }
+}
+
+/// How people are told of the kernel parameters of a pod.
+const SYSCTLS: &str = "sysctls of the pod";
+const SYSCTLS_AT: &str = "/spec/template/spec/securityContext/sysctls";
+
+/// Whether an entry of the list of kernel parameters is the one of that name, however the name is written.
+fn is_sysctl(entry: &Json, name: &str) -> bool {
+    entry["name"].as_str().is_some_and(|written| sysctl::normal(written) == *name)
+}
+
+/// The wish for the kernel parameters of the pod: the list as it is with ours in it.
+fn sysctl_list(target: &Object, sysctls: &[(&str, &Desired<'_>)], plan: &mut Plan) -> Option<Wish> {
+    let live: Vec<Json> = target.items(SYSCTLS_AT).cloned().collect();
+    let mut wanted = live.clone();
+    let mut shared = Shared::default();
+    for (name, desired) in sysctls {
+        let places: Vec<usize> = (0..live.len()).filter(|i| is_sysctl(&live[*i], name)).collect();
+        let trouble = match (not_of_the_pod(target, name), &places[..]) {
+            (Some(why), _) => Some(format!("sysctl {name} cannot be set on the pods of {}: {why}", target.key.short())),
+            (None, [_, _, ..]) => {
+                Some(format!("sysctl {name} is listed {} times in the pod: remove all but one", places.len()))
+            }
+            (None, [at]) => {
+                let written = wanted[*at]["value"].as_str().unwrap_or_default();
+                // Another spelling of the same numbers is no change.
+                if !sysctl::is_same(written, &desired.text) {
+                    wanted[*at]["value"] = json!(desired.text);
+                }
+                None
+            }
+            (None, []) => {
+                wanted.push(json!({"name": name, "value": desired.text}));
+                None
+            }
+        };
+        if let Some(message) = trouble {
+            refuse(plan, Reason::Unsupported, message);
+            let live = places.first().and_then(|at| live[*at]["value"].as_str()).map(str::to_owned);
+            plan.settings.push(view(target, desired, SYSCTLS.to_owned(), live, State::Refused));
+        } else {
+            shared.note(desired);
+        }
+    }
+    let text = |list: &[Json]| {
+        let word = |entry: &Json, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
+        let pairs: Vec<String> =
+            list.iter().map(|entry| format!("{}={}", word(entry, "name"), word(entry, "value"))).collect();
+        pairs.join(", ")
+    };
+    let wish = shared.wish(Wish {
+        path: "".into(),
+        landing: SYSCTLS.to_owned(),
+        source: None,
+        field: FieldPath::of(&["spec", "template", "spec", "securityContext", "sysctls"]),
+        text: text(&wanted),
+        live_text: target.at(SYSCTLS_AT).map(|_| text(&live)),
+        value: Json::Array(wanted),
+        on_conflict: sysctls.first()?.1.knob.on_conflict,
+        read_at_start: None,
+    })?;
+    // The names are in the text already.
+    Some(Wish { path: "kernel.sysctls".into(), ..wish })
+}
+
+/// Why pods of `target` have no kernel parameter `name` of their own, which the API server or the kubelet would refuse.
+fn not_of_the_pod(target: &Object, name: &str) -> Option<&'static str> {
+    let pod = |member: &str| target.at(&format!("/spec/template/spec/{member}"));
+    let shares = |member: &str| pod(member) == Some(&Json::Bool(true));
+    if pod("os/name").is_some_and(|os| os == "windows") {
+        return Some("they run on Windows");
+    }
+    match sysctl::namespace(name)? {
+        Namespace::Net if shares("hostNetwork") => Some(
+            "with hostNetwork they share the network of the node: remove it from the policy, or set it on the node",
+        ),
+        Namespace::Ipc if shares("hostIPC") => {
+            Some("with hostIPC they share the memory of the node: remove it from the policy, or set it on the node")
+        }
+        Namespace::Net | Namespace::Ipc => None,
+    }
 }
 
 /// Replaces the value of `flag`, written `--flag=value` or `--flag value`, or appends it.

@@ -38,6 +38,13 @@ pub struct Expression {
     is_vague: bool,
 }
 
+impl Expression {
+    /// As written.
+    pub fn source(&self) -> &str {
+        self.formula.source()
+    }
+}
+
 impl Given {
     /// The value, if it needs no working out.
     #[must_use]
@@ -321,8 +328,12 @@ pub(super) fn order(knobs: &[Knob]) -> Result<Vec<usize>, Vec<Invalid>> {
 }
 
 /// Values that would be another for each target of a policy, although all targets share the `ConfigMap` where they land: two
-/// targets would write it in turns for ever.
-pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Invalid> {
+/// targets would write it in turns for ever. `apart` names those that a profile sets for each target apart, with the profile.
+pub(super) fn shared_and_different(
+    knobs: &[Knob],
+    order: &[usize],
+    apart: &BTreeMap<Box<str>, Box<str>>,
+) -> Vec<Invalid> {
     // What each knob follows from that every target has its own of.
     let mut own: BTreeMap<&str, String> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -334,6 +345,8 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
             // An autoscaler may have bounds of its own.
             Place::Fixed(path, _) => path.starts_with("replicas.").then(|| path.to_string()),
         });
+        let profile = || apart.get(&knob.path).map(|profile| format!("profile \"{profile}\""));
+        let follows = follows.or_else(profile);
         match (&knob.landing, follows) {
             (Landing::Document { .. } | Landing::ConfigMapKey { .. }, Some(what)) => wrong.push(Invalid {
                 reason: Reason::InvalidSpec,
@@ -343,11 +356,17 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
                      one target, or let it land in env"
                 ),
             }),
-            (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+            (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } | Landing::Sysctl(_), _) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
-            (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
+            (
+                Landing::Variable
+                | Landing::NotEnforceable(_)
+                | Landing::Document { .. }
+                | Landing::ConfigMapKey { .. },
+                None,
+            ) => {}
         }
     }
     wrong
@@ -412,6 +431,37 @@ pub(super) fn work_out(
         result.unwrap_or_else(|| Err(Trouble::Follows(knobs.get(index).map_or("", |knob| &knob.path).into())))
     };
     worked.into_iter().enumerate().map(missing).collect()
+}
+
+/// Whether a condition holds, and what it is with the numbers in the place of their names. `stays` and `template` are those of
+/// [`work_out`].
+///
+/// # Errors
+/// Why nobody can tell, continuing a sentence about the condition.
+pub(super) fn holds(
+    condition: &Expression,
+    knobs: &[Knob],
+    worked: &[Result<Worked, Trouble>],
+    stays: impl Fn(&str) -> Option<Option<Value>>,
+    template: impl Fn(&Amount) -> Option<Value>,
+) -> Result<(bool, String), String> {
+    let known = knobs.iter().zip(worked).filter_map(|(knob, worked)| Some((&*knob.path, worked.as_ref().ok()?)));
+    let read: BTreeMap<&str, Value> = known.map(|(path, worked)| (path, worked.value.clone())).collect();
+    let sight = Sight { read: &read, stays: &stays, template: &template };
+    let outcome = condition.code.evaluate(|path| sight.at(condition, path).as_ref().map(Datum::from));
+    match outcome.map(|outcome| outcome.as_bool()) {
+        Ok(Some(holds)) => {
+            Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path))))
+        }
+        Ok(None) => Err("which is no condition".into()),
+        Err(EvaluateError::Unknown { path }) => Err(match condition.reads.get(&path) {
+            Some(Place::Template(amount)) => {
+                format!("which needs {amount}, and neither the policy nor the pod template sets it")
+            }
+            Some(Place::Knob(_) | Place::Fixed(..)) | None => format!("and {path} has no value"),
+        }),
+        Err(error) => Err(format!("which cannot be worked out: {error}")),
+    }
 }
 
 /// What a formula sees.

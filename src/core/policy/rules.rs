@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{File, Invalid, Knob, Landing, Range, Trouble, Worked, derivation, shape};
 use crate::{
     api::{PerformancePolicySpec, conditions::Reason, policy::OnConflict},
-    core::units::{Decimal, MAX_TTL, Value, ValueType},
+    core::{
+        catalogue,
+        units::{Decimal, MAX_TTL, Value, ValueType},
+    },
 };
 
 /// Runs every rule about where knobs land.
@@ -13,8 +16,10 @@ pub(super) fn check(knobs: &[Knob], spec: &PerformancePolicySpec, files: &[File]
     for knob in knobs {
         arguments_take_over(knob, wrong); // `args` is one atomic list
         bounds_have_order(knob, wrong); // a word has none
+        carries_no_secret(knob, wrong); // policies are read by many
     }
     one_knob_per_place(knobs, files, wrong); // two values for one place contradict each other
+    whole_keys_hold_no_places(knobs, files, wrong); // what fills a key leaves no document to edit
     replicas_ordered(spec, wrong); // min ≤ max
 }
 
@@ -61,6 +66,23 @@ fn bounds_have_order(knob: &Knob, wrong: &mut Vec<Invalid>) {
     }
 }
 
+fn carries_no_secret(knob: &Knob, wrong: &mut Vec<Invalid>) {
+    let words = match &knob.range {
+        Range::Words(words) => &**words,
+        Range::All | Range::From(..) | Range::Seconds(_) => &[],
+    };
+    let value = match knob.value.literal() {
+        Some(Value::Enum(word)) => Some(&**word),
+        _ => None,
+    };
+    // The value is not repeated: messages end up in logs and statuses.
+    if words.iter().map(AsRef::as_ref).chain(value).any(catalogue::is_secret) {
+        let message =
+            "must not be a connection string or a secret: keep it in a Secret and let the owner set it by valueFrom";
+        refuse(wrong, Reason::InvalidSpec, knob, message.into());
+    }
+}
+
 fn within_bounds(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
     let Worked { value, min, max, .. } = worked;
     if let (Some(min), Some(max)) = (min, max)
@@ -94,7 +116,7 @@ fn within_range(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
 }
 
 fn spelled(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
-    if matches!(knob.landing, Landing::Variable | Landing::Resource { .. }) {
+    if !knob.landing.is_written() || matches!(knob.landing, Landing::Resource { .. }) {
         return;
     }
     if let Err(error) = worked.value.render(knob.format) {
@@ -122,7 +144,7 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
     for knob in knobs {
         let container = knob.container.as_deref().unwrap_or("");
         let place = match &knob.landing {
-            Landing::Variable => continue,
+            Landing::Variable | Landing::NotEnforceable(_) => continue,
             Landing::Env(name) => format!("env {name} of {container}"),
             Landing::Arg(flag) => format!("argument {flag} of {container}"),
             Landing::Document { file, at, .. } => match files.get(*file) {
@@ -131,11 +153,27 @@ fn one_knob_per_place(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) 
             },
             Landing::ConfigMapKey { name, key, .. } => format!("{name}/{key}"),
             Landing::Resource { bucket, resource } => format!("{bucket}.{resource} of {container}"),
+            Landing::Sysctl(name) => format!("sysctl {name}"),
         };
         if let Some(first) = places.get(&place) {
             refuse(wrong, Reason::InvalidSpec, knob, format!("lands where {} lands already: {place}", first.path));
         } else {
             places.insert(place, knob);
+        }
+    }
+}
+
+fn whole_keys_hold_no_places(knobs: &[Knob], files: &[File], wrong: &mut Vec<Invalid>) {
+    for knob in knobs {
+        let Landing::Document { file, .. } = &knob.landing else { continue };
+        let Some(file) = files.get(*file) else { continue };
+        let fills = |other: &&Knob| matches!(&other.landing, Landing::ConfigMapKey { name, key, .. } if *name == file.config_map && *key == file.key);
+        if let Some(other) = knobs.iter().find(fills) {
+            let message = format!(
+                "edits the key {} of ConfigMap/{}, which {} fills as a whole: use one of path and configMapKey",
+                file.key, file.config_map, other.path
+            );
+            refuse(wrong, Reason::InvalidSpec, knob, message);
         }
     }
 }
@@ -183,10 +221,14 @@ fn replicas_ordered(spec: &PerformancePolicySpec, wrong: &mut Vec<Invalid>) {
         && let (Some(min), Some(max)) = (replicas.min, replicas.max)
         && min > max
     {
-        wrong.push(Invalid {
-            reason: Reason::BoundsInverted,
-            path: "replicas".into(),
-            message: format!("min must be ≤ max, but {min} > {max}"),
-        });
+        replicas_inverted(min.into(), max.into(), wrong);
     }
+}
+
+pub(super) fn replicas_inverted(min: i64, max: i64, wrong: &mut Vec<Invalid>) {
+    wrong.push(Invalid {
+        reason: Reason::BoundsInverted,
+        path: "replicas".into(),
+        message: format!("min must be ≤ max, but {min} > {max}"),
+    });
 }

@@ -6,17 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invalid;
-use crate::api::{
-    PerformancePolicy, PerformancePolicySpec,
-    conditions::Reason,
-    names::ALERT_LABELS,
-    policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
+use crate::{
+    api::{
+        PerformancePolicy, PerformancePolicySpec,
+        conditions::Reason,
+        names::ALERT_LABELS,
+        policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
+    },
+    core::catalogue::sysctl,
 };
 
 /// Longest name of a policy: it is part of a field manager and of annotation keys.
 const MAX_NAME: usize = 52;
 const MAX_LABEL: usize = 63;
 const MAX_REPLICAS: u32 = 10_000;
+/// What Linux takes for no limit.
+const MAX_OPEN_FILES: u32 = 1_073_741_816;
 
 /// Runs every rule.
 pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
@@ -34,6 +39,7 @@ pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
     }
     shape.caches(spec);
     shape.settings(spec);
+    shape.kernel(spec);
     shape.words(spec);
 }
 
@@ -73,6 +79,8 @@ impl Shape<'_> {
         self.keys("settings", spec.settings.iter().map(|item| &*item.name));
         self.keys("files", spec.files.iter().map(|item| &*item.name));
         self.keys("thresholds", spec.thresholds.iter().map(|item| &*item.name));
+        self.keys("patterns", spec.patterns.iter().map(|item| &*item.name));
+        self.keys("profiles", spec.profiles.iter().map(|item| &*item.name));
     }
 
     fn keys<'n>(&mut self, list: &str, names: impl Iterator<Item = &'n str>) {
@@ -143,11 +151,45 @@ impl Shape<'_> {
         }
     }
 
+    fn kernel(&mut self, spec: &PerformancePolicySpec) {
+        let Some(kernel) = &spec.kernel else { return };
+        let mut seen = BTreeSet::new();
+        for sysctl in &kernel.sysctls {
+            let printable = sysctl.name.escape_default();
+            let path = format!("kernel.sysctls.{printable}");
+            self.expect(
+                is_sysctl(&sysctl.name),
+                &path,
+                "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots",
+            );
+            let message = "must be numbers or words as the kernel reads them, such as 15 or \"1024 65535\"";
+            self.expect(is_sysctl_value(&sysctl.value.to_string()), &path, message);
+            self.expect(seen.insert(&sysctl.name), "kernel.sysctls", &format!("has the name \"{printable}\" twice"));
+        }
+        self.expect(kernel.sysctls.is_empty() || spec.target.is_some(), "kernel.sysctls", "need a target");
+        let within = kernel.open_files.is_none_or(|files| (64..=MAX_OPEN_FILES).contains(&files));
+        self.expect(within, "kernel.openFiles", "must be ≥ 64 and ≤ 1073741816");
+    }
+
     fn words(&mut self, spec: &PerformancePolicySpec) {
+        for setting in &spec.settings {
+            let plain = setting.not_enforceable.as_deref().is_none_or(|why| !why.contains(is_control));
+            let path = format!("settings.{}.notEnforceable", setting.name);
+            self.expect(plain, &path, "must not contain control characters");
+        }
         for threshold in &spec.thresholds {
             let plain = threshold.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
             self.expect(plain, &format!("thresholds.{}.advice", threshold.name), "must not contain control characters");
             self.selected(&format!("thresholds.{}.metric.labels", threshold.name), &threshold.metric.labels);
+            self.selected(&format!("thresholds.{}.metric.matching", threshold.name), &threshold.metric.matching);
+            let plain = threshold.hints.iter().all(|hint| !hint.advice.contains(is_control));
+            self.expect(plain, &format!("thresholds.{}.hints", threshold.name), "must not contain control characters");
+        }
+        for pattern in &spec.patterns {
+            let plain = pattern.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
+            self.expect(plain, &format!("patterns.{}.advice", pattern.name), "must not contain control characters");
+            self.selected(&format!("patterns.{}.metric.labels", pattern.name), &pattern.metric.labels);
+            self.selected(&format!("patterns.{}.metric.matching", pattern.name), &pattern.metric.matching);
         }
         if let Some(metrics) = &spec.metrics {
             self.selected("metrics.labels", &metrics.labels);
@@ -195,6 +237,18 @@ fn is_lower(char: char) -> bool {
 
 fn is_dns_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_word(text, is_lower, |char| char == '-')
+}
+
+/// Whether `text` is the name of a kernel parameter, its parts separated by dots.
+fn is_sysctl(text: &str) -> bool {
+    let part = |part: &str| is_word(part, is_lower, |char| matches!(char, '-' | '_'));
+    text.len() <= 128 && text.contains('.') && text.split('.').all(part)
+}
+
+fn is_sysctl_value(text: &str) -> bool {
+    let first = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    let rest = |char: char| first(char) || matches!(char, ' ' | ',' | '.' | '_');
+    text.len() <= sysctl::MAX_VALUE && text.starts_with(first) && text.chars().all(rest)
 }
 
 fn is_object_name(text: &str) -> bool {

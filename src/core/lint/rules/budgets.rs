@@ -70,8 +70,10 @@ fn consumers(room: &Room, within: &str, subjects: &[Subject<'_>], findings: &mut
 /// The sum, one step after the other: per pod, at rest, in a rollout.
 fn told(room: &Room, worst: &Worst, taken: i64) -> String {
     let Worst { load, pods } = worst;
-    let each = terms(load);
-    let mut message = format!("makes {each} = {} connections per pod", load.per_pod());
+    let mut message = match terms(load) {
+        Some(terms) => format!("makes {terms} = {} connections per pod", load.per_pod()),
+        None => format!("makes {} connections per pod", load.per_pod()),
+    };
     if pods.max > 1 {
         message.push_str(&format!(", {} with {} pods", load.per_pod().saturating_mul(pods.max), pods.max));
     }
@@ -89,11 +91,12 @@ fn told(room: &Room, worst: &Worst, taken: i64) -> String {
     format!("{message}; that is above {}: {fits}{per}", room.says())
 }
 
-fn terms(load: &Load) -> String {
+/// What the connections of one pod are made of, if it is more than one number.
+fn terms(load: &Load) -> Option<String> {
     let one = if load.overflow == 0 { load.size.to_string() } else { format!("({} + {})", load.size, load.overflow) };
     match &load.workers {
-        Some((group, count)) => format!("{one} × {count} {group} processes"),
-        None => one,
+        Some((group, count)) => Some(format!("{one} × {count} {group} processes")),
+        None => (load.overflow > 0).then_some(one),
     }
 }
 
