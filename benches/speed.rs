@@ -30,7 +30,9 @@ fn main() {
     let (lint, size) = linting();
     let (resolve, steps) = resolving();
     println!("linting {POLICIES} policies in {POLICIES} files ({size} KiB)      {lint:>10.1?}   goal 1 s, median of 3");
-    println!("resolving one policy of {KNOBS} knobs, {FORMULAS} formulas   {resolve:>10.1?}   goal 1 ms, median of {steps}");
+    println!(
+        "resolving one policy of {KNOBS} knobs, {FORMULAS} formulas   {resolve:>10.1?}   goal 1 ms, median of {steps}"
+    );
 }
 
 /// The command itself over a folder of many policies, each with its workload, from start to end.

@@ -49,7 +49,11 @@ fn golden_help_of_every_command() {
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
-    assert_eq!(listed, 11 + 2, "a command is missing above, or one is gone: eleven commands and two options were listed");
+    assert_eq!(
+        listed,
+        11 + 2,
+        "a command is missing above, or one is gone: eleven commands and two options were listed"
+    );
     golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
 }
 
@@ -151,7 +155,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let yaml = run(TRIMTAB, &["crds", "-o", "yaml"]);
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&String::from_utf8_lossy(&yaml.stdout)).expect("YAML");
-    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 3));
+    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 4));
     assert_eq!(list["items"], serde_json::Value::Array(documents));
     assert_eq!(run(TRIMTAB, &["crds"]).stdout, yaml.stdout);
 
@@ -159,7 +163,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let path = folder.path().join("new");
     let output = run(TRIMTAB, &["crds", "--output-dir", path.to_str().expect("a path in UTF-8")]);
     assert!(output.status.success() && output.stdout.is_empty());
-    assert_eq!(path.read_dir().expect("list the directory").count(), 3);
+    assert_eq!(path.read_dir().expect("list the directory").count(), 4);
 }
 
 #[test]

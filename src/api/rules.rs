@@ -753,11 +753,7 @@ pub(super) fn time_zone(schema: &mut Schema) {
 
 /// A rate.
 pub(super) fn rate(schema: &mut Schema) {
-    add(
-        schema,
-        "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')",
-        "must be a rate such as 350/s",
-    );
+    add(schema, "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')", "must be a rate such as 350/s");
 }
 
 // the policy as a whole

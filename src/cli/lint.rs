@@ -14,9 +14,11 @@ use crate::core::lint::{Code, Severity};
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 nothing was found that --fail-on counts, 1 something was, 2 the files cannot be read\n\n\
+#[command(
+    after_help = "Exit codes: 0 nothing was found that --fail-on counts, 1 something was, 2 the files cannot be read\n\n\
 Allow a finding, with its reason, on its line or above it, or once for the file:\n    \
-# trimtab-lint: allow TT0023 the batch may wait\n    # trimtab-lint: allow-file TT0042 measured in March")]
+# trimtab-lint: allow TT0023 the batch may wait\n    # trimtab-lint: allow-file TT0042 measured in March"
+)]
 pub struct Args {
     /// Files or directories with policies, and with what stands beside them: workloads, budgets, streams; - for standard input
     #[arg(short, long = "filename", value_name = "PATH", required_unless_present = "explain")]

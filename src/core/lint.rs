@@ -62,9 +62,7 @@ pub fn check(documents: &[&Json]) -> Vec<Finding> {
         .filter(|finding| !finding.code.is_refusal() && finding.code.severity() == Severity::Error)
         .map(|finding| (finding.document, finding.path.clone()))
         .collect();
-    findings.retain(|finding| {
-        !finding.code.is_refusal() || !known.contains(&(finding.document, finding.path.clone()))
-    });
+    findings.retain(|finding| !finding.code.is_refusal() || !known.contains(&(finding.document, finding.path.clone())));
     findings.sort_by(|a, b| (a.document, a.code).cmp(&(b.document, b.code)));
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert((finding.document, finding.code, finding.path.clone())));

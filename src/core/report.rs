@@ -21,8 +21,7 @@ use crate::api::{
     policy::{ActiveBy, Mode},
     status::{
         ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
-        TargetStatus,
-        ThresholdStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 

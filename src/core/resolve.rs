@@ -9,7 +9,8 @@ use super::{
     catalogue,
     facts::{Object, Release},
     policy::{
-        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation, thresholds::Metric,
+        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
+        thresholds::Metric,
     },
     units::{ResourceQuantity, Value, ValueType},
 };
@@ -200,7 +201,12 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?))).collect())
+    Ok(policy
+        .knobs
+        .iter()
+        .zip(worked)
+        .filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?)))
+        .collect())
 }
 
 /// Which condition of `profile` does not hold on `target`, with the values that `policy` sets there, profiles before this one

@@ -11,7 +11,8 @@ use crate::{
 
 /// A service that says nothing of its load until somebody writes it down, and that real Prometheus scrapes.
 fn service() -> Value {
-    let serve = "mkdir -p /tmp/www; : > /tmp/www/metrics; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
+    let serve =
+        "mkdir -p /tmp/www; : > /tmp/www/metrics; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
     let mut service = workload("api", &json!({"command": ["sh", "-c", serve, "app"]}), &json!({}));
     service["spec"]["template"]["metadata"]["annotations"] =
         json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080"});
@@ -20,9 +21,7 @@ fn service() -> Value {
 
 /// Intervals of work in the background: low traffic, and what holds when traffic is high.
 fn intervals() -> Value {
-    let interval = |name: &str, value: &str, env: &str| {
-        json!({"name": name, "type": "Duration", "value": value, "env": env, "as": "seconds"})
-    };
+    let interval = |name: &str, value: &str, env: &str| json!({"name": name, "type": "Duration", "value": value, "env": env, "as": "seconds"});
     policy(
         "p",
         &json!({

@@ -24,9 +24,7 @@ fn shop(names: &[&str]) -> Run {
 
 /// Intervals that follow the load, as a service with background work has them.
 fn intervals(profiles: Value) -> Value {
-    let duration = |name: &str, value: &str, env: &str| {
-        json!({"name": name, "type": "Duration", "value": value, "env": env, "as": "seconds"})
-    };
+    let duration = |name: &str, value: &str, env: &str| json!({"name": name, "type": "Duration", "value": value, "env": env, "as": "seconds"});
     json!({
         "mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
         "workers": [{"name": "web", "count": {"value": 4, "max": 8, "env": "WORKERS"}}],

@@ -495,10 +495,11 @@ impl Server {
 
     /// A Prometheus is there from now on.
     pub fn put_source(&mut self) {
-        let source: MetricsSource = serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
+        let source: MetricsSource =
+            serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
             "metadata": {"name": "default", "generation": 1, "resourceVersion": "1"},
             "spec": {"prometheus": {"url": "http://prometheus"}}}))
-        .unwrap();
+            .unwrap();
         self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
         self.source = Some(source);
     }

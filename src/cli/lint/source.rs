@@ -149,14 +149,17 @@ impl Sources {
             let text = |member: &str| document.value["metadata"][member].as_str().unwrap_or_default().to_owned();
             let kind = document.value["kind"].as_str().unwrap_or_default().to_owned();
             let line = way.last().copied().unwrap_or(1);
-            findings.push((document.file, Placed {
-                file: file.name.clone(),
-                text: file.line(line),
-                line,
-                object: Some((kind, text("namespace"), text("name"))),
-                allowed: allowed.map(|(_, reason)| reason),
-                finding,
-            }));
+            findings.push((
+                document.file,
+                Placed {
+                    file: file.name.clone(),
+                    text: file.line(line),
+                    line,
+                    object: Some((kind, text("namespace"), text("name"))),
+                    allowed: allowed.map(|(_, reason)| reason),
+                    finding,
+                },
+            ));
         }
         for (index, (file, used)) in self.files.iter().zip(used).enumerate() {
             for (suppression, used) in file.suppressions.iter().zip(used) {

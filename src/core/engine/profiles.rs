@@ -179,7 +179,8 @@ impl World {
         before: Option<&Active>,
         now: Instant,
     ) -> Wanted {
-        let forever = |holds: bool, by| if holds { Wanted::Yes { by, until: None } } else { Wanted::No { until: None } };
+        let forever =
+            |holds: bool, by| if holds { Wanted::Yes { by, until: None } } else { Wanted::No { until: None } };
         if let Some(forced) = policy.forced {
             return forever(forced == index, ActiveBy::Spec);
         }
@@ -264,8 +265,9 @@ impl Entry {
         if self.memoir.active.is_empty() {
             return Vec::new();
         }
-        let of = |target| self.under(policy, target).map_or_else(|| policy.thresholds.clone(), |under| under.thresholds.clone());
+        let of = |target| {
+            self.under(policy, target).map_or_else(|| policy.thresholds.clone(), |under| under.thresholds.clone())
+        };
         keys(policy, targets).map(of).collect()
     }
 }
-

@@ -254,9 +254,10 @@ impl Code {
     /// The code of that number or name, in any case.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| {
-            code.number().eq_ignore_ascii_case(text) || code.name().eq_ignore_ascii_case(text)
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.number().eq_ignore_ascii_case(text) || code.name().eq_ignore_ascii_case(text))
     }
 }
 

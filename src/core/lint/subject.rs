@@ -98,9 +98,9 @@ impl<'a> Subject<'a> {
 
     /// The value for a message, with the formula that it comes from.
     pub fn told(&self, path: &str) -> String {
-        let Some((knob, Ok(worked))) = self.by_path.get(path).and_then(|index| {
-            Some((self.policy.knobs.get(*index)?, self.worked.get(*index)?))
-        }) else {
+        let Some((knob, Ok(worked))) =
+            self.by_path.get(path).and_then(|index| Some((self.policy.knobs.get(*index)?, self.worked.get(*index)?)))
+        else {
             return "unknown".to_owned();
         };
         match &worked.filled {
@@ -147,7 +147,8 @@ impl<'a> Subject<'a> {
         }
         let amount = Amount { container: container.map(Into::into), bucket, resource };
         let value = template(self.workload?, &amount)?.amount()?;
-        let whose = container.map_or_else(|| "in the manifest".to_owned(), |name| format!("of container \"{name}\" in the manifest"));
+        let whose = container
+            .map_or_else(|| "in the manifest".to_owned(), |name| format!("of container \"{name}\" in the manifest"));
         Some(Known { value, what: format!("{bucket}.{resource}"), whose })
     }
 

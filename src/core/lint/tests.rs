@@ -106,7 +106,8 @@ fn waits_of_pools() {
 #[test]
 fn caches() {
     let cache = |name: &str, tier: Option<&str>, ttl: &str| {
-        let mut cache = json!({"name": name, "ttl": {"value": ttl, "env": name.replace('-', "_").to_uppercase(), "as": "seconds"}});
+        let mut cache =
+            json!({"name": name, "ttl": {"value": ttl, "env": name.replace('-', "_").to_uppercase(), "as": "seconds"}});
         if let Some(tier) = tier {
             cache["tier"] = json!(tier);
         }
@@ -122,7 +123,10 @@ fn caches() {
     let tiers = |inner: &str, outer: &str| json!({"caches": [cache("b", Some("Shared"), outer), cache("a", Some("InProcess"), inner)]});
     finds(&tiers("60s", "1h"), &[]);
     finds(&tiers("1h", "60s"), &["TT0031 caches.b.ttl"]);
-    finds(&json!({"caches": [cache("l1-hot", None, "1h"), cache("l2-redis", None, "60s")]}), &["TT0031 caches.l2-redis.ttl"]);
+    finds(
+        &json!({"caches": [cache("l1-hot", None, "1h"), cache("l2-redis", None, "60s")]}),
+        &["TT0031 caches.l2-redis.ttl"],
+    );
     finds(&json!({"caches": [cache("a", None, "1h"), cache("b", None, "60s")]}), &[]);
     let inside = |bytes: &str| {
         json!({
@@ -156,7 +160,11 @@ fn workers() {
     finds(&workers(&json!(5), Some("WEB_CONCURRENCY"), None), &[]);
     finds(&workers(&json!(4), Some("WEB_CONCURRENCY"), None), &["TT0042 workers.web.count"]);
     let five = workers(&json!(5), Some("WEB_CONCURRENCY"), None);
-    for flag in [json!(["gunicorn", "--workers", "4"]), json!(["gunicorn", "--workers=4"]), json!(["sh", "-c", "gunicorn -w4 app"])] {
+    for flag in [
+        json!(["gunicorn", "--workers", "4"]),
+        json!(["gunicorn", "--workers=4"]),
+        json!(["sh", "-c", "gunicorn -w4 app"]),
+    ] {
         finds_beside(&five, &json!({"args": flag}), &["TT0043 workers.web.count"]);
     }
     finds_beside(&five, &json!({"args": ["gunicorn", "--worker-class", "x"]}), &[]);
@@ -167,7 +175,8 @@ fn workers() {
 
 #[test]
 fn heaps() {
-    let resources = json!({"resources": [{"container": "app", "limits": {"memory": "4Gi"}, "requests": {"memory": "1Gi"}}]});
+    let resources =
+        json!({"resources": [{"container": "app", "limits": {"memory": "4Gi"}, "requests": {"memory": "1Gi"}}]});
     let java = |options: &str| json!({"env": [{"name": "JAVA_TOOL_OPTIONS", "value": options}]});
     finds_beside(&resources, &java("-Xms2g -Xmx2g -XX:+AlwaysPreTouch"), &["TT0050 target"]);
     finds_beside(&resources, &java("-Xms2g -Xmx2g"), &[]);
@@ -203,7 +212,10 @@ fn databases() {
     finds(&server(&[("shared_buffers", "2Gi"), ("work_mem", "19Mi")]), &["TT0060 settings.work-mem"]);
     finds(&server(&[("shared_buffers", "2Gi"), ("work_mem", "18Mi")]), &[]);
     finds(&server(&[("shared_buffers", "2Gi"), ("work_mem", "32Mi"), ("max_connections", "56")]), &[]);
-    finds(&server(&[("shared_buffers", "2Gi"), ("work_mem", "32Mi"), ("max_connections", "57")]), &["TT0060 settings.work-mem"]);
+    finds(
+        &server(&[("shared_buffers", "2Gi"), ("work_mem", "32Mi"), ("max_connections", "57")]),
+        &["TT0060 settings.work-mem"],
+    );
     finds(&server(&[("shared_buffers", "4Gi")]), &["TT0061 settings.shared-buffers"]);
     finds(&server(&[("effective_cache_size", "9Gi")]), &["TT0062 settings.effective-cache-size"]);
     finds(&server(&[("shared_buffers", "3Gi"), ("effective_cache_size", "6Gi")]), &[]);
@@ -223,7 +235,8 @@ fn streams() {
     finds(&spec("1h", "277/s"), &[]);
     finds(&spec("1h", "278/s"), &["TT0070 settings.max-age"]);
     let stream = |member: &str, value: Json| {
-        let mut object = json!({"apiVersion": "jetstream.nats.io/v1beta2", "kind": "Stream", "metadata": {"name": "s"}, "spec": {}});
+        let mut object =
+            json!({"apiVersion": "jetstream.nats.io/v1beta2", "kind": "Stream", "metadata": {"name": "s"}, "spec": {}});
         object["spec"][member] = value;
         object
     };
@@ -237,7 +250,8 @@ fn streams() {
 
 #[test]
 fn thresholds() {
-    let threshold = |metric: Json, levels: Json| json!({"thresholds": [{"name": "t", "metric": metric, "levels": levels}]});
+    let threshold =
+        |metric: Json, levels: Json| json!({"thresholds": [{"name": "t", "metric": metric, "levels": levels}]});
     let level = |severity: &str, member: &str, bound: &str| json!({"severity": severity, member: bound});
     let p95 = |name: &str| json!({"histogram": name, "statistic": "p95"});
     let ordered = json!([level("warning", "above", "100ms"), level("critical", "above", "500ms")]);
@@ -245,11 +259,17 @@ fn thresholds() {
     finds(&threshold(p95("a_seconds"), ordered), &[]);
     finds(&threshold(p95("a_seconds"), inverted), &["TT0090 thresholds.t.levels.warning.above"]);
     let ratio = json!({"ratio": {"numerator": {"counter": "a_total"}, "denominator": {"counter": "b_total"}}});
-    finds(&threshold(ratio.clone(), json!([level("warning", "above", "100%")])), &["TT0091 thresholds.t.levels.warning.above"]);
+    finds(
+        &threshold(ratio.clone(), json!([level("warning", "above", "100%")])),
+        &["TT0091 thresholds.t.levels.warning.above"],
+    );
     finds(&threshold(ratio, json!([level("warning", "above", "99%")])), &[]);
     finds(&threshold(json!({"gauge": "load_ratio"}), json!([level("warning", "above", "150%")])), &[]);
     let http = p95("http_server_request_duration_seconds");
-    finds(&threshold(http.clone(), json!([level("warning", "above", "200ms")])), &["TT0092 thresholds.t.levels.warning.above"]);
+    finds(
+        &threshold(http.clone(), json!([level("warning", "above", "200ms")])),
+        &["TT0092 thresholds.t.levels.warning.above"],
+    );
     finds(&threshold(http, json!([level("warning", "above", "250ms")])), &[]);
     let hold = |hold: &str| json!([{"severity": "info", "above": "1s", "for": hold}]);
     finds(&threshold(p95("a_seconds"), hold("10s")), &["TT0093 thresholds.t.levels.info.for"]);
@@ -328,7 +348,8 @@ fn load_levels() {
         ]
     );
     assert_eq!(ruled(include_str!("../../../tests/data/lint/10-load.repaired.yaml")), [""; 0]);
-    let impossible = include_str!("../../../tests/data/lint/10-load.repaired.yaml").replace("thinkTime: 600ms", "thinkTime: 2s");
+    let impossible =
+        include_str!("../../../tests/data/lint/10-load.repaired.yaml").replace("thinkTime: 600ms", "thinkTime: 2s");
     assert_eq!(
         ruled(&impossible),
         [
@@ -350,7 +371,8 @@ fn words_of_tables() {
     );
     assert_eq!(ruled(include_str!("../../../tests/data/lint/09-statuses.repaired.yaml")), [""; 0]);
     let table = |rows: Json, statuses: Json| {
-        let report = json!({"name": "T", "columns": ["what", "now", "target", "Status"], "rows": rows, "statuses": statuses});
+        let report =
+            json!({"name": "T", "columns": ["what", "now", "target", "Status"], "rows": rows, "statuses": statuses});
         ruled(&policy(&json!({"reports": [report]})).to_string()).len()
     };
     let statuses = json!([{"upTo": "100%", "text": "A"}, {"upTo": "125%", "text": "B"}, {"text": "C"}]);
@@ -365,11 +387,15 @@ fn words_of_tables() {
 
 #[test]
 fn budgets() {
-    let budget = |capacity: u32| json!({
-        "apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "pg", "namespace": "shop"},
-        "spec": {"capacity": {"connections": capacity}, "reserved": 0, "headroom": "0%"},
-    });
-    let pool = policy(&json!({"replicas": {"max": 4}, "pools": [{"name": "db", "budget": "pg", "size": {"value": 10, "env": "SIZE"}}]}));
+    let budget = |capacity: u32| {
+        json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "pg", "namespace": "shop"},
+            "spec": {"capacity": {"connections": capacity}, "reserved": 0, "headroom": "0%"},
+        })
+    };
+    let pool = policy(
+        &json!({"replicas": {"max": 4}, "pools": [{"name": "db", "budget": "pg", "size": {"value": 10, "env": "SIZE"}}]}),
+    );
     // Four pods, one of surge, four that are ending.
     assert_eq!(found(&[budget(90), pool.clone()]), [""; 0]);
     assert_eq!(found(&[budget(89), pool.clone()]), ["TT0021 pools.db.size"]);
@@ -394,9 +420,33 @@ fn budgets() {
 /// Values as people and programs get them wrong.
 fn scrap() -> impl Strategy<Value = Json> {
     let words = prop::sample::select(vec![
-        "1", "30s", "2Gi", "80%", "= limits.memory - 600Mi", "= 1 +", "350/s", "7d", "", "p95", "warning", "Process", "db", "web",
-        "api", "Deployment", "app", "InProcess", "rate(a[5m])", "histogram_quantile(95, sum(a_bucket))", "é(", "-1",
-        "99999999999999999999", "0.000000001s", "spec.maxAge", "Stream", "-Xmx9g",
+        "1",
+        "30s",
+        "2Gi",
+        "80%",
+        "= limits.memory - 600Mi",
+        "= 1 +",
+        "350/s",
+        "7d",
+        "",
+        "p95",
+        "warning",
+        "Process",
+        "db",
+        "web",
+        "api",
+        "Deployment",
+        "app",
+        "InProcess",
+        "rate(a[5m])",
+        "histogram_quantile(95, sum(a_bucket))",
+        "é(",
+        "-1",
+        "99999999999999999999",
+        "0.000000001s",
+        "spec.maxAge",
+        "Stream",
+        "-Xmx9g",
     ]);
     let leaf = prop_oneof![
         words.prop_map(Json::from),
@@ -406,16 +456,61 @@ fn scrap() -> impl Strategy<Value = Json> {
         Just(Json::Null),
     ];
     let keys = prop::sample::select(vec![
-        "name", "value", "min", "max", "size", "overflow", "acquireTimeout", "idleTimeout", "maxLifetime", "ttl", "maxEntries",
-        "maxBytes", "tier", "count", "unit", "env", "as", "type", "metric", "histogram", "query", "counter", "statistic", "levels",
-        "severity", "above", "below", "for", "limits", "requests", "cpu", "memory", "container", "perWorker", "jvm", "node",
-        "heapMax", "load", "users", "rate", "thinkTime", "set", "rows", "statuses", "upTo", "text",
+        "name",
+        "value",
+        "min",
+        "max",
+        "size",
+        "overflow",
+        "acquireTimeout",
+        "idleTimeout",
+        "maxLifetime",
+        "ttl",
+        "maxEntries",
+        "maxBytes",
+        "tier",
+        "count",
+        "unit",
+        "env",
+        "as",
+        "type",
+        "metric",
+        "histogram",
+        "query",
+        "counter",
+        "statistic",
+        "levels",
+        "severity",
+        "above",
+        "below",
+        "for",
+        "limits",
+        "requests",
+        "cpu",
+        "memory",
+        "container",
+        "perWorker",
+        "jvm",
+        "node",
+        "heapMax",
+        "load",
+        "users",
+        "rate",
+        "thinkTime",
+        "set",
+        "rows",
+        "statuses",
+        "upTo",
+        "text",
     ]);
     leaf.prop_recursive(5, 48, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
-            prop::collection::btree_map(keys.clone(), inner, 0..6)
-                .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()),
+            prop::collection::btree_map(keys.clone(), inner, 0..6).prop_map(|map| map
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect::<serde_json::Map<_, _>>()
+                .into()),
         ]
     })
 }

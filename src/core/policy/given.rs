@@ -450,9 +450,7 @@ pub(super) fn holds(
     let sight = Sight { read: &read, stays: &stays, template: &template };
     let outcome = condition.code.evaluate(|path| sight.at(condition, path).as_ref().map(Datum::from));
     match outcome.map(|outcome| outcome.as_bool()) {
-        Ok(Some(holds)) => {
-            Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path))))
-        }
+        Ok(Some(holds)) => Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path)))),
         Ok(None) => Err("which is no condition".into()),
         Err(EvaluateError::Unknown { path }) => Err(match condition.reads.get(&path) {
             Some(Place::Template(amount)) => {

@@ -303,10 +303,12 @@ impl Policy {
     pub(super) fn check_profiles(&self, wrong: &mut Vec<Invalid>) {
         for profile in &self.profiles {
             let found = self.admits(profile).err().unwrap_or_default();
-            wrong.extend(found.into_iter().map(|invalid| Invalid {
-                path: format!("profiles.{}.set.{}", profile.name, invalid.path),
-                ..invalid
-            }));
+            wrong.extend(
+                found.into_iter().map(|invalid| Invalid {
+                    path: format!("profiles.{}.set.{}", profile.name, invalid.path),
+                    ..invalid
+                }),
+            );
         }
     }
 }
@@ -539,11 +541,8 @@ impl Parser<'_> {
 fn knob_value(scope: &Scope, knob: &Knob, literal: &Literal) -> Result<Given, String> {
     if let Landing::Resource { .. } = knob.landing {
         let text = literal.to_string();
-        let value = if knob.kind == ValueType::Cpu {
-            Value::parse(ValueType::Cpu, &text)
-        } else {
-            Value::parse_memory(&text)
-        };
+        let value =
+            if knob.kind == ValueType::Cpu { Value::parse(ValueType::Cpu, &text) } else { Value::parse_memory(&text) };
         let value = value.map_err(|error| error.to_string())?;
         if value.amount() <= Some(Decimal::ZERO) {
             return Err(format!("must be > 0, not {value}"));

@@ -106,7 +106,12 @@ fn schedules_that_say_nothing_are_refused_with_what_would_be_right() {
     for (cron, minutes, zone, says) in [
         ("0 2 * *", 60, "UTC", "cron must have five fields"),
         ("@daily", 60, "UTC", "cron must have five fields"),
-        ("60 2 * * *", 60, "UTC", "cron must give the minute as a number from 0 to 59, as *, as 1-5, as */10 or as a list of those, not \"60\""),
+        (
+            "60 2 * * *",
+            60,
+            "UTC",
+            "cron must give the minute as a number from 0 to 59, as *, as 1-5, as */10 or as a list of those, not \"60\"",
+        ),
         ("0 24 * * *", 60, "UTC", "cron must give the hour as a number from 0 to 23"),
         ("0 2 0 * *", 60, "UTC", "cron must give the day of the month as a number from 1 to 31"),
         ("0 2 * 13 *", 60, "UTC", "cron must give the month as a number from 1 to 12"),
@@ -120,7 +125,12 @@ fn schedules_that_say_nothing_are_refused_with_what_would_be_right() {
         ("0 0 31 4,6 *", 60, "UTC", "cron must name a day that there is"),
         ("0 2 * * *", 0, "UTC", "duration must be ≥ 1m and ≤ 7d"),
         ("0 2 * * *", 20_000, "UTC", "duration must be ≥ 1m and ≤ 7d"),
-        ("0 2 * * *", 60, "Mars/Olympus", "timeZone must be an IANA time zone such as Europe/Berlin, not \"Mars/Olympus\""),
+        (
+            "0 2 * * *",
+            60,
+            "Mars/Olympus",
+            "timeZone must be an IANA time zone such as Europe/Berlin, not \"Mars/Olympus\"",
+        ),
         ("0 2 * * *", 60, "../etc/passwd", "timeZone must be an IANA time zone"),
     ] {
         let error = Schedule::parse(cron, Span::minutes(minutes), Some(zone)).unwrap_err().to_string();

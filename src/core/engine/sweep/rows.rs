@@ -136,8 +136,7 @@ impl Governed {
             self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
         }
         let same = |a: &Arc<[Threshold]>, b: &Arc<[Threshold]>| Arc::ptr_eq(a, b) || a == b;
-        let same_thresholds =
-            same(&self.thresholds, &policy.thresholds) && same(&self.patterns, &policy.patterns);
+        let same_thresholds = same(&self.thresholds, &policy.thresholds) && same(&self.patterns, &policy.patterns);
         let switches = switches(policy);
         if same_thresholds
             && self.of_targets.len() == subject.thresholds.len()
@@ -289,8 +288,12 @@ impl Governed {
     /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
     fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
         let mut news = false;
-        let watching: Vec<_> =
-            self.switches.iter().copied().filter(|(_, switch)| switch.threshold == usize::from(row.threshold)).collect();
+        let watching: Vec<_> = self
+            .switches
+            .iter()
+            .copied()
+            .filter(|(_, switch)| switch.threshold == usize::from(row.threshold))
+            .collect();
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
@@ -299,9 +302,9 @@ impl Governed {
                 let read = |(_, reading)| threshold.read(reading);
                 round.groups(key, interval).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
             };
-            let sides = readings.iter().map(|reading| {
-                reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value))
-            });
+            let sides = readings
+                .iter()
+                .map(|reading| reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value)));
             let place = (profile, self.target(row).cloned());
             // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
             let side = if sides.clone().any(|side| side == Some(Side::Enter)) {

@@ -22,7 +22,9 @@ use crate::{
 pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
     for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
         let Ok(budget) = serde_json::from_value::<ConnectionBudget>((*value).clone()) else { continue };
-        let mut find = |path: &str, message| findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message });
+        let mut find = |path: &str, message| {
+            findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message })
+        };
         match Room::of(&budget) {
             Err(message) => {
                 let (path, message) = message.split_once(' ').unwrap_or(("", &message));
@@ -31,7 +33,12 @@ pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mu
             Ok(room) => {
                 if let Some(fault) = room.fault() {
                     let message = format!("holds nothing: {fault}");
-                    findings.push(Finding { code: Code::PoolerExceedsDatabase, document, path: "pooler".into(), message });
+                    findings.push(Finding {
+                        code: Code::PoolerExceedsDatabase,
+                        document,
+                        path: "pooler".into(),
+                        message,
+                    });
                     continue;
                 }
                 consumers(&room, namespace(value), subjects, findings);

@@ -66,7 +66,10 @@ fn carried(subject: &Subject<'_>, name: &str, findings: &mut Vec<Finding>) {
     let message = if said.is_empty() {
         "is a name only: it has neither ttl nor maxEntries nor maxBytes".to_owned()
     } else {
-        format!("lands nowhere: {} is read by nobody, and nothing shows that the application has this cache", said.join(", "))
+        format!(
+            "lands nowhere: {} is read by nobody, and nothing shows that the application has this cache",
+            said.join(", ")
+        )
     };
     findings.push(subject.find(Code::CacheNotCarried, format!("caches.{name}"), message));
 }

@@ -103,10 +103,8 @@ fn request(subject: &Subject<'_>, jvm: &Jvm, request: Option<Known>, findings: &
         Some(beside) => format!("{} + {} non-heap = {}", size(initial), size(beside), size(needs)),
         None => format!("{} and what the JVM needs beside the heap", size(initial)),
     };
-    let message = format!(
-        "touches all of the initial heap at start (AlwaysPreTouch): {sum}; there is {}",
-        request.bytes()
-    );
+    let message =
+        format!("touches all of the initial heap at start (AlwaysPreTouch): {sum}; there is {}", request.bytes());
     findings.push(subject.find(Code::JvmRequestTooSmall, jvm.paths.0.clone(), message));
 }
 

@@ -16,9 +16,8 @@ const MEBIBYTE: i64 = 1 << 20;
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(target) = &subject.policy.target else { return };
-    let by_policy = subject.values().find(|(knob, _)| {
-        knob.path.starts_with("runtime.") && knob.path.ends_with(".maxOldSpace")
-    });
+    let by_policy =
+        subject.values().find(|(knob, _)| knob.path.starts_with("runtime.") && knob.path.ends_with(".maxOldSpace"));
     let (path, container, heap, group) = if let Some((knob, value)) = by_policy {
         let section = runtime(subject);
         (&*knob.path, subject.container_of(knob), value.amount(), section["perWorker"].as_str())
@@ -40,7 +39,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let heap = Quantity::new(heap, Dimension::Bytes);
     let sum = match (processes, group) {
         (1, _) | (_, None) => format!("makes {heap} of old space"),
-        (n, Some(group)) => format!("makes {heap} × {n} {group} processes = {} of old space", Quantity::new(all, Dimension::Bytes)),
+        (n, Some(group)) => {
+            format!("makes {heap} × {n} {group} processes = {} of old space", Quantity::new(all, Dimension::Bytes))
+        }
     };
     let message = format!(
         "{sum}, which needs a limit of {} to {} (75–80 % of it may be old space); there is {}",

@@ -23,7 +23,8 @@ const LONGEST_REQUEST: Decimal = Decimal::from_int(10);
 fn wait(subject: &Subject<'_>, path: &str, findings: &mut Vec<Finding>) {
     let Some(wait) = subject.amount(path) else { return };
     if wait == Decimal::ZERO {
-        let message = "is 0: in most pools that is no timeout, and requests queue for ever when the database does not answer";
+        let message =
+            "is 0: in most pools that is no timeout, and requests queue for ever when the database does not answer";
         findings.push(subject.find(Code::PoolWaitsForEver, path, message));
         return;
     }

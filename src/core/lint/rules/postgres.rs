@@ -17,8 +17,12 @@ use crate::core::{
 const MAX_CONNECTIONS: f64 = 100.0;
 const MAX_WORKER_PROCESSES: f64 = 8.0;
 /// Parameters that count bytes, with the bytes of one when there is no unit.
-const SIZES: [(&str, f64); 4] =
-    [("shared_buffers", 8192.0), ("effective_cache_size", 8192.0), ("work_mem", 1024.0), ("maintenance_work_mem", 1024.0)];
+const SIZES: [(&str, f64); 4] = [
+    ("shared_buffers", 8192.0),
+    ("effective_cache_size", 8192.0),
+    ("work_mem", 1024.0),
+    ("maintenance_work_mem", 1024.0),
+];
 const COUNTS: [&str; 2] = ["max_connections", "max_worker_processes"];
 
 /// Parameters of one server, in bytes and counts, each with the path of who says it.
@@ -33,9 +37,10 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let memory = match (&server.memory, server.said.get("effective_cache_size")) {
         (Some(known), _) => Some((known.value.as_f64(), known.bytes())),
         // Three quarters is what everybody's calculator makes of it.
-        (None, Some((size, _))) => {
-            Some((size / 0.75, format!("{}, of which effective_cache_size {} is 75 %", about(size / 0.75), about(*size))))
-        }
+        (None, Some((size, _))) => Some((
+            size / 0.75,
+            format!("{}, of which effective_cache_size {} is 75 %", about(size / 0.75), about(*size)),
+        )),
         (None, None) => None,
     };
     let Some((memory, from)) = memory else { return };
@@ -98,9 +103,11 @@ fn server(subject: &Subject<'_>) -> Server {
         }
         let limit = cluster["spec"]["resources"]["limits"]["memory"].as_str();
         let limit = limit.and_then(|text| crate::core::units::Value::parse_memory(text).ok());
-        server.memory = limit
-            .and_then(|value| value.amount())
-            .map(|value| Known { value, what: "limits.memory".to_owned(), whose: "of the Cluster".to_owned() });
+        server.memory = limit.and_then(|value| value.amount()).map(|value| Known {
+            value,
+            what: "limits.memory".to_owned(),
+            whose: "of the Cluster".to_owned(),
+        });
     }
     let mut container = None;
     for (knob, value) in subject.values() {

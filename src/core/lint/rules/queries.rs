@@ -10,9 +10,8 @@ use super::super::{
 use crate::core::units::Decimal;
 
 /// Aggregations; what they take away depends on their grouping.
-const AGGREGATIONS: [&str; 12] = [
-    "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values",
-];
+const AGGREGATIONS: [&str; 12] =
+    ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values"];
 /// Those after which one value of several remains, so that a percentile per pod is meant.
 const CHOOSE: [&str; 6] = ["max", "min", "topk", "bottomk", "count", "quantile"];
 /// Ends of names that counters do not have.
@@ -37,7 +36,9 @@ pub(super) fn manifest(document: usize, object: &Json, findings: &mut Vec<Findin
         for (r, rule) in group["rules"].as_array().into_iter().flatten().enumerate() {
             let Some(text) = rule["expr"].as_str() else { continue };
             let path = format!("spec.groups[{g}].rules[{r}].expr");
-            expression(text, &mut |code, message| findings.push(Finding { code, document, path: path.clone(), message }));
+            expression(text, &mut |code, message| {
+                findings.push(Finding { code, document, path: path.clone(), message })
+            });
         }
     }
 }
@@ -59,7 +60,8 @@ fn quantile(call: &Call<'_>, all: &[Call<'_>], find: &mut impl FnMut(Code, Strin
     if let Ok(number) = Decimal::parse(share)
         && (number < Decimal::ZERO || number > Decimal::ONE)
     {
-        let instead = number.checked_div(Decimal::from_int(100)).filter(|share| *share <= Decimal::ONE && number > Decimal::ONE);
+        let instead =
+            number.checked_div(Decimal::from_int(100)).filter(|share| *share <= Decimal::ONE && number > Decimal::ONE);
         let instead = instead.map(|share| format!(": write {share}")).unwrap_or_default();
         find(Code::QuantileOutOfRange, format!("asks for quantile {number}, which must be from 0 to 1{instead}"));
     }
@@ -108,7 +110,10 @@ fn rate(call: &Call<'_>, find: &mut impl FnMut(Code, String)) {
     if let Some(sum) = inner.first().filter(|inner| AGGREGATIONS.contains(&inner.name)) {
         find(
             Code::RateOfSum,
-            format!("takes {}({}(…)): restarts of single counters are not seen; {}({}(…))", call.name, sum.name, sum.name, call.name),
+            format!(
+                "takes {}({}(…)): restarts of single counters are not seen; {}({}(…))",
+                call.name, sum.name, sum.name, call.name
+            ),
         );
     }
 }

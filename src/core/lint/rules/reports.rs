@@ -9,8 +9,21 @@ use crate::core::units::{Decimal, Quantity};
 const GOOD: [&str; 11] =
     ["good", "acceptable", "optimal", "excellent", "fine", "pass", "met", "healthy", "within", "okay", "✅"];
 const BAD: [&str; 15] = [
-    "needs improvement", "slow", "heavy", "high", "limit", "poor", "bad", "fail", "critical", "warning", "degraded", "over",
-    "missed", "⚠", "❌",
+    "needs improvement",
+    "slow",
+    "heavy",
+    "high",
+    "limit",
+    "poor",
+    "bad",
+    "fail",
+    "critical",
+    "warning",
+    "degraded",
+    "over",
+    "missed",
+    "⚠",
+    "❌",
 ];
 
 /// A row whose status is a word and no formula.
@@ -81,7 +94,9 @@ fn text(cell: &Json) -> String {
 fn amount(cell: &str) -> Option<(Quantity, bool)> {
     let number = cell.trim_start_matches(['~', '<', '>', '=', '≤', '≥', '≈', ' ']);
     let more = cell.starts_with(['>', '≥']);
-    Quantity::parse(&number.replace(' ', "")).filter(|quantity| quantity.amount > Decimal::ZERO).map(|found| (found, more))
+    Quantity::parse(&number.replace(' ', ""))
+        .filter(|quantity| quantity.amount > Decimal::ZERO)
+        .map(|found| (found, more))
 }
 
 /// How bad a word is: its place in the table's own words, else by what it means in English.
@@ -114,5 +129,8 @@ fn overrides(row: &Row, scale: &[(String, Option<f64>)]) -> Option<String> {
     let own = scale.iter().position(|(known, _)| *known == row.word)?;
     let ruled = scale.iter().position(|(_, share)| share.is_none_or(|share| row.share <= share))?;
     let (word, _) = scale.get(ruled).filter(|_| ruled != own)?;
-    Some(format!("({}) is {} of its target, for which statuses say \"{word}\", not \"{}\"", row.name, row.sum, row.word))
+    Some(format!(
+        "({}) is {} of its target, for which statuses say \"{word}\", not \"{}\"",
+        row.name, row.sum, row.word
+    ))
 }

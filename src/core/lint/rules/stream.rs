@@ -23,7 +23,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if *age <= 0.0 || rate <= 0.0 {
         return;
     }
-    let span = |seconds: f64| Quantity::parse(&format!("{seconds}s")).map_or_else(|| about_time(seconds), |q| q.to_string());
+    let span =
+        |seconds: f64| Quantity::parse(&format!("{seconds}s")).map_or_else(|| about_time(seconds), |q| q.to_string());
     let messages = limits.messages.as_ref().filter(|(most, _)| *most > 0.0 && most / rate < *age);
     // Messages can be no larger than they may be, so this is the latest that bytes can say.
     let size = limits.message_size.filter(|size| *size > 0.0);
@@ -105,7 +106,8 @@ fn limits(subject: &Subject<'_>) -> Limits {
 fn rate(subject: &Subject<'_>) -> Option<(f64, String)> {
     let mut rates: Vec<(f64, String, bool)> = Vec::new();
     for threshold in subject.policy.thresholds.iter().filter(|t| t.unit.base() == BaseUnit::PerSecond) {
-        let Some(least) = threshold.levels.iter().filter_map(|level| level.below).map(|limit| limit.bound.as_f64()).reduce(f64::max)
+        let Some(least) =
+            threshold.levels.iter().filter_map(|level| level.below).map(|limit| limit.bound.as_f64()).reduce(f64::max)
         else {
             continue;
         };
@@ -128,7 +130,8 @@ pub(super) fn manifest(document: usize, object: &Json, findings: &mut Vec<Findin
     }
     let mut find = |code, path: &str, message| findings.push(Finding { code, document, path: path.into(), message });
     for member in ["maxAge", "duplicateWindow"] {
-        let Some(text) = object["spec"][member].as_str().filter(|text| !text.is_empty() && go_seconds(text).is_none()) else {
+        let Some(text) = object["spec"][member].as_str().filter(|text| !text.is_empty() && go_seconds(text).is_none())
+        else {
             continue;
         };
         let hours = Value::parse(ValueType::Duration, text).ok().and_then(|value| value.amount());
@@ -167,4 +170,3 @@ pub(super) fn go_seconds(text: &str) -> Option<f64> {
     }
     (!text.is_empty()).then_some(seconds)
 }
-

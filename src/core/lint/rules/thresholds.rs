@@ -26,7 +26,9 @@ const HTTP: &[&str] =
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for threshold in subject.policy.thresholds.iter() {
-        let Some(wire) = subject.policy.spec.thresholds.iter().find(|wire| wire.name == *threshold.name) else { continue };
+        let Some(wire) = subject.policy.spec.thresholds.iter().find(|wire| wire.name == *threshold.name) else {
+            continue;
+        };
         severities(subject, threshold, findings);
         never(subject, threshold, findings);
         edges(subject, threshold, wire, findings);
@@ -78,7 +80,8 @@ fn never(subject: &Subject<'_>, threshold: &Threshold, findings: &mut Vec<Findin
         }
         let is_positive = threshold.unit.base() != BaseUnit::Count
             && !subject.policy.spec.thresholds.iter().any(|wire| {
-                wire.name == *threshold.name && (wire.metric.statistic.as_deref() == Some("slope") || wire.metric.query.is_some())
+                wire.name == *threshold.name
+                    && (wire.metric.statistic.as_deref() == Some("slope") || wire.metric.query.is_some())
             });
         let under = level.below.filter(|limit| is_positive && limit.bound.value() <= Decimal::ZERO);
         if let Some(limit) = under {
@@ -100,7 +103,9 @@ fn edges(subject: &Subject<'_>, threshold: &Threshold, wire: &wire::Threshold, f
         [("above", level.above), ("below", level.below)].map(|(member, limit)| (level.severity, member, limit))
     });
     for (severity, member, limit) in sides {
-        let Some(bound) = limit.map(|limit| limit.bound).filter(|bound| !edges.contains(&bound.value())) else { continue };
+        let Some(bound) = limit.map(|limit| limit.bound).filter(|bound| !edges.contains(&bound.value())) else {
+            continue;
+        };
         let seconds = |edge: &Decimal| Quantity::new(*edge, Dimension::Duration).to_string();
         let below = edges.iter().rev().find(|edge| **edge < bound.value()).map_or_else(|| "0s".to_owned(), seconds);
         let above = edges.iter().find(|edge| **edge > bound.value()).map(seconds);

@@ -59,8 +59,13 @@ fn memory(subject: &Subject<'_>, knob: &Knob, each: Option<&str>, findings: &mut
     let (Some(each), Some(count), Some(limit)) = (each, subject.amount(&knob.path), limit) else { return };
     if let Some(all) = each.checked_mul(count).filter(|all| *all > limit.value) {
         let size = |bytes| Quantity::new(bytes, Dimension::Bytes);
-        let message =
-            format!("is {}: {count} × {} = {}; there is {}", subject.told(&knob.path), size(each), size(all), limit.bytes());
+        let message = format!(
+            "is {}: {count} × {} = {}; there is {}",
+            subject.told(&knob.path),
+            size(each),
+            size(all),
+            limit.bytes()
+        );
         findings.push(subject.find(Code::WorkersExceedMemory, &*knob.path, message));
     }
 }

@@ -70,7 +70,8 @@ fn profiles_set_values_by_path_the_later_wins_and_without_them_the_policy_is_as_
         let values = values(&policy, active);
         paths.iter().map(|path| values[*path].clone()).collect::<Vec<_>>()
     };
-    let paths = ["pools.db.size", "settings.interval", "workers.web.count", "resources.api.limits.memory", "settings.bus"];
+    let paths =
+        ["pools.db.size", "settings.interval", "workers.web.count", "resources.api.limits.memory", "settings.bus"];
     assert_eq!(of(&[], &paths), ["10", "10s", "4", "2Gi", "memory"]);
     assert_eq!(of(&[0], &paths), ["20", "1m", "6", "4Gi", "memory"]);
     assert_eq!(of(&[1], &paths), ["30", "10s", "4", "2Gi", "redis"]);
@@ -195,11 +196,15 @@ fn both_bounds_are_strict_and_their_order_says_which_side_is_entered() {
 
 #[test]
 fn what_is_required_is_said_with_the_numbers() {
-    let requires = |condition: &str| spec(json!([{"name": "busy", "requires": [condition], "set": {"pools.db.size": 20}}]));
+    let requires =
+        |condition: &str| spec(json!([{"name": "busy", "requires": [condition], "set": {"pools.db.size": 20}}]));
     for (condition, expected) in [
         ("workers.web.count >= 4", None),
         ("workers.web.count >= 6", Some("requires workers.web.count >= 6, which is 4 >= 6")),
-        ("settings.bus == 'redis' && settings.redis", Some("requires settings.bus == 'redis' && settings.redis, which is")),
+        (
+            "settings.bus == 'redis' && settings.redis",
+            Some("requires settings.bus == 'redis' && settings.redis, which is"),
+        ),
         ("limits.memory >= 2Gi", None),
         ("replicas.min >= 3", Some("requires replicas.min >= 3, which is 2 >= 3")),
         ("requests.cpu >= 1", Some("which needs requests.cpu of container \"api\", and neither")),
@@ -226,8 +231,7 @@ fn what_is_required_is_said_with_the_numbers() {
 fn a_load_is_read() {
     let load = |load: Json| spec(json!([{"name": "heavy", "load": load, "set": {}}]));
     let policy = parse(&load(json!({"users": 1000, "rate": "1000/s", "thinkTime": "500ms"}))).unwrap();
-    let expected =
-        Load { users: Some(1000), rate: Some(Decimal::from_int(1000)), think_time: Span::millis(500) };
+    let expected = Load { users: Some(1000), rate: Some(Decimal::from_int(1000)), think_time: Span::millis(500) };
     assert_eq!(policy.profiles[0].load, Some(expected));
     for (wrong, says) in [
         (json!({}), "load must set at least one of users and rate"),
@@ -258,12 +262,14 @@ fn a_value_in_a_shared_config_map_is_set_by_no_profile_that_is_each_targets_own(
     let by_load = json!({"threshold": "load", "enter": 5, "leave": 3});
     let by_clock = json!({"schedule": {"cron": "0 2 * * *", "duration": "2h"}});
     let one = |when: &Json, path: &str| shared(json!([{"name": "busy", "when": when, "set": {path: 2}}]));
-    let says = "lands in a ConfigMap that all targets share, but follows from profile \"busy\", which is each target's own";
+    let says =
+        "lands in a ConfigMap that all targets share, but follows from profile \"busy\", which is each target's own";
     assert!(refused(&one(&by_load, "settings.plain")).contains(says));
     assert!(refused(&one(&by_load, "settings.base")).contains(says));
     assert!(parse(&one(&by_load, "settings.own")).is_ok());
     assert!(parse(&one(&by_clock, "settings.plain")).is_ok());
-    let requires = json!([{"name": "busy", "when": by_clock, "requires": ["settings.own >= 1"], "set": {"settings.plain": 2}}]);
+    let requires =
+        json!([{"name": "busy", "when": by_clock, "requires": ["settings.own >= 1"], "set": {"settings.plain": 2}}]);
     assert!(refused(&shared(requires)).contains(says));
     // Whether the second one is active may depend on the first, which it may contradict.
     let after = json!([
