@@ -23,7 +23,7 @@ use kube::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use trimtab::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy, crds},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, crds},
     core::policy::Policy,
 };
 
@@ -93,6 +93,16 @@ fn classes_are_accepted_or_refused_with_our_message() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         cluster.install_crds().await;
         check::<PerformanceClass>(&cluster, None, cases(include_str!("data/admission/classes.yaml"))).await;
+    });
+}
+
+#[test]
+fn budgets_are_accepted_or_refused_with_our_message() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let namespace = cluster.namespace().await;
+        let cases = cases(include_str!("data/admission/budgets.yaml"));
+        check::<ConnectionBudget>(&cluster, Some(&namespace), cases).await;
     });
 }
 

@@ -60,7 +60,9 @@ const ROWS: &[Row] = &[
     row(10, "150 %, NaN, ten", &[], &[(ADMISSION, CASES)]),
     row(11, "a threshold that is released where it triggers", &[], &[(ADMISSION, CASES)]),
     row(13, "an empty selector", &[], &[(ADMISSION, CASES)]),
-    row(14, "a target that is not there", &[NoTargets], &[(REFUSALS, REFUSED)]),
+    row(14, "a target that is not there, or of a kind that is not there", &[NoTargets, KindNotServed],
+        &[(REFUSALS, REFUSED),
+          ("tests/operator/objects.rs", "a_kind_that_is_installed_later_is_governed_without_a_restart")]),
     row(15, "a selector of too many workloads", &[TooManyTargets], &[(REFUSALS, REFUSED)]),
     row(16, "two policies on one knob", &[KnobOwnedBy],
         &[("tests/operator/together.rs", "of_two_policies_on_one_knob_the_older_wins_and_the_other_says_so")]),
@@ -206,7 +208,7 @@ fn what_admission_refuses_has_a_case_and_every_case_has_a_row() {
         row: Option<u8>,
     }
     let mut cases = BTreeSet::new();
-    for file in ["policies", "classes", "sources"] {
+    for file in ["policies", "budgets", "classes", "sources"] {
         let found: Vec<Case> = serde_saphyr::from_str(&text(&format!("tests/data/admission/{file}.yaml"))).unwrap();
         cases.extend(found.into_iter().filter_map(|case| case.row));
     }

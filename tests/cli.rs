@@ -67,11 +67,13 @@ fn golden_plans_in_every_format() {
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-objects", TRIMTAB, &["plan", "-f", "tests/data/cli/objects.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
     golden("plan-kernel", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml"]);
     golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);
     golden("plan-kernel-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel-refused.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
+    golden("plan-budget", TRIMTAB, &["plan", "-f", "tests/data/cli/budget.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
     golden(
         "plan-protected-elsewhere",
@@ -99,6 +101,17 @@ fn findings_count_from_the_severity_that_is_asked_for() {
         run(TRIMTAB, &["lint", "--fail-on", fail_on, "-f", "tests/data/lint/07-cpus.as-written.yaml"]).status.code()
     };
     assert_eq!((code("error"), code("warning"), code("info")), (Some(0), Some(1), Some(1)));
+}
+
+#[test]
+fn golden_plans_of_profiles() {
+    const PROFILES: [&str; 4] = ["plan", "--all", "-f", "tests/data/cli/profiles.yaml"];
+    let with = |profile: &'static str| [&PROFILES[..], &["--profile", profile]].concat();
+    golden("plan-profiles", TRIMTAB, &PROFILES);
+    golden("plan-profile", TRIMTAB, &with("high-traffic"));
+    golden("plan-profile-json", TRIMTAB, &[&with("high-traffic")[..], &["-o", "json"]].concat());
+    golden("plan-profile-blocked", TRIMTAB, &with("heavy"));
+    golden("plan-profile-unknown", TRIMTAB, &with("heavier"));
 }
 
 #[test]

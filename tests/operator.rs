@@ -22,6 +22,8 @@ mod operator;
 
 #[path = "operator/admission.rs"]
 mod admission;
+#[path = "operator/budget.rs"]
+mod budget;
 #[path = "operator/commands.rs"]
 mod commands;
 #[path = "operator/costs.rs"]
@@ -38,6 +40,8 @@ mod grace;
 mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
+#[path = "operator/objects.rs"]
+mod objects;
 #[path = "operator/owners.rs"]
 mod owners;
 #[path = "operator/profiles.rs"]

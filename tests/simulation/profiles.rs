@@ -19,6 +19,9 @@ fn shop(names: &[&str]) -> Run {
         server.put_source();
     });
     run.pass(Span::seconds(10));
+    // The durations of the stories in seconds, and what crashes.
+    let values = ["10", "20", "30", "60", "120", "300", "400", "500", "900", "3600", super::controllers::CRASHES];
+    run.invariants.told.extend(values.map(str::to_owned));
     run
 }
 
@@ -251,25 +254,27 @@ fn of_two_active_profiles_the_later_wins_and_of_two_that_contradict_each_other_t
     let mut run = shop(&["api"]);
     let when = |enter: i64| json!({"threshold": "rate", "enter": enter, "leave": 120, "dwell": "0s"});
     let profile = |name: &str, enter: i64, set: Value| json!({"name": name, "when": when(enter), "set": set});
-    apply(
-        &mut run,
-        &intervals(json!([
-            profile("one", 150, json!({"settings.reflection": "20s", "settings.meta": "400s"})),
-            profile("two", 250, json!({"settings.meta": "500s"})),
-            // Under it the bound that the next one sets would lie below its other bound.
-            profile("three", 350, json!({"workers.web.count": 8})),
-            profile("four", 350, json!({"workers.web.count": "= settings.meta >= 450s ? 9 - 12 : 1"})),
-        ])),
-    );
+    let mut spec = intervals(json!([
+        profile("one", 150, json!({"settings.reflection": "20s", "settings.meta": "400s"})),
+        profile("two", 250, json!({"settings.meta": "500s"})),
+        profile("three", 350, json!({"pools.db.size": 5})),
+        // Each alone is right: a pool of 5 that keeps 8 idle is not.
+        profile("four", 350, json!({"pools.db.minIdle": 8})),
+    ]));
+    spec["pools"] =
+        json!([{"name": "db", "size": {"value": 10, "env": "POOL"}, "minIdle": {"value": 2, "env": "IDLE"}}]);
+    apply(&mut run, &spec);
     load(&mut run, "api", Some(200.0));
     rest(&mut run);
+    assert_eq!(condition(&run, "Ready"), Some(("True".into(), "Served".into())), "{:?}", status(&run).conditions);
     assert_eq!((env(&run, "api"), active(&run)), (["20", "400", "30"].map(str::to_owned), vec!["one ".to_owned()]));
     load(&mut run, "api", Some(300.0));
     rest(&mut run);
     assert_eq!(env(&run, "api"), ["20", "500", "30"]);
     load(&mut run, "api", Some(400.0));
     rest(&mut run);
-    assert_eq!(run.server.env(&deployment("api"), "WORKERS").as_deref(), Some("8"));
+    let pool = |run: &Run| ["POOL", "IDLE"].map(|name| run.server.env(&deployment("api"), name).unwrap_or_default());
+    assert_eq!(pool(&run), ["5", "2"]);
     assert_eq!(status(&run).profile_summary.as_deref(), Some("one, three, two"));
     assert_eq!(condition(&run, "ProfileBlocked"), Some(("True".into(), "ProfilesContradict".into())));
     load(&mut run, "api", Some(100.0));

@@ -138,6 +138,10 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
         Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
-        Action::SourceStatus { .. } | Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
+        Action::SourceStatus { status, .. } => {
+            server.set_source_status(status);
+            Outcome::Accepted
+        }
+        Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     core::{
         allocate::{self, Bid, Load, Pods, Room, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Span},
-        plan::{Plan, Refusal},
+        plan::{Plan, Refusal, landing},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Truth},
         resolve::{self, Rules},
@@ -70,6 +70,8 @@ pub(super) struct Books {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Consumer {
     place: Place,
+    /// Where the size of the pool lands: whoever has the same has the same pool.
+    landing: Option<String>,
     /// With the values that are there; `None`: unknown, because the application's own defaults hold.
     held: Option<Worst>,
     /// With the values that the policy asks for.
@@ -255,7 +257,10 @@ impl World {
                 let held = load(&plan.held)
                     .map(|load| Worst { load, pods: self.pods(policy, &object, &plan, &place, moment) });
                 if asked.is_some() || held.is_some() {
-                    books.consumers.push(Consumer { place, held, asked, writes, in_flight });
+                    let path = format!("pools.{}.size", pool.name);
+                    let size = policy.knobs.iter().find(|knob| *knob.path == *path);
+                    let landing = size.and_then(|size| landing(policy, &object, size));
+                    books.consumers.push(Consumer { place, landing, held, asked, writes, in_flight });
                 }
             }
         }
@@ -306,6 +311,7 @@ impl World {
                     target: ObjectKey::new(Kind::from_name(kind)?, namespace.clone(), target),
                     pool,
                 },
+                landing: None,
                 held: Some(worst.clone()),
                 asked: Some(worst),
                 writes: false,
@@ -341,9 +347,18 @@ impl World {
             .collect();
         all.sort_by(|(a, b, c), (d, e, f)| (a, b, &c.place).cmp(&(d, e, &f.place)));
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
+        let pool = |consumer: &Consumer| {
+            let same = |(.., other): &(Instant, &PolicyKey, &Consumer)| {
+                consumer.landing.is_some()
+                    && (&consumer.place.target, &consumer.landing) == (&other.place.target, &other.landing)
+            };
+            all.iter().position(same)
+        };
         let bids: Vec<(Bid, Option<i64>)> = all
             .iter()
-            .map(|(_, policy, consumer)| {
+            .enumerate()
+            .map(|(number, (_, policy, consumer))| {
+                let pool = pool(consumer).unwrap_or(number);
                 let granted = self.granted(ledger, policy, &consumer.place);
                 let mut held = connections(&consumer.held);
                 let asked = consumer.asked.as_ref().map_or(held, Worst::connections);
@@ -351,7 +366,7 @@ impl World {
                     held = held.max(granted.unwrap_or(0));
                 }
                 let settled = granted.is_some_and(|granted| asked <= granted || asked < held);
-                (Bid { held, asked, settled, writes: consumer.writes }, granted)
+                (Bid { pool, held, asked, settled, writes: consumer.writes }, granted)
             })
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
@@ -389,7 +404,6 @@ impl World {
     }
 
     /// What keeps the values of a policy from a target, what has to be read before that is known, and what is granted.
-    #[expect(clippy::type_complexity, reason = "three answers to one question")]
     fn decide(
         &self,
         ledger: &Ledger,
@@ -550,15 +564,14 @@ impl World {
                 format!("pools could open {committed} connections, above {}: {}", room.says(), sums.join("; "))
             })
         });
-        let conditions = match exceeded {
-            Some(why) => vec![
+        let conditions = if let Some(why) = exceeded {
+            vec![
                 condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::BudgetExceeded, why.clone())),
                 condition(ConditionType::Exceeded, &Finding::new(Truth::True, Reason::BudgetExceeded, why)),
-            ],
-            None => {
-                let message = format!("pools could open {committed} connections, of {}", room.says());
-                vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
-            }
+            ]
+        } else {
+            let message = format!("pools could open {committed} connections, of {}", room.says());
+            vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
         };
         ConnectionBudgetStatus {
             observed_generation: Some(generation),

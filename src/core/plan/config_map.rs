@@ -82,7 +82,8 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
         | Landing::Arg(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -488,7 +489,8 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
         | Landing::Arg(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -506,7 +508,8 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
         | Landing::Arg(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -527,7 +530,8 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
         | Landing::Arg(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
