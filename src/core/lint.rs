@@ -63,7 +63,7 @@ pub fn check(documents: &[&Json]) -> Vec<Finding> {
         .map(|finding| (finding.document, finding.path.clone()))
         .collect();
     findings.retain(|finding| !finding.code.is_refusal() || !known.contains(&(finding.document, finding.path.clone())));
-    findings.sort_by(|a, b| (a.document, a.code).cmp(&(b.document, b.code)));
+    findings.sort_by_key(|finding| (finding.document, finding.code));
     let mut seen = BTreeSet::new();
     findings.retain(|finding| seen.insert((finding.document, finding.code, finding.path.clone())));
     findings

@@ -187,9 +187,7 @@ fn an_error_rate_and_a_success_rate_fire_and_clear() {
 #[test]
 fn what_is_misspelt_or_too_little_is_no_reading() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
-        let share = |numerator: Value| {
-            json!({"ratio": {"numerator": numerator, "denominator": {"counter": "requests_total"}}, "window": "5s"})
-        };
+        let share = |numerator: Value| json!({"ratio": {"numerator": numerator, "denominator": {"counter": "requests_total"}}, "window": "5s"});
         let above = |bound: &str| json!([{"severity": "warning", "above": bound}]);
         let rare = json!({"histogram": "rare_seconds", "statistic": "p95", "window": "5s"});
         let mut allowed = rare.clone();
@@ -210,12 +208,14 @@ fn what_is_misspelt_or_too_little_is_no_reading() {
             series.push((of, At(restarts)));
             series
         };
-        let application = Application::start_with(cluster, json!({"thresholds": thresholds}), &exposing(0.0, "a", 3.0)).await;
+        let application =
+            Application::start_with(cluster, json!({"thresholds": thresholds}), &exposing(0.0, "a", 3.0)).await;
         // Ten slow requests per second are no percentile, unless the policy says so; what nobody exports is no 0 %.
         application.alerts(&["few-allowed warning", "typo info"]).await;
         application
             .lists("why there is no reading", |listed| {
-                let why = |name: &str| listed.iter().find(|listed| listed.name == name).map(|listed| listed.value.as_str());
+                let why =
+                    |name: &str| listed.iter().find(|listed| listed.name == name).map(|listed| listed.value.as_str());
                 (why("few"), why("typo")) == (Some("TooFewSamples"), Some("NoData"))
             })
             .await;

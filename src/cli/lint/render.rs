@@ -107,7 +107,7 @@ pub fn wrapped(text: &str, width: usize) -> String {
 }
 
 fn indented(text: &str, by: &str) -> String {
-    text.lines().map(|line| format!("{by}{line}\n")).collect()
+    text.lines().flat_map(|line| [by, line, "\n"]).collect()
 }
 
 fn json(report: &Report) -> Value {

@@ -150,6 +150,7 @@ impl Default for NoData {
 }
 
 /// Reads the thresholds of a policy: those that can be read, and everything that is wrong, in the order of the spec.
+#[must_use]
 pub fn read(spec: &PerformancePolicySpec) -> (Arc<[Threshold]>, Vec<Invalid>) {
     let mut wrong = Vec::new();
     let common = common(spec);

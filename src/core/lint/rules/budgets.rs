@@ -23,7 +23,7 @@ pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mu
     for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
         let Ok(budget) = serde_json::from_value::<ConnectionBudget>((*value).clone()) else { continue };
         let mut find = |path: &str, message| {
-            findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message })
+            findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message });
         };
         match Room::of(&budget) {
             Err(message) => {

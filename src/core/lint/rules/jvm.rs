@@ -24,13 +24,14 @@ struct Jvm {
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(target) = &subject.policy.target else { return };
-    let names: Vec<Option<&str>> = match &target.container {
-        Some(name) => vec![Some(name)],
-        None => {
-            let all: Vec<_> = subject.workload.into_iter().flat_map(containers).map(|c| Some(c.name())).collect();
-            if all.is_empty() { vec![None] } else { all }
-        }
+    let mut names: Vec<Option<&str>> = if let Some(name) = &target.container {
+        vec![Some(name)]
+    } else {
+        subject.workload.into_iter().flat_map(containers).map(|container| Some(container.name())).collect()
     };
+    if names.is_empty() {
+        names.push(None);
+    }
     for name in names {
         let jvm = jvm(subject, subject.container(name));
         request(subject, &jvm, subject.resource(name, "requests", "memory"), findings);

@@ -11,7 +11,7 @@ use super::{
     },
     pools::latencies,
 };
-use crate::core::units::{Quantity, Value, ValueType};
+use crate::core::units::{Decimal, Quantity, Value, ValueType};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for profile in subject.spec["profiles"].as_array().into_iter().flatten() {
@@ -19,7 +19,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let (Some(users), Some(rate)) = (load["users"].as_f64(), rate(&load["rate"])) else { continue };
         let path = format!("profiles.{}.load", profile["name"].as_str().unwrap_or_default());
         let think = load["thinkTime"].as_str().and_then(|text| Value::parse(ValueType::Duration, text).ok());
-        let think = think.and_then(|value| value.amount()).map_or(0.0, |think| think.as_f64());
+        let think = think.and_then(|value| value.amount()).map_or(0.0, Decimal::as_f64);
         if users <= 0.0 || rate <= 0.0 {
             continue;
         }

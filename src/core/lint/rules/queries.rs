@@ -37,7 +37,7 @@ pub(super) fn manifest(document: usize, object: &Json, findings: &mut Vec<Findin
             let Some(text) = rule["expr"].as_str() else { continue };
             let path = format!("spec.groups[{g}].rules[{r}].expr");
             expression(text, &mut |code, message| {
-                findings.push(Finding { code, document, path: path.clone(), message })
+                findings.push(Finding { code, document, path: path.clone(), message });
             });
         }
     }

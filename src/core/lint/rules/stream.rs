@@ -6,7 +6,7 @@ use super::super::{
     Code, Finding,
     subject::{Subject, about_time, grouped},
 };
-use crate::core::units::{BaseUnit, Quantity, Value, ValueType};
+use crate::core::units::{BaseUnit, Decimal, Quantity, Value, ValueType};
 
 /// Limits of a stream, with the path of who says it.
 #[derive(Default)]
@@ -82,7 +82,7 @@ fn limits(subject: &Subject<'_>) -> Limits {
     }
     let mut named = Limits::default();
     for (knob, value) in subject.values() {
-        let Some(amount) = value.amount().map(|amount| amount.as_f64()) else { continue };
+        let Some(amount) = value.amount().map(Decimal::as_f64) else { continue };
         let Some(name) = super::postgres::place(subject, knob) else { continue };
         let said = Some((amount, knob.path.to_string()));
         match plain(&name).as_str() {
