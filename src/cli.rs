@@ -8,6 +8,7 @@ mod crds;
 mod explain;
 mod export;
 mod files;
+mod lint;
 mod operator;
 mod plan;
 mod render;
@@ -28,7 +29,7 @@ const FAILED: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done, 2 an error; plan, status, explain and export answer with 1, too: see their help"
+    after_help = "Exit codes: 0 done, 2 an error; plan, lint, status, explain and export answer with 1, too: see their help"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -45,6 +46,8 @@ enum Command {
     Uninstall(uninstall::Args),
     /// Show what would be written, and why; offline from files, or against a cluster
     Plan(plan::Args),
+    /// Find mistakes in files: contradictions, wrong units, numbers that cannot hold
+    Lint(lint::Args),
     /// Show how policies fare
     Status(status::Args),
     /// Show which policy governs which value of a workload
@@ -60,7 +63,7 @@ enum Command {
 }
 
 /// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
-/// `status`, `explain` and `export` answer with 1.
+/// `lint`, `status`, `explain` and `export` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -106,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
         Command::Plan(args) => return plan::run(&args),
+        Command::Lint(args) => return lint::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
         Command::Export(args) => return export::run(&args),

@@ -1,7 +1,8 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue options facts schedule lease` · `policy ownership` · `record allocate` · `resolve evaluate` · `plan report` · `engine`.
+//! `units formula document promql catalogue options facts schedule lease statistics` · `policy ownership` · `record allocate` · `resolve evaluate` ·
+//! `plan` · `report lint` · `engine`.
 
 pub mod allocate;
 pub mod catalogue;
@@ -11,6 +12,7 @@ pub mod evaluate;
 pub mod facts;
 pub mod formula;
 pub mod lease;
+pub mod lint;
 pub mod options;
 pub mod ownership;
 pub mod plan;

@@ -18,7 +18,7 @@ const CORE: &[&[&str]] = &[
     &["record", "allocate"],
     &["resolve", "evaluate"],
     &["plan"],
-    &["report"],
+    &["report", "lint"],
     &["engine"],
 ];
 

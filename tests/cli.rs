@@ -43,13 +43,17 @@ fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
     for command in
-        ["crds", "operator", "uninstall", "plan", "status", "explain", "export", "suspend", "resume", "version"]
+        ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "export", "suspend", "resume", "version"]
     {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
-    assert_eq!(listed, 10 + 2, "a command is missing above, or one is gone: ten commands and two options were listed");
+    assert_eq!(
+        listed,
+        11 + 2,
+        "a command is missing above, or one is gone: eleven commands and two options were listed"
+    );
     golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
 }
 
@@ -76,6 +80,27 @@ fn golden_plans_in_every_format() {
         TRIMTAB,
         &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
     );
+}
+
+#[test]
+fn golden_findings_in_every_format() {
+    for format in ["text", "json", "sarif", "github"] {
+        golden(&format!("lint-{format}"), TRIMTAB, &["lint", "-f", "tests/data/cli/lint.yaml", "-o", format]);
+    }
+    golden("lint-shape", TRIMTAB, &["lint", "-f", "tests/data/cli/lint-shape.yaml"]);
+    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace"]);
+    golden("lint-explain", TRIMTAB, &["lint", "--explain", "tt0012"]);
+    golden("lint-explain-unknown", TRIMTAB, &["lint", "--explain", "TT9999"]);
+    golden("lint-without-policy", TRIMTAB, &["lint", "-f", "examples/grace/app.yaml"]);
+    golden("lint-bad-yaml", TRIMTAB, &["lint", "-f", "tests/data/cli/unclosed.yaml"]);
+}
+
+#[test]
+fn findings_count_from_the_severity_that_is_asked_for() {
+    let code = |fail_on: &str| {
+        run(TRIMTAB, &["lint", "--fail-on", fail_on, "-f", "tests/data/lint/07-cpus.as-written.yaml"]).status.code()
+    };
+    assert_eq!((code("error"), code("warning"), code("info")), (Some(0), Some(1), Some(1)));
 }
 
 #[test]
@@ -143,7 +168,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let yaml = run(TRIMTAB, &["crds", "-o", "yaml"]);
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&String::from_utf8_lossy(&yaml.stdout)).expect("YAML");
-    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 3));
+    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 4));
     assert_eq!(list["items"], serde_json::Value::Array(documents));
     assert_eq!(run(TRIMTAB, &["crds"]).stdout, yaml.stdout);
 
@@ -151,7 +176,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let path = folder.path().join("new");
     let output = run(TRIMTAB, &["crds", "--output-dir", path.to_str().expect("a path in UTF-8")]);
     assert!(output.status.success() && output.stdout.is_empty());
-    assert_eq!(path.read_dir().expect("list the directory").count(), 3);
+    assert_eq!(path.read_dir().expect("list the directory").count(), 4);
 }
 
 #[test]

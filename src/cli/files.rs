@@ -57,7 +57,8 @@ pub fn read(paths: &[PathBuf], namespace: &str) -> anyhow::Result<Vec<Document>>
     Ok(documents)
 }
 
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files of a path: itself, or those of a directory that may hold manifests.
+pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

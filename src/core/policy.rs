@@ -293,6 +293,14 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, in the order of the spec.
     pub fn parse(policy: &PerformancePolicy) -> Result<Self, Vec<Invalid>> {
+        let (policy, wrong) = Self::examine(policy);
+        if wrong.is_empty() { Ok(policy) } else { Err(wrong) }
+    }
+
+    /// Reads as much of a policy as can be read, and what is wrong with it. For whoever looks for mistakes and does not stop at
+    /// the first kind; nothing may be written by a policy with which something is wrong.
+    #[must_use]
+    pub fn examine(policy: &PerformancePolicy) -> (Self, Vec<Invalid>) {
         let spec = &policy.spec;
         let scope = Scope::of(spec);
         let mut parser = Parser::new(&scope);
@@ -316,7 +324,8 @@ impl Policy {
         let known = |path: &str| given::value_of(&knobs, &worked, path);
         wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
         shape::check(policy, &mut wrong);
-        let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let (thresholds, refused) = thresholds::read(spec);
+        wrong.extend(refused);
         let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
         let profiles = profiles::parse(spec, &scope, &knobs, &thresholds, &mut wrong);
         let forced = profiles::forced(spec, &mut wrong);
@@ -332,9 +341,6 @@ impl Policy {
                 path: knob.path.to_string(),
                 message: "has a landing place, but the policy has no target: set spec.target".into(),
             });
-        }
-        if !wrong.is_empty() {
-            return Err(wrong);
         }
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
         let parsed = Self {
@@ -370,8 +376,10 @@ impl Policy {
             spec: spec.clone(),
         };
         // The policy as it stands is right; is it, too, under each of its profiles?
-        parsed.check_profiles(&mut wrong);
-        if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
+        if wrong.is_empty() {
+            parsed.check_profiles(&mut wrong);
+        }
+        (parsed, wrong)
     }
 }
 

@@ -149,11 +149,9 @@ impl Default for NoData {
     }
 }
 
-/// Parses the thresholds of a policy.
-///
-/// # Errors
-/// Everything that is wrong with them, in the order of the spec.
-pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+/// Reads the thresholds of a policy: those that can be read, and everything that is wrong, in the order of the spec.
+#[must_use]
+pub fn read(spec: &PerformancePolicySpec) -> (Arc<[Threshold]>, Vec<Invalid>) {
     let mut wrong = Vec::new();
     let common = common(spec);
     let parsed: Arc<[Threshold]> =
@@ -178,6 +176,15 @@ pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Inval
             }
         }
     }
+    (parsed, wrong)
+}
+
+/// Parses the thresholds of a policy.
+///
+/// # Errors
+/// Everything that is wrong with them, in the order of the spec.
+pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+    let (parsed, wrong) = read(spec);
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
