@@ -63,6 +63,7 @@ fn golden_plans_in_every_format() {
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-objects", TRIMTAB, &["plan", "-f", "tests/data/cli/objects.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
     golden("plan-kernel", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml"]);
     golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);

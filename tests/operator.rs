@@ -40,6 +40,8 @@ mod grace;
 mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
+#[path = "operator/objects.rs"]
+mod objects;
 #[path = "operator/owners.rs"]
 mod owners;
 #[path = "operator/profiles.rs"]

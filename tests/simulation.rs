@@ -12,6 +12,7 @@ mod simulation {
     pub mod controllers;
     pub mod formulas;
     pub mod invariants;
+    pub mod objects;
     pub mod people;
     pub mod profiles;
     pub mod random;

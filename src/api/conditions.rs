@@ -135,6 +135,14 @@ words! {
         SourceNotFound,
         /// A scalable target cannot take `replicas`.
         ReplicasUnsupported,
+        /// The cluster does not serve the kind of the target.
+        KindNotServed,
+        /// The change would delete data, and nobody has said that it may.
+        DestructiveChange,
+        /// The field cannot change once the object is there.
+        FieldFixed,
+        /// The object says that nobody shall carry out its changes.
+        TargetPreventsUpdate,
         /// An object in the way cannot be served.
         Unsupported,
 
@@ -155,6 +163,8 @@ words! {
         TargetPaused,
         /// The update strategy waits for a person (`OnDelete`, partition).
         AwaitingManualRollout,
+        /// The status of a target that is no workload says that it is not ready.
+        TargetNotReady,
         /// Other rollouts of ours are under way.
         WaitingForTurn,
         /// The rollout of our change failed and the previous values are back.

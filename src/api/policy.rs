@@ -12,6 +12,7 @@
 //! | `suspend` | `false`; the annotation `trimtab.dev/suspended` suspends as well |
 //! | `deletionPolicy` | `Retain` |
 //! | `target` | nothing is governed: the policy measures and reports |
+//! | `target.apiVersion` | `apps/v1`; required where the kind is no workload |
 //! | `target.container`, the `container` of a knob or of a runtime | the only container of the pod; with several, a condition asks for it |
 //! | `metrics.source` | the class's, else the source named `default` |
 //! | `metrics.labels` | none beside the identity of the workload's pods |
@@ -25,6 +26,7 @@
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
+//! | `allowDestructive` | `false`: a value of a `field` that deletes data is refused |
 //! | a field of `runtime` | not governed |
 //! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
 //! | `runtime.node.perWorker` | one process |
@@ -232,7 +234,7 @@ pub enum Sink {
     Alertmanager,
 }
 
-/// The kinds of workload that carry a pod template.
+/// The kinds that a policy may govern: workloads, which carry a pod template, and objects with fields of their own.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[schemars(description = "")]
 pub enum TargetKind {
@@ -242,13 +244,45 @@ pub enum TargetKind {
     StatefulSet,
     /// `apps/v1` `DaemonSet`.
     DaemonSet,
+    /// `postgresql.cnpg.io/v1` Cluster of CloudNativePG.
+    Cluster,
+    /// `postgresql.cnpg.io/v1` Pooler of CloudNativePG.
+    Pooler,
+    /// `jetstream.nats.io/v1beta2` Stream of nack.
+    Stream,
+}
+
+impl TargetKind {
+    /// Group and version, as in `apiVersion`.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::Cluster | Self::Pooler => "postgresql.cnpg.io/v1",
+            Self::Stream => "jetstream.nats.io/v1beta2",
+        }
+    }
+
+    /// Whether objects of the kind carry a pod template.
+    #[must_use]
+    pub const fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
 }
 
 /// What is governed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.name) != has(self.selector)", "exactly one of name and selector must be set"))]
+#[schemars(transform = rules::target)]
 pub struct Target {
-    /// Kind of the workload, in apps/v1.
+    /// Group and version of the kind. Default: `apps/v1`. Required for other kinds: `postgresql.cnpg.io/v1` for a Cluster or
+    /// Pooler, `jetstream.nats.io/v1beta2` for a Stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub api_version: Option<String>,
+    /// Kind: Deployment, StatefulSet or DaemonSet; or, where the class allows it, an object whose fields are set: a Cluster or
+    /// Pooler of CloudNativePG, a Stream of nack (JetStream).
     pub kind: TargetKind,
     /// Name of one workload.
     #[serde(skip_serializing_if = "Option::is_none")]

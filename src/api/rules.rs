@@ -179,6 +179,21 @@ pub(super) fn set_list(schema: &mut Schema) {
     set(schema, "x-kubernetes-list-type", "set");
 }
 
+/// A field of an object that is no workload.
+pub(super) fn field_path(schema: &mut Schema) {
+    text(schema, 253, "^spec([.][A-Za-z0-9_-]+)+$", "must be a field such as spec.maxAge");
+}
+
+/// Patterns of such fields.
+pub(super) fn field_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        let message = "must be a field such as spec.maxAge, with * for any run of characters";
+        text(items, 253, "^spec[.][A-Za-z0-9_.*-]+$", message);
+    }
+    set_list(schema);
+}
+
 /// The name of a kernel parameter.
 pub(super) fn sysctl_name(schema: &mut Schema) {
     text(schema, 128, SYSCTL, "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots");
@@ -206,6 +221,26 @@ pub(super) fn sysctl_patterns(schema: &mut Schema) {
     }
     set_list(schema);
 }
+
+/// What is governed: the version of its kind, and a container only where there are any.
+pub(super) fn target(schema: &mut Schema) {
+    add(
+        schema,
+        format!(
+            "self.kind in {WORKLOADS} ? !has(self.apiVersion) || self.apiVersion == 'apps/v1' : has(self.apiVersion) && \
+             self.apiVersion == (self.kind == 'Stream' ? 'jetstream.nats.io/v1beta2' : 'postgresql.cnpg.io/v1')"
+        ),
+        "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 or jetstream.nats.io/v1beta2",
+    );
+    add(
+        schema,
+        format!("!has(self.container) || self.kind in {WORKLOADS}"),
+        "container is for workloads: leave it out",
+    );
+}
+
+/// The kinds that carry a pod template, in CEL.
+const WORKLOADS: &str = "['Deployment', 'StatefulSet', 'DaemonSet']";
 
 /// A command-line flag.
 pub(super) fn flag(schema: &mut Schema) {
@@ -381,8 +416,13 @@ pub(super) fn quantity(schema: &mut Schema) {
 pub(super) fn knob(schema: &mut Schema) {
     add(
         schema,
-        "[has(self.env), has(self.arg), has(self.option), has(self.path), has(self.configMapKey)].filter(x, x).size() <= 1",
-        "at most one of env, arg, option, path and configMapKey may be set",
+        "[has(self.env), has(self.arg), has(self.option), has(self.path), has(self.configMapKey), has(self.field)].filter(x, x).size() <= 1",
+        "at most one of env, arg, option, path, configMapKey and field may be set",
+    );
+    add(
+        schema,
+        "!self.?allowDestructive.orValue(false) || (has(self.field) && !string(self.value).startsWith('='))",
+        "allowDestructive is for a literal with field: no formula deletes data",
     );
     add(schema, "!has(self.option) || !has(self.__as__)", "an option is spelled as its reader wants it: leave out as");
     add(
@@ -392,7 +432,7 @@ pub(super) fn knob(schema: &mut Schema) {
     );
 }
 
-const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey))";
+const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey) || has(self.field))";
 const DURATION_FORMATS: &str = "['seconds', 'milliseconds', 'go', 'postgres', 'plain']";
 const SIZE_FORMATS: &str = "['bytes', 'mebibytes', 'go', 'postgres', 'redis', 'jvm', 'plain']";
 const AS_REQUIRED: &str = "as is required where a duration or bytes lands";
@@ -805,6 +845,11 @@ pub(super) fn policy(schema: &mut Schema) {
         schema,
         "!has(self.replicas) || !has(self.target) || self.target.kind != 'DaemonSet'",
         "a DaemonSet has one pod per node: leave out replicas",
+    );
+    add(
+        schema,
+        format!("!has(self.target) || self.target.kind in {WORKLOADS} || !(has(self.resources) || has(self.replicas))"),
+        "resources and replicas are for workloads: set the fields of another target by field",
     );
     add(
         schema,

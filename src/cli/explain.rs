@@ -87,8 +87,13 @@ impl Wanted {
             "deploy" | "deployment" | "deployments" => Self::Object(Kind::Deployment, name),
             "sts" | "statefulset" | "statefulsets" => Self::Object(Kind::StatefulSet, name),
             "ds" | "daemonset" | "daemonsets" => Self::Object(Kind::DaemonSet, name),
+            "cluster" | "clusters" | "clusters.postgresql.cnpg.io" => Self::Object(Kind::Cluster, name),
+            "pooler" | "poolers" | "poolers.postgresql.cnpg.io" => Self::Object(Kind::Pooler, name),
+            "stream" | "streams" | "streams.jetstream.nats.io" => Self::Object(Kind::Stream, name),
             "policy" | "perfpol" | "performancepolicy" | "performancepolicies" => Self::Policy(name),
-            other => bail!("\"{other}\" is not a kind that policies govern: use deploy, sts, ds or policy"),
+            other => bail!(
+                "\"{other}\" is not a kind that policies govern: use deploy, sts, ds, cluster, pooler, stream or policy"
+            ),
         })
     }
 }

@@ -320,6 +320,8 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
         (0, _) if conflicts > 0 => "nothing is written".to_owned(),
         (0, _) => "nothing to change".to_owned(),
         (n, true) => format!("{}, one rollout of {}", count(n, "change"), count(target.replicas, "pod")),
+        // Whether its own operator restarts anything stands with each value.
+        (n, false) if target.key.kind.is_foreign() => count(n, "change"),
         (n, false) => format!("{}, no restart", count(n, "change")),
     };
     if conflicts > 0 {

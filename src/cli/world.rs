@@ -1,6 +1,6 @@
 //! Worlds for commands: the same engine as the operator's, filled from files or from a cluster.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use kube::{
@@ -15,7 +15,7 @@ use super::{
     select::talk,
 };
 use crate::{
-    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Release, Seen},
@@ -45,6 +45,8 @@ pub struct Documents {
     /// Namespaces whose budgets may not be read.
     budgetless: Vec<String>,
     objects: Vec<Seen>,
+    /// Kinds of other projects that the cluster does not show.
+    unserved: BTreeMap<Kind, Reason>,
     /// The version of the cluster, if one was asked.
     kubernetes: Option<Release>,
 }
@@ -105,6 +107,10 @@ impl Documents {
             }
             step(&mut world, Input::Policy(Change::Applied(Box::new(policy))), now);
         }
+        // First, because those of the files are there.
+        for (kind, reason) in self.unserved {
+            step(&mut world, Input::Unserved(Stream::Objects(kind), reason), now);
+        }
         for object in self.objects {
             step(&mut world, Input::Object(Change::Applied(Box::new(object))), now);
         }
@@ -155,6 +161,7 @@ impl Documents {
         self.budgets.extend(live.budgets);
         self.budgetless = live.budgetless;
         self.objects.extend(live.objects);
+        self.unserved = live.unserved;
         for policy in live.policies {
             let same = |mine: &&mut PerformancePolicy| {
                 mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace
@@ -210,11 +217,19 @@ impl Documents {
             let prefix =
                 if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
             let path = format!("{prefix}/namespaces/{namespace}/{}", kind.plural());
+            let context = || format!("listing {} of namespace \"{namespace}\"", kind.plural());
             let request = Request::new(path).list(&ListParams::default()).context("building a request")?;
-            let text = client
-                .request_text(request)
-                .await
-                .with_context(|| format!("listing {} of namespace \"{namespace}\"", kind.plural()))?;
+            let text = match client.request_text(request).await {
+                Ok(text) => text,
+                Err(error) if kind.is_foreign() => match refused(&error) {
+                    Some(reason) => {
+                        self.unserved.insert(kind, reason);
+                        continue;
+                    }
+                    None => return Err(error).with_context(context),
+                },
+                Err(error) => return Err(error).with_context(context),
+            };
             let items: Items =
                 serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
             for item in items.items {
@@ -222,6 +237,15 @@ impl Documents {
             }
         }
         Ok(())
+    }
+}
+
+/// Why objects of a kind are not shown, where that is no failure: a cluster need not have it, nor everybody the right.
+fn refused(error: &kube::Error) -> Option<Reason> {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Some(Reason::KindNotServed),
+        kube::Error::Api(status) if status.code == 403 => Some(Reason::Forbidden),
+        _ => None,
     }
 }
 

@@ -85,7 +85,12 @@ impl Pods {
         let overlaps = match target.key.kind {
             Kind::Deployment => target.text("/spec/strategy/type") != Some("Recreate") && !waits,
             Kind::DaemonSet => surge > 0,
-            Kind::StatefulSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => false,
+            Kind::StatefulSet
+            | Kind::HorizontalPodAutoscaler
+            | Kind::ConfigMap
+            | Kind::Cluster
+            | Kind::Pooler
+            | Kind::Stream => false,
         };
         Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
     }
@@ -118,7 +123,12 @@ fn surge(target: &Object, max: i64) -> i64 {
     let (strategy, default) = match target.key.kind {
         Kind::Deployment => ("/spec/strategy", "25%"),
         Kind::DaemonSet => ("/spec/updateStrategy", "0"),
-        Kind::StatefulSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => return 0,
+        Kind::StatefulSet
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ConfigMap
+        | Kind::Cluster
+        | Kind::Pooler
+        | Kind::Stream => return 0,
     };
     if target.text(&format!("{strategy}/type")).is_some_and(|kind| kind != "RollingUpdate") {
         return 0;

@@ -1,6 +1,7 @@
-//! What we know of the world beside this cluster: names that are never safe to set, kernel parameters, and what looks like a
-//! secret.
+//! What we know of the world beside this cluster: names that are never safe to set, kernel parameters, fields of other projects'
+//! objects, and what looks like a secret.
 
+pub mod objects;
 pub mod sysctl;
 
 /// Environment names that no policy may set, with the reason. A policy author must not get more power over a pod than

@@ -59,6 +59,8 @@ pub struct World {
     /// Number of the last effect.
     last: u64,
     listed: BTreeSet<Stream>,
+    /// Streams that show nothing, and why.
+    unserved: BTreeMap<Stream, Reason>,
     policies: BTreeMap<PolicyKey, Entry>,
     /// Policies that exist although nobody could read them: what they hold is not abandoned.
     unreadable: BTreeSet<PolicyKey>,
@@ -251,6 +253,7 @@ impl World {
             leader: false,
             last: 0,
             listed: BTreeSet::new(),
+            unserved: BTreeMap::new(),
             policies: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             classes: BTreeMap::new(),
@@ -274,14 +277,14 @@ impl World {
         }
     }
 
-    /// Whether every stream has been listed: before that, "it does not exist" cannot be said.
+    /// Whether every stream has been listed, or shows nothing: before that, "it does not exist" cannot be said.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
         [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
             .into_iter()
             .chain(objects)
-            .all(|stream| self.listed.contains(&stream))
+            .all(|stream| self.listed.contains(&stream) || self.unserved.contains_key(&stream))
     }
 
     /// Workloads on which a rollout of ours is under way, with the policy that caused each.

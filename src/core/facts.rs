@@ -12,5 +12,5 @@ pub mod time;
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
 pub use release::Release;
-pub use rollout::{Progress, progress};
+pub use rollout::{Progress, progress, unsettled};
 pub use time::{Instant, Span};

@@ -6,6 +6,7 @@
 
 mod claim;
 mod config_map;
+mod objects;
 mod replicas;
 mod restore;
 mod rounds;
@@ -29,6 +30,7 @@ use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
 pub use config_map::{landing as config_map_landing, place};
+pub use objects::bars_restore;
 pub use restore::restore;
 pub use rounds::plan;
 
@@ -405,7 +407,8 @@ pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -
 /// The place that one knob governs on `target`, as [`Setting::landing`] spells it.
 #[must_use]
 pub fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
-    config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob))
+    let elsewhere = config_map::landing(policy, &knob.landing).or_else(|| objects::landing(target, knob));
+    elsewhere.or_else(|| workload::landing(policy, target, knob))
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number
@@ -414,8 +417,12 @@ fn round(situation: &Situation<'_>) -> Plan {
     let mut plan = Plan::default();
     unreadable_records(situation, &mut plan);
     let documents = config_map::plan(situation, &mut plan);
-    workload::plan(situation, &documents, &mut plan);
-    replicas::plan(situation, &mut plan);
+    if situation.target.key.kind.is_foreign() {
+        objects::plan(situation, &mut plan);
+    } else {
+        workload::plan(situation, &documents, &mut plan);
+        replicas::plan(situation, &mut plan);
+    }
     if !plan.refusals.is_empty() || !plan.unread.is_empty() {
         plan.steps.clear();
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
-    catalogue,
+    catalogue::{self, objects},
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
@@ -163,6 +163,8 @@ pub struct Knob {
     pub container: Option<Box<str>>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
+    /// Whether the value may delete data where it lands.
+    pub allow_destructive: bool,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -215,6 +217,8 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Field of a target that is no workload.
+    Field(objects::Place),
     /// Kernel parameter of the pod.
     Sysctl(Box<str>),
     /// Nowhere, because no field of an object carries it: why, and where it belongs instead.
@@ -301,6 +305,7 @@ impl Policy {
         parser.runtime(spec);
         parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
+        parser.resolve_fields(spec.target.as_ref());
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
@@ -469,6 +474,8 @@ struct Parser<'a> {
     pools: Vec<Pool>,
     /// Knobs that land in a document, by index, until the files are known.
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
+    /// Knobs that land in a field of the target, by index.
+    in_fields: Vec<(usize, &'a str)>,
     wrong: Vec<Invalid>,
 }
 
@@ -528,7 +535,14 @@ fn read_given(scope: &Scope, field: &Field, literal: &Literal, container: Option
 
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
-        Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
+        Self {
+            scope,
+            knobs: Vec::new(),
+            pools: Vec::new(),
+            in_files: Vec::new(),
+            in_fields: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
@@ -550,6 +564,8 @@ impl<'a> Parser<'a> {
         let min = bound("min", &knob.min);
         let max = bound("max", &knob.max);
         let Some(value) = value else { return };
+        // A variable until the target is known, see `resolve_fields`.
+        self.in_fields.extend(knob.field.as_deref().map(|field| (self.knobs.len(), field)));
         let Some(landing) = self.landing(&path, field.kind, knob) else { return };
         self.knobs.push(Knob {
             path: path.into(),
@@ -563,6 +579,7 @@ impl<'a> Parser<'a> {
             landing,
             container: container.map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
+            allow_destructive: knob.allow_destructive.unwrap_or_default(),
         });
     }
 
@@ -634,6 +651,7 @@ impl<'a> Parser<'a> {
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
+                            allow_destructive: false,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -743,6 +761,7 @@ impl<'a> Parser<'a> {
             landing,
             container: None,
             on_conflict: kernel.on_conflict.unwrap_or_default(),
+            allow_destructive: false,
         };
         for sysctl in &kernel.sysctls {
             let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());
@@ -790,6 +809,27 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Parser<'_> {
+    fn resolve_fields(&mut self, target: Option<&wire::Target>) {
+        for (index, path) in std::mem::take(&mut self.in_fields) {
+            let Some(knob) = self.knobs.get_mut(index) else { continue };
+            let landed = match target {
+                None => Err("has no target whose field it is: set spec.target".to_owned()),
+                Some(target) if target.kind.is_workload() => {
+                    Err("is for targets other than workloads: use env, arg, path or configMapKey".to_owned())
+                }
+                Some(target) => objects::find(target.kind.into(), path),
+            };
+            match landed {
+                Ok(place) => knob.landing = Landing::Field(place),
+                Err(message) => {
+                    let path = format!("{}.field", knob.path);
+                    self.refuse(Reason::InvalidSpec, path, message);
+                }
+            }
+        }
+    }
+}
 /// Why no pod carries a parameter of the node.
 const OF_THE_NODE: &str = "it is a parameter of the node, which no pod can carry: it belongs to the node's own configuration, which \
                            \"trimtab export node-tuning\" prints";
@@ -818,7 +858,8 @@ impl Landing {
             | Self::Option(_)
             | Self::Resource { .. }
             | Self::Sysctl(_)
-            | Self::NotEnforceable(_) => false,
+            | Self::NotEnforceable(_)
+            | Self::Field(_) => false,
         }
     }
 

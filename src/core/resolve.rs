@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fmt};
 
 use super::{
     allocate::Load,
-    catalogue,
-    facts::{Object, Release},
+    catalogue::{self, objects},
+    facts::{Kind, Object, Release},
     policy::{
         Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
         runtime::{self, Memory},
@@ -15,7 +15,7 @@ use super::{
     },
     units::{ResourceQuantity, Value, ValueType},
 };
-use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Mode};
+use crate::api::{PerformanceClassSpec, class::ObjectRules, conditions::Reason, policy::Mode};
 
 /// Rules of a class, defaults applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,11 @@ impl Rules {
     #[must_use]
     pub fn name(&self) -> String {
         self.class.as_ref().map_or_else(|| "the built-in limits".to_owned(), |name| format!("class \"{name}\""))
+    }
+
+    /// What the class says of targets of a kind that is no workload; `None`: they are not allowed.
+    fn objects(&self, kind: Kind) -> Option<&ObjectRules> {
+        self.spec.objects.iter().find(|objects| Kind::from(objects.kind) == kind)
     }
 
     fn limit(&self, read: impl Fn(&crate::api::class::Limits) -> Option<u32>, default: usize) -> usize {
@@ -199,6 +204,9 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     }
     for (knob, worked) in policy.knobs.iter().zip(&worked) {
         let message = match worked {
+            Err(Trouble::Needs(amount)) if target.key.kind.is_foreign() => {
+                format!("needs {amount}, and {} has no pod template: write the number", target.key.short())
+            }
             Err(Trouble::Needs(amount)) => format!(
                 "needs {amount}, which neither the policy nor the pod template of {} sets: set it in resources",
                 target.key.short()
@@ -320,6 +328,19 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             ),
         });
     }
+    if let Some(kind) = policy.target.as_ref().map(|target| target.kind).filter(|kind| kind.is_foreign())
+        && rules.objects(kind).is_none()
+    {
+        wrong.push(Invalid {
+            reason: Reason::ClassForbids,
+            path: "target.kind".into(),
+            message: format!(
+                "must not be {} under {}: a class allows targets other than workloads by its objects",
+                kind.as_str(),
+                rules.name()
+            ),
+        });
+    }
     for knob in &policy.knobs {
         match &knob.landing {
             Landing::Env(name) => match catalogue::forbidden_environment(name) {
@@ -328,6 +349,7 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             },
             // The variable is on the built-in list because it can load code. Options of the catalogue cannot.
             Landing::Option(known) => environment(knob, known.variable.name(), rules, &mut wrong),
+            Landing::Field(place) => object_field(policy, knob, place, rules, &mut wrong),
             Landing::Resource { resource, .. } => ceiling(&knob.path, &knob.value, resource, rules, &mut wrong),
             Landing::Sysctl(name) => sysctl(knob, name, rules, &mut wrong),
             Landing::Variable
@@ -402,6 +424,31 @@ fn environment(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>)
     } else if !own.allow.is_empty() && !own.allow.iter().any(|pattern| catalogue::matches(pattern, name)) {
         let allowed = own.allow.join(", ");
         refuse_environment(knob, format!("must {lands}one of {allowed} under {}, not {name}", rules.name()), wrong);
+    }
+}
+
+fn object_field(policy: &Policy, knob: &Knob, place: &objects::Place, rules: &Rules, wrong: &mut Vec<Invalid>) {
+    let mut refuse = |path: String, message: String| {
+        wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
+    };
+    let allowed = policy.target.as_ref().and_then(|target| rules.objects(target.kind));
+    // Without any word of the class the target has been refused.
+    if let Some(ObjectRules { fields, .. }) = allowed.filter(|allowed| !allowed.fields.is_empty())
+        && !fields.iter().any(|pattern| catalogue::matches(pattern, &place.to_string()))
+    {
+        let message = format!("must be one of {} under {}, not {place}", fields.join(", "), rules.name());
+        refuse(format!("{}.field", knob.path), message);
+    }
+    let most = rules.spec.limits.as_ref().and_then(|limits| limits.replicas).filter(|_| place.counts_pods());
+    if let Some(most) = most {
+        // What a formula gives is known to the rules by its upper bound only.
+        let (bound, subject) = match knob.value.literal() {
+            Some(value) => (Some(value), "must be"),
+            None => (knob.max.as_ref().and_then(Given::literal), "must have a max"),
+        };
+        if bound.and_then(Value::to_i64).is_none_or(|bound| bound > i64::from(most)) {
+            refuse(knob.path.to_string(), format!("{subject} ≤ {most} under {}", rules.name()));
+        }
     }
 }
 

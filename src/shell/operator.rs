@@ -25,7 +25,7 @@ use super::{
 };
 use crate::core::{
     engine::{self, Action, Effect, Input, World},
-    facts::{Instant, Release},
+    facts::{Instant, Kind, Release},
 };
 
 /// Silence of the API server on one connection after which the connection counts as dead. Every watch shows a bookmark
@@ -53,6 +53,8 @@ impl Engine for World {
 pub struct Options {
     /// Namespaces to govern; none: the whole cluster.
     pub namespaces: Vec<String>,
+    /// Kinds of other projects that may be governed.
+    pub foreign: Vec<Kind>,
     /// Address of `/metrics` and the probes.
     pub listen: SocketAddr,
     /// The Lease to hold while acting, if several replicas may run.
@@ -137,7 +139,7 @@ struct Operator {
 
 impl Operator {
     async fn start(options: Options, client: Client, engine: impl Engine + 'static) -> anyhow::Result<Self> {
-        let Options { namespaces, listen, election, identity, credentials } = options;
+        let Options { namespaces, foreign, listen, election, identity, credentials } = options;
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::register(&registry).context("registering metrics")?);
         let health = Arc::new(Health::new(STREAMS));
@@ -162,6 +164,7 @@ impl Operator {
         let watches = Watches {
             client: client.clone(),
             namespaces,
+            foreign,
             inputs: inputs.clone(),
             metrics: metrics.clone(),
             health: health.clone(),

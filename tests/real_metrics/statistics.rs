@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trimtab::api::status::ThresholdStatus;
 
-use super::OPTIONS;
+use super::{OPTIONS, rows::observed_at};
 use crate::{
     cluster::{self, Cluster, eventually},
     here,
@@ -181,6 +181,52 @@ fn an_error_rate_and_a_success_rate_fire_and_clear() {
         application.take(&[(ok, Grows(100.0)), (failed, Grows(0.0)), (lookups, Grows(100.0))]);
         application.alerts(&["hits info"]).await;
         application.stage.says(&[("MetricsAvailable", "False/NoData")]).await;
+    });
+}
+
+#[test]
+fn what_is_misspelt_or_too_little_is_no_reading() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let share = |numerator: Value| json!({"ratio": {"numerator": numerator, "denominator": {"counter": "requests_total"}}, "window": "5s"});
+        let above = |bound: &str| json!([{"severity": "warning", "above": bound}]);
+        let rare = json!({"histogram": "rare_seconds", "statistic": "p95", "window": "5s"});
+        let mut allowed = rare.clone();
+        allowed["minSamples"] = 10.into();
+        let thresholds = json!([
+            threshold("failed", share(json!({"counter": "requests_total", "matching": {"code": "5.."}})), above("5%")),
+            threshold("few", rare, above("1s")),
+            threshold("few-allowed", allowed, above("1s")),
+            threshold("restarts", json!({"builtin": "Restarts", "window": "4s"}), above("0")),
+            threshold("typo", share(json!({"counter": "requests_total", "labels": {"cdoe": "500"}})), above("5%")),
+        ]);
+        let exposing = |failed: f64, exporter: &str, restarts: f64| {
+            let mut series = observed_at("rare_seconds", "", 30.0, 10.0);
+            series.push((r#"requests_total{code="200"}"#.to_owned(), Grows(100.0 - failed)));
+            series.push((r#"requests_total{code="503"}"#.to_owned(), Grows(failed)));
+            let restarted = "kube_pod_container_status_restarts_total";
+            let of = format!("{restarted}{{container=\"app\",uid=\"u\",exporter=\"{exporter}\"}}");
+            series.push((of, At(restarts)));
+            series
+        };
+        let application =
+            Application::start_with(cluster, json!({"thresholds": thresholds}), &exposing(0.0, "a", 3.0)).await;
+        // Ten slow requests per second are no percentile, unless the policy says so; what nobody exports is no 0 %.
+        application.alerts(&["few-allowed warning", "typo info"]).await;
+        application
+            .lists("why there is no reading", |listed| {
+                let why =
+                    |name: &str| listed.iter().find(|listed| listed.name == name).map(|listed| listed.value.as_str());
+                (why("few"), why("typo")) == (Some("TooFewSamples"), Some("NoData"))
+            })
+            .await;
+        application.expose(&exposing(20.0, "a", 3.0));
+        application.alerts(&["failed warning", "few-allowed warning", "typo info"]).await;
+        application.expose(&exposing(0.0, "a", 3.0));
+        application.alerts(&["few-allowed warning", "typo info"]).await;
+        // The exporter itself was restarted, and counts on.
+        application.expose(&exposing(0.0, "b", 4.0));
+        application.alerts(&["few-allowed warning", "restarts warning", "typo info"]).await;
+        application.alerts(&["few-allowed warning", "typo info"]).await;
     });
 }
 

@@ -458,6 +458,7 @@ fn describe(input: &Input) -> String {
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
+        Input::Unserved(stream, why) => format!("{stream:?} shows nothing: {why}"),
         Input::Leadership(is) => format!("leader {is}"),
         Input::Done(id, outcome) => {
             let text = match outcome {

@@ -154,6 +154,8 @@ pub struct Server {
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
     pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
     pub admission: Vec<Rewrite>,
+    /// Kinds of other projects that are not installed.
+    pub absent: BTreeSet<Kind>,
     /// Pod templates that were changed, and by whom.
     pub templates: Vec<(ObjectKey, String)>,
     /// The metrics source, once there is one.
@@ -186,7 +188,7 @@ impl Server {
         let fields = schema::leaves(&tree).into_keys().collect();
         let managers =
             vec![Manager { name: manager.to_owned(), operation, subresource: String::new(), at: self.now, fields }];
-        let generation = i64::from(key.kind.is_workload());
+        let generation = i64::from(key.kind.is_workload() || key.kind.is_foreign());
         let seen = Rc::new(Seen { key: key.clone(), meta: Meta::default(), rest: BTreeMap::new() });
         let stored = Stored {
             key: key.clone(),
@@ -359,7 +361,7 @@ impl Server {
                 };
                 (tree["spec"].clone(), annotations)
             };
-            let bump = key.kind.is_workload() && counts(&tree) != counts(&live.tree);
+            let bump = (key.kind.is_workload() || key.kind.is_foreign()) && counts(&tree) != counts(&live.tree);
             let generation = live.generation + i64::from(bump);
             if tree["spec"]["template"] != live.tree["spec"]["template"] {
                 self.templates.push((key.clone(), name.to_owned()));
@@ -493,6 +495,23 @@ impl Server {
         self.classes.insert(name, class);
     }
 
+    /// The definition of another project's kind goes, and its objects with it.
+    pub fn uninstall(&mut self, kind: Kind) {
+        let keys: Vec<ObjectKey> = self.objects.keys().filter(|key| key.kind == kind).cloned().collect();
+        for key in keys {
+            self.delete(&key);
+        }
+        self.absent.insert(kind);
+        self.log.push((Stream::Objects(kind), Input::Unserved(Stream::Objects(kind), Reason::KindNotServed)));
+    }
+
+    /// The definition comes: the watch of the kind begins with a list.
+    pub fn install(&mut self, kind: Kind) {
+        self.absent.remove(&kind);
+        let list = self.list(Stream::Objects(kind)).into_iter();
+        self.log.extend(list.map(|input| (Stream::Objects(kind), input)));
+    }
+
     /// A Prometheus is there from now on.
     pub fn put_source(&mut self) {
         let source: MetricsSource =
@@ -528,6 +547,11 @@ impl Server {
 
     /// The complete list of a stream, as a watch begins with it.
     pub fn list(&self, stream: Stream) -> Vec<Input> {
+        if let Stream::Objects(kind) = stream
+            && self.absent.contains(&kind)
+        {
+            return vec![Input::Unserved(stream, Reason::KindNotServed)];
+        }
         let mut names: BTreeSet<(Box<str>, Box<str>)> = BTreeSet::new();
         let mut inputs = Vec::new();
         match stream {

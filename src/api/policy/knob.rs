@@ -117,6 +117,14 @@ pub struct Knob {
     /// A whole key of a ConfigMap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_key: Option<ConfigMapKey>,
+    /// A field of a target that is no workload, such as spec.maxAge of a Stream or
+    /// spec.postgresql.parameters.work_mem of a Cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::field_path)]
+    pub field: Option<String>,
+    /// Whether a literal of field may delete data: lower the limits of a Stream. Default: false, that is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_destructive: Option<bool>,
     /// How the value is spelled where it lands; required for durations and bytes. A duration: seconds, milliseconds, go
     /// (1h0m0s), postgres (30s, 5min) or plain. Bytes: bytes, mebibytes, go (2GiB), postgres (2GB), redis (2gb), jvm
     /// (2g) or plain. A Boolean: postgres (on, off), redis (yes, no) or plain. An Enum: list or plain.

@@ -63,6 +63,7 @@ impl World {
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
+            Input::Unserved(stream, reason) => self.shows_nothing(stream, reason),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
@@ -220,6 +221,7 @@ impl World {
                 }
             }
         }
+        self.unserved.remove(&stream);
         let first = self.listed.insert(stream);
         if first && stream == Stream::Policies {
             for seen in self.objects.take_waiting() {
@@ -227,6 +229,24 @@ impl World {
             }
         }
         self.mark_all();
+    }
+
+    /// A stream that shows nothing. Of a kind that is not served there are no objects; of one that cannot be read, what is
+    /// known stays.
+    fn shows_nothing(&mut self, stream: Stream, reason: Reason) {
+        if reason == Reason::KindNotServed {
+            if let Stream::Objects(kind) = stream {
+                for key in self.objects.keys_of_kind(kind) {
+                    self.object_gone(&key);
+                }
+            }
+            self.listed.remove(&stream);
+        } else if self.listed.contains(&stream) {
+            return;
+        }
+        if self.unserved.insert(stream, reason) != Some(reason) {
+            self.mark_all();
+        }
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {

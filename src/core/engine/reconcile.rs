@@ -18,7 +18,7 @@ use crate::{
         status::QuarantineEntry,
     },
     core::{
-        facts::{Instant, Object, ObjectKey},
+        facts::{Instant, Object, ObjectKey, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
@@ -227,6 +227,11 @@ impl World {
                 Err(why) => waits = why,
             }
         }
+        let unsettled = unsettled(&object).filter(|_| waits.is_none() && may_write && plan.steps.is_empty());
+        if let Some(why) = &unsettled {
+            let message = format!("{} is not ready: {why}", target.short());
+            waits = Some(Finding::new(Truth::False, Reason::TargetNotReady, message));
+        }
         let rolling = self.rollouts.get(target).and_then(|rollout| match rollout {
             rollout if rollout.needs_person() => Some(Reason::AwaitingManualRollout),
             rollout => rollout.is_under_way().then_some(Reason::RollingOut),
@@ -241,7 +246,8 @@ impl World {
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
             && plan.unread.is_empty()
-            && rolling.is_none();
+            && rolling.is_none()
+            && unsettled.is_none();
         standing.reason = plan
             .refusals
             .first()

@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Setting, Situation, State, Step, config_map, value_hash,
+    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map,
+    objects, value_hash,
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
@@ -131,6 +132,8 @@ struct Draft<'a> {
     read_at_start: BTreeSet<Box<str>>,
     /// The other managers of the object, once somebody asked for them.
     others: OnceCell<Vec<(Holder, FieldSet)>>,
+    /// Changes that must not be made. With one of them nothing is written.
+    barred: Vec<Refusal>,
 }
 
 impl<'a> Draft<'a> {
@@ -160,6 +163,7 @@ impl<'a> Draft<'a> {
             taken_back: BTreeSet::new(),
             read_at_start: BTreeSet::new(),
             others: OnceCell::new(),
+            barred: Vec::new(),
         }
     }
 
@@ -252,8 +256,7 @@ impl<'a> Draft<'a> {
         if ours && others.is_empty() {
             self.unexplained.push((wish.path.clone(), wish.landing.clone()));
         }
-        self.change(wish, live);
-        (State::Planned, None)
+        (self.change(wish, live), None)
     }
 
     /// Somebody set a field that we had claimed.
@@ -280,16 +283,14 @@ impl<'a> Draft<'a> {
                 // Their new list is what ours is made of now, so it is what was there before, too.
                 self.record.paths.insert(wish.field.clone(), live.cloned());
             }
-            self.change(wish, live);
-            return (State::Planned, None);
+            return (self.change(wish, live), None);
         }
         // An owner that drops a field which was taken over removes it although we hold its value (kubectl's client-side
         // apply does): nobody wants anything else of it.
         let dropped = live.is_none() && others.is_empty() && wish.on_conflict == OnConflict::TakeOver;
         if self.hold == Some(Hold::Lifted) || dropped {
             self.force |= !others.is_empty();
-            self.change(wish, live);
-            return (State::Planned, None);
+            return (self.change(wish, live), None);
         }
         self.overridden = true;
         let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
@@ -317,8 +318,13 @@ impl<'a> Draft<'a> {
                 let message = foreign(wish, &others);
                 return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, message)));
             }
-            self.force |= !self.holders(&wish.field).is_empty();
             let previous = self.previous(&wish.field);
+            if let Some(bar) = objects::bar(self.situation, &wish.path, live, previous.as_ref()) {
+                self.keep(wish, live);
+                self.barred.push(bar);
+                return (State::Refused, None);
+            }
+            self.force |= !self.holders(&wish.field).is_empty();
             let change = Change {
                 object: self.object.key.clone(),
                 path: wish.path.clone(),
@@ -395,7 +401,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn change(&mut self, wish: &Wish, live: Option<&Json>) {
+    fn change(&mut self, wish: &Wish, live: Option<&Json>) -> State {
+        let bar = objects::bar(self.situation, &wish.path, live, Some(&wish.value));
+        let state = if bar.is_some() { State::Refused } else { State::Planned };
+        self.barred.extend(bar);
         self.claim.insert(wish.field.clone(), wish.value.clone());
         self.remember_baseline(wish, live);
         let change = Change {
@@ -407,6 +416,7 @@ impl<'a> Draft<'a> {
         };
         self.changes.push((wish.field.clone(), change));
         self.stamp(wish);
+        state
     }
 
     /// Notes what pods are to be restarted for.
@@ -467,6 +477,10 @@ impl<'a> Draft<'a> {
         // A hold ends by itself when the person puts back what we had written.
         if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
             plan.overridden.push(key);
+            return self.left(hash);
+        }
+        if !self.barred.is_empty() {
+            plan.refusals.append(&mut self.barred);
             return self.left(hash);
         }
         let annotation = names::baseline(self.situation.policy.identity.name());

@@ -83,7 +83,8 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
         | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -491,7 +492,8 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
         | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -510,7 +512,8 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
         | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -532,7 +535,8 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
         | Landing::Option(_)
         | Landing::Resource { .. }
         | Landing::Sysctl(_)
-        | Landing::NotEnforceable(_) => None,
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 

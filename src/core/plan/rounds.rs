@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, round,
-    workload,
+    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, objects,
+    round, workload,
 };
 use crate::{
     api::conditions::Reason,
@@ -76,6 +76,7 @@ impl<'a> Case<'a> {
             Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
+            Landing::Field(place) => objects::live(self.target, place),
             Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }

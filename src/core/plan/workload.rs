@@ -65,7 +65,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 plan.settings.push(Setting { why: Some(why.clone()), ..setting });
                 None
             }
-            Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+            Landing::Document { .. } | Landing::ConfigMapKey { .. } | Landing::Field(_) => None,
         };
         wishes.extend(wish);
     }
@@ -114,9 +114,11 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
         Landing::Option(known) => Some(variable(known.variable.name(), container()?)),
         Landing::Resource { bucket, resource } => Some(amount_of(bucket, resource, container()?)),
         Landing::Sysctl(_) => Some(SYSCTLS.to_owned()),
-        Landing::Variable | Landing::NotEnforceable(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
-            None
-        }
+        Landing::Variable
+        | Landing::NotEnforceable(_)
+        | Landing::Document { .. }
+        | Landing::ConfigMapKey { .. }
+        | Landing::Field(_) => None,
     }
 }
 
@@ -144,7 +146,8 @@ pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<Stri
         | Landing::NotEnforceable(_)
         | Landing::Sysctl(_)
         | Landing::Document { .. }
-        | Landing::ConfigMapKey { .. } => None,
+        | Landing::ConfigMapKey { .. }
+        | Landing::Field(_) => None,
     }
 }
 

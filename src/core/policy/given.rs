@@ -360,7 +360,7 @@ pub(super) fn shared_and_different(
                 ),
             }),
             (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_), _) => {
+            (Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_) | Landing::Field(_), _) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
             (

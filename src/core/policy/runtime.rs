@@ -202,6 +202,7 @@ impl Section<'_> {
             landing,
             container: self.container.map(Into::into),
             on_conflict: self.on_conflict,
+            allow_destructive: false,
         }
     }
 }

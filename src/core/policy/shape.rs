@@ -34,6 +34,12 @@ pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
         shape.target(target);
     }
     shape.replicas(spec);
+    if spec.target.as_ref().is_some_and(|target| !target.kind.is_workload()) {
+        for pool in spec.pools.iter().filter(|pool| pool.budget.is_some()) {
+            let message = "is for pools of workloads: a pooler is told to the budget by its own pooler";
+            shape.refuse(format!("pools.{}.budget", pool.name), message);
+        }
+    }
     for item in spec.resources.iter().filter(|item| item.limits.is_none() && item.requests.is_none()) {
         shape.refuse(format!("resources.{}", item.container), "must set at least one of limits and requests");
     }
@@ -100,6 +106,15 @@ impl Shape<'_> {
     fn target(&mut self, target: &Target) {
         let message = "must set exactly one of name and selector";
         self.expect(target.name.is_some() != target.selector.is_some(), "target", message);
+        let version = target.kind.api_version();
+        let given = target.api_version.as_deref();
+        if target.kind.is_workload() {
+            self.expect(given.is_none_or(|given| given == version), "target.apiVersion", "must be apps/v1");
+        } else {
+            let message = format!("must be {version}");
+            self.expect(given == Some(version), "target.apiVersion", &message);
+            self.expect(target.container.is_none(), "target.container", "is for workloads: leave it out");
+        }
         let named = target.name.as_deref().is_none_or(is_object_name);
         self.expect(named, "target.name", "must be an object's name");
         let Some(selector) = &target.selector else { return };
@@ -120,6 +135,9 @@ impl Shape<'_> {
             None => self.refuse("replicas", "need a target"),
             Some(Target { kind: TargetKind::DaemonSet, .. }) => {
                 self.refuse("replicas", "must be left out: a DaemonSet has one pod per node");
+            }
+            Some(target) if !target.kind.is_workload() => {
+                self.refuse("replicas", "are for workloads: set a field such as spec.instances");
             }
             Some(_) => {}
         }

@@ -414,7 +414,7 @@ pub(super) const fn workload(kind: Kind) -> Option<WorkloadKind> {
         Kind::Deployment => Some(WorkloadKind::Deployment),
         Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
         Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
-        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => None,
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => None,
     }
 }
 

@@ -344,8 +344,9 @@ impl Governed {
     fn series_key(&self, policy: &PolicyKey, row: &Row) -> SeriesKey {
         match (self.threshold(row).map(|threshold| &threshold.metric), self.target(row)) {
             (Some(Metric::Free(_)), _) => nobody(),
-            (_, Some(target)) => SeriesKey::workload(&target.namespace, &target.name),
-            (_, None) => SeriesKey::namespace(&policy.0),
+            // Other objects have no pods of a known name: labels say what is theirs.
+            (_, Some(target)) if target.kind.is_workload() => SeriesKey::workload(&target.namespace, &target.name),
+            (_, Some(_) | None) => SeriesKey::namespace(&policy.0),
         }
     }
 
