@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use trimtab::{
     api::{
+        PerformancePolicy,
         budget::{Pooler, PoolerMode},
         names,
     },
@@ -61,17 +62,17 @@ impl Budgets {
                 Some(Pooler { mode: PoolerMode::Session, clients, servers }) => i64::from(*clients.min(servers)),
                 Some(Pooler { clients, .. }) => i64::from(*clients),
             };
-            let goes_back = server
-                .policies
-                .values()
-                .filter_map(|policy| policy.status.as_ref())
-                .any(|status| status.quarantine.iter().any(|item| item.object == patch.object.short()));
-            // A policy that names no budget promises nothing, whoever else counts the variables that it sets.
             let writer = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
-            let promises = server
-                .policies
-                .get(&policy(writer))
-                .is_some_and(|policy| policy.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1)));
+            let writer = server.policies.get(&policy(writer));
+            // What a failed rollout of the writer replaced comes back in any case.
+            let quarantine = writer.and_then(|writer| writer.status.as_ref()).map(|status| &status.quarantine[..]);
+            let goes_back = quarantine.unwrap_or_default().iter().any(|item| item.object == patch.object.short());
+            // A pool that one policy counts may be a variable that another governs, which names no budget and so is held to
+            // none. What that one writes is told (`BudgetExceeded` of the budget), and not prevented.
+            let names_it = |writer: &PerformancePolicy| {
+                writer.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1))
+            };
+            let promises = writer.is_some_and(names_it);
             if promises && is > was && is > usable && !goes_back {
                 return Err(format!(
                     "pools could open {is} connections and could open {was} before a write to {}; budget {} has {usable}",
