@@ -102,6 +102,9 @@ pub struct PerformancePolicyStatus {
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// How the checklist stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<ChecklistStatus>,
     /// What would be written; in mode `Recommend`, or while a write waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
@@ -114,6 +117,25 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
     pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// How the lines of a checklist stand.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistStatus {
+    /// Lines whose check holds.
+    pub passed: u32,
+    /// Lines whose check does not hold.
+    pub failed: u32,
+    /// Lines that somebody attests.
+    pub attested: u32,
+    /// Lines that nobody has answered for.
+    pub open: u32,
+    /// Lines whose check cannot be worked out now; `trimtab report` says why.
+    pub unknown: u32,
+    /// At most 20 of the lines whose check does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
+    pub failing: Vec<String>,
 }
 
 /// One governed object.

@@ -21,12 +21,16 @@ use crate::api::{
 };
 
 mod given;
+mod paper;
+mod probe;
 mod rules;
 mod shape;
 pub mod thresholds;
 
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    paper::{Cell, Line, LoadTest, Means, RESERVED, Sheet},
+    probe::{Fact, Probe, Sight},
     thresholds::Threshold,
 };
 
@@ -64,6 +68,12 @@ pub struct Policy {
     pub thresholds: Arc<[Threshold]>,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
+    /// What somebody must have thought of.
+    pub checklist: Arc<[Line]>,
+    /// Tables of its own.
+    pub sheets: Arc<[Sheet]>,
+    /// Load tests.
+    pub load_tests: Arc<[LoadTest]>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
     pub spec: PerformancePolicySpec,
 }
@@ -289,6 +299,12 @@ impl Policy {
                 message: "has a landing place, but the policy has no target: set spec.target".into(),
             });
         }
+        // What has been refused above would only be refused once more.
+        let legible = wrong.is_empty();
+        let vision = probe::Vision { scope: &scope, spec, thresholds: &thresholds };
+        let mut reader = paper::Reader { vision, wrong: &mut wrong };
+        let (checklist, sheets, load_tests) =
+            if legible { (reader.lines(), reader.sheets(), reader.load_tests()) } else { Default::default() };
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -316,6 +332,9 @@ impl Policy {
             pools,
             thresholds,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
+            checklist: checklist.into(),
+            sheets: sheets.into(),
+            load_tests: load_tests.into(),
             spec: spec.clone(),
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
+pub mod checklist;
 mod fit;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -16,7 +17,7 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::Mode,
     status::{
-        AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+        AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
         ThresholdStatus,
     },
 };
@@ -102,6 +103,8 @@ pub struct Standing {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, and those within.
     pub threshold_counts: (u32, u32),
+    /// How the checklist stands; `None`: there is none.
+    pub checklist: Option<ChecklistStatus>,
 }
 
 /// A governed object.
@@ -193,6 +196,7 @@ pub fn status(
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
+        checklist: standing.checklist.clone(),
         plan: if standing.show_plan {
             standing.changes.iter().take(MAX_ENTRIES).map(change).collect()
         } else {

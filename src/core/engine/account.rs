@@ -1,10 +1,12 @@
 //! The engine's view of one policy for people: what `plan` and `explain` print is what the controller would write.
 
+use std::sync::Arc;
+
 use super::World;
 use crate::{
     api::conditions::Reason,
     core::{
-        facts::{Instant, ObjectKey, Progress, progress},
+        facts::{Instant, Object, ObjectKey, Progress, progress},
         plan::Plan,
         policy::{Policy, PolicyKey},
         resolve::{self, Rules},
@@ -26,6 +28,8 @@ pub struct Account {
     pub writes: Result<(), (Reason, String)>,
     /// What would happen to each target, in whatever mode the policy is.
     pub targets: Vec<TargetAccount>,
+    /// Whether breaches are told to anybody.
+    pub told: bool,
 }
 
 /// What would happen to one target.
@@ -39,6 +43,8 @@ pub struct TargetAccount {
     pub progress: Progress,
     /// Number of pods that a rollout replaces.
     pub replicas: i64,
+    /// The object as it is.
+    pub object: Arc<Object>,
 }
 
 impl World {
@@ -59,6 +65,7 @@ impl World {
             troubles: Vec::new(),
             writes: Ok(()),
             targets: Vec::new(),
+            told: false,
         };
         let policy = match &entry.parsed {
             Ok(policy) => policy,
@@ -77,15 +84,17 @@ impl World {
         };
         account.class.clone_from(&rules.class);
         account.writes = may_write(policy, &rules);
+        account.told = self.is_told(policy);
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
                 for target in targets {
-                    let Some(object) = self.objects.get(&target) else { continue };
+                    let Some(object) = self.objects.shared(&target) else { continue };
                     account.targets.push(TargetAccount {
-                        plan: self.plan_target(entry, policy, object, now),
-                        progress: progress(object),
+                        plan: self.plan_target(entry, policy, &object, now),
+                        progress: progress(&object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,
+                        object,
                     });
                 }
             }

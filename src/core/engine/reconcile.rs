@@ -293,7 +293,7 @@ impl World {
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
-                *generation == entry.identity.generation && now.since(*at) < plan::CONTEST
+                *generation >= entry.steered.1 && now.since(*at) < plan::CONTEST
             };
             scalings.iter().filter(counts).count()
         });
@@ -375,7 +375,7 @@ impl Entry {
     /// Whether somebody wants back what a hold leaves to a person. Times of two clocks are not compared.
     fn lifts(&self, hold: &HoldSince) -> bool {
         let resumed = self.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
-        hold.generation < self.identity.generation || (resumed.is_some() && resumed != hold.resumed)
+        hold.generation < self.steered.1 || (resumed.is_some() && resumed != hold.resumed)
     }
 }
 

@@ -35,6 +35,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             status.targets.len(),
             status.quarantine.len().saturating_sub(kept),
             newest.saturating_sub(kept),
+            status.checklist.as_ref().map_or(0, |checklist| checklist.failing.len()),
         ];
         let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
         // Without writing the whole status out again for every entry: there may be thousands.
@@ -46,6 +47,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             Some((3, _)) => last(&mut status.thresholds),
             Some((4, _)) => last(&mut status.targets),
             Some((5, _)) => last(&mut status.quarantine),
+            Some((7, _)) => status.checklist.as_mut().map_or(0, |checklist| last(&mut checklist.failing)),
             Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
         };
     }
@@ -81,7 +83,7 @@ mod tests {
         api::{
             conditions::{ConditionType, Reason},
             status::{
-                AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
+                AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
                 ThresholdStatus,
             },
         },
@@ -161,6 +163,11 @@ mod tests {
                 entries
             ],
             counts: Some(Counts::default()),
+            checklist: Some(ChecklistStatus {
+                failed: 64,
+                failing: vec![long(words); entries],
+                ..ChecklistStatus::default()
+            }),
             plan: vec![change; entries],
             history: vec![history; 20],
             quarantine: (0..entries)
