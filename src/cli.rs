@@ -6,10 +6,13 @@
 mod cluster;
 mod crds;
 mod explain;
+mod export;
 mod files;
 mod operator;
 mod plan;
+mod readings;
 mod render;
+mod report;
 mod select;
 mod status;
 mod suspend;
@@ -46,6 +49,10 @@ enum Command {
     Status(status::Args),
     /// Show which policy governs which value of a workload
     Explain(explain::Args),
+    /// Report how policies stand: checklists, thresholds, values and tables of their own; or compare two measurements
+    Report(Box<report::Args>),
+    /// Print what other programs take: dashboards, load tests, metrics
+    Export(export::Args),
     /// Freeze the writes of a policy
     Suspend(suspend::Suspend),
     /// End a suspension, and take back what people changed by hand
@@ -103,6 +110,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => return plan::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
+        Command::Report(args) => report::run(&args)?,
+        Command::Export(args) => export::run(&args)?,
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,
         Command::Version => select::emit(concat!("trimtab ", env!("CARGO_PKG_VERSION"), "\n"))?,

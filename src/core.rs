@@ -1,7 +1,8 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
+//! `units formula document promql catalogue facts lease table` · `policy ownership record` · `resolve evaluate` · `plan report` ·
+//! `paper` · `engine`.
 
 pub mod catalogue;
 pub mod document;
@@ -11,10 +12,12 @@ pub mod facts;
 pub mod formula;
 pub mod lease;
 pub mod ownership;
+pub mod paper;
 pub mod plan;
 pub mod policy;
 pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod table;
 pub mod units;

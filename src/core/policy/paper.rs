@@ -103,6 +103,8 @@ const MAX_LINES: usize = 64;
 const MAX_SHEETS: usize = 8;
 const MAX_ROWS: usize = 32;
 const MAX_COLUMNS: usize = 8;
+/// A Job's name is a label's value.
+const MAX_TEST_NAME: usize = 50;
 
 /// Reads them and collects what is wrong.
 pub(super) struct Reader<'a> {
@@ -269,6 +271,7 @@ impl Reader<'_> {
                 ".body",
                 "needs method: POST",
             ),
+            (test.name.len() <= MAX_TEST_NAME, "", "must have a name of at most 50 characters: its Job is load-test-NAME"),
             (is_url_path(&test.path), ".path", "must be the path of a URL, beginning with /"),
             (
                 test.body.as_deref().is_none_or(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok()),

@@ -38,8 +38,8 @@ pub enum Fact {
     Within(Box<str>),
     /// Whether the threshold has a reading.
     Measured(Box<str>),
-    /// The reading of the threshold.
-    Current(Box<str>),
+    /// The reading of the threshold, and what it measures.
+    Current(Box<str>, Dimension),
     /// The word for the threshold's state.
     State(Box<str>),
     /// The number of pods that the target asks for.
@@ -63,7 +63,7 @@ impl fmt::Display for Fact {
     /// What is missing while it is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Within(name) | Self::Current(name) | Self::Measured(name) | Self::State(name) => {
+            Self::Within(name) | Self::Current(name, _) | Self::Measured(name) | Self::State(name) => {
                 write!(f, "threshold {name} has no reading")
             }
             Self::Replicas | Self::Ready | Self::Applied => f.write_str("no target has been read"),
@@ -188,7 +188,7 @@ impl Vision<'_> {
         match (member, asker) {
             ("within", _) => fact(Fact::Within(name.into()), Type::Boolean),
             ("measured", _) => fact(Fact::Measured(name.into()), Type::Boolean),
-            ("current", Asker::Report) => fact(Fact::Current(name.into()), unit.into()),
+            ("current", Asker::Report) => fact(Fact::Current(name.into(), unit), unit.into()),
             ("state", Asker::Report) => fact(Fact::State(name.into()), Type::Word(Vec::new())),
             ("current" | "state", Asker::Checklist) => {
                 Err("is a reading, which only reports may use: ask for within".into())
@@ -217,19 +217,12 @@ impl Probe {
         self.formula.source()
     }
 
-    /// The threshold of which it is the reading and nothing else.
+    /// A threshold of which it shows the reading.
     #[must_use]
     pub fn threshold(&self) -> Option<&str> {
-        let reading = |read: &Read| match read {
-            Read::Fact(Fact::Current(name)) => Some(name.clone()),
-            _ => None,
-        };
-        let name = self.reads.values().find_map(reading)?;
-        let (path, _) = self.reads.iter().next().filter(|_| self.reads.len() == 1)?;
-        (self.formula.to_string() == path.to_string()).then_some(())?;
         self.reads.values().find_map(|read| match read {
-            Read::Fact(Fact::Current(known)) if *known == name => Some(&**known),
-            _ => None,
+            Read::Fact(Fact::Current(name, _)) => Some(&**name),
+            Read::Fact(_) | Read::Place(_) | Read::Known(_) => None,
         })
     }
 

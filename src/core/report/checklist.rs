@@ -90,10 +90,9 @@ impl Sight for View<'_> {
             Fact::Measured(name) => {
                 Some(Datum::Boolean(self.threshold(name).is_some_and(|known| known.within.is_some())))
             }
-            Fact::Current(name) => {
-                // The formula knows the dimension; only the amount counts here.
+            Fact::Current(name, dimension) => {
                 let amount = decimal(self.threshold(name)?.current?)?;
-                Some(Datum::Quantity(Quantity::new(amount, Dimension::Count)))
+                Some(Datum::Quantity(Quantity::new(amount, *dimension)))
             }
             Fact::State(name) => {
                 Some(Datum::Word(self.threshold(name).map_or("NoData", |known| known.state).into()))

@@ -157,6 +157,12 @@ impl Sweep {
         Some(known)
     }
 
+    /// Name of the source that is asked for a policy.
+    #[must_use]
+    pub fn source_of(&self, policy: &PolicyKey) -> Option<Box<str>> {
+        self.policies.get(policy).map(|governed| governed.source.clone())
+    }
+
     /// The latest readings of all policies.
     pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
         self.policies.iter().flat_map(|(policy, governed)| {
