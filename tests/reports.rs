@@ -91,7 +91,7 @@ fn ab9_before_and_after_have_means_and_standard_deviations_of_the_same_method() 
     golden("ab9-comparison.md", &compare(&[]));
     golden("ab9-comparison.json", &compare(&["-o", "json"]));
     let rows = cells(&stdout(&compare(&[])));
-    assert_eq!(rows[0][..4], ["config load", "duration", "150.00 ± 2.87 ms", "10"].map(str::to_owned));
+    assert_eq!(rows[0][..4], ["config load", "duration", "150.00 ± 2.94 ms", "10"].map(str::to_owned));
     assert_eq!(rows[0][6], "99.47% less");
 }
 
