@@ -1,9 +1,10 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease table` · `policy ownership record` · `resolve evaluate` · `plan report` ·
-//! `paper` · `engine`.
+//! `units formula document promql catalogue facts lease table` · `policy ownership` · `record allocate` · `resolve evaluate` ·
+//! `plan` · `report` · `paper` · `engine`.
 
+pub mod allocate;
 pub mod catalogue;
 pub mod document;
 pub mod engine;

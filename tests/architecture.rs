@@ -15,7 +15,7 @@ const CRATE: &[&[&str]] = &[&["api"], &["core"], &["shell"], &["cli"], &["bin"]]
 const CORE: &[&[&str]] = &[
     &["units", "formula", "document", "promql", "catalogue", "facts", "lease", "table"],
     &["policy", "ownership"],
-    &["record"],
+    &["record", "allocate"],
     &["resolve", "evaluate"],
     &["plan"],
     &["report"],

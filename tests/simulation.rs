@@ -8,6 +8,7 @@
 #![allow(clippy::pedantic, clippy::field_reassign_with_default, reason = "the model is under construction")]
 
 mod simulation {
+    pub mod budgets;
     pub mod controllers;
     pub mod formulas;
     pub mod invariants;

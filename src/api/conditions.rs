@@ -50,6 +50,8 @@ words! {
         Conflicted,
         /// A metrics source answers.
         Available,
+        /// More is committed than a budget has; present only while true.
+        Exceeded,
     }
 }
 
@@ -117,6 +119,10 @@ words! {
         BaselineTooLarge,
         /// The record of what was there before cannot be read: nothing is written that would replace it.
         BaselineUnreadable,
+        /// A named `ConnectionBudget` does not exist.
+        BudgetNotFound,
+        /// Pools could open more connections than their budget has.
+        BudgetExceeded,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.

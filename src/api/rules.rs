@@ -514,6 +514,24 @@ pub(super) fn by(schema: &mut Schema) {
     );
 }
 
+/// The share of a budget that nobody gets.
+pub(super) fn headroom(schema: &mut Schema) {
+    let message = "must be a percentage from 0% to below 100%: something must be left";
+    text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
+}
+
+/// A budget: what is set aside leaves something.
+pub(super) fn budget(schema: &mut Schema) {
+    let left =
+        "self.capacity.connections - self.?reserved.orValue(3) - self.?others.orValue([]).map(o, o.connections).sum()";
+    add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
+    add(
+        schema,
+        format!("!has(self.pooler) || self.pooler.servers <= {left}"),
+        "pooler.servers must be ≤ what reserved and others leave of capacity.connections",
+    );
+}
+
 /// A metric: one source, and a statistic that fits it.
 pub(super) fn metric(schema: &mut Schema) {
     add(
@@ -711,6 +729,16 @@ pub(super) fn cache(schema: &mut Schema) {
     add(schema, "!has(self.maxEntries) || !has(self.maxBytes)", "at most one of maxEntries and maxBytes may be set");
     add(
         schema,
+        "!has(self.eviction) || self.eviction == 'TTL' || has(self.maxEntries) || has(self.maxBytes)",
+        "eviction LRU or LFU needs maxEntries or maxBytes: nothing else makes the cache full",
+    );
+    add(
+        schema,
+        "has(self.ttl) || (!has(self.eviction) || self.eviction != 'TTL') && (!has(self.invalidation) || self.invalidation != 'Expiry')",
+        "eviction TTL and invalidation Expiry need ttl",
+    );
+    add(
+        schema,
         format!(
             "!has(self.ttl) || !has(self.maxStaleness) || {}",
             DURATIONS.ordered("[[string(self.ttl.value), self.maxStaleness]]")
@@ -722,6 +750,11 @@ pub(super) fn cache(schema: &mut Schema) {
 /// Rules of a pool as a whole.
 pub(super) fn pool(schema: &mut Schema) {
     add(schema, COUNTS.ordered("[[?self.?minIdle.?value, ?self.?size.?value]]"), "minIdle must be ≤ size");
+    add(
+        schema,
+        "!has(self.budget) || has(self.size)",
+        "budget needs size: what the application opens by itself cannot be counted",
+    );
 }
 
 /// Requests and limits of one container.

@@ -45,6 +45,8 @@ struct Part {
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -116,6 +118,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
                 .collect(),
+            budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -142,6 +145,7 @@ fn text(part: &Part, paint: Paint) -> String {
         .collect();
     out.push_str(&table(2, &rows));
     out.push_str(&part.connections);
+    part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
     for line in part.refusals.iter().chain(&part.conflicts) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }

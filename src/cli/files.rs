@@ -23,6 +23,7 @@ pub enum Known {
     Policy,
     Class,
     Source,
+    Budget,
     Object(Kind),
 }
 
@@ -104,7 +105,7 @@ fn unfold(mut value: Value, origin: String, namespace: &str, documents: &mut Vec
     if !matches!(kind, Known::Object(_)) {
         known_fields(&value).with_context(|| format!("reading {origin}"))?;
     }
-    if let (Known::Policy | Known::Object(_), Some(metadata)) =
+    if let (Known::Policy | Known::Budget | Known::Object(_), Some(metadata)) =
         (kind, value.get_mut("metadata").and_then(Value::as_object_mut))
     {
         metadata.entry("namespace").or_insert_with(|| namespace.into());
@@ -124,6 +125,7 @@ fn known(value: &Value) -> anyhow::Result<Option<Known>> {
         "PerformancePolicy" => (Known::Policy, ours()),
         "PerformanceClass" => (Known::Class, ours()),
         "MetricsSource" => (Known::Source, ours()),
+        "ConnectionBudget" => (Known::Budget, ours()),
         other => match Kind::from_name(other) {
             Some(kind) => (Known::Object(kind), kind.api_version().to_owned()),
             None => return Ok(None),

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     core::{
+        allocate::Load,
         engine::{Account, TargetAccount},
         plan::{Change, Conflict, Setting, State, Step},
-        resolve::{Load, known_loads, mode_name},
+        resolve::{known_loads, mode_name},
     },
     shell::clock,
 };
@@ -119,6 +120,8 @@ struct TargetReport<'a> {
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
     settings: &'a [Setting],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    budgets: &'a [String],
 }
 
 impl<'a> PlanReport<'a> {
@@ -147,6 +150,7 @@ impl<'a> PlanReport<'a> {
                             })
                             .collect(),
                         settings: &target.plan.settings,
+                        budgets: &target.budgets,
                     })
                     .collect(),
             })
@@ -190,6 +194,7 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
         if shared.is_none() {
             out.push_str(&connections(&target.plan.loads));
         }
+        target.budgets.iter().for_each(|sum| out.push_str(&format!("    {sum}\n")));
     }
     if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
         out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));
@@ -208,12 +213,15 @@ fn shared_loads(account: &Account) -> Option<Vec<Load>> {
 
 /// What pools of a policy add up to: the number that a database must bear.
 pub fn connections(loads: &[Load]) -> String {
-    let line = |Load { pool, connections, workers }: &Load| match workers {
-        Some((worker, processes)) => format!(
-            "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
-            connections.saturating_mul(*processes)
-        ),
-        None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+    let line = |load: &Load| {
+        let (pool, connections) = (&load.pool, load.connections());
+        match &load.workers {
+            Some((worker, processes)) => format!(
+                "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
+                load.per_pod()
+            ),
+            None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+        }
     };
     loads.iter().map(line).collect()
 }

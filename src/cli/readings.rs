@@ -147,7 +147,11 @@ async fn settle(
             Action::Patch(_) | Action::Finalizers { .. } => {
                 Outcome::Failed(Failure::Forbidden("a report writes nothing".to_owned()))
             }
-            Action::Status { .. } | Action::SourceStatus { .. } | Action::Event(_) | Action::Alerts { .. } => {
+            Action::Status { .. }
+            | Action::SourceStatus { .. }
+            | Action::BudgetStatus { .. }
+            | Action::Event(_)
+            | Action::Alerts { .. } => {
                 Outcome::Accepted
             }
         };

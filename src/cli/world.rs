@@ -15,7 +15,9 @@ use super::{
     select::talk,
 };
 use crate::{
-    api::{MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy, source::Prometheus},
+    api::{
+        ConnectionBudget, MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy, source::Prometheus,
+    },
     core::{
         engine::{Change, Config, Effect, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Seen},
@@ -40,6 +42,9 @@ pub struct Documents {
     /// Whether the cluster's classes may not be read.
     classless: bool,
     sources: Vec<MetricsSource>,
+    budgets: Vec<ConnectionBudget>,
+    /// Namespaces whose budgets may not be read.
+    budgetless: Vec<String>,
     objects: Vec<Seen>,
 }
 
@@ -53,6 +58,7 @@ impl Documents {
                 Known::Policy => documents.policies.push(typed(document.value, origin)?),
                 Known::Class => documents.classes.push(typed(document.value, origin)?),
                 Known::Source => documents.sources.push(typed(document.value, origin)?),
+                Known::Budget => documents.budgets.push(typed(document.value, origin)?),
                 Known::Object(kind) => {
                     let seen = Seen::from_json(kind, &document.value.to_string())
                         .with_context(|| format!("reading {} in {origin}", kind.as_str()))?;
@@ -81,7 +87,14 @@ impl Documents {
         for source in self.sources {
             step(&mut world, Input::Source(Change::Applied(Box::new(source))), now);
         }
+        for budget in self.budgets {
+            step(&mut world, Input::Budget(Change::Applied(Box::new(budget))), now);
+        }
         for mut policy in self.policies {
+            // Nor is a budget.
+            if policy.metadata.namespace.as_ref().is_some_and(|namespace| self.budgetless.contains(namespace)) {
+                policy.spec.pools.iter_mut().for_each(|pool| pool.budget = None);
+            }
             if self.classless {
                 // A class that nobody here can read is no class that does not exist.
                 policy.spec.class_name = None;
@@ -100,11 +113,17 @@ impl Documents {
         let names = |name: &Option<String>| (Box::<str>::from(""), Box::<str>::from(name.clone().unwrap_or_default()));
         let classes = self.classes.iter().map(|class| names(&class.metadata.name)).collect();
         let sources = self.sources.iter().map(|source| names(&source.metadata.name)).collect();
+        let budget = |budget: &ConnectionBudget| {
+            let of = &budget.metadata;
+            let text = |text: &Option<String>| Box::<str>::from(text.clone().unwrap_or_default());
+            (text(&of.namespace), text(&of.name))
+        };
+        let budgets = self.budgets.iter().map(budget).collect();
         let of_kind = |kind: Kind| {
             let objects = self.objects.iter().filter(|seen| seen.key.kind == kind);
             objects.map(|seen| (seen.key.namespace.clone(), seen.key.name.clone())).collect()
         };
-        let mut lists = vec![(Stream::Classes, classes), (Stream::Sources, sources)];
+        let mut lists = vec![(Stream::Classes, classes), (Stream::Sources, sources), (Stream::Budgets, budgets)];
         lists.extend(Kind::ALL.map(|kind| (Stream::Objects(kind), of_kind(kind))));
         let mut world = self.into_world(surroundings, now);
         for (stream, names) in lists {
@@ -157,7 +176,7 @@ impl Documents {
         self.classless
     }
 
-    /// Adds what the cluster has beside the policies of the files: classes, and the objects and other policies of the
+    /// Adds what the cluster has beside the policies of the files: classes, and the budgets, objects and other policies of the
     /// policies' namespaces. A policy of the files is planned as if it were applied now.
     pub async fn join(mut self, client: &Client) -> anyhow::Result<Self> {
         let mut namespaces: Vec<String> =
@@ -172,6 +191,10 @@ impl Documents {
         self.classless = live.classless;
         live.classes.retain(|class| !self.classes.iter().any(|mine| mine.metadata.name == class.metadata.name));
         self.classes.extend(live.classes);
+        let named = |budget: &ConnectionBudget| (budget.metadata.namespace.clone(), budget.metadata.name.clone());
+        live.budgets.retain(|budget| !self.budgets.iter().any(|mine| named(mine) == named(budget)));
+        self.budgets.extend(live.budgets);
+        self.budgetless = live.budgetless;
         self.objects.extend(live.objects);
         for policy in live.policies {
             let same = |mine: &&mut PerformancePolicy| {
@@ -214,6 +237,16 @@ impl Documents {
             bail!("listing performancepolicies of namespace \"{namespace}\": you may not; ask for the role view there");
         };
         self.policies.extend(policies);
+        match list(Api::namespaced(client.clone(), namespace), "connectionbudgets").await? {
+            Some(budgets) => self.budgets.extend(budgets),
+            None => {
+                talk(&format!(
+                    "note: you may not list connectionbudgets of namespace \"{namespace}\", so pools are held to none; ask for \
+                     the role view there"
+                ));
+                self.budgetless.push(namespace.to_owned());
+            }
+        }
         for kind in Kind::ALL {
             let prefix =
                 if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };

@@ -8,6 +8,7 @@ pub mod account;
 mod compose;
 pub mod effect;
 pub mod input;
+mod ledger;
 mod measure;
 mod objects;
 mod outcome;
@@ -24,7 +25,7 @@ pub use account::{Account, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
-use self::{objects::Objects, rollout::Rollout, sweep::Sweep};
+use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     facts::{Instant, Kind, ObjectKey, Span},
     plan::Step,
@@ -32,7 +33,8 @@ use super::{
     report::{Finding, Memoir},
 };
 use crate::api::{
-    MetricsSource, PerformanceClass, PerformancePolicyStatus, conditions::Reason, status::QuarantineEntry,
+    ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus, conditions::Reason,
+    status::QuarantineEntry,
 };
 
 /// What the engine is told once.
@@ -55,6 +57,8 @@ pub struct World {
     unreadable: BTreeSet<PolicyKey>,
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
+    budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    ledger: Ledger,
     objects: Objects,
     /// Effects whose end has not been told yet.
     running: BTreeMap<EffectId, Doing>,
@@ -240,6 +244,8 @@ impl World {
             unreadable: BTreeSet::new(),
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            ledger: Ledger::default(),
             objects: Objects::default(),
             running: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -261,7 +267,7 @@ impl World {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
-        [Stream::Policies, Stream::Classes, Stream::Sources]
+        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
             .into_iter()
             .chain(objects)
             .all(|stream| self.listed.contains(&stream))
@@ -303,6 +309,9 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
+        if ticked {
+            world.publish_budgets(now, &mut out);
+        }
     }
     out
 }

@@ -17,11 +17,12 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
+    allocate::Load,
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
     record::Record,
-    resolve::{Desired, Load},
+    resolve::Desired,
 };
 use crate::api::{conditions::Reason, names};
 
@@ -96,6 +97,8 @@ pub struct Memory {
     pub unproven: BTreeSet<Box<str>>,
     /// Whether every pod ran with them once: a value that is changed again after that goes back to the one that ran.
     pub complete: bool,
+    /// Values before and after by paths in the policy, of a rollout that has not come to its end: pods may have either.
+    pub rolling: BTreeMap<Box<str>, [Option<String>; 2]>,
     /// What becomes of the values of that rollout for which the policy has no knob any more.
     pub orphans: Orphans,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
@@ -144,8 +147,11 @@ pub struct Plan {
     pub unread: Vec<ObjectKey>,
     /// Hash of the complete claim on the target.
     pub claim_hash: String,
-    /// What the pools add up to in one pod.
+    /// What the pools add up to in one pod, with the values that shall be there.
     pub loads: Vec<Load>,
+    /// The same with the values that pods have: at most, while a rollout is under way. Pools of which one is unknown are left
+    /// out.
+    pub held: Vec<Load>,
 }
 
 /// One write.

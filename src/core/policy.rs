@@ -238,6 +238,8 @@ pub struct Pool {
     pub name: Box<str>,
     /// Name of the process workers each of which has a pool.
     pub per_worker: Option<Box<str>>,
+    /// Name of the `ConnectionBudget` that it counts against.
+    pub budget: Option<Box<str>>,
 }
 
 /// Why a policy cannot be served.
@@ -566,6 +568,9 @@ impl<'a> Parser<'a> {
         for group in workers {
             let field = Field::count(1, "must be ≥ 1");
             self.knob(format!("workers.{}.count", group.name), field, &group.count);
+            if let Some(Err(error)) = group.memory_per_worker.as_deref().map(Value::parse_memory) {
+                self.refuse(Reason::InvalidSpec, format!("workers.{}.memoryPerWorker", group.name), error.to_string());
+            }
         }
     }
 
@@ -597,8 +602,15 @@ impl<'a> Parser<'a> {
                     self.refuse(Reason::InvalidSpec, at("perWorker"), message);
                 }
             }
-            self.pools
-                .push(Pool { name: pool.name.as_str().into(), per_worker: pool.per_worker.as_deref().map(Into::into) });
+            if pool.budget.is_some() && pool.size.is_none() {
+                let message = "needs size: what the application opens by itself cannot be counted";
+                self.refuse(Reason::InvalidSpec, at("budget"), message);
+            }
+            self.pools.push(Pool {
+                name: pool.name.as_str().into(),
+                per_worker: pool.per_worker.as_deref().map(Into::into),
+                budget: pool.budget.as_deref().map(Into::into),
+            });
         }
     }
 

@@ -352,7 +352,8 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Accepted
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
-            | ConditionType::Available => None,
+            | ConditionType::Available
+            | ConditionType::Exceeded => None,
         };
         if let Some((warning, action)) = notice {
             notices.push((warning, reason, action, condition.message.clone()));

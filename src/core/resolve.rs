@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
+    allocate::Load,
     catalogue,
     facts::Object,
     policy::{Amount, Clamp, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric},
@@ -211,17 +212,6 @@ pub fn read(knob: &Knob, text: &str) -> Option<Value> {
     }
 }
 
-/// What the pools of a policy add up to in one pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Load {
-    /// Name of the pool.
-    pub pool: Box<str>,
-    /// Size and overflow of one pool.
-    pub connections: i64,
-    /// The process workers each of which has a pool, and how many there are.
-    pub workers: Option<(Box<str>, i64)>,
-}
-
 /// What the pools of `policy` add up to before a target is known.
 #[must_use]
 pub fn known_loads(policy: &Policy) -> Vec<Load> {
@@ -241,13 +231,14 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> 
             let is_set = policy.knobs.iter().any(|knob| *knob.path == *path);
             if is_set { value(&path) } else { Some(0) }
         };
-        let connections = member("size")?.saturating_add(member("overflow")?);
+        let (size, overflow) = (member("size")?, member("overflow")?);
         let count = |name: &str| Some((name.into(), value(&format!("workers.{name}.count"))?));
         let workers = match &pool.per_worker {
             Some(name) => Some(count(name)?),
             None => None,
         };
-        (connections > 0).then(|| Load { pool: pool.name.clone(), connections, workers })
+        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, workers };
+        (load.connections() > 0).then_some(load)
     };
     policy.pools.iter().filter_map(load).collect()
 }

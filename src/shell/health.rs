@@ -93,6 +93,7 @@ pub fn stream_name(stream: Stream) -> &'static str {
         Stream::Policies => "PerformancePolicy",
         Stream::Classes => "PerformanceClass",
         Stream::Sources => "MetricsSource",
+        Stream::Budgets => "ConnectionBudget",
         Stream::Objects(kind) => kind.as_str(),
     }
 }

@@ -58,6 +58,7 @@ impl Sources {
             Input::Policy(_)
             | Input::UnreadablePolicy(..)
             | Input::Class(_)
+            | Input::Budget(_)
             | Input::Object(_)
             | Input::Listed(..)
             | Input::Leadership(_)

@@ -31,7 +31,7 @@ use super::{
     telemetry::Metrics,
 };
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy},
     core::{
         engine::{Input, Stream},
         facts::Kind,
@@ -39,10 +39,11 @@ use crate::{
 };
 
 /// The streams of the operator.
-pub const STREAMS: [Stream; 8] = [
+pub const STREAMS: [Stream; 9] = [
     Stream::Policies,
     Stream::Classes,
     Stream::Sources,
+    Stream::Budgets,
     Stream::Objects(Kind::Deployment),
     Stream::Objects(Kind::StatefulSet),
     Stream::Objects(Kind::DaemonSet),
@@ -95,6 +96,12 @@ impl Watches {
                     let apis = vec![Api::all(self.client.clone())];
                     tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<MetricsSource>, gone| {
                         shown.into_change(gone, |(_, name)| name).map(Input::Source)
+                    }));
+                }
+                Stream::Budgets => {
+                    let apis = self.scoped(Api::all, Api::namespaced);
+                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<ConnectionBudget>, gone| {
+                        shown.into_change(gone, |name| name).map(Input::Budget)
                     }));
                 }
                 // A change of a ConfigMap says no more than that there was one: only bound ones are read, by the engine.

@@ -13,9 +13,11 @@ use crate::{
 type Right = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
-const ALLOWED: [Right; 20] = [
+const ALLOWED: [Right; 22] = [
     ("trimtab", "trimtab.dev", "performancepolicies", &["list", "watch", "patch"]),
     ("trimtab", "trimtab.dev", "performancepolicies/status", &["patch"]),
+    ("trimtab", "trimtab.dev", "connectionbudgets", &["list", "watch"]),
+    ("trimtab", "trimtab.dev", "connectionbudgets/status", &["patch"]),
     ("trimtab", "trimtab.dev", "performanceclasses", &["list", "watch"]),
     ("trimtab", "trimtab.dev", "metricssources", &["list", "watch"]),
     ("trimtab", "trimtab.dev", "metricssources/status", &["patch"]),
@@ -202,4 +204,5 @@ fn users_rights_reach_the_cluster_roles_that_their_names_say() {
     };
     assert_eq!(labels("-view"), ["view", "edit", "admin"]);
     assert_eq!(labels("-edit"), ["edit", "admin"]);
+    assert_eq!(labels("-admin"), ["admin"]);
 }

@@ -19,6 +19,7 @@ use trimtab::{
 };
 
 use super::{
+    budgets::Budgets,
     controllers::Controllers,
     schema,
     server::{Server, Stored},
@@ -45,6 +46,8 @@ pub struct Invariants {
     frozen: bool,
     /// Workloads that a controller owns.
     controlled: BTreeSet<ObjectKey>,
+    /// What pools could open.
+    pub budgets: Budgets,
     /// What people set on fields that a policy claims, and that is theirs until the policy changes.
     pub holds: Vec<Hold>,
 }
@@ -284,6 +287,9 @@ impl Invariants {
             }
         }
         self.respected(patch, &old, &new, before, server)?;
+        if !is_late {
+            self.budgets.written(patch, before, server)?;
+        }
         self.record(policy, before, after)?;
         if before.template() != after.template() {
             *self.revisions.entry(key.clone()).or_default() += 1;

@@ -34,7 +34,7 @@ pub struct Replica {
 
 pub fn streams() -> Vec<Stream> {
     let objects = Kind::ALL.into_iter().map(Stream::Objects);
-    [Stream::Policies, Stream::Classes, Stream::Sources].into_iter().chain(objects).collect()
+    [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets].into_iter().chain(objects).collect()
 }
 
 impl Replica {
@@ -103,6 +103,7 @@ fn lane(action: &Action) -> String {
         Action::Get(object) | Action::ListPods { workload: object, .. } => object.to_string(),
         Action::Patch(patch) => patch.object.to_string(),
         Action::Status { policy, .. } | Action::Finalizers { policy, .. } => format!("policy {policy:?}"),
+        Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
         Action::Event(event) => format!("events {:?}", event.policy),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
@@ -134,6 +135,7 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::Finalizers { policy, resource_version, finalizers } => {
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
+        Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
         Action::SourceStatus { .. } | Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
     }

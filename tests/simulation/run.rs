@@ -161,6 +161,7 @@ impl Run {
     /// What somebody does to the cluster.
     pub fn people<T>(&mut self, what: &str, act: impl FnOnce(&mut Server, &mut Controllers) -> T) -> T {
         self.note(|| format!("people: {what}"));
+        self.invariants.budgets.moved();
         let result = act(&mut self.server, &mut self.controllers);
         for (key, _) in &self.server.templates {
             self.invariants.foreign(key);
@@ -261,9 +262,13 @@ impl Run {
             match &effect.action {
                 Action::Patch(_) | Action::Finalizers { .. } => self.counts.writes += 1,
                 Action::Get(_) | Action::ListPods { .. } | Action::Query { .. } => self.counts.gets += 1,
-                Action::Status { .. } | Action::SourceStatus { .. } => self.counts.statuses += 1,
+                Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
+                    self.counts.statuses += 1
+                }
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
+            let informed = self.leader.streams.values().all(VecDeque::is_empty);
+            self.invariants.budgets.decided(effect, informed && !self.server.budgets.is_empty());
             if let Err(what) = self.invariants.decided(effect) {
                 self.fail(&what);
             }
@@ -444,6 +449,8 @@ fn describe(input: &Input) -> String {
         Input::UnreadablePolicy(policy, why) => format!("policy {:?} cannot be read: {why}", policy.metadata.name),
         Input::Class(_) => "class".to_owned(),
         Input::Source(_) => "source".to_owned(),
+        Input::Budget(Change::Applied(budget)) => format!("budget {:?}", budget.spec.capacity),
+        Input::Budget(Change::Deleted(key)) => format!("budget {} is gone", key.1),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
@@ -478,6 +485,9 @@ fn name(action: &Action) -> String {
                 .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
                 .collect();
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
+        }
+        Action::BudgetStatus { budget, status, .. } => {
+            format!("status of budget {}: {:?} of {:?}", budget.1, status.committed, status.usable)
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),

@@ -1,5 +1,7 @@
 //! Random specs, random people, random faults.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 use trimtab::{
     api::{PerformanceClass, PerformanceClassSpec, PerformancePolicy, names},
@@ -20,6 +22,7 @@ use super::{
 
 pub const DOCUMENT: &str = "# pools of the shop\npool:\n  size: 5 # small\n  timeout: 30\nname: shop\n";
 const VARIABLES: [&str; 4] = ["DB_POOL_SIZE", "WORKERS", "BATCH", "LOG"];
+const BUDGET: &str = "database";
 const POLICIES: [&str; 3] = ["p", "q", "r"];
 const WORKLOADS: [&str; 3] = ["a", "b", "c"];
 
@@ -31,7 +34,12 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         run.journal = None;
     }
     let mut random = Random::new(seed ^ 0xA5A5);
-    let stage = Stage::set(&mut random, &mut run);
+    let mut stage = Stage::set(&mut random, &mut run);
+    let mut owner = Random::new(seed ^ 0xB0D6);
+    if owner.chance(300) {
+        stage.owner = Some(RefCell::new(owner));
+        stage.own_database(&mut run);
+    }
     run.faults = if random.chance(150) { Faults::NONE } else { Faults::ALL };
     run.faults.clock = if random.chance(200) { 2 } else { 0 };
     let names = &POLICIES[..1 + random.below(3)];
@@ -45,6 +53,9 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     for _ in 0..random.below(9) {
         run.pass(Span::millis(random.between(50, 25_000)));
         stage.act(&mut random, &mut run, names);
+        if stage.owner.as_ref().is_some_and(|owner| owner.borrow_mut().chance(300)) {
+            stage.own_database(&mut run);
+        }
     }
     run.pass(Span::seconds(random.between(1, 10)));
     // Whatever stood still goes on, so that an end can be reached.
@@ -61,6 +72,8 @@ pub fn run(seed: u64, journal: bool) -> Counts {
 
 struct Stage {
     workloads: Vec<ObjectKey>,
+    /// Who answers for the database of the shop, where there is one. Draws of its own leave all others as they are.
+    owner: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -93,7 +106,26 @@ impl Stage {
             });
         }
         run.pass(Span::seconds(3));
-        Self { workloads }
+        Self { workloads, owner: None }
+    }
+
+    /// The owner of the database says what it can bear, says something else, or says nothing any more.
+    fn own_database(&self, run: &mut Run) {
+        let Some(owner) = &self.owner else { return };
+        let mut owner = owner.borrow_mut();
+        if owner.chance(150) {
+            run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+            return;
+        }
+        let mut spec = json!({"capacity": {"connections": owner.between(20, 400)}, "headroom": "0%"});
+        if owner.chance(200) {
+            let mode = *owner.pick(&["Session", "Transaction"]);
+            spec["pooler"] = json!({"mode": mode, "clients": owner.between(20, 600), "servers": owner.between(5, 100)});
+        }
+        if owner.chance(200) {
+            spec["shares"] = json!([{"policy": "p", "pool": "db", "drains": true}]);
+        }
+        run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, &spec));
     }
 
     /// A policy for one of the workloads, or for several.
@@ -163,6 +195,12 @@ impl Stage {
                 item["onConflict"] = json!("TakeOver");
             }
             spec["resources"] = json!([item]);
+        }
+        if let Some(owner) = &self.owner
+            && spec["pools"].is_array()
+            && owner.borrow_mut().chance(800)
+        {
+            spec["pools"][0]["budget"] = json!(BUDGET);
         }
         if key.kind != Kind::DaemonSet && random.chance(200) {
             let min = random.between(1, 3);
@@ -340,6 +378,13 @@ fn settled(run: &Run) {
             if applied.status == "True" {
                 follows(run, policy);
             }
+        }
+    }
+    for (key, budget) in &run.server.budgets {
+        let ready = budget.status.iter().flat_map(|status| &status.conditions).find(|c| c.type_ == "Ready");
+        let observed = budget.status.as_ref().and_then(|status| status.observed_generation);
+        if ready.is_none() || observed != budget.metadata.generation {
+            run.fail(&format!("budget {} has not been observed: {:?}", key.1, budget.status));
         }
     }
     for stored in run.server.objects.values() {

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::{PerformanceClass, PerformancePolicy, PerformancePolicyStatus},
+    api::{ConnectionBudget, ConnectionBudgetStatus, PerformanceClass, PerformancePolicy, PerformancePolicyStatus},
     core::{
         engine::{Change, Failure, Input, Outcome, Stream},
         facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
@@ -146,6 +146,7 @@ pub struct Server {
     pub objects: BTreeMap<ObjectKey, Stored>,
     pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
+    pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
     pub admission: Vec<Rewrite>,
     /// Pod templates that were changed, and by whom.
     pub templates: Vec<(ObjectKey, String)>,
@@ -442,6 +443,37 @@ impl Server {
         if other { Err(Refused::Replaced) } else { Ok(()) }
     }
 
+    pub fn put_budget(&mut self, mut budget: ConnectionBudget) {
+        budget.metadata.resource_version = Some(self.next_version().to_string());
+        let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+        let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+        self.log.push((Stream::Budgets, Input::Budget(Change::Applied(Box::new(budget.clone())))));
+        self.budgets.insert(key, budget);
+    }
+
+    pub fn delete_budget(&mut self, key: &PolicyKey) {
+        if self.budgets.remove(key).is_some() {
+            self.next_version();
+            self.log.push((Stream::Budgets, Input::Budget(Change::Deleted(key.clone()))));
+        }
+    }
+
+    pub fn set_budget_status(
+        &mut self,
+        key: &PolicyKey,
+        uid: &str,
+        status: &ConnectionBudgetStatus,
+    ) -> Result<(), Refused> {
+        let mut budget = self.budgets.get(key).cloned().ok_or(Refused::NotFound)?;
+        let other = budget.metadata.uid.as_deref() != Some(uid);
+        let status: ConnectionBudgetStatus = serde_json::from_value(json!(status)).unwrap();
+        if budget.status.as_ref() != Some(&status) {
+            budget.status = Some(status);
+            self.put_budget(budget);
+        }
+        if other { Err(Refused::Replaced) } else { Ok(()) }
+    }
+
     pub fn put_class(&mut self, class: PerformanceClass) {
         let name = class.metadata.name.clone().unwrap_or_default().into();
         self.next_version();
@@ -467,6 +499,12 @@ impl Server {
                 }
             }
             Stream::Sources => {}
+            Stream::Budgets => {
+                for (key, budget) in &self.budgets {
+                    names.insert(key.clone());
+                    inputs.push(Input::Budget(Change::Applied(Box::new(budget.clone()))));
+                }
+            }
             Stream::Objects(kind) => {
                 for stored in self.objects.values().filter(|stored| stored.key.kind == kind) {
                     names.insert((stored.key.namespace.clone(), stored.key.name.clone()));

@@ -114,7 +114,10 @@ tolerations:
   resources: [performancepolicies]
   verbs: [list, watch, patch] # patch: the finalizer of a policy with deletionPolicy Restore
 - apiGroups: [trimtab.dev]
-  resources: [performancepolicies/status]
+  resources: [connectionbudgets]
+  verbs: [list, watch]
+- apiGroups: [trimtab.dev]
+  resources: [performancepolicies/status, connectionbudgets/status]
   verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]

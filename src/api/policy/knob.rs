@@ -187,6 +187,7 @@ pub enum WorkerUnit {
 
 /// A group of processes or threads.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Workers {
     /// Name of the group.
     #[schemars(transform = rules::dns_label)]
@@ -197,6 +198,10 @@ pub struct Workers {
     /// How many there are in one pod.
     #[schemars(transform = rules::worker_count)]
     pub count: Knob,
+    /// Memory that one of them takes, such as 300Mi, for formulas and for the sum that lint compares with the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::quantity)]
+    pub memory_per_worker: Option<String>,
 }
 
 /// A connection pool.
@@ -211,6 +216,11 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub per_worker: Option<String>,
+    /// Name of a `ConnectionBudget` of the namespace that size and overflow count against, over all processes and pods, rollouts
+    /// included. What would exceed it is refused. Omitted: nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::short_object_name)]
+    pub budget: Option<String>,
     /// Connections that are kept; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::pool_size)]
@@ -237,6 +247,47 @@ pub struct Pool {
     pub max_lifetime: Option<Knob>,
 }
 
+/// Where a cache is, from the innermost outwards.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum CacheTier {
+    /// In the memory of each process.
+    InProcess,
+    /// In a server that processes share.
+    Shared,
+    /// On a disk.
+    Disk,
+}
+
+/// What a full cache drops first.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Eviction {
+    /// What was used least recently.
+    #[serde(rename = "LRU")]
+    Lru,
+    /// What was used least often.
+    #[serde(rename = "LFU")]
+    Lfu,
+    /// What expires first.
+    #[serde(rename = "TTL")]
+    Ttl,
+}
+
+/// How an entry becomes invalid.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Invalidation {
+    /// When its time to live is over.
+    Expiry,
+    /// When the file that it was made of changes.
+    FileModified,
+    /// When the application says so.
+    Explicit,
+    /// Never: its key is the hash of its content.
+    ContentAddressed,
+}
+
 /// A cache.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -245,6 +296,10 @@ pub struct Cache {
     /// Name of the cache.
     #[schemars(transform = rules::dns_label)]
     pub name: String,
+    /// Where it is: InProcess (each process has its own), Shared (a server such as Redis) or Disk. An outer tier must not
+    /// forget before an inner one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<CacheTier>,
     /// Time that an entry lives; from 1s to 30d.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::ttl)]
@@ -261,6 +316,12 @@ pub struct Cache {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::size_knob)]
     pub max_bytes: Option<Knob>,
+    /// What it drops when it is full: LRU or LFU (which need maxEntries or maxBytes) or TTL (which needs ttl).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<Eviction>,
+    /// How an entry becomes invalid: Expiry (which needs ttl), `FileModified`, Explicit or `ContentAddressed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalidation: Option<Invalidation>,
 }
 
 /// Type of a setting.

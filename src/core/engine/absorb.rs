@@ -11,7 +11,7 @@ use super::{
     objects::{Slot, traces},
 };
 use crate::{
-    api::{PerformancePolicy, PerformancePolicyStatus, conditions::Reason, status::TargetStatus},
+    api::{ConnectionBudget, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, status::TargetStatus},
     core::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
@@ -42,6 +42,25 @@ impl World {
                 self.sources.remove(&name);
                 self.mark_all();
             }
+            Input::Budget(Change::Applied(budget)) => {
+                let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+                let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+                let same = |known: &ConnectionBudget| {
+                    (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
+                };
+                let same = self.budgets.get(&key).is_some_and(same);
+                self.budgets.insert(key.clone(), *budget);
+                // A status of ours is no news to consumers.
+                if same {
+                    self.ledger.look_at(key);
+                } else {
+                    self.budget_changed(&key);
+                }
+            }
+            Input::Budget(Change::Deleted(key)) => {
+                self.budgets.remove(&key);
+                self.budget_changed(&key);
+            }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
@@ -54,6 +73,7 @@ impl World {
                         entry.claims = claims(&key.0, &entry.written);
                     }
                     self.sweep.rebuild();
+                    self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
                     self.mark_all();
                 }
@@ -187,6 +207,13 @@ impl World {
             }
             Stream::Classes => self.classes.retain(|name, _| names.contains(&("".into(), name.clone()))),
             Stream::Sources => self.sources.retain(|name, _| names.contains(&("".into(), name.clone()))),
+            Stream::Budgets => {
+                let gone: Vec<_> = self.budgets.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                for key in gone {
+                    self.budgets.remove(&key);
+                    self.budget_changed(&key);
+                }
+            }
             Stream::Objects(kind) => {
                 let all = self.objects.keys_of_kind(kind);
                 for key in all {
@@ -435,6 +462,7 @@ mod tests {
             Input::Listed(Stream::Policies, Listing { names: [name.clone()].into() }),
             Input::Listed(Stream::Classes, Listing::default()),
             Input::Listed(Stream::Sources, Listing::default()),
+            Input::Listed(Stream::Budgets, Listing::default()),
             Input::Object(Change::Applied(Box::new(claimed))),
         ];
         for kind in Kind::ALL {

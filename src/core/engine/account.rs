@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::World;
+use super::{World, ledger::Ledger};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -43,6 +43,8 @@ pub struct TargetAccount {
     pub progress: Progress,
     /// Number of pods that a rollout replaces.
     pub replicas: i64,
+    /// What the pools could open at worst, of what their budgets have.
+    pub budgets: Vec<String>,
     /// The object as it is.
     pub object: Arc<Object>,
 }
@@ -51,12 +53,12 @@ impl World {
     /// The accounts of all policies.
     #[must_use]
     pub fn accounts(&self, now: Instant) -> Vec<Account> {
-        self.policies.keys().filter_map(|key| self.account(key, now)).collect()
+        let ledger = self.all_books(now);
+        self.policies.keys().filter_map(|key| self.account(key, &ledger, now)).collect()
     }
 
     /// The account of one policy; `None` when it is not known.
-    #[must_use]
-    pub fn account(&self, key: &PolicyKey, now: Instant) -> Option<Account> {
+    fn account(&self, key: &PolicyKey, ledger: &Ledger, now: Instant) -> Option<Account> {
         let entry = self.policies.get(key)?;
         let mut account = Account {
             key: key.clone(),
@@ -89,8 +91,11 @@ impl World {
             (Ok(()), Ok(targets)) => {
                 for target in targets {
                     let Some(object) = self.objects.shared(&target) else { continue };
+                    let mut plan = self.plan_target(entry, policy, &object, now);
+                    let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
-                        plan: self.plan_target(entry, policy, &object, now),
+                        plan,
+                        budgets,
                         progress: progress(&object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
     compose::{is_accepted, untouched, was_served},
+    ledger::is_consumer,
     rollout::Rollout,
     targets::Unserved,
 };
@@ -42,11 +43,15 @@ impl Visit {
 impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let mut passed = BTreeSet::new();
+        self.ledger.begin();
         while let Some(key) = self.dirty.pop_first().or_else(|| self.next_in_turn(&passed)) {
             passed.insert(key.clone());
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
-                None => self.release_traces(&key, &BTreeSet::new(), now, out),
+                None => {
+                    self.close_books(&key);
+                    self.release_traces(&key, &BTreeSet::new(), now, out);
+                }
                 Some(mut entry) => {
                     let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
                     entry.wake = contests.filter(|end| *end > now).min();
@@ -62,6 +67,7 @@ impl World {
     }
 
     fn visit(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        self.keep_books(key, entry, now);
         if entry.identity.deleting {
             self.retire(key, entry, now, out);
             return;
@@ -186,9 +192,12 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        let plan = self.plan_target(entry, policy, &object, now);
+        let mut plan = self.plan_target(entry, policy, &object, now);
         Self::keep_holds(entry, &plan, target);
         self.look_for_way_back(entry, target, &plan, may_write);
+        let failed = self.rollouts.get(target).filter(|rollout| rollout.policy == entry.identity.key);
+        let goes_back = failed.is_some_and(|rollout| rollout.failed.is_some());
+        self.hold_to_budgets(policy, target, goes_back, &mut plan);
         for key in &plan.unread {
             self.read(key, out);
         }
@@ -250,7 +259,7 @@ impl World {
                 ..Plan::default()
             };
         }
-        if policy.replicas.is_some()
+        if (policy.replicas.is_some() || is_consumer(policy))
             && let Some(unread) = self.unread_autoscaler(&object.key)
         {
             return Plan { unread: vec![unread.clone()], ..Plan::default() };
@@ -290,6 +299,8 @@ impl World {
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);
+        let rolling = rollout.filter(|rollout| rollout.rest.is_none()).into_iter().flat_map(|rollout| &rollout.changes);
+        let rolling = rolling.map(|change| (change.path.clone(), [change.from.clone(), change.to.clone()])).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
@@ -307,6 +318,7 @@ impl World {
             failed,
             unproven,
             complete,
+            rolling,
             orphans,
             elders,
             scalings,

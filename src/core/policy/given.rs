@@ -136,6 +136,8 @@ impl Scope {
         scope.resources(spec);
         for group in &spec.workers {
             scope.knob(format!("workers.{}.count", group.name), ValueType::Integer);
+            let memory = group.memory_per_worker.as_deref().and_then(|text| Value::parse_memory(text).ok());
+            scope.fix(format!("workers.{}.memoryPerWorker", group.name), memory);
         }
         for pool in &spec.pools {
             let members = [

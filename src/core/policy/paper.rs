@@ -329,3 +329,6 @@ fn is_url_path(path: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~/%:@!$&()*+,;=?".contains(c);
     path.starts_with('/') && path.len() <= 256 && path.chars().all(allowed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::api::{
     PerformancePolicy, PerformancePolicySpec,
     conditions::Reason,
     names::ALERT_LABELS,
-    policy::{SettingType, Target, TargetKind, ValueFormat},
+    policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
 };
 
 /// Longest name of a policy: it is part of a field manager and of annotation keys.
@@ -124,6 +124,13 @@ impl Shape<'_> {
             if cache.max_entries.is_some() && cache.max_bytes.is_some() {
                 self.refuse(&path, "must set at most one of maxEntries and maxBytes");
             }
+            let bounded = cache.max_entries.is_some() || cache.max_bytes.is_some();
+            let by_use = matches!(cache.eviction, Some(Eviction::Lru | Eviction::Lfu));
+            let message = "must have maxEntries or maxBytes with eviction LRU or LFU: nothing else makes it full";
+            self.expect(bounded || !by_use, &path, message);
+            let expires = cache.eviction == Some(Eviction::Ttl) || cache.invalidation == Some(Invalidation::Expiry);
+            let message = "must have ttl with eviction TTL or invalidation Expiry";
+            self.expect(cache.ttl.is_some() || !expires, &path, message);
         }
     }
 

@@ -101,5 +101,8 @@ fn pools_add_up_with_the_numbers_of_the_target() {
     assert_eq!(known_loads(&policy), [], "the target decides");
     let desired = resolve(&policy, &target(&json!({"containers": [container("api", "2Gi")]})), &Stays::new()).unwrap();
     let loads = loads(&policy, |path| desired.iter().find(|d| *d.knob.path == *path)?.value.to_i64());
-    assert_eq!(loads, [Load { pool: "db".into(), connections: 30, workers: Some(("web".into(), 4)) }]);
+    assert_eq!(
+        loads,
+        [Load { pool: "db".into(), budget: None, size: 20, overflow: 10, workers: Some(("web".into(), 4)) }]
+    );
 }

@@ -75,6 +75,24 @@ fn numbers_follow_from_each_other_in_any_order_and_say_how() {
 }
 
 #[test]
+fn workers_fit_into_the_memory_that_each_of_them_takes() {
+    let spec = json!({
+        "target": {"kind": "Deployment", "name": "api"},
+        "resources": [{"container": "api", "limits": {"memory": "2Gi"}}],
+        "workers": [{"name": "web", "memoryPerWorker": "300Mi",
+                     "count": {"value": "= floor((0.9 * limits.memory - 200Mi) / workers.web.memoryPerWorker)"}}],
+    });
+    assert!(values(&spec)["workers.web.count"].starts_with("5 = floor("), "{:?}", values(&spec));
+    let mut wrong = spec;
+    wrong["workers"][0]["memoryPerWorker"] = json!("lots");
+    assert!(
+        refused(&wrong).contains("InvalidSpec: workers.web.memoryPerWorker invalid quantity"),
+        "{}",
+        refused(&wrong)
+    );
+}
+
+#[test]
 fn a_limit_is_the_policys_if_it_sets_one_and_else_the_templates() {
     let heap = json!({"name": "heap", "type": "Bytes", "value": "= limits.memory - 1Gi"});
     let own = json!({
