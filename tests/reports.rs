@@ -10,6 +10,8 @@ mod golden;
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Output},
 };
@@ -110,7 +112,10 @@ fn gc3_the_load_test_of_the_chat_is_a_job_with_a_token_by_reference() {
     golden("gc3-load-test.yaml", &export);
     let documents: Vec<Value> = serde_saphyr::from_multiple(&stdout(&export)).expect("YAML");
     let script = documents[0]["data"]["locustfile.py"].as_str().unwrap();
-    assert!(script.contains("PATH = \"/api/chat/\"") && script.contains("host = \"http://grace-api:8000\""), "{script}");
+    assert!(
+        script.contains("PATH = \"/api/chat/\"") && script.contains("host = \"http://grace-api:8000\""),
+        "{script}"
+    );
     let env = &documents[1]["spec"]["template"]["spec"]["containers"][0]["env"][0];
     assert_eq!(env["valueFrom"]["secretKeyRef"], serde_json::json!({"name": "grace-load-token", "key": "token"}));
     assert_eq!(env.get("value"), None, "a token is never inline");
@@ -120,12 +125,20 @@ fn gc3_the_load_test_of_the_chat_is_a_job_with_a_token_by_reference() {
 fn gr5_tasks_that_are_slow_or_often_repeated_are_suggested() {
     golden_table("gr5-suggestions.md", "grid", "ADVICE");
     let advice = report("grid", &["--table", "ADVICE"]);
-    for said in ["task=\"nightly import\"", "task=\"reindex\"", "candidate for optimization", "candidate for automation"] {
+    for said in
+        ["task=\"nightly import\"", "task=\"reindex\"", "candidate for optimization", "candidate for automation"]
+    {
         assert!(advice.contains(said), "{said}: {advice}");
     }
     let thresholds = report("grid", &["--table", "THRESHOLDS"]);
-    assert!(thresholds.contains("| 25m | warning above 20m; critical above 30m | Breached (warning) |"), "{thresholds}");
-    assert!(thresholds.contains("| 35m | warning above 20m; critical above 30m | Breached (critical) |"), "{thresholds}");
+    assert!(
+        thresholds.contains("| 25m | warning above 20m; critical above 30m | Breached (warning) |"),
+        "{thresholds}"
+    );
+    assert!(
+        thresholds.contains("| 35m | warning above 20m; critical above 30m | Breached (critical) |"),
+        "{thresholds}"
+    );
 }
 
 #[test]
@@ -216,7 +229,10 @@ fn vr4_markers_that_are_no_pairs_are_refused_and_the_document_stays() {
     let (policy, readings) = (policy("vrooli"), readings("vrooli"));
     for (text, said) in [
         ("x\n<!-- EMBED:SYSTEM_METRICS:START -->\n", "line 2: EMBED:SYSTEM_METRICS:START has no"),
-        ("<!-- EMBED:SYSTEM_METRICS:END --><!-- EMBED:SYSTEM_METRICS:START -->", "line 1: EMBED:SYSTEM_METRICS:END has no"),
+        (
+            "<!-- EMBED:SYSTEM_METRICS:END --><!-- EMBED:SYSTEM_METRICS:START -->",
+            "line 1: EMBED:SYSTEM_METRICS:END has no",
+        ),
         ("no markers\n", "none of the tables SYSTEM_METRICS, EMBEDDING_METRICS, RESOURCE_METRICS"),
     ] {
         fs::write(&path, text).expect("write the document");
@@ -248,7 +264,8 @@ fn al13_dashboard_has_the_panels_of_the_guide_with_a_percentile_of_the_whole_ser
     golden("al13-dashboard.json", &export);
     let dashboard: Value = serde_json::from_str(&stdout(&export)).expect("JSON");
     assert_eq!(dashboard["title"], "Alchemist Performance");
-    let panel = |title: &str| dashboard["panels"].as_array().unwrap().iter().find(|panel| panel["title"] == title).unwrap();
+    let panel =
+        |title: &str| dashboard["panels"].as_array().unwrap().iter().find(|panel| panel["title"] == title).unwrap();
     let expr = |title: &str| panel(title)["targets"][0]["expr"].as_str().unwrap().to_owned();
     let rate = expr("Request Rate");
     assert!(rate.contains("rate(alchemist_requests_total{") && rate.contains("}[5m])"), "{rate}");
@@ -266,7 +283,10 @@ fn al13_dashboard_has_the_panels_of_the_guide_with_a_percentile_of_the_whole_ser
 fn al14_load_tests_of_the_guide() {
     let policy = policy("alchemist");
     for (name, said) in [
-        ("dialogs", "exec ab -n 1000 -c 10 -T application/json -p \"$HERE/body.json\" 'http://alchemist:8080/api/dialogs'"),
+        (
+            "dialogs",
+            "exec ab -n 1000 -c 10 -T application/json -p \"$HERE/body.json\" 'http://alchemist:8080/api/dialogs'",
+        ),
         ("streaming", "exec wrk -t12 -c400 -d30s --latency 'http://alchemist:8080/api/stream'"),
         ("subscribe", "timeout 30 wscat --connect 'ws://alchemist:8080/ws'"),
     ] {
@@ -281,7 +301,9 @@ fn al14_load_tests_of_the_guide() {
 #[test]
 fn al14_scripts_are_what_a_shell_can_read() {
     let folder = tempfile::tempdir().expect("a directory");
-    for (guide, name) in [("alchemist", "dialogs"), ("alchemist", "streaming"), ("alchemist", "subscribe"), ("grace", "chat-light")] {
+    for (guide, name) in
+        [("alchemist", "dialogs"), ("alchemist", "streaming"), ("alchemist", "subscribe"), ("grace", "chat-light")]
+    {
         let to = folder.path().join(name);
         let policy = policy(guide);
         stdout(&["export", "load-test", name, "-f", &policy, "--image", "x", "--output-dir", to.to_str().unwrap()]);
@@ -298,7 +320,9 @@ fn al14_scripts_are_what_a_shell_can_read() {
 fn al16_what_is_breached_says_where_to_look() {
     golden_table("al16-advice.md", "alchemist", "ADVICE");
     let advice = report("alchemist", &["--table", "ADVICE"]);
-    for said in ["loops and synchronous I/O", "leaks", "query plans", "lag of NATS consumers", "hit rate of Redis", "UI lags"] {
+    for said in
+        ["loops and synchronous I/O", "leaks", "query plans", "lag of NATS consumers", "hit rate of Redis", "UI lags"]
+    {
         assert!(advice.contains(said), "{said}: {advice}");
     }
 }
@@ -346,8 +370,13 @@ fn ab11_tools_and_practices_have_a_state() {
 
 #[test]
 fn gr11_before_during_and_after_development() {
-    let expected =
-        [("monitoring", "Passed"), ("alerting", "Passed"), ("load-tested", "Attested"), ("scale", "Passed"), ("iterate", "Open")];
+    let expected = [
+        ("monitoring", "Passed"),
+        ("alerting", "Passed"),
+        ("load-tested", "Attested"),
+        ("scale", "Passed"),
+        ("iterate", "Open"),
+    ];
     row("grid", "gr11", 21, &expected);
 }
 
@@ -398,7 +427,12 @@ fn gc11_frontend_and_scaling_have_a_state() {
 
 #[test]
 fn gc12_the_checklist_of_ten() {
-    row("grace", "gc12", 10, &[("postgresql", "Passed"), ("load-tests", "Attested"), ("cdn", "Open"), ("monitor", "Failed")]);
+    row(
+        "grace",
+        "gc12",
+        10,
+        &[("postgresql", "Passed"), ("load-tests", "Attested"), ("cdn", "Open"), ("monitor", "Failed")],
+    );
 }
 
 #[test]
@@ -410,10 +444,15 @@ fn al15_indexes_and_practice_have_a_state() {
 
 #[test]
 fn golden_reports_in_every_format() {
-    for (format, file) in [("markdown", "report-grace.md"), ("json", "report-grace.json"), ("html", "report-grace.html")] {
+    for (format, file) in
+        [("markdown", "report-grace.md"), ("json", "report-grace.json"), ("html", "report-grace.html")]
+    {
         assert_golden(&format!("tests/golden/reports/{file}"), &report("grace", &["-o", format]));
     }
-    assert_golden("tests/golden/reports/report-thresholds.csv", &report("grid", &["-o", "csv", "--table", "THRESHOLDS"]));
+    assert_golden(
+        "tests/golden/reports/report-thresholds.csv",
+        &report("grid", &["-o", "csv", "--table", "THRESHOLDS"]),
+    );
 }
 
 #[test]
@@ -426,7 +465,141 @@ fn without_readings_nothing_is_judged_and_nothing_fails() {
     let policy = policy("grace");
     let report = stdout(&["report", "-f", &policy]);
     assert!(report.contains("Without readings") && report.contains("| chat-p95 |  | no data |"), "{report}");
-    assert!(report.contains("| gc12-monitor | Unknown | Monitor and tune | threshold chat-p95 has no reading |"), "{report}");
+    assert!(
+        report.contains("| gc12-monitor | Unknown | Monitor and tune | threshold chat-p95 has no reading |"),
+        "{report}"
+    );
+}
+
+/// A stand-in for Prometheus: it answers every question about `alchemist` with one series, and counts what it is asked.
+fn prometheus() -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let heard = std::sync::Arc::clone(&heard);
+            std::thread::spawn(move || {
+                while let Some((path, form)) = request(&mut stream) {
+                    let query = form["query"].clone();
+                    let labels = serde_json::json!({"namespace": "alchemist", "trimtab_workload": "alchemist"});
+                    // The age of data is a time, and everything else a quarter.
+                    let at: f64 = form.get("time").or(form.get("end")).unwrap().parse().unwrap();
+                    let value = if query.contains("timestamp(") { at } else { 0.25 };
+                    let result = if path.ends_with("query_range") {
+                        let start: f64 = form["start"].parse().unwrap();
+                        let points: Vec<Value> = (0..=10_u8)
+                            .map(|n| {
+                                serde_json::json!([
+                                    start + (at - start) * f64::from(n) / 10.0,
+                                    f64::from(n).to_string()
+                                ])
+                            })
+                            .collect();
+                        serde_json::json!({"resultType": "matrix", "result": [{"metric": labels, "values": points}]})
+                    } else {
+                        let sample = serde_json::json!({"metric": labels, "value": [at, value.to_string()]});
+                        serde_json::json!({"resultType": "vector", "result": [sample]})
+                    };
+                    heard.lock().unwrap().push(query);
+                    let body = serde_json::json!({"status": "success", "data": result}).to_string();
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, asked)
+}
+
+/// Path and form of the next request; nothing at the end of the connection.
+fn request(stream: &mut TcpStream) -> Option<(String, BTreeMap<String, String>)> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        let (name, value) = header.split_once(':')?;
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body = String::from_utf8(body).ok()?;
+    let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
+    Some((path, body.split('&').filter_map(pair).collect()))
+}
+
+/// Form encoding, undone.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn readings_are_asked_of_prometheus_with_the_operators_engine_and_kept_for_later() {
+    let (url, asked) = prometheus();
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("readings.json");
+    let file = file.to_str().expect("a path in UTF-8");
+    let policy = policy("alchemist");
+    let now =
+        stdout(&["report", "-f", &policy, "--prometheus", &url, "--record", file, "--method", "by hand", "-o", "json"]);
+    let now: Value = serde_json::from_str(&now).expect("JSON");
+    let lines = now["policies"][0]["thresholds"].as_array().unwrap();
+    let p95 = lines.iter().find(|line| line["name"] == "response-time-p95").unwrap();
+    assert_eq!(
+        (p95["value"].as_f64(), p95["state"].as_str(), p95["severity"].as_str()),
+        (Some(0.25), Some("Breached"), Some("warning"))
+    );
+    let recorded: Value = serde_json::from_str(&fs::read_to_string(file).expect("read the readings")).expect("JSON");
+    assert_eq!((recorded["kind"].as_str(), recorded["method"].as_str()), (Some("Readings"), Some("by hand")));
+    let readings = recorded["thresholds"].as_array().unwrap();
+    assert_eq!(readings.len(), 7);
+    assert!(readings.iter().all(|reading| reading["points"].as_array().unwrap().len() == 11), "{recorded}");
+    let questions = asked.lock().unwrap().len();
+    let later: Value =
+        serde_json::from_str(&stdout(&["report", "-f", &policy, "--readings", file, "-o", "json"])).expect("JSON");
+    assert_eq!(now["policies"], later["policies"], "the same readings make the same report");
+    assert_eq!(asked.lock().unwrap().len(), questions, "from a file nobody is asked");
+    let export: Value =
+        serde_json::from_str(&stdout(&["export", "metrics", "-f", &policy, "--readings", file])).expect("JSON");
+    assert_eq!(export["trends"][0]["direction"], "Rising");
+}
+
+#[test]
+fn a_prometheus_that_is_away_is_no_data_with_its_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let policy = policy("alchemist");
+    let report = stdout(&["report", "-f", &policy, "--prometheus", &url, "--table", "THRESHOLDS"]);
+    assert_eq!(report.matches("no data (BackendUnavailable)").count(), 7, "{report}");
 }
 
 #[test]
@@ -434,12 +607,18 @@ fn what_cannot_be_reported_is_refused_with_what_to_do() {
     let (grace, grid, file) = (policy("grace"), policy("grid"), readings("grid"));
     for (arguments, said) in [
         (vec!["report"], "name files with -f, or take the policies of a cluster with --live"),
-        (vec!["report", "-f", &grace, "-o", "csv"], "CSV is one table: choose with --table from LOAD_LEVELS, CHECKLIST"),
+        (
+            vec!["report", "-f", &grace, "-o", "csv"],
+            "CSV is one table: choose with --table from LOAD_LEVELS, CHECKLIST",
+        ),
         (vec!["report", "-f", &grace, "--table", "NOTHING"], "there is no such table; this report has LOAD_LEVELS"),
         (vec!["report", "-f", &grace, "--readings", &grid], "reading \"tests/data/reports/grid.yaml\": expected value"),
         (vec!["report", "-f", &grace, "--record", "x.json"], "nothing was read that could be recorded"),
         (vec!["report", "--before", &file, "--after", "tests/data/reports/beast-after.json"], "methods differ"),
-        (vec!["export", "load-test", "-f", &grace, "--image", "x"], "name one load test; the policies have chat-light, chat-heavy"),
+        (
+            vec!["export", "load-test", "-f", &grace, "--image", "x"],
+            "name one load test; the policies have chat-light, chat-heavy",
+        ),
         (vec!["export", "metrics", "-f", &grace], "nothing was read: give --readings FILE"),
         (vec!["export", "dashboard", "-f", "tests/data/cli/invalid.yaml"], "policy "),
     ] {

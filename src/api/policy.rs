@@ -67,9 +67,7 @@ pub use self::{
         Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Knob, Pool, Reload,
         Setting, SettingType, ValueFormat, WorkerUnit, Workers,
     },
-    paper::{
-        Attestation, ChecklistItem, HttpMethod, LoadTest, LoadTool, Report, SecretKey, StatusWord,
-    },
+    paper::{Attestation, ChecklistItem, HttpMethod, LoadTest, LoadTool, Report, SecretKey, StatusWord},
     threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
@@ -189,13 +187,7 @@ impl PerformancePolicySpec {
     /// no reason to look at one again.
     #[must_use]
     pub fn steering(&self) -> Self {
-        Self {
-            checklist: Vec::new(),
-            reports: Vec::new(),
-            load_tests: Vec::new(),
-            alerting: None,
-            ..self.clone()
-        }
+        Self { checklist: Vec::new(), reports: Vec::new(), load_tests: Vec::new(), alerting: None, ..self.clone() }
     }
 }
 

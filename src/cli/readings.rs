@@ -48,7 +48,10 @@ impl Backends {
     async fn ask(&self, source: &str, question: &Question<'_>) -> Result<Vec<Series>, Refusal> {
         use crate::api::conditions::Reason;
         match self.0.get(source) {
-            None => Err(Refusal { reason: Reason::SourceNotFound, message: format!("there is no MetricsSource {source:?}") }),
+            None => Err(Refusal {
+                reason: Reason::SourceNotFound,
+                message: format!("there is no MetricsSource {source:?}"),
+            }),
             Some((Err(error), _)) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
             Some((Ok(backend), _)) => backend.ask(question).await,
         }
@@ -101,7 +104,8 @@ pub async fn measure(
             points: Vec::new(),
         });
     }
-    let places = |r: &Reading| (r.namespace.clone(), r.policy.clone(), r.threshold.clone(), r.target.clone(), r.series.clone());
+    let places =
+        |r: &Reading| (r.namespace.clone(), r.policy.clone(), r.threshold.clone(), r.target.clone(), r.series.clone());
     readings.thresholds.sort_by_key(places);
     for account in accounts {
         let Some(policy) = &account.policy else { continue };
@@ -151,9 +155,7 @@ async fn settle(
             | Action::SourceStatus { .. }
             | Action::BudgetStatus { .. }
             | Action::Event(_)
-            | Action::Alerts { .. } => {
-                Outcome::Accepted
-            }
+            | Action::Alerts { .. } => Outcome::Accepted,
         };
         waiting.extend(step(world, Input::Done(effect.id, outcome), now));
     }
@@ -193,7 +195,9 @@ async fn points(
     let question = Question { expr: &expr, at: now, range: Some((now - past, step)) };
     let Ok(series) = backends.ask(&source, &question).await else { return Vec::new() };
     let is_its = |one: &&Series| {
-        shape.as_ref().is_none_or(|(shape, key)| shape.key(|label| one.labels.get(label).map(|v| &**v)).as_ref() == Some(key))
+        shape
+            .as_ref()
+            .is_none_or(|(shape, key)| shape.key(|label| one.labels.get(label).map(|v| &**v)).as_ref() == Some(key))
     };
     let Some(series) = series.iter().find(is_its) else { return Vec::new() };
     let point = |(at, value): &(f64, f64)| {

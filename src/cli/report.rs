@@ -28,9 +28,11 @@ use crate::{
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Every report has the tables CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, where \
+#[command(
+    after_help = "Every report has the tables CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, where \
 there is something to say, beside those of spec.reports. In a document, a table stands between <!-- EMBED:NAME:START --> and \
-<!-- EMBED:NAME:END -->.")]
+<!-- EMBED:NAME:END -->."
+)]
 pub struct Args {
     #[command(flatten)]
     subjects: Subjects,
@@ -212,8 +214,9 @@ fn span(text: &str) -> anyhow::Result<Span> {
 /// Prints a report, or writes it into a document.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if let (Some(before), Some(after)) = (&args.before, &args.after) {
-        let comparison = Comparison::new(&readings::read(before)?, &readings::read(after)?)
-            .map_err(|error| anyhow::anyhow!("comparing \"{}\" with \"{}\": {error}", before.display(), after.display()))?;
+        let comparison = Comparison::new(&readings::read(before)?, &readings::read(after)?).map_err(|error| {
+            anyhow::anyhow!("comparing \"{}\" with \"{}\": {error}", before.display(), after.display())
+        })?;
         let table = comparison.table();
         return match (&args.into, args.output) {
             (Some(file), _) => embed_into(file, &[table], args.table.as_deref()),
@@ -280,7 +283,11 @@ fn embed_into(file: &Path, tables: &[Table], named: Option<&str>) -> anyhow::Res
     let mut texts: std::collections::BTreeMap<&str, String> = std::collections::BTreeMap::new();
     for table in tables.iter().filter(|table| named.is_none_or(|name| table.name == name)) {
         if regions.contains_key(&table.name) && texts.insert(&table.name, table.markdown()).is_some() {
-            bail!("writing into \"{}\": several policies have a table {}: name files of one with -f", file.display(), table.name);
+            bail!(
+                "writing into \"{}\": several policies have a table {}: name files of one with -f",
+                file.display(),
+                table.name
+            );
         }
     }
     if texts.is_empty() {
@@ -288,7 +295,10 @@ fn embed_into(file: &Path, tables: &[Table], named: Option<&str>) -> anyhow::Res
             || format!("none of the tables {}", tables.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ")),
             |name| format!("no table {name} with rows and markers"),
         );
-        bail!("writing into \"{}\": {wanted}: put <!-- EMBED:NAME:START --> and <!-- EMBED:NAME:END --> there", file.display());
+        bail!(
+            "writing into \"{}\": {wanted}: put <!-- EMBED:NAME:START --> and <!-- EMBED:NAME:END --> there",
+            file.display()
+        );
     }
     let after = embed::replace(&before, &texts).with_context(context)?;
     if after == before { Ok(()) } else { replace(&path, &after) }

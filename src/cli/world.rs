@@ -141,7 +141,8 @@ impl Documents {
 
     /// Lets every policy be read from the server at `url`. How series tell their workload stays what its source says.
     pub fn read_from(&mut self, url: &str) {
-        let of_policies = self.policies.iter().map(|policy| policy.spec.metrics.as_ref().and_then(|m| m.source.clone()));
+        let of_policies =
+            self.policies.iter().map(|policy| policy.spec.metrics.as_ref().and_then(|m| m.source.clone()));
         let of_classes = self.classes.iter().map(|class| class.spec.source.clone());
         let mut names: Vec<String> =
             of_policies.chain(of_classes).map(|name| name.unwrap_or_else(|| "default".to_owned())).collect();

@@ -17,8 +17,8 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::Mode,
     status::{
-        AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-        ThresholdStatus,
+        AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 

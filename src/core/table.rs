@@ -19,7 +19,11 @@ impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(name: &str, columns: &[&str]) -> Self {
-        Self { name: name.to_owned(), columns: columns.iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// As Markdown (GitHub's), each line ended.

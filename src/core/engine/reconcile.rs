@@ -303,9 +303,8 @@ impl World {
         let rolling = rolling.map(|change| (change.path.clone(), [change.from.clone(), change.to.clone()])).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
-            let counts = |(generation, at): &&(i64, Instant)| {
-                *generation >= entry.steered.1 && now.since(*at) < plan::CONTEST
-            };
+            let counts =
+                |(generation, at): &&(i64, Instant)| *generation >= entry.steered.1 && now.since(*at) < plan::CONTEST;
             scalings.iter().filter(counts).count()
         });
         let elders = self.elders(entry, target);

@@ -53,7 +53,8 @@ impl Comparison {
     /// Where they cannot be compared: methods differ, an operation is in one of them only, or runs are too few.
     pub fn new(before: &Readings, after: &Readings) -> Result<Self, String> {
         if before.method != after.method {
-            let named = |method: &Option<String>| method.as_deref().map_or("none".to_owned(), |m| Excerpt::new(m).to_string());
+            let named =
+                |method: &Option<String>| method.as_deref().map_or("none".to_owned(), |m| Excerpt::new(m).to_string());
             return Err(format!(
                 "methods differ, so the numbers say nothing: before {}, after {}",
                 named(&before.method),
@@ -145,7 +146,8 @@ fn rows_of(before: &Operation, after: &Operation) -> Result<Vec<Row>, String> {
         };
         Ok(Side { runs, mean, standard_deviation })
     };
-    let succeeded = |operation: &Operation| operation.runs.iter().filter(|run| !run.failed).cloned().collect::<Vec<Run>>();
+    let succeeded =
+        |operation: &Operation| operation.runs.iter().filter(|run| !run.failed).cloned().collect::<Vec<Run>>();
     let (first, second) = (succeeded(before), succeeded(after));
     let row = |measure: &'static str, unit: &'static str, of: &dyn Fn(&Run) -> Option<f64>| {
         let before_side = side(first.iter().filter_map(of).collect(), "before", measure)?;

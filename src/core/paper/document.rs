@@ -310,9 +310,8 @@ impl Part {
                 tables.push(Table { rows, ..Table::new(name, columns) });
             }
         };
-        let line = |line: &ChecklistLine| {
-            vec![line.id.clone(), line.state.to_owned(), line.text.clone(), line.detail.clone()]
-        };
+        let line =
+            |line: &ChecklistLine| vec![line.id.clone(), line.state.to_owned(), line.text.clone(), line.detail.clone()];
         let lines = self.checklist.iter().flat_map(|checklist| &checklist.lines);
         push("CHECKLIST", &["Line", "State", "Text", "Detail"], lines.map(line).collect());
         let threshold = |t: &ThresholdLine| {
@@ -471,9 +470,9 @@ fn show(row: &[Cell], sheet: &Sheet, policy: &Policy, views: &[View<'_>]) -> Vec
         let (text, amount) = match cell {
             Cell::Text(text) => (text.to_string(), figure.as_ref().map(amount_of)),
             Cell::Formula(probe) => {
-                let better = probe.threshold().and_then(|name| {
-                    policy.thresholds.iter().find(|threshold| *threshold.name == *name)?.better()
-                });
+                let better = probe
+                    .threshold()
+                    .and_then(|name| policy.thresholds.iter().find(|threshold| *threshold.name == *name)?.better());
                 let mut texts: Vec<String> = Vec::new();
                 let mut first = None;
                 for view in views {
@@ -530,11 +529,7 @@ fn show(row: &[Cell], sheet: &Sheet, policy: &Policy, views: &[View<'_>]) -> Vec
 }
 
 fn amount_of(figure: &Figure) -> Amount {
-    Amount {
-        base: figure.quantity.amount.as_f64(),
-        dimension: figure.quantity.dimension,
-        better: figure.better,
-    }
+    Amount { base: figure.quantity.amount.as_f64(), dimension: figure.quantity.dimension, better: figure.better }
 }
 
 /// A reading as the other amounts of its row are written, else in the usual unit.

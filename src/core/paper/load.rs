@@ -122,7 +122,8 @@ fn script(title: &str, test: &LoadTest) -> String {
             format!("exec ab -n {requests} -c {users}{body}{} {url}", header("-H"))
         }
         LoadTool::Wrk => {
-            let lua = if test.method == HttpMethod::Post || test.token_from.is_some() { " -s \"$HERE/wrk.lua\"" } else { "" };
+            let lua =
+                if test.method == HttpMethod::Post || test.token_from.is_some() { " -s \"$HERE/wrk.lua\"" } else { "" };
             format!("exec wrk -t{threads} -c{users} -d{seconds}s --latency{lua} {url}")
         }
         LoadTool::Wscat => {

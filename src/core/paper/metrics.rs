@@ -133,12 +133,7 @@ impl MetricsExport {
             "Breached" => self.summary.breached += 1,
             _ => self.summary.no_data += 1,
         }
-        self.system.push(Metric {
-            of: of.clone(),
-            value: reading.value,
-            unit: unit.as_str(),
-            state: judged.state,
-        });
+        self.system.push(Metric { of: of.clone(), value: reading.value, unit: unit.as_str(), state: judged.state });
         let course = course(of.clone(), reading);
         let text = reading.value.map(|value| unit.format(value)).unwrap_or_default();
         if let Some((severity, side, limit)) = judged.crossed {
@@ -148,9 +143,12 @@ impl MetricsExport {
             if let Some(advice) = &threshold.advice {
                 self.recommendations.push(Recommendation { of, because, text: advice.to_string() });
             }
-        } else if let Some(hours) = course.per_hour.and_then(|slope| hours_left(threshold, reading, slope, course.direction)) {
+        } else if let Some(hours) =
+            course.per_hour.and_then(|slope| hours_left(threshold, reading, slope, course.direction))
+        {
             // An anomaly that no bound shows yet.
-            let because = format!("{} at {text}: its bound is reached in {hours:.1} h if that goes on", course.direction);
+            let because =
+                format!("{} at {text}: its bound is reached in {hours:.1} h if that goes on", course.direction);
             let text = threshold.advice.as_deref().unwrap_or("look at it before the bound is crossed").to_owned();
             self.recommendations.push(Recommendation { of, because, text });
         }

@@ -225,7 +225,9 @@ mod tests {
     #[test]
     fn files_are_read_or_refused_with_a_reason() {
         let file = |rest: &str| {
-            format!(r#"{{"apiVersion": "trimtab.dev/v1alpha1", "kind": "Readings", "at": "2026-11-21T10:00:00Z"{rest}}}"#)
+            format!(
+                r#"{{"apiVersion": "trimtab.dev/v1alpha1", "kind": "Readings", "at": "2026-11-21T10:00:00Z"{rest}}}"#
+            )
         };
         assert!(Readings::parse(&file("")).is_ok());
         for (rest, said) in [

@@ -68,7 +68,8 @@ pub(super) fn trend(points: &[(f64, f64)]) -> Option<Trend> {
     slopes.sort_by(f64::total_cmp);
     let middle = |at: usize| slopes.get(at).copied();
     let half = slopes.len() / 2;
-    let median = if slopes.len() % 2 == 1 { middle(half)? } else { f64::midpoint(middle(half.checked_sub(1)?)?, middle(half)?) };
+    let median =
+        if slopes.len() % 2 == 1 { middle(half)? } else { f64::midpoint(middle(half.checked_sub(1)?)?, middle(half)?) };
     let n = float(points.len());
     let spread = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
     let mut values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();

@@ -139,15 +139,15 @@ impl Reader<'_> {
             (None, None) => Means::Open,
             (Some(text), None) => {
                 let formula = Formula::parse(text).map_err(|error| error.to_string());
-                let probe =
-                    formula.and_then(|f| self.vision.check(f, Some(&Type::Boolean), Asker::Checklist));
+                let probe = formula.and_then(|f| self.vision.check(f, Some(&Type::Boolean), Asker::Checklist));
                 Means::Check(probe.map_err(|message| self.refuse(path(".check"), message)).ok()?)
             }
             (None, Some(attested)) => {
                 // The schema knows the digits; that there is such a day, only the calendar.
                 let is_day = attested.date.len() == 10 && attested.date.parse::<jiff::civil::Date>().is_ok();
                 if !is_day {
-                    let message = format!("must be a day such as \"2026-11-01\", not \"{}\"", attested.date.escape_debug());
+                    let message =
+                        format!("must be a day such as \"2026-11-01\", not \"{}\"", attested.date.escape_debug());
                     self.refuse(path(".attested.date"), message);
                 }
                 if attested.by.trim().is_empty() {
@@ -190,10 +190,14 @@ impl Reader<'_> {
         for (index, row) in report.rows.iter().enumerate() {
             let at = format!("{path}.rows[{index}]");
             if row.len() != report.columns.len() {
-                self.refuse(&at, format!("must have one cell for each of {} columns, not {}", report.columns.len(), row.len()));
+                self.refuse(
+                    &at,
+                    format!("must have one cell for each of {} columns, not {}", report.columns.len(), row.len()),
+                );
                 continue;
             }
-            let cells: Vec<Cell> = (0..).zip(row).filter_map(|(n, cell)| self.cell(&format!("{at}[{n}]"), cell)).collect();
+            let cells: Vec<Cell> =
+                (0..).zip(row).filter_map(|(n, cell)| self.cell(&format!("{at}[{n}]"), cell)).collect();
             if cells.contains(&Cell::Status) && statuses.is_empty() {
                 self.refuse(&at, "has = status, and there is no word for it: set statuses");
             }
@@ -271,7 +275,11 @@ impl Reader<'_> {
                 ".body",
                 "needs method: POST",
             ),
-            (test.name.len() <= MAX_TEST_NAME, "", "must have a name of at most 50 characters: its Job is load-test-NAME"),
+            (
+                test.name.len() <= MAX_TEST_NAME,
+                "",
+                "must have a name of at most 50 characters: its Job is load-test-NAME",
+            ),
             (is_url_path(&test.path), ".path", "must be the path of a URL, beginning with /"),
             (
                 test.body.as_deref().is_none_or(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok()),
@@ -296,7 +304,10 @@ impl Reader<'_> {
         let seconds = Value::parse(ValueType::Duration, text).ok().and_then(|value| value.amount()?.to_i64());
         let seconds = seconds.filter(|seconds| (1..=2_592_000).contains(seconds));
         if seconds.is_none() {
-            self.refuse(path(".duration"), format!("must be whole seconds from 1s to 30d, not \"{}\"", text.escape_debug()));
+            self.refuse(
+                path(".duration"),
+                format!("must be whole seconds from 1s to 30d, not \"{}\"", text.escape_debug()),
+            );
         }
         if self.wrong.len() > before {
             return None;

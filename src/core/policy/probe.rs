@@ -149,9 +149,11 @@ impl Vision<'_> {
             "resources" => spec.resources.len(),
             "loadTests" => spec.load_tests.len(),
             _ => {
-                return Err("is not known: counts are of thresholds, levels, workers, pools, caches, settings, resources and \
+                return Err(
+                    "is not known: counts are of thresholds, levels, workers, pools, caches, settings, resources and \
                             loadTests"
-                    .into());
+                        .into(),
+                );
             }
         })
     }
@@ -198,9 +200,11 @@ impl Vision<'_> {
                 let bound = bound.ok_or("is not set: the threshold has no such level")?;
                 Ok((Read::Known(Datum::Quantity(Quantity::new(bound.value(), unit))), unit.into()))
             }
-            _ => Err("is not known: a threshold has within, measured, target, info, warning and critical, and in reports \
+            _ => Err(
+                "is not known: a threshold has within, measured, target, info, warning and critical, and in reports \
                       current and state"
-                .into()),
+                    .into(),
+            ),
         }
     }
 }

@@ -52,10 +52,8 @@ impl<'a> View<'a> {
     /// Values as they are on the target: where one is left to somebody else, that one's.
     #[must_use]
     pub fn new(policy: &Policy, target: Option<(&'a Object, &'a Plan)>, around: Around<'a>) -> Self {
-        let worked = policy.work_out(
-            |_| None,
-            |amount| target.and_then(|(object, _)| resolve::template(object, amount)),
-        );
+        let worked =
+            policy.work_out(|_| None, |amount| target.and_then(|(object, _)| resolve::template(object, amount)));
         let mut values: BTreeMap<Box<str>, Option<Value>> = BTreeMap::new();
         for (knob, worked) in policy.knobs.iter().zip(worked) {
             let setting = target.and_then(|(_, plan)| plan.settings.iter().find(|setting| setting.path == knob.path));
@@ -94,9 +92,7 @@ impl Sight for View<'_> {
                 let amount = decimal(self.threshold(name)?.current?)?;
                 Some(Datum::Quantity(Quantity::new(amount, *dimension)))
             }
-            Fact::State(name) => {
-                Some(Datum::Word(self.threshold(name).map_or("NoData", |known| known.state).into()))
-            }
+            Fact::State(name) => Some(Datum::Word(self.threshold(name).map_or("NoData", |known| known.state).into())),
             Fact::Replicas => {
                 let pods = self.target?.0.integer("/spec/replicas").unwrap_or(1);
                 Some(Datum::Quantity(Quantity::new(pods.into(), Dimension::Count)))
@@ -105,7 +101,10 @@ impl Sight for View<'_> {
             Fact::Applied => {
                 let plan = self.target?.1;
                 Some(Datum::Boolean(
-                    plan.steps.is_empty() && plan.refusals.is_empty() && plan.conflicts.is_empty() && plan.unread.is_empty(),
+                    plan.steps.is_empty()
+                        && plan.refusals.is_empty()
+                        && plan.conflicts.is_empty()
+                        && plan.unread.is_empty(),
                 ))
             }
             Fact::Environment { container, name } => {
@@ -125,9 +124,8 @@ pub fn decimal(value: f64) -> Option<Decimal> {
 }
 
 fn environment<'o>(object: &'o Object, container: Option<&str>, name: &str) -> Option<&'o str> {
-    let mut containers = object.items("/spec/template/spec/containers").filter(|c| {
-        container.is_none_or(|wanted| c["name"] == wanted)
-    });
+    let mut containers =
+        object.items("/spec/template/spec/containers").filter(|c| container.is_none_or(|wanted| c["name"] == wanted));
     let only = containers.next().filter(|_| containers.next().is_none())?;
     let variables = only.get("env").and_then(Json::as_array)?;
     let mut named = variables.iter().filter(|variable| variable["name"] == name);

@@ -83,8 +83,8 @@ mod tests {
         api::{
             conditions::{ConditionType, Reason},
             status::{
-                AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-                ThresholdStatus,
+                AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+                TargetStatus, ThresholdStatus,
             },
         },
         core::{

@@ -82,10 +82,8 @@ pub fn regions(document: &[u8]) -> Result<BTreeMap<String, Range<usize>>, EmbedE
 /// # Errors
 /// As [`regions`]; names without markers are passed over.
 pub fn replace(document: &[u8], texts: &BTreeMap<&str, String>) -> Result<Vec<u8>, EmbedError> {
-    let mut places: Vec<(Range<usize>, &String)> = regions(document)?
-        .into_iter()
-        .filter_map(|(name, range)| Some((range, texts.get(name.as_str())?)))
-        .collect();
+    let mut places: Vec<(Range<usize>, &String)> =
+        regions(document)?.into_iter().filter_map(|(name, range)| Some((range, texts.get(name.as_str())?))).collect();
     places.sort_by_key(|(range, _)| range.start);
     let mut out = Vec::with_capacity(document.len());
     let mut at = 0;
@@ -115,7 +113,8 @@ fn marker(document: &[u8], at: usize) -> Option<(String, bool, usize)> {
     let length = rest.iter().take_while(|&&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-').count();
     let name = std::str::from_utf8(rest.get(..length)?).ok().filter(|name| !name.is_empty())?;
     let rest = rest.get(length..)?;
-    let (is_start, word): (bool, &[u8]) = if rest.starts_with(b":START") { (true, b":START") } else { (false, b":END") };
+    let (is_start, word): (bool, &[u8]) =
+        if rest.starts_with(b":START") { (true, b":START") } else { (false, b":END") };
     rest.strip_prefix(word)?.strip_prefix(CLOSE)?;
     Some((name.to_owned(), is_start, at + length + word.len() + CLOSE.len()))
 }
@@ -168,7 +167,10 @@ mod tests {
             said(&format!("{start}\n<!-- EMBED:B:START -->\n<!-- EMBED:B:END -->{end}")),
             "line 2: EMBED:B begins inside of EMBED:A: markers do not nest"
         );
-        assert_eq!(said(&format!("{start}\n{start}\n{end}")), "line 2: EMBED:A begins inside of EMBED:A: markers do not nest");
+        assert_eq!(
+            said(&format!("{start}\n{start}\n{end}")),
+            "line 2: EMBED:A begins inside of EMBED:A: markers do not nest"
+        );
         assert_eq!(
             said(&format!("{start}\n<!-- EMBED:B:END -->")),
             "line 2: EMBED:B:END has no EMBED:B:START before it"

@@ -29,10 +29,8 @@ impl World {
         if self.busy.contains(object) || self.busy.contains(&target.key) {
             return Err(Some(Finding::new(Truth::False, Reason::Pending, "a write is under way")));
         }
-        if let Some(backoff) = entry
-            .backoffs
-            .get(object)
-            .filter(|backoff| backoff.generation >= entry.steered.1 && backoff.until > now)
+        if let Some(backoff) =
+            entry.backoffs.get(object).filter(|backoff| backoff.generation >= entry.steered.1 && backoff.until > now)
         {
             entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
             return Err(Some(backoff.why.clone()));

@@ -297,7 +297,10 @@ fn an_edit_of_what_only_reports_is_no_reason_to_write() {
     assert_eq!(bench.condition("bounds", "Conflicted"), "Contested");
     let status = &bench.statuses["bounds"];
     assert_eq!(status["observedGeneration"], 5, "what was edited is told all the same");
-    assert_eq!(status["checklist"], json!({"passed": 0, "failed": 1, "attested": 0, "open": 0, "unknown": 0, "failing": ["few"]}));
+    assert_eq!(
+        status["checklist"],
+        json!({"passed": 0, "failed": 1, "attested": 0, "open": 0, "unknown": 0, "failing": ["few"]})
+    );
     // An edit of the rest is one.
     bench.version += 1;
     policy["spec"]["replicas"]["max"] = json!(4);

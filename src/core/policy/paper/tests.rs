@@ -84,17 +84,25 @@ fn what_is_attested_has_a_day_of_the_calendar_and_a_name() {
 
 #[test]
 fn tables_are_whole_and_their_words_in_order() {
-    let table = |name: &str, rows: Value, statuses: Value| {
-        json!([{"name": name, "columns": ["A", "B"], "rows": rows, "statuses": statuses}])
-    };
+    let table = |name: &str, rows: Value, statuses: Value| json!([{"name": name, "columns": ["A", "B"], "rows": rows, "statuses": statuses}]);
     let row = || json!([["a", 1]]);
-    assert!(parse("reports", table("T", json!([["= thresholds.p95.current", "= status"]]), json!([{"text": "x"}]))).is_ok());
+    assert!(
+        parse("reports", table("T", json!([["= thresholds.p95.current", "= status"]]), json!([{"text": "x"}]))).is_ok()
+    );
     refused("reports", table("t", row(), json!([])), "must be named in capitals");
     refused("reports", table("CHECKLIST", row(), json!([])), "must have another name");
-    refused("reports", table("T", json!([["a"]]), json!([])), "reports.T.rows[0] must have one cell for each of 2 columns, not 1");
+    refused(
+        "reports",
+        table("T", json!([["a"]]), json!([])),
+        "reports.T.rows[0] must have one cell for each of 2 columns, not 1",
+    );
     refused("reports", table("T", json!([["a", "= status"]]), json!([])), "there is no word for it");
     refused("reports", table("T", json!([["a", "= 1s + 1B"]]), json!([])), "reports.T.rows[0][1]");
-    refused("reports", table("T", row(), json!([{"text": "x"}, {"upTo": "100%", "text": "y"}])), "must be set, except for the last");
+    refused(
+        "reports",
+        table("T", row(), json!([{"text": "x"}, {"upTo": "100%", "text": "y"}])),
+        "must be set, except for the last",
+    );
     refused(
         "reports",
         table("T", row(), json!([{"upTo": "100%", "text": "x"}, {"upTo": "90%", "text": "y"}])),
