@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_constant_shift_changes_no_deviation(values in proptest::collection::vec(-1e3..1e3, 2..40), by in -1e3..1e3) {
+        fn a_constant_shift_changes_no_deviation(values in proptest::collection::vec(-1e3..1e3_f64, 2..40), by in -1e3..1e3_f64) {
             let one = Summary::of(values.iter().copied()).unwrap();
             let other = Summary::of(values.iter().map(|value| value + by)).unwrap();
             prop_assert!((one.deviation.unwrap() - other.deviation.unwrap()).abs() < 1e-6);
