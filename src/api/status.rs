@@ -60,6 +60,12 @@ fn listed(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), MAX_LISTED.into());
 }
 
+/// The bound of a list of lines of a checklist.
+fn lines(schema: &mut Schema) {
+    listed(schema);
+    schema.ensure_object().insert("items".into(), json!({"type": "string", "maxLength": 63}));
+}
+
 /// What is known of a policy.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -134,7 +140,7 @@ pub struct ChecklistStatus {
     pub unknown: u32,
     /// At most 20 of the lines whose check does not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(transform = listed)]
+    #[schemars(transform = lines)]
     pub failing: Vec<String>,
 }
 

@@ -60,6 +60,7 @@ pub struct Report {
     /// Words for `= status`, in rising order; the last may be without upTo.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["text".into()]))]
     pub statuses: Vec<StatusWord>,
 }
 

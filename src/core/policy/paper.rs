@@ -241,6 +241,9 @@ impl Reader<'_> {
                     continue;
                 }
             };
+            if read.iter().any(|(_, text)| **text == *word.text) {
+                self.refuse(format!("{at}.text"), "is there twice");
+            }
             match (share, read.last()) {
                 (None, _) if index + 1 < words.len() => {
                     self.refuse(format!("{at}.upTo"), "must be set, except for the last word");
