@@ -49,7 +49,7 @@ enum Command {
     Status(status::Args),
     /// Show which policy governs which value of a workload
     Explain(explain::Args),
-    /// Report how policies stand: checklists, thresholds, values and tables of their own; or compare two measurements
+    /// Report how policies stand, or compare two measurements
     Report(Box<report::Args>),
     /// Print what other programs take: dashboards, load tests, metrics
     Export(export::Args),
