@@ -29,7 +29,9 @@ const FAILED: u8 = 2;
 /// Keeps the performance of applications and the small numbers that steer it together.
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done, 2 an error; plan, status and explain answer with 1, too: see their help")]
+#[command(
+    after_help = "Exit codes: 0 done, 2 an error; plan, status, explain and export answer with 1, too: see their help"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,7 +53,7 @@ enum Command {
     Explain(explain::Args),
     /// Report how policies stand, or compare two measurements
     Report(Box<report::Args>),
-    /// Print what other programs take: dashboards, load tests, metrics
+    /// Print files for others that follow from policies
     Export(export::Args),
     /// Freeze the writes of a policy
     Suspend(suspend::Suspend),
@@ -62,7 +64,7 @@ enum Command {
 }
 
 /// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
-/// `status` and `explain` answer with 1.
+/// `status`, `explain` and `export` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -111,7 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
         Command::Report(args) => report::run(&args)?,
-        Command::Export(args) => export::run(&args)?,
+        Command::Export(args) => return export::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,
         Command::Version => select::emit(concat!("trimtab ", env!("CARGO_PKG_VERSION"), "\n"))?,

@@ -1,8 +1,8 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease table` · `policy ownership` · `record allocate` · `resolve evaluate` ·
-//! `plan` · `report` · `paper` · `engine`.
+//! `units formula document promql catalogue options facts schedule lease statistics table` · `policy ownership` ·
+//! `record allocate` · `resolve evaluate` · `plan` · `report` · `paper` · `engine`.
 
 pub mod allocate;
 pub mod catalogue;
@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod facts;
 pub mod formula;
 pub mod lease;
+pub mod options;
 pub mod ownership;
 pub mod paper;
 pub mod plan;
@@ -20,5 +21,7 @@ pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod schedule;
+pub mod statistics;
 pub mod table;
 pub mod units;

@@ -64,7 +64,7 @@ fn golden_help_of_every_command() {
         11 + 2,
         "a command is missing above, or one is gone: eleven commands and two options were listed"
     );
-    for what in ["dashboard", "load-test", "metrics"] {
+    for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
         golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
     }
 }
@@ -79,14 +79,53 @@ fn golden_plans_in_every_format() {
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-objects", TRIMTAB, &["plan", "-f", "tests/data/cli/objects.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
+    golden("plan-kernel", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml"]);
+    golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);
+    golden("plan-kernel-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel-refused.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
+    golden("plan-budget", TRIMTAB, &["plan", "-f", "tests/data/cli/budget.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
     golden(
         "plan-protected-elsewhere",
         TRIMTAB,
         &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
     );
+}
+
+#[test]
+fn golden_plans_of_profiles() {
+    const PROFILES: [&str; 4] = ["plan", "--all", "-f", "tests/data/cli/profiles.yaml"];
+    let with = |profile: &'static str| [&PROFILES[..], &["--profile", profile]].concat();
+    golden("plan-profiles", TRIMTAB, &PROFILES);
+    golden("plan-profile", TRIMTAB, &with("high-traffic"));
+    golden("plan-profile-json", TRIMTAB, &[&with("high-traffic")[..], &["-o", "json"]].concat());
+    golden("plan-profile-blocked", TRIMTAB, &with("heavy"));
+    golden("plan-profile-unknown", TRIMTAB, &with("heavier"));
+}
+
+#[test]
+fn golden_configuration_of_nodes() {
+    let export = |name: &str, arguments: &[&str]| {
+        golden(name, TRIMTAB, &[&["export", "node-tuning", "-f"], arguments].concat());
+    };
+    export("node-tuning", &["tests/data/cli/kernel.yaml"]);
+    for part in ["tuned", "sysctl", "gke", "kubelet", "systemd"] {
+        export(&format!("node-tuning-{part}"), &["tests/data/cli/kernel.yaml", "--part", part]);
+    }
+    export("node-tuning-nothing", &["tests/data/cli/conflict.yaml"]);
+    export("node-tuning-contradiction", &["tests/data/cli/kernel-contradiction.yaml"]);
+    export("node-tuning-invalid", &["tests/data/cli/kernel-refused.yaml"]);
+
+    // The whole output is one manifest: everything that is none is a comment.
+    let output = run(TRIMTAB, &["export", "node-tuning", "-f", "tests/data/cli/kernel.yaml"]);
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(&String::from_utf8_lossy(&output.stdout)).expect("YAML");
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents[0]["kind"], "Tuned");
+    let profile = documents[0]["spec"]["profile"][0]["data"].as_str().expect("a profile");
+    assert!(profile.ends_with("[sysctl]\nnet.core.netdev_max_backlog=65535\nvm.swappiness=10\n"), "{profile}");
 }
 
 #[test]

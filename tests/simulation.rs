@@ -12,7 +12,9 @@ mod simulation {
     pub mod controllers;
     pub mod formulas;
     pub mod invariants;
+    pub mod objects;
     pub mod people;
+    pub mod profiles;
     pub mod random;
     pub mod regressions;
     pub mod replica;

@@ -66,7 +66,7 @@ pub struct ConnectionBudgetSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::headroom)]
     pub headroom: Option<String>,
-    /// A pooler such as PgBouncer between the applications and the database. Pools then count against its clients, and its
+    /// A pooler such as `PgBouncer` between the applications and the database. Pools then count against its clients, and its
     /// servers against the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooler: Option<Pooler>,
@@ -80,7 +80,7 @@ pub struct ConnectionBudgetSpec {
 /// What the database accepts.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Largest number of connections, such as max_connections of PostgreSQL.
+    /// Largest number of connections, such as `max_connections` of `PostgreSQL`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections: u32,
 }
@@ -102,7 +102,7 @@ pub struct Pooler {
     /// How long a client keeps a server. Session: as long as it is connected, so that no more clients are served than there
     /// are servers. Transaction or Statement: for one of these.
     pub mode: PoolerMode,
-    /// Connections that it accepts from applications, such as max_client_conn of PgBouncer.
+    /// Connections that it accepts from applications, such as `max_client_conn` of `PgBouncer`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub clients: u32,
     /// Connections that it opens to the database, over all users and databases.

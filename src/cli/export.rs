@@ -1,6 +1,8 @@
 //! `export`: what other programs take. One subcommand per kind of thing.
 
-use std::{fs, path::PathBuf};
+mod node_tuning;
+
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -26,6 +28,8 @@ enum What {
     LoadTest(Box<LoadTest>),
     /// Readings, operations, alerts, trends and recommendations as JSON
     Metrics(Box<Metrics>),
+    /// Print what policies ask of the kernel and no pod can carry, as configuration of nodes
+    NodeTuning(node_tuning::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,19 +62,23 @@ struct Metrics {
 }
 
 /// Prints what is asked for.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
-        What::Dashboard(args) => dashboard_json(args),
-        What::LoadTest(args) => load_test(args),
-        What::Metrics(args) => {
-            let found = args.subjects.find(true)?;
-            served(&found)?;
-            let Some(readings) = &found.readings else {
-                bail!("nothing was read: give --readings FILE, a MetricsSource with -f, --prometheus URL, or --live");
-            };
-            print(&MetricsExport::new(&found.subjects(), readings))
-        }
+        What::Dashboard(args) => dashboard_json(args)?,
+        What::LoadTest(args) => load_test(args)?,
+        What::Metrics(args) => metrics(args)?,
+        What::NodeTuning(args) => return node_tuning::run(args),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn metrics(args: &Metrics) -> anyhow::Result<()> {
+    let found = args.subjects.find(true)?;
+    served(&found)?;
+    let Some(readings) = &found.readings else {
+        bail!("nothing was read: give --readings FILE, a MetricsSource with -f, --prometheus URL, or --live");
+    };
+    print(&MetricsExport::new(&found.subjects(), readings))
 }
 
 fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {

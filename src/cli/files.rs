@@ -194,7 +194,7 @@ fn own(object: &mut Value, kind: Kind) {
     let default = match kind {
         Kind::Deployment | Kind::StatefulSet => Some("replicas"),
         Kind::HorizontalPodAutoscaler => Some("minReplicas"),
-        Kind::DaemonSet | Kind::ConfigMap => None,
+        Kind::DaemonSet | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => None,
     };
     if let (Some(member), Some(spec)) = (default, object.get_mut("spec").and_then(Value::as_object_mut)) {
         spec.entry(member).or_insert_with(|| json!(1));

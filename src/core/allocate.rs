@@ -4,7 +4,7 @@
 //! not only its result. Shares that are worked out come later; until then a pool gets what its policy asks for, or the policy
 //! is refused.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     facts::{Kind, Object},
@@ -85,7 +85,12 @@ impl Pods {
         let overlaps = match target.key.kind {
             Kind::Deployment => target.text("/spec/strategy/type") != Some("Recreate") && !waits,
             Kind::DaemonSet => surge > 0,
-            Kind::StatefulSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => false,
+            Kind::StatefulSet
+            | Kind::HorizontalPodAutoscaler
+            | Kind::ConfigMap
+            | Kind::Cluster
+            | Kind::Pooler
+            | Kind::Stream => false,
         };
         Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
     }
@@ -118,7 +123,12 @@ fn surge(target: &Object, max: i64) -> i64 {
     let (strategy, default) = match target.key.kind {
         Kind::Deployment => ("/spec/strategy", "25%"),
         Kind::DaemonSet => ("/spec/updateStrategy", "0"),
-        Kind::StatefulSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => return 0,
+        Kind::StatefulSet
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ConfigMap
+        | Kind::Cluster
+        | Kind::Pooler
+        | Kind::Stream => return 0,
     };
     if target.text(&format!("{strategy}/type")).is_some_and(|kind| kind != "RollingUpdate") {
         return 0;
@@ -328,6 +338,8 @@ impl Room {
 /// A consumer of a budget, as far as the decision who may grow is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bid {
+    /// Which pool it is: two policies that have one size in the same place have one pool, which is counted once.
+    pub pool: usize,
     /// Connections that it could open at worst with the values that are there.
     pub held: i64,
     /// Connections that it could open at worst with the values that its policy asks for.
@@ -341,7 +353,7 @@ pub struct Bid {
 /// What becomes of a [`Bid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Connections that count against the budget.
+    /// Connections that count against the budget; 0 if the pool is counted with another bid.
     pub committed: i64,
     /// What everybody else has, where that leaves too little for what is asked.
     pub refused: Option<i64>,
@@ -354,20 +366,32 @@ pub struct Verdict {
 /// not taken away by an older policy that comes or grows later.
 #[must_use]
 pub fn settle(usable: i64, bids: &[Bid]) -> Vec<Verdict> {
-    let mut total: i64 = bids.iter().fold(0, |sum, bid| sum.saturating_add(bid.held));
-    let verdict = |bid: &Bid| {
-        let taken = total.saturating_sub(bid.held);
-        if bid.settled && bid.asked <= bid.held {
-            return Verdict { committed: bid.held, refused: None };
+    let mut pools: BTreeMap<usize, i64> = BTreeMap::new();
+    for bid in bids {
+        let held = pools.entry(bid.pool).or_default();
+        *held = bid.held.max(*held);
+    }
+    let mut total: i64 = pools.values().fold(0, |sum, held| sum.saturating_add(*held));
+    let mut refuse = |bid: &Bid| {
+        let committed = pools.entry(bid.pool).or_default();
+        let taken = total.saturating_sub(*committed);
+        if bid.settled && bid.asked <= *committed {
+            return None;
         }
         if taken.saturating_add(bid.asked) > usable {
-            return Verdict { committed: bid.held, refused: Some(taken) };
+            return Some(taken);
         }
-        let committed = if bid.writes { bid.asked.max(bid.held) } else { bid.held };
-        total = taken.saturating_add(committed);
-        Verdict { committed, refused: None }
+        if bid.writes {
+            *committed = bid.asked.max(*committed);
+            total = taken.saturating_add(*committed);
+        }
+        None
     };
-    bids.iter().map(verdict).collect()
+    let refused: Vec<Option<i64>> = bids.iter().map(&mut refuse).collect();
+    // With the first bid of each pool.
+    let verdict =
+        |(bid, refused): (&Bid, Option<i64>)| Verdict { committed: pools.remove(&bid.pool).unwrap_or(0), refused };
+    bids.iter().zip(refused).map(verdict).collect()
 }
 
 #[cfg(test)]

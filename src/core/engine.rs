@@ -12,6 +12,7 @@ mod ledger;
 mod measure;
 mod objects;
 mod outcome;
+mod profiles;
 mod publish;
 mod reconcile;
 mod retire;
@@ -19,7 +20,10 @@ mod rollout;
 pub mod sweep;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use account::{Account, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
@@ -27,14 +31,15 @@ pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Serie
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
-    facts::{Instant, Kind, ObjectKey, Span},
+    facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey},
+    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
     report::{Finding, Memoir},
 };
 use crate::api::{
-    ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus, conditions::Reason,
-    status::QuarantineEntry,
+    ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
+    conditions::Reason,
+    status::{ActiveProfile, QuarantineEntry},
 };
 
 /// What the engine is told once.
@@ -42,6 +47,8 @@ use crate::api::{
 pub struct Config {
     /// The operator's own namespace, whose workloads no policy may change.
     pub operator_namespace: Box<str>,
+    /// The version of the cluster. An older one than there is refuses more than it must, and never less.
+    pub kubernetes: Release,
 }
 
 /// Everything that the engine knows.
@@ -52,6 +59,8 @@ pub struct World {
     /// Number of the last effect.
     last: u64,
     listed: BTreeSet<Stream>,
+    /// Streams that show nothing, and why.
+    unserved: BTreeMap<Stream, Reason>,
     policies: BTreeMap<PolicyKey, Entry>,
     /// Policies that exist although nobody could read them: what they hold is not abandoned.
     unreadable: BTreeSet<PolicyKey>,
@@ -119,6 +128,11 @@ struct Entry {
     memoir: Memoir,
     /// As much of the quarantine as everybody can know: only that is acted upon. The status may hold less, where it is cut.
     told: Vec<QuarantineEntry>,
+    /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
+    /// from.
+    told_active: Vec<ActiveProfile>,
+    /// The policy under profiles that are active somewhere.
+    under: BTreeMap<ProfileSet, Arc<Policy>>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -224,6 +238,8 @@ enum Doing {
         status: Box<PerformancePolicyStatus>,
         /// What it tells of the quarantine.
         quarantine: Vec<QuarantineEntry>,
+        /// What it tells of active profiles.
+        active: Vec<ActiveProfile>,
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
@@ -240,6 +256,7 @@ impl World {
             leader: false,
             last: 0,
             listed: BTreeSet::new(),
+            unserved: BTreeMap::new(),
             policies: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             classes: BTreeMap::new(),
@@ -263,14 +280,14 @@ impl World {
         }
     }
 
-    /// Whether every stream has been listed: before that, "it does not exist" cannot be said.
+    /// Whether every stream has been listed, or shows nothing: before that, "it does not exist" cannot be said.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
         [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
             .into_iter()
             .chain(objects)
-            .all(|stream| self.listed.contains(&stream))
+            .all(|stream| self.listed.contains(&stream) || self.unserved.contains_key(&stream))
     }
 
     /// Workloads on which a rollout of ours is under way, with the policy that caused each.

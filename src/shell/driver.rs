@@ -209,6 +209,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::Budget(change) => verb(change, "budget-applied", "budget-deleted"),
         Input::Object(change) => verb(change, "object-applied", "object-deleted"),
         Input::Listed(..) => "listed",
+        Input::Unserved(..) => "unserved",
         Input::Leadership(_) => "leadership",
         Input::Done(..) => "done",
         Input::Tick => "tick",

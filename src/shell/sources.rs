@@ -61,6 +61,7 @@ impl Sources {
             | Input::Budget(_)
             | Input::Object(_)
             | Input::Listed(..)
+            | Input::Unserved(..)
             | Input::Leadership(_)
             | Input::Done(..)
             | Input::Tick => {}

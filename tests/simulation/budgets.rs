@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::budget::{Pooler, PoolerMode},
+    api::{
+        budget::{Pooler, PoolerMode},
+        names,
+    },
     core::{
         engine::{Action, Effect, Patch},
         facts::{Kind, ObjectKey, Span},
@@ -63,7 +66,13 @@ impl Budgets {
                 .values()
                 .filter_map(|policy| policy.status.as_ref())
                 .any(|status| status.quarantine.iter().any(|item| item.object == patch.object.short()));
-            if is > was && is > usable && !goes_back {
+            // A policy that names no budget promises nothing, whoever else counts the variables that it sets.
+            let writer = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+            let promises = server
+                .policies
+                .get(&policy(writer))
+                .is_some_and(|policy| policy.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1)));
+            if promises && is > was && is > usable && !goes_back {
                 return Err(format!(
                     "pools could open {is} connections and could open {was} before a write to {}; budget {} has {usable}",
                     patch.object.short(),
@@ -81,7 +90,8 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
         Some(stored) if stored.key == *key => stored.clone(),
         _ => server.objects[key].clone(),
     };
-    let mut total = 0;
+    // Two policies that set one variable have one pool.
+    let mut pools: BTreeMap<(ObjectKey, String), i64> = BTreeMap::new();
     for ((_, name), policy) in &server.policies {
         let spec = json!(policy.spec);
         let Some(target) = spec["target"].as_object() else { continue };
@@ -131,11 +141,13 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
                     Kind::DaemonSet => stored.status["desiredNumberScheduled"].as_i64().unwrap_or(0).max(1),
                     _ => replicas,
                 };
-                total += (size + overflow) * processes * pods;
+                let pool_of = pool["size"]["env"].as_str().map_or_else(|| format!("of {name}"), str::to_owned);
+                let most = pools.entry((key.clone(), pool_of)).or_default();
+                *most = ((size + overflow) * processes * pods).max(*most);
             }
         }
     }
-    total
+    pools.values().sum()
 }
 
 // stories

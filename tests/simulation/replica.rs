@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trimtab::core::{
     engine::{Action, Config, Effect, Input, Outcome, Patch, PatchBody, Stream, World, step},
-    facts::{Instant, Kind},
+    facts::{Instant, Kind, Release},
 };
 
 use super::{
@@ -41,7 +41,7 @@ impl Replica {
     /// A new process: it knows nothing, and its watches begin with lists.
     pub fn start(server: &Server) -> Self {
         let mut replica = Self {
-            world: World::new(Config { operator_namespace: "trimtab-system".into() }),
+            world: World::new(Config { operator_namespace: "trimtab-system".into(), kubernetes: Release::NEWEST }),
             streams: BTreeMap::new(),
             stalled: BTreeMap::new(),
             requests: Vec::new(),
@@ -136,7 +136,12 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
         Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
+        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
-        Action::SourceStatus { .. } | Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
+        Action::SourceStatus { status, .. } => {
+            server.set_source_status(status);
+            Outcome::Accepted
+        }
+        Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
     }
 }

@@ -44,6 +44,7 @@ pub struct Counts {
     pub faults: u64,
     pub writes: u64,
     pub gets: u64,
+    pub queries: u64,
     pub statuses: u64,
     pub told: u64,
     pub crashes: u64,
@@ -55,6 +56,7 @@ impl Counts {
         self.faults += other.faults;
         self.writes += other.writes;
         self.gets += other.gets;
+        self.queries += other.queries;
         self.statuses += other.statuses;
         self.told += other.told;
         self.crashes += other.crashes;
@@ -261,7 +263,9 @@ impl Run {
         for effect in &effects {
             match &effect.action {
                 Action::Patch(_) | Action::Finalizers { .. } => self.counts.writes += 1,
-                Action::Get(_) | Action::ListPods { .. } | Action::Query { .. } => self.counts.gets += 1,
+                Action::Get(_) | Action::ListPods { .. } => self.counts.gets += 1,
+                // Prometheus is asked at rest, too.
+                Action::Query { .. } => self.counts.queries += 1,
                 Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
                     self.counts.statuses += 1
                 }
@@ -389,7 +393,7 @@ impl Run {
 
     /// Whether nothing is under way anywhere.
     fn nothing_happens(&self) -> bool {
-        self.leader.requests.is_empty()
+        self.leader.requests.iter().all(|request| matches!(request.effect.action, Action::Query { .. }))
             && self.leader.streams.values().all(VecDeque::is_empty)
             && self.ex_leader.is_none()
             && self.controllers.workloads.values().all(super::controllers::Workload::has_settled)
@@ -454,6 +458,7 @@ fn describe(input: &Input) -> String {
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
+        Input::Unserved(stream, why) => format!("{stream:?} shows nothing: {why}"),
         Input::Leadership(is) => format!("leader {is}"),
         Input::Done(id, outcome) => {
             let text = match outcome {

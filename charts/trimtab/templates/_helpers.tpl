@@ -131,6 +131,11 @@ tolerations:
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, patch]
+{{- range .Values.objectTargets }}
+- apiGroups: [{{ if eq . "Stream" }}jetstream.nats.io{{ else }}postgresql.cnpg.io{{ end }}]
+  resources: [{{ lower . }}s]
+  verbs: [get, list, watch, patch]
+{{- end }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list] # only while a rollout of ours is under way

@@ -150,44 +150,67 @@ fn a_pooler_has_two_ledgers() {
     assert_eq!(with("Session", 60).usable(), 60, "a session keeps its server");
 }
 
-fn bid(held: i64, asked: i64) -> Bid {
-    Bid { held, asked, settled: true, writes: true }
+fn bid(pool: usize, held: i64, asked: i64) -> Bid {
+    Bid { pool, held, asked, settled: true, writes: true }
 }
 
 #[test]
 fn of_two_that_grow_the_older_goes_first_and_what_is_there_stays() {
     let refused = |usable, bids: &[Bid]| settle(usable, bids).iter().map(|verdict| verdict.refused).collect::<Vec<_>>();
-    assert_eq!(refused(100, &[bid(10, 60), bid(10, 60)]), [None, Some(60)]);
-    assert_eq!(refused(100, &[bid(0, 60), bid(60, 60)]), [Some(60), None], "the younger has it already");
-    assert_eq!(refused(100, &[bid(80, 80), bid(60, 60)]), [None, None], "nobody grows");
-    assert_eq!(refused(100, &[bid(80, 70), bid(60, 61)]), [None, Some(80)], "a place is free when it has been left");
-    let newcomer = Bid { settled: false, ..bid(120, 120) };
-    assert_eq!(refused(100, &[newcomer, bid(0, 10)]), [Some(0), Some(120)], "what it has it was never given");
+    assert_eq!(refused(100, &[bid(0, 10, 60), bid(1, 10, 60)]), [None, Some(60)]);
+    assert_eq!(refused(100, &[bid(0, 0, 60), bid(1, 60, 60)]), [Some(60), None], "the younger has it already");
+    assert_eq!(refused(100, &[bid(0, 80, 80), bid(1, 60, 60)]), [None, None], "nobody grows");
+    assert_eq!(
+        refused(100, &[bid(0, 80, 70), bid(1, 60, 61)]),
+        [None, Some(80)],
+        "a place is free when it has been left"
+    );
+    let newcomer = Bid { settled: false, ..bid(0, 120, 120) };
+    assert_eq!(refused(100, &[newcomer, bid(1, 0, 10)]), [Some(0), Some(120)], "what it has it was never given");
 }
 
 #[test]
 fn who_may_not_write_takes_no_place_from_others() {
-    let observer = Bid { writes: false, ..bid(10, 90) };
-    let verdicts = settle(100, &[observer, bid(0, 90)]);
+    let observer = Bid { writes: false, ..bid(0, 10, 90) };
+    let verdicts = settle(100, &[observer, bid(1, 0, 90)]);
     assert_eq!(verdicts, [Verdict { committed: 10, refused: None }, Verdict { committed: 90, refused: None }]);
+}
+
+#[test]
+fn a_pool_that_two_policies_have_is_counted_once() {
+    let observer = Bid { writes: false, ..bid(0, 60, 60) };
+    let verdicts = settle(100, &[observer, bid(0, 60, 90), bid(1, 0, 11)]);
+    assert_eq!(verdicts.iter().map(|verdict| verdict.committed).collect::<Vec<_>>(), [90, 0, 0]);
+    assert_eq!(verdicts.iter().map(|verdict| verdict.refused).collect::<Vec<_>>(), [None, None, Some(90)]);
 }
 
 proptest::proptest! {
     #[test]
     fn growth_never_exceeds_what_is_usable(
         usable in 0_i64..1000,
-        bids in proptest::collection::vec((0_i64..300, 0_i64..300, proptest::bool::ANY, proptest::bool::ANY), 0..12),
+        bids in proptest::collection::vec(
+            (0_usize..8, 0_i64..300, 0_i64..300, proptest::bool::ANY, proptest::bool::ANY),
+            0..12,
+        ),
     ) {
-        let bids: Vec<Bid> =
-            bids.into_iter().map(|(held, asked, settled, writes)| Bid { held, asked, settled, writes }).collect();
+        let bids: Vec<Bid> = bids
+            .into_iter()
+            .map(|(pool, held, asked, settled, writes)| Bid { pool, held, asked, settled, writes })
+            .collect();
         let verdicts = settle(usable, &bids);
-        let held: i64 = bids.iter().map(|bid| bid.held).sum();
+        let mut held = BTreeMap::new();
+        for bid in &bids {
+            let most = held.entry(bid.pool).or_insert(0);
+            *most = bid.held.max(*most);
+        }
         let committed: i64 = verdicts.iter().map(|verdict| verdict.committed).sum();
-        proptest::prop_assert!(committed <= usable.max(held));
-        for (bid, verdict) in bids.iter().zip(&verdicts) {
-            proptest::prop_assert!(verdict.committed >= bid.held, "nobody shrinks");
-            let grows = verdict.committed > bid.held;
-            proptest::prop_assert!(!grows || (bid.writes && verdict.refused.is_none()));
+        proptest::prop_assert!(committed <= usable.max(held.values().sum()));
+        for (pool, held) in held {
+            let mine = || bids.iter().zip(&verdicts).filter(|(bid, _)| bid.pool == pool);
+            let committed: i64 = mine().map(|(_, verdict)| verdict.committed).sum();
+            proptest::prop_assert!(committed >= held, "nobody shrinks");
+            let may = |(bid, verdict): (&Bid, &Verdict)| bid.writes && verdict.refused.is_none() && bid.asked == committed;
+            proptest::prop_assert!(committed == held || mine().any(may), "who grows was let");
         }
     }
 }

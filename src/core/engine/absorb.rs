@@ -16,7 +16,7 @@ use crate::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
         policy::{Identity, Invalid, Landing, Policy, PolicyKey},
-        report::Memoir,
+        report::{ActiveProfiles, Memoir},
     },
 };
 
@@ -64,11 +64,13 @@ impl World {
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
+            Input::Unserved(stream, reason) => self.shows_nothing(stream, reason),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
                     for (key, entry) in &mut self.policies {
-                        entry.memoir = remembered(&entry.written);
+                        entry.memoir = remembered(&key.0, &entry.written);
+                        entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
                     }
@@ -114,6 +116,7 @@ impl World {
                     entry.written = status;
                 }
                 entry.parsed = parse(policy);
+                entry.under.clear();
                 let steers = steering(policy);
                 if entry.steered.0 != steers {
                     entry.steered = (steers, entry.identity.generation);
@@ -223,6 +226,7 @@ impl World {
                 }
             }
         }
+        self.unserved.remove(&stream);
         let first = self.listed.insert(stream);
         if first && stream == Stream::Policies {
             for seen in self.objects.take_waiting() {
@@ -230,6 +234,24 @@ impl World {
             }
         }
         self.mark_all();
+    }
+
+    /// A stream that shows nothing. Of a kind that is not served there are no objects; of one that cannot be read, what is
+    /// known stays.
+    fn shows_nothing(&mut self, stream: Stream, reason: Reason) {
+        if reason == Reason::KindNotServed {
+            if let Stream::Objects(kind) = stream {
+                for key in self.objects.keys_of_kind(kind) {
+                    self.object_gone(&key);
+                }
+            }
+            self.listed.remove(&stream);
+        } else if self.listed.contains(&stream) {
+            return;
+        }
+        if self.unserved.insert(stream, reason) != Some(reason) {
+            self.mark_all();
+        }
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -382,8 +404,10 @@ impl Entry {
         status: PerformancePolicyStatus,
         now: Instant,
     ) -> Self {
-        let memoir = remembered(&status);
+        let memoir = remembered(&identity.key.0, &status);
         Self {
+            told_active: memoir.active.listed(),
+            under: BTreeMap::new(),
             told: memoir.quarantine.clone(),
             claims: claims(&identity.key.0, &status),
             steered: (steers, identity.generation),
@@ -421,13 +445,14 @@ fn unreadable(why: &str) -> Invalid {
 }
 
 /// What a status remembers of a policy's changes.
-fn remembered(status: &PerformancePolicyStatus) -> Memoir {
+fn remembered(namespace: &str, status: &PerformancePolicyStatus) -> Memoir {
     Memoir {
         revision: status.revision.unwrap_or(0),
         last_change: status.last_change.as_ref().map(crate::core::report::instant),
         resumed: status.last_handled_resume_at.as_ref().map(crate::core::report::instant),
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
+        active: ActiveProfiles::recall(namespace, &status.active_profiles),
     }
 }
 

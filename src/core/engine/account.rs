@@ -26,6 +26,8 @@ pub struct Account {
     pub troubles: Vec<(Reason, String)>,
     /// Whether it may write: mode, suspension and freeze.
     pub writes: Result<(), (Reason, String)>,
+    /// Profiles whose condition holds and that are not active, reason and message each.
+    pub blocked: Vec<(Reason, String)>,
     /// What would happen to each target, in whatever mode the policy is.
     pub targets: Vec<TargetAccount>,
     /// Whether breaches are told to anybody.
@@ -37,6 +39,8 @@ pub struct Account {
 pub struct TargetAccount {
     /// Which.
     pub key: ObjectKey,
+    /// Names of the profiles that are active on it.
+    pub profiles: Vec<Box<str>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
@@ -66,6 +70,7 @@ impl World {
             class: None,
             troubles: Vec::new(),
             writes: Ok(()),
+            blocked: Vec::new(),
             targets: Vec::new(),
             told: false,
         };
@@ -89,11 +94,19 @@ impl World {
         account.told = self.is_told(policy);
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
+                let switched = self.switched(entry, policy, &rules, &targets, now);
+                for blocked in switched.blocked {
+                    let list = if blocked.forced { &mut account.troubles } else { &mut account.blocked };
+                    list.push((blocked.reason, blocked.message));
+                }
                 for target in targets {
                     let Some(object) = self.objects.shared(&target) else { continue };
+                    let (profiles, under) = self.under_now(entry, policy, &target, now);
+                    let policy = under.as_deref().unwrap_or(policy);
                     let mut plan = self.plan_target(entry, policy, &object, now);
                     let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
+                        profiles,
                         plan,
                         budgets,
                         progress: progress(&object),

@@ -25,6 +25,8 @@ pub enum Input {
     Object(Change<Box<Seen>, ObjectKey>),
     /// A list of a stream is complete: everything of the stream that is not named here is gone.
     Listed(Stream, Listing),
+    /// Objects of a kind cannot be listed, and why: `KindNotServed`, `Forbidden` or `Unknown`. Nobody waits for them.
+    Unserved(Stream, Reason),
     /// This replica became the leader, or ceased to be.
     Leadership(bool),
     /// An effect was executed.

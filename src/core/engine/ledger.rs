@@ -4,7 +4,10 @@
 //! is looked at. Who may grow follows from the books of everybody who names the budget; [`allocate::settle`] decides it. A
 //! change of somebody's books brings everybody else of the budget to be looked at again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Action, Doing, Effect, Entry, World};
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     core::{
         allocate::{self, Bid, Load, Pods, Room, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Span},
-        plan::{Plan, Refusal},
+        plan::{Plan, Refusal, landing},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Truth},
         resolve::{self, Rules},
@@ -67,6 +70,8 @@ pub(super) struct Books {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Consumer {
     place: Place,
+    /// Where the size of the pool lands: whoever has the same has the same pool.
+    landing: Option<String>,
     /// With the values that are there; `None`: unknown, because the application's own defaults hold.
     held: Option<Worst>,
     /// With the values that the policy asks for.
@@ -153,7 +158,7 @@ impl World {
 
     /// Makes up the books of a policy, and those of everybody who shares a budget with it and is yet to be looked at.
     pub(super) fn keep_books(&mut self, key: &PolicyKey, entry: &Entry, now: Instant) {
-        let books = self.books(entry, &self.ledger, now);
+        let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
         let budgets: BTreeSet<Box<str>> = books.budgets().into_iter().map(Into::into).collect();
         self.enter(key, books);
         if budgets.is_empty() {
@@ -170,7 +175,7 @@ impl World {
             .collect();
         for other in stale {
             let Some(entry) = self.policies.get(&other) else { continue };
-            let books = self.books(entry, &self.ledger, now);
+            let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
             self.enter(&other, books);
         }
     }
@@ -204,8 +209,14 @@ impl World {
         self.ledger.restless.extend(concerned.into_iter().map(|budget| (key.0.clone(), budget)));
     }
 
-    /// The books of a policy as things are.
-    fn books(&self, entry: &Entry, ledger: &Ledger, now: Instant) -> Books {
+    /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
+    fn books(
+        &self,
+        entry: &Entry,
+        ledger: &Ledger,
+        under: &dyn Fn(&Policy, &ObjectKey) -> Option<Arc<Policy>>,
+        now: Instant,
+    ) -> Books {
         let mut books = Books { created: entry.identity.created, ..Books::default() };
         let policy = match &entry.parsed {
             Ok(policy) if is_consumer(policy) => policy,
@@ -228,6 +239,8 @@ impl World {
                 books.unread.extend(unread.cloned());
                 continue;
             };
+            let under = under(policy, &target);
+            let policy = under.as_deref().unwrap_or(policy);
             let plan = self.plan_target(entry, policy, &object, now);
             books.unread.extend(plan.unread.iter().cloned());
             let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
@@ -244,7 +257,10 @@ impl World {
                 let held = load(&plan.held)
                     .map(|load| Worst { load, pods: self.pods(policy, &object, &plan, &place, moment) });
                 if asked.is_some() || held.is_some() {
-                    books.consumers.push(Consumer { place, held, asked, writes, in_flight });
+                    let path = format!("pools.{}.size", pool.name);
+                    let size = policy.knobs.iter().find(|knob| *knob.path == *path);
+                    let landing = size.and_then(|size| landing(policy, &object, size));
+                    books.consumers.push(Consumer { place, landing, held, asked, writes, in_flight });
                 }
             }
         }
@@ -295,6 +311,7 @@ impl World {
                     target: ObjectKey::new(Kind::from_name(kind)?, namespace.clone(), target),
                     pool,
                 },
+                landing: None,
                 held: Some(worst.clone()),
                 asked: Some(worst),
                 writes: false,
@@ -330,9 +347,18 @@ impl World {
             .collect();
         all.sort_by(|(a, b, c), (d, e, f)| (a, b, &c.place).cmp(&(d, e, &f.place)));
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
+        let pool = |consumer: &Consumer| {
+            let same = |(.., other): &(Instant, &PolicyKey, &Consumer)| {
+                consumer.landing.is_some()
+                    && (&consumer.place.target, &consumer.landing) == (&other.place.target, &other.landing)
+            };
+            all.iter().position(same)
+        };
         let bids: Vec<(Bid, Option<i64>)> = all
             .iter()
-            .map(|(_, policy, consumer)| {
+            .enumerate()
+            .map(|(number, (_, policy, consumer))| {
+                let pool = pool(consumer).unwrap_or(number);
                 let granted = self.granted(ledger, policy, &consumer.place);
                 let mut held = connections(&consumer.held);
                 let asked = consumer.asked.as_ref().map_or(held, Worst::connections);
@@ -340,7 +366,7 @@ impl World {
                     held = held.max(granted.unwrap_or(0));
                 }
                 let settled = granted.is_some_and(|granted| asked <= granted || asked < held);
-                (Bid { held, asked, settled, writes: consumer.writes }, granted)
+                (Bid { pool, held, asked, settled, writes: consumer.writes }, granted)
             })
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
@@ -378,7 +404,6 @@ impl World {
     }
 
     /// What keeps the values of a policy from a target, what has to be read before that is known, and what is granted.
-    #[expect(clippy::type_complexity, reason = "three answers to one question")]
     fn decide(
         &self,
         ledger: &Ledger,
@@ -462,7 +487,8 @@ impl World {
     pub(super) fn all_books(&self, now: Instant) -> Ledger {
         let mut ledger = Ledger::default();
         for (key, entry) in &self.policies {
-            let books = self.books(entry, &ledger, now);
+            let under = |policy: &Policy, target: &ObjectKey| self.under_now(entry, policy, target, now).1;
+            let books = self.books(entry, &ledger, &under, now);
             if !books.is_empty() {
                 ledger.books.insert(key.clone(), books);
             }
@@ -538,15 +564,14 @@ impl World {
                 format!("pools could open {committed} connections, above {}: {}", room.says(), sums.join("; "))
             })
         });
-        let conditions = match exceeded {
-            Some(why) => vec![
+        let conditions = if let Some(why) = exceeded {
+            vec![
                 condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::BudgetExceeded, why.clone())),
                 condition(ConditionType::Exceeded, &Finding::new(Truth::True, Reason::BudgetExceeded, why)),
-            ],
-            None => {
-                let message = format!("pools could open {committed} connections, of {}", room.says());
-                vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
-            }
+            ]
+        } else {
+            let message = format!("pools could open {committed} connections, of {}", room.says());
+            vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
         };
         ConnectionBudgetStatus {
             observed_generation: Some(generation),

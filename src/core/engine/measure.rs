@@ -49,6 +49,7 @@ impl World {
                     policy,
                     rules,
                     targets: targets.clone(),
+                    thresholds: entry.thresholds(policy, targets),
                     status: &entry.written,
                 })
                 .collect();

@@ -6,6 +6,7 @@ use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
     compose::{is_accepted, untouched, was_served},
     ledger::is_consumer,
+    profiles::Blocked,
     rollout::Rollout,
     targets::Unserved,
 };
@@ -17,7 +18,7 @@ use crate::{
         status::QuarantineEntry,
     },
     core::{
-        facts::{Instant, Object, ObjectKey},
+        facts::{Instant, Object, ObjectKey, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
@@ -67,12 +68,14 @@ impl World {
     }
 
     fn visit(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        // First, because what pools amount to follows from the profiles that are active.
+        let blocked = self.switch_profiles(entry, now);
         self.keep_books(key, entry, now);
         if entry.identity.deleting {
             self.retire(key, entry, now, out);
             return;
         }
-        let standing = self.standing(key, entry, now, out);
+        let standing = self.standing(key, entry, blocked, now, out);
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
         if !entry.holds.values().any(|hold| entry.lifts(hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
@@ -99,7 +102,14 @@ impl World {
         reads.peek().is_some() && reads.all(|read| read.attempts == 0)
     }
 
-    fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
+    fn standing(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        blocked: Vec<Blocked>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Standing {
         let policy = match &entry.parsed {
             Ok(policy) => policy.clone(),
             Err(wrong) => {
@@ -136,14 +146,16 @@ impl World {
         let may_write = writable(&policy, &rules);
         // The write that begins a claim which has to be restored waits for the finalizer that promises it.
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
+        // Values follow from the profiles that are active, and after a restart from those that the status tells.
+        let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit =
-                self.visit_target(entry, &policy, &rules, target, may_write.is_ok() && finalizers_ready, now, out);
-            visits.push(visit);
+            let under = entry.under(&policy, Some(target));
+            let policy = under.as_deref().unwrap_or(&policy);
+            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -157,7 +169,7 @@ impl World {
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
-        self.compose(entry, &policy, &may_write, visits)
+        self.compose(entry, &policy, &may_write, blocked, visits)
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.
@@ -215,6 +227,11 @@ impl World {
                 Err(why) => waits = why,
             }
         }
+        let unsettled = unsettled(&object).filter(|_| waits.is_none() && may_write && plan.steps.is_empty());
+        if let Some(why) = &unsettled {
+            let message = format!("{} is not ready: {why}", target.short());
+            waits = Some(Finding::new(Truth::False, Reason::TargetNotReady, message));
+        }
         let rolling = self.rollouts.get(target).and_then(|rollout| match rollout {
             rollout if rollout.needs_person() => Some(Reason::AwaitingManualRollout),
             rollout => rollout.is_under_way().then_some(Reason::RollingOut),
@@ -229,7 +246,8 @@ impl World {
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
             && plan.unread.is_empty()
-            && rolling.is_none();
+            && rolling.is_none()
+            && unsettled.is_none();
         standing.reason = plan
             .refusals
             .first()
@@ -295,7 +313,9 @@ impl World {
         let quarantine_anywhere = hashes(&entry.told, None);
         let failed = hashes(&entry.memoir.quarantine, None);
         let counts = |item: &&QuarantineEntry| item.object == short && report::instant(&item.until) > now;
-        let failed_here = entry.told.iter().filter(counts).map(|item| item.path.as_str().into()).collect();
+        // Knobs that share a field fail together.
+        let failed_here =
+            entry.told.iter().filter(counts).flat_map(|item| item.path.split(", ")).map(Into::into).collect();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);

@@ -109,7 +109,7 @@ pub const fn workload_kind(kind: Kind) -> Option<WorkloadKind> {
         Kind::Deployment => Some(WorkloadKind::Deployment),
         Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
         Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
-        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => None,
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => None,
     }
 }
 

@@ -9,15 +9,15 @@ use std::{
 };
 
 use super::{
-    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, round,
-    workload,
+    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, objects,
+    round, workload,
 };
 use crate::{
     api::conditions::Reason,
     core::{
         allocate::Load,
         facts::Kind,
-        policy::{Invalid, Knob, Landing, Policy},
+        policy::{Invalid, Knob, Landing, Policy, runtime},
         resolve::{self, Desired, Stays},
         units::Value,
     },
@@ -28,7 +28,9 @@ use crate::{
 /// Each round finds at least one more value that stays, so there are at most as many as values that formulas read.
 #[must_use]
 pub fn plan(case: &Case<'_>) -> Plan {
-    let inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    let mut inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    // What fits into a limit that is not written, is another question.
+    inputs.extend(runtime::inputs(case.policy));
     let mut stays = Stays::new();
     let mut failed: BTreeSet<Box<str>> = BTreeSet::new();
     let mut memory = Cow::Borrowed(case.memory);
@@ -71,10 +73,11 @@ impl<'a> Case<'a> {
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
                 config_map::live(self.policy, self.config_maps, &knob.landing)
             }
-            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => {
+            Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
-            Landing::Variable => None,
+            Landing::Field(place) => objects::live(self.target, place),
+            Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }
 }
@@ -98,7 +101,7 @@ fn left(case: &Case<'_>, plan: &Plan, inputs: &BTreeSet<&str>) -> Stays {
         State::Yielded => true,
         State::Quarantined => !goes_back(setting),
         State::Planned => plan.overridden.contains(&setting.object),
-        State::AtRest | State::Refused | State::Variable => false,
+        State::AtRest | State::Refused | State::Variable | State::NotEnforceable => false,
     };
     let mut left = Stays::new();
     for setting in plan.settings.iter().filter(stays) {
@@ -157,7 +160,7 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
     let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
+        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
         .collect();
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;

@@ -61,7 +61,9 @@ impl<'a> View<'a> {
                 Some((State::Yielded | State::Quarantined | State::Refused, live)) => {
                     live.as_deref().and_then(|text| resolve::read(knob, text))
                 }
-                Some((State::AtRest | State::Planned | State::Variable, _)) | None => worked.ok().map(|w| w.value),
+                Some((State::AtRest | State::Planned | State::Variable | State::NotEnforceable, _)) | None => {
+                    worked.ok().map(|w| w.value)
+                }
             };
             values.insert(knob.path.clone(), value);
         }
