@@ -79,7 +79,6 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
-        parts: Vec::new(),
         why: None,
     }
 }
