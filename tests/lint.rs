@@ -53,7 +53,7 @@ fn every_contradiction_of_the_guides_is_found_and_nothing_in_their_repairs() {
     for (name, expected) in CONTRADICTIONS {
         let found = findings(&[folder.join(format!("{name}.as-written.yaml"))]);
         let codes: BTreeSet<&str> = found.iter().map(|finding| finding.code.number()).collect();
-        assert_eq!(codes, BTreeSet::from_iter(expected.iter().copied()), "{name}: {found:#?}");
+        assert_eq!(codes, expected.iter().copied().collect::<BTreeSet<_>>(), "{name}: {found:#?}");
         let left = findings(&[folder.join(format!("{name}.repaired.yaml"))]);
         assert!(left.is_empty(), "{name}, repaired: {left:#?}");
     }

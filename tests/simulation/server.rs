@@ -536,7 +536,7 @@ impl Server {
         if self.silent {
             return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
         }
-        let series = |(workload, value): (&Box<str>, &f64)| {
+        let series = |workload: &str, value: &f64| {
             let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)];
             let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
             let value = if expr.contains("timestamp(") { at.seconds() } else { *value };

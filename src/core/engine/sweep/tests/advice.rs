@@ -114,9 +114,7 @@ fn a_trend_is_told_in_its_share_and_noise_is_not() {
         assert_eq!(lab.reasons("web").1, Reason::Answered);
         spelled(&lab.standing("web").advice)
     };
-    fn day(at: Instant) -> f64 {
-        (at.since(START).as_millis() / 86_400_000) as f64
-    }
+    let day = |at: Instant| f64::from(i32::try_from(at.since(START).as_millis() / 86_400_000).unwrap());
     assert_eq!(advice(|at| 200.0 + 4.0 * day(at)), [" Info 29.89% of its median over the window"]);
     assert_eq!(advice(|at| 200.0 + 0.1 * day(at)), Vec::<String>::new(), "it is too small");
     assert_eq!(advice(|at| 200.0 - 4.0 * day(at)), Vec::<String>::new(), "it falls");
