@@ -474,6 +474,7 @@ fn every_example_is_accepted_and_can_be_served() {
         let namespace = cluster.namespace().await;
         let found = examples(&cluster::repository().join("examples"));
         assert!(found.iter().any(|(_, document)| document["kind"] == "PerformancePolicy"), "there is no example");
+        let mut wrong = Vec::new();
         for (file, mut document) in found {
             let file = file.display();
             let resource = match document["kind"].as_str() {
@@ -491,13 +492,17 @@ fn every_example_is_accepted_and_can_be_served() {
             };
             let dry = PostParams { dry_run: true, ..PostParams::default() };
             let object = serde_json::from_value(document.clone()).expect("an object");
-            api.create(&dry, &object).await.unwrap_or_else(|error| panic!("\"{file}\" is refused: {error}"));
+            if let Err(error) = api.create(&dry, &object).await {
+                wrong.push(format!("\"{file}\" is refused: {error}"));
+            }
             if resource.kind == "PerformancePolicy" {
                 let policy = serde_json::from_value(document).expect("our type reads it");
-                let parsed = Policy::parse(&policy);
-                assert!(parsed.is_ok(), "\"{file}\" cannot be served: {parsed:?}");
+                if let Err(refused) = Policy::parse(&policy) {
+                    wrong.push(format!("\"{file}\" cannot be served: {refused:?}"));
+                }
             }
         }
+        assert!(wrong.is_empty(), "examples are wrong:\n- {}", wrong.join("\n- "));
     });
 }
 

@@ -12,8 +12,7 @@ use crate::{
 /// A service that says nothing of its load until somebody writes it down, and that real Prometheus scrapes: its server takes
 /// the type of an answer from the file's name, and Prometheus reads no other type than text.
 fn service() -> Value {
-    let serve =
-        "mkdir -p /tmp/www; : > /tmp/www/metrics.txt; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
+    let serve = "mkdir -p /tmp/www; : > /tmp/www/metrics.txt; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
     let mut service = workload("api", &json!({"command": ["sh", "-c", serve, "app"]}), &json!({}));
     service["spec"]["template"]["metadata"]["annotations"] =
         json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics.txt"});
