@@ -80,6 +80,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         source: desired.source.to_string(),
         state,
         why: None,
+        parts: Vec::new(),
     }
 }
 
