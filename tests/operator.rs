@@ -56,3 +56,7 @@ mod together;
 mod tools;
 #[path = "operator/world.rs"]
 mod world;
+
+/// Three nodes, because Grace asks for a whole core per pod.
+pub const OPTIONS: cluster::Options =
+    cluster::Options { real_nodes: true, nodes: 3, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
