@@ -32,6 +32,10 @@ test-unit: ## Unit tests and simulation, without a cluster
 test-real: ## Tests on real clusters
 	./.ci/run real
 
+.PHONY: bench
+bench: ## Measure what runs on people's machines: resolving one policy, linting a thousand
+	@cargo bench --quiet --bench speed
+
 .PHONY: soak
 soak: ## The long run: rest over minutes and large counts at default intervals
 	./.ci/run soak

@@ -5,6 +5,7 @@
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns of one type")]
 
+pub mod budget;
 pub mod class;
 pub mod conditions;
 pub mod crds;
@@ -15,6 +16,7 @@ mod rules;
 pub mod source;
 pub mod status;
 
+pub use budget::{ConnectionBudget, ConnectionBudgetSpec, ConnectionBudgetStatus};
 pub use class::{PerformanceClass, PerformanceClassSpec};
 pub use literal::Literal;
 pub use policy::{PerformancePolicy, PerformancePolicySpec};

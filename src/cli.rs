@@ -6,7 +6,9 @@
 mod cluster;
 mod crds;
 mod explain;
+mod export;
 mod files;
+mod lint;
 mod operator;
 mod plan;
 mod render;
@@ -26,7 +28,9 @@ const FAILED: u8 = 2;
 /// Keeps the performance of applications and the small numbers that steer it together.
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done, 2 an error; plan, status and explain answer with 1, too: see their help")]
+#[command(
+    after_help = "Exit codes: 0 done, 2 an error; plan, lint, status, explain and export answer with 1, too: see their help"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,10 +46,14 @@ enum Command {
     Uninstall(uninstall::Args),
     /// Show what would be written, and why; offline from files, or against a cluster
     Plan(plan::Args),
+    /// Find mistakes in files: contradictions, wrong units, numbers that cannot hold
+    Lint(lint::Args),
     /// Show how policies fare
     Status(status::Args),
     /// Show which policy governs which value of a workload
     Explain(explain::Args),
+    /// Print files for others that follow from policies
+    Export(export::Args),
     /// Freeze the writes of a policy
     Suspend(suspend::Suspend),
     /// End a suspension, and take back what people changed by hand
@@ -55,7 +63,7 @@ enum Command {
 }
 
 /// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
-/// `status` and `explain` answer with 1.
+/// `lint`, `status`, `explain` and `export` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -101,8 +109,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Operator(args) => operator::run(*args)?,
         Command::Uninstall(args) => cluster::run(async |client| uninstall::run(&args, client).await)?,
         Command::Plan(args) => return plan::run(&args),
+        Command::Lint(args) => return lint::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
+        Command::Export(args) => return export::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,
         Command::Version => select::emit(concat!("trimtab ", env!("CARGO_PKG_VERSION"), "\n"))?,

@@ -1,8 +1,10 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue facts lease` · `policy ownership record` · `resolve evaluate` · `plan report` · `engine`.
+//! `units formula document promql catalogue options facts schedule lease statistics` · `policy ownership` · `record allocate` · `resolve evaluate` ·
+//! `plan` · `report lint` · `engine`.
 
+pub mod allocate;
 pub mod catalogue;
 pub mod document;
 pub mod engine;
@@ -10,6 +12,8 @@ pub mod evaluate;
 pub mod facts;
 pub mod formula;
 pub mod lease;
+pub mod lint;
+pub mod options;
 pub mod ownership;
 pub mod plan;
 pub mod policy;
@@ -17,4 +21,6 @@ pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod schedule;
+pub mod statistics;
 pub mod units;

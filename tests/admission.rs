@@ -23,7 +23,7 @@ use kube::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use trimtab::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy, crds},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, crds},
     core::policy::Policy,
 };
 
@@ -93,6 +93,16 @@ fn classes_are_accepted_or_refused_with_our_message() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         cluster.install_crds().await;
         check::<PerformanceClass>(&cluster, None, cases(include_str!("data/admission/classes.yaml"))).await;
+    });
+}
+
+#[test]
+fn budgets_are_accepted_or_refused_with_our_message() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let namespace = cluster.namespace().await;
+        let cases = cases(include_str!("data/admission/budgets.yaml"));
+        check::<ConnectionBudget>(&cluster, Some(&namespace), cases).await;
     });
 }
 
@@ -343,6 +353,15 @@ fn largest() -> Value {
             "advice": "ü".repeat(512),
         })
     };
+    let profile = |n: usize| {
+        let set: serde_json::Map<String, Value> =
+            (0..64).map(|n| (format!("settings.{}", name("setting", n)), "=".repeat(256).into())).collect();
+        json!({
+            "name": name("profile", n), "set": set, "requires": vec!["r".repeat(256); 8],
+            "when": {"threshold": name("threshold", 63), "enter": text, "leave": 0, "dwell": "000000029.999999999d"},
+            "load": {"users": 1_000_000_000, "rate": format!("{text}/s"), "thinkTime": "000000029.999999999d"},
+        })
+    };
     json!({
         "target": {"kind": "Deployment", "name": "t".repeat(253)},
         "replicas": {"min": 1, "max": 10000},
@@ -356,6 +375,8 @@ fn largest() -> Value {
         "settings": settings,
         "files": (0..16).map(|n| json!({"name": name("file", n), "configMap": "m".repeat(253), "key": "k".repeat(253), "format": "YAML"})).collect::<Vec<_>>(),
         "thresholds": (0..64).map(threshold).collect::<Vec<_>>(),
+        "profile": name("profile", 7),
+        "profiles": (0..8).map(profile).collect::<Vec<_>>(),
         "alerting": {"labels": labels},
     })
 }
@@ -498,9 +519,12 @@ fn kubectl_get_prints_our_columns() {
         api.patch_status("shown", &PatchParams::default(), &Patch::Merge(status)).await.expect("write the status");
         let path = format!("/apis/trimtab.dev/v1alpha1/namespaces/{namespace}/performancepolicies");
         let (columns, rows) = table(&cluster.client, &path).await;
-        assert_eq!(columns, ["Name", "Target", "Mode", "Ready", "Compliant", "Applied", "Age", "Changed", "Reason"]);
+        assert_eq!(
+            columns,
+            ["Name", "Target", "Mode", "Ready", "Compliant", "Applied", "Profile", "Age", "Changed", "Reason"]
+        );
         assert_eq!(rows[0][..6], ["shown", "Deployment/api", "Enforce", "True", "False", "True"]);
-        assert_eq!(rows[0][8], "Applied");
+        assert_eq!(rows[0][9], "Applied");
 
         let classes: Api<PerformanceClass> = Api::all(cluster.client.clone());
         let class = json!({

@@ -13,12 +13,12 @@ const CRATE: &[&[&str]] = &[&["api"], &["core"], &["shell"], &["cli"], &["bin"]]
 
 /// Rooms of `core`, lowest first. Rooms of the lowest row are leaves and may use each other as far as no circle arises.
 const CORE: &[&[&str]] = &[
-    &["units", "formula", "document", "promql", "catalogue", "facts", "lease"],
+    &["units", "formula", "document", "promql", "catalogue", "options", "facts", "schedule", "lease", "statistics"],
     &["policy", "ownership"],
-    &["record"],
+    &["record", "allocate"],
     &["resolve", "evaluate"],
     &["plan"],
-    &["report"],
+    &["report", "lint"],
     &["engine"],
 ];
 

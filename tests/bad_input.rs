@@ -34,10 +34,12 @@ const ADMISSION: &str = "tests/admission.rs";
 const CATALOGUE: &str = "src/core/catalogue.rs";
 const DELETION: &str = "tests/operator/deletion.rs";
 const DOCUMENT: &str = "src/core/document/tests.rs";
+const KERNEL: &str = "tests/operator/kernel.rs";
 const LINES: &str = "src/core/document/lines/tests.rs";
 const METRICS: &str = "tests/real_metrics.rs";
 const PROMETHEUS: &str = "src/shell/prometheus/tests.rs";
 const REFUSALS: &str = "tests/operator/refusals.rs";
+const SYSCTLS: &str = "src/core/catalogue/sysctl.rs";
 const TOML: &str = "src/core/document/tests/toml.rs";
 
 const CASES: &str = "policies_are_accepted_or_refused_with_our_message";
@@ -58,7 +60,9 @@ const ROWS: &[Row] = &[
     row(10, "150 %, NaN, ten", &[], &[(ADMISSION, CASES)]),
     row(11, "a threshold that is released where it triggers", &[], &[(ADMISSION, CASES)]),
     row(13, "an empty selector", &[], &[(ADMISSION, CASES)]),
-    row(14, "a target that is not there", &[NoTargets], &[(REFUSALS, REFUSED)]),
+    row(14, "a target that is not there, or of a kind that is not there", &[NoTargets, KindNotServed],
+        &[(REFUSALS, REFUSED),
+          ("tests/operator/objects.rs", "a_kind_that_is_installed_later_is_governed_without_a_restart")]),
     row(15, "a selector of too many workloads", &[TooManyTargets], &[(REFUSALS, REFUSED)]),
     row(16, "two policies on one knob", &[KnobOwnedBy],
         &[("tests/operator/together.rs", "of_two_policies_on_one_knob_the_older_wins_and_the_other_says_so")]),
@@ -73,7 +77,10 @@ const ROWS: &[Row] = &[
         &[(REFUSALS, "system_namespaces_and_the_operator_itself_are_protected")]),
     row(21, "environment names 1X, A=B and none", &[], &[(ADMISSION, CASES)]),
     row(22, "environment names LD_PRELOAD, PATH, HTTPS_PROXY", &[EnvironmentNameForbidden],
-        &[(REFUSALS, REFUSED), (CATALOGUE, "names_that_load_code_move_credentials_or_redirect_traffic_are_forbidden")]),
+        &[(ADMISSION, CASES), (REFUSALS, REFUSED),
+          (CATALOGUE, "names_that_load_code_move_credentials_or_redirect_traffic_are_forbidden"),
+          ("src/core/policy/runtime/tests.rs", "an_option_is_of_the_catalogue_and_of_its_type"),
+          ("src/core/options/tests.rs", "every_token_is_there_once_and_none_loads_code")]),
     row(23, "a variable with valueFrom", &[EnvFromSource], &[(REFUSALS, REFUSED)]),
     row(24, "a container that is not there", &[ContainerNotFound], &[(REFUSALS, REFUSED)]),
     row(25, "a ConfigMap that is not there", &[ConfigMapNotFound], &[(REFUSALS, REFUSED)]),
@@ -141,6 +148,15 @@ const ROWS: &[Row] = &[
     row(57, "an Alertmanager that is away, or refuses", &[],
         &[("src/shell/alertmanager/tests.rs", "a_dead_alertmanager_costs_nothing_but_the_oldest_batches"),
           ("src/shell/alertmanager/tests.rs", "a_failed_batch_is_sent_again_and_a_refused_one_is_not")]),
+    row(61, "kernel parameters that are none, that the kernel would not read, that nobody allows, or of the host",
+        &[ClassForbids, Unsupported, RolledBack],
+        &[(ADMISSION, CASES), (SYSCTLS, "values_have_the_shape_that_the_kernel_reads"),
+          (KERNEL, "an_unsafe_sysctl_needs_a_class_and_a_node_that_allow_it"),
+          (KERNEL, "an_unsafe_sysctl_that_no_node_allows_goes_back_while_the_old_pod_serves"),
+          (KERNEL, "pods_that_share_the_network_of_the_node_have_no_sysctls_of_it"),
+          (KERNEL, "what_nothing_carries_is_told_with_its_reason_and_never_written")]),
+    row(62, "connection strings and secrets as values", &[],
+        &[(ADMISSION, CASES), (CATALOGUE, "connection_strings_and_secrets_are_told_from_words")]),
 ];
 
 fn text(file: &str) -> String {
@@ -195,7 +211,7 @@ fn what_admission_refuses_has_a_case_and_every_case_has_a_row() {
         row: Option<u8>,
     }
     let mut cases = BTreeSet::new();
-    for file in ["policies", "classes", "sources"] {
+    for file in ["policies", "budgets", "classes", "sources"] {
         let found: Vec<Case> = serde_saphyr::from_str(&text(&format!("tests/data/admission/{file}.yaml"))).unwrap();
         cases.extend(found.into_iter().filter_map(|case| case.row));
     }

@@ -42,12 +42,19 @@ fn golden(name: &str, program: &str, arguments: &[&str]) {
 fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
-    for command in ["crds", "operator", "uninstall", "plan", "status", "explain", "suspend", "resume", "version"] {
+    for command in
+        ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "export", "suspend", "resume", "version"]
+    {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
-    assert_eq!(listed, 9 + 2, "a command is missing above, or one is gone: nine commands and two options were listed");
+    assert_eq!(
+        listed,
+        11 + 2,
+        "a command is missing above, or one is gone: eleven commands and two options were listed"
+    );
+    golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
 }
 
 #[test]
@@ -60,14 +67,74 @@ fn golden_plans_in_every_format() {
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
     golden("plan-conflict", TRIMTAB, &["plan", "-f", "tests/data/cli/conflict.yaml"]);
     golden("plan-some-conflicts", TRIMTAB, &["plan", "-f", "tests/data/cli/some-conflicts.yaml"]);
+    golden("plan-objects", TRIMTAB, &["plan", "-f", "tests/data/cli/objects.yaml"]);
     golden("plan-list", TRIMTAB, &["plan", "-f", "tests/data/cli/list.yaml"]);
+    golden("plan-kernel", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml"]);
+    golden("plan-kernel-json", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel.yaml", "-o", "json"]);
+    golden("plan-kernel-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/kernel-refused.yaml"]);
     golden("plan-invalid", TRIMTAB, &["plan", "-f", "tests/data/cli/invalid.yaml"]);
+    golden("plan-budget", TRIMTAB, &["plan", "-f", "tests/data/cli/budget.yaml"]);
     golden("plan-protected", TRIMTAB, &["plan", "-n", "trimtab-system", "-f", "tests/data/cli/anywhere.yaml"]);
     golden(
         "plan-protected-elsewhere",
         TRIMTAB,
         &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
     );
+}
+
+#[test]
+fn golden_findings_in_every_format() {
+    for format in ["text", "json", "sarif", "github"] {
+        golden(&format!("lint-{format}"), TRIMTAB, &["lint", "-f", "tests/data/cli/lint.yaml", "-o", format]);
+    }
+    golden("lint-shape", TRIMTAB, &["lint", "-f", "tests/data/cli/lint-shape.yaml"]);
+    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace"]);
+    golden("lint-explain", TRIMTAB, &["lint", "--explain", "tt0012"]);
+    golden("lint-explain-unknown", TRIMTAB, &["lint", "--explain", "TT9999"]);
+    golden("lint-without-policy", TRIMTAB, &["lint", "-f", "examples/grace/app.yaml"]);
+    golden("lint-bad-yaml", TRIMTAB, &["lint", "-f", "tests/data/cli/unclosed.yaml"]);
+}
+
+#[test]
+fn findings_count_from_the_severity_that_is_asked_for() {
+    let code = |fail_on: &str| {
+        run(TRIMTAB, &["lint", "--fail-on", fail_on, "-f", "tests/data/lint/07-cpus.as-written.yaml"]).status.code()
+    };
+    assert_eq!((code("error"), code("warning"), code("info")), (Some(0), Some(1), Some(1)));
+}
+
+#[test]
+fn golden_plans_of_profiles() {
+    const PROFILES: [&str; 4] = ["plan", "--all", "-f", "tests/data/cli/profiles.yaml"];
+    let with = |profile: &'static str| [&PROFILES[..], &["--profile", profile]].concat();
+    golden("plan-profiles", TRIMTAB, &PROFILES);
+    golden("plan-profile", TRIMTAB, &with("high-traffic"));
+    golden("plan-profile-json", TRIMTAB, &[&with("high-traffic")[..], &["-o", "json"]].concat());
+    golden("plan-profile-blocked", TRIMTAB, &with("heavy"));
+    golden("plan-profile-unknown", TRIMTAB, &with("heavier"));
+}
+
+#[test]
+fn golden_configuration_of_nodes() {
+    let export = |name: &str, arguments: &[&str]| {
+        golden(name, TRIMTAB, &[&["export", "node-tuning", "-f"], arguments].concat());
+    };
+    export("node-tuning", &["tests/data/cli/kernel.yaml"]);
+    for part in ["tuned", "sysctl", "gke", "kubelet", "systemd"] {
+        export(&format!("node-tuning-{part}"), &["tests/data/cli/kernel.yaml", "--part", part]);
+    }
+    export("node-tuning-nothing", &["tests/data/cli/conflict.yaml"]);
+    export("node-tuning-contradiction", &["tests/data/cli/kernel-contradiction.yaml"]);
+    export("node-tuning-invalid", &["tests/data/cli/kernel-refused.yaml"]);
+
+    // The whole output is one manifest: everything that is none is a comment.
+    let output = run(TRIMTAB, &["export", "node-tuning", "-f", "tests/data/cli/kernel.yaml"]);
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(&String::from_utf8_lossy(&output.stdout)).expect("YAML");
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents[0]["kind"], "Tuned");
+    let profile = documents[0]["spec"]["profile"][0]["data"].as_str().expect("a profile");
+    assert!(profile.ends_with("[sysctl]\nnet.core.netdev_max_backlog=65535\nvm.swappiness=10\n"), "{profile}");
 }
 
 #[test]
@@ -101,7 +168,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let yaml = run(TRIMTAB, &["crds", "-o", "yaml"]);
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&String::from_utf8_lossy(&yaml.stdout)).expect("YAML");
-    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 3));
+    assert_eq!((list["kind"].as_str(), documents.len()), (Some("List"), 4));
     assert_eq!(list["items"], serde_json::Value::Array(documents));
     assert_eq!(run(TRIMTAB, &["crds"]).stdout, yaml.stdout);
 
@@ -109,7 +176,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
     let path = folder.path().join("new");
     let output = run(TRIMTAB, &["crds", "--output-dir", path.to_str().expect("a path in UTF-8")]);
     assert!(output.status.success() && output.stdout.is_empty());
-    assert_eq!(path.read_dir().expect("list the directory").count(), 3);
+    assert_eq!(path.read_dir().expect("list the directory").count(), 4);
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod operator;
 
 #[path = "operator/admission.rs"]
 mod admission;
+#[path = "operator/budget.rs"]
+mod budget;
 #[path = "operator/commands.rs"]
 mod commands;
 #[path = "operator/costs.rs"]
@@ -34,10 +36,16 @@ mod documents;
 mod formulas;
 #[path = "operator/grace.rs"]
 mod grace;
+#[path = "operator/kernel.rs"]
+mod kernel;
 #[path = "operator/modes.rs"]
 mod modes;
+#[path = "operator/objects.rs"]
+mod objects;
 #[path = "operator/owners.rs"]
 mod owners;
+#[path = "operator/profiles.rs"]
+mod profiles;
 #[path = "operator/refusals.rs"]
 mod refusals;
 #[path = "operator/replicas.rs"]
@@ -48,6 +56,8 @@ mod rest;
 mod restart;
 #[path = "operator/rollback.rs"]
 mod rollback;
+#[path = "operator/runtime.rs"]
+mod runtime;
 #[path = "operator/settle.rs"]
 mod settle;
 #[path = "operator/together.rs"]
@@ -57,6 +67,11 @@ mod tools;
 #[path = "operator/world.rs"]
 mod world;
 
-/// Three nodes, because Grace asks for a whole core per pod.
-pub const OPTIONS: cluster::Options =
-    cluster::Options { real_nodes: true, nodes: 3, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+/// Three nodes, because Grace asks for a whole core per pod. The last one allows an unsafe sysctl.
+pub const OPTIONS: cluster::Options = cluster::Options {
+    real_nodes: true,
+    nodes: 3,
+    prometheus: true,
+    audit: true,
+    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn"), ("CRDS", "1")],
+};

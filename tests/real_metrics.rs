@@ -9,6 +9,10 @@
 mod cluster;
 #[path = "support/idle.rs"]
 mod idle;
+#[path = "real_metrics/patterns.rs"]
+mod patterns;
+#[path = "real_metrics/rows.rs"]
+mod rows;
 #[path = "real_metrics/stage.rs"]
 mod stage;
 #[path = "real_metrics/statistics.rs"]

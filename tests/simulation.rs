@@ -8,10 +8,13 @@
 #![allow(clippy::pedantic, clippy::field_reassign_with_default, reason = "the model is under construction")]
 
 mod simulation {
+    pub mod budgets;
     pub mod controllers;
     pub mod formulas;
     pub mod invariants;
+    pub mod objects;
     pub mod people;
+    pub mod profiles;
     pub mod random;
     pub mod regressions;
     pub mod replica;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    policy::{Mode, Sink},
+    policy::{Mode, Sink, TargetKind},
     rules,
 };
 
@@ -62,6 +62,16 @@ pub struct PerformanceClassSpec {
     /// Environment variables that policies may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentRules>,
+    /// Targets that are no workloads, and the fields of them that policies may set. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub objects: Vec<ObjectRules>,
+    /// Kernel parameters that policies may set on pods although Kubernetes does not call them safe, with `*` for any run of
+    /// characters; default: none. Nodes must allow them, too (kubelet `allowedUnsafeSysctls`), or the pods do not start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::sysctl_patterns)]
+    pub unsafe_sysctls: Vec<String>,
     /// Whether thresholds may use `query`, which is free PromQL; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub free_queries: bool,
@@ -85,6 +95,22 @@ pub struct EnvironmentRules {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = rules::environment_patterns)]
     pub deny: Vec<String>,
+}
+
+/// Objects other than workloads that policies may govern.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = (
+    "!(self.kind in ['Deployment', 'StatefulSet', 'DaemonSet'])",
+    "kind must not be a workload: workloads are allowed everywhere"
+))]
+pub struct ObjectRules {
+    /// Kind: Cluster, Pooler or Stream.
+    pub kind: TargetKind,
+    /// Fields that are allowed, with `*` for any run of characters, such as spec.maxAge or spec.postgresql.parameters.*;
+    /// default: all that Trimtab knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::field_patterns)]
+    pub fields: Vec<String>,
 }
 
 /// Upper limits of a class.

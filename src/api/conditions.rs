@@ -48,8 +48,12 @@ words! {
         MetricsAvailable,
         /// Somebody else owns a field that the policy governs; present only while true.
         Conflicted,
+        /// A profile whose condition holds is not active; present only while true.
+        ProfileBlocked,
         /// A metrics source answers.
         Available,
+        /// More is committed than a budget has; present only while true.
+        Exceeded,
     }
 }
 
@@ -99,6 +103,12 @@ words! {
         EnvReferenced,
         /// The value contradicts one that the target has.
         BoundsConflictWithTarget,
+        /// Memory that a runtime may take is above the limit of its container.
+        MemoryAboveLimit,
+        /// The variable of a runtime's options cannot be read as the runtime reads it.
+        OptionsUnparseable,
+        /// The value would have no effect: something that the application reads later says otherwise.
+        NoEffect,
         /// A named `ConfigMap` does not exist.
         ConfigMapNotFound,
         /// The `ConfigMap` can never change.
@@ -117,10 +127,22 @@ words! {
         BaselineTooLarge,
         /// The record of what was there before cannot be read: nothing is written that would replace it.
         BaselineUnreadable,
+        /// A named `ConnectionBudget` does not exist.
+        BudgetNotFound,
+        /// Pools could open more connections than their budget has.
+        BudgetExceeded,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.
         ReplicasUnsupported,
+        /// The cluster does not serve the kind of the target.
+        KindNotServed,
+        /// The change would delete data, and nobody has said that it may.
+        DestructiveChange,
+        /// The field cannot change once the object is there.
+        FieldFixed,
+        /// The object says that nobody shall carry out its changes.
+        TargetPreventsUpdate,
         /// An object in the way cannot be served.
         Unsupported,
 
@@ -141,6 +163,8 @@ words! {
         TargetPaused,
         /// The update strategy waits for a person (`OnDelete`, partition).
         AwaitingManualRollout,
+        /// The status of a target that is no workload says that it is not ready.
+        TargetNotReady,
         /// Other rollouts of ours are under way.
         WaitingForTurn,
         /// The rollout of our change failed and the previous values are back.
@@ -170,6 +194,16 @@ words! {
         /// Two managers took a field from each other repeatedly.
         Contested,
 
+        // ProfileBlocked, profiles
+        /// A condition that a profile requires does not hold.
+        RequirementUnmet,
+        /// Two profiles whose conditions hold contradict each other.
+        ProfilesContradict,
+        /// A profile became active.
+        ProfileEntered,
+        /// A profile is not active any more.
+        ProfileLeft,
+
         // Compliant
         /// All thresholds hold.
         Within,
@@ -180,12 +214,16 @@ words! {
         /// There is no threshold.
         NoThresholds,
 
+        // Event
+        /// A pattern was found, or several thresholds hint at one cause.
+        Advised,
+
         // MetricsAvailable
         /// Every query was answered.
         Answered,
         /// A reading is NaN, infinite or not a number.
         NotANumber,
-        /// Nothing happened in the window of which a statistic could be computed.
+        /// So little happened in the window that no statistic says anything.
         TooFewSamples,
         /// A sample is too old.
         StaleData,

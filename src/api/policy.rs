@@ -12,7 +12,8 @@
 //! | `suspend` | `false`; the annotation `trimtab.dev/suspended` suspends as well |
 //! | `deletionPolicy` | `Retain` |
 //! | `target` | nothing is governed: the policy measures and reports |
-//! | `target.container`, a knob's `container` | the only container of the pod; with several, a condition asks for it |
+//! | `target.apiVersion` | `apps/v1`; required where the kind is no workload |
+//! | `target.container`, the `container` of a knob or of a runtime | the only container of the pod; with several, a condition asks for it |
 //! | `metrics.source` | the class's, else the source named `default` |
 //! | `metrics.labels` | none beside the identity of the workload's pods |
 //! | `resources[].limits.cpu` and its like | not governed: what the manifest says stays |
@@ -21,20 +22,36 @@
 //! | `workers[].unit` | `Process` |
 //! | `workers[].memoryPerWorker`, `caches[].tier`, `eviction`, `invalidation` | nobody has said; nothing is checked |
 //! | `pools[].perWorker` | one pool per pod |
+//! | `pools[].budget` | what the pool could open is counted against nothing |
 //! | a knob of a pool or a cache | not governed |
 //! | a knob's `min`, `max` | no bound but those of the type and the class |
 //! | a knob's landing place | nothing is written: the value is for reports and for formulas |
-//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands |
+//! | `allowDestructive` | `false`: a value of a `field` that deletes data is refused |
+//! | a field of `runtime` | not governed |
+//! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
+//! | `runtime.node.perWorker` | one process |
+//! | `as` | plain, as the policy spells it; refused where a duration or bytes lands, but for `option`, which knows its spelling |
 //! | `settings[].type` | `Integer` |
+//! | `settings[].notEnforceable` | the value lands as its landing place says |
+//! | `kernel.sysctls`, `kernel.openFiles` | not governed |
 //! | `reload`, of a file and of a `ConfigMap` key | `Restart` |
 //! | `thresholds[].levels` | the threshold informs: it is measured and never breached |
 //! | `levels[].for` | `0s` |
 //! | `metric.statistic` | `mean` of a gauge, `rate` of a counter; a histogram must name one |
 //! | `metric.by` | one reading for all series of a target |
+//! | `metric.across` | counters are added up, gauges averaged; pNN, cv and slope of a gauge are those of the pod where they are largest, or smallest where all levels are `below` |
 //! | `metric.window` | `5m` |
+//! | `metric.minSamples` | 10/(1−q) of a percentile of a histogram; 20 of its mean and of a ratio of counters; else 0 |
+//! | `patterns[].levels`, `.advice`, `.metric.minSamples` | by kind, see [`Pattern`] |
+//! | `patterns[].metric.window` | `24h`; of a `Trend` `14d` |
 //! | `metric.unit` | from the suffix of the metric's name (`_seconds`, `_bytes`, `_ratio`, …), else a count; of a ratio, a ratio |
 //! | `hysteresis` | `10%` |
 //! | `noData` | after `15m`, with severity `warning` |
+//! | `profile` | the conditions of the profiles decide |
+//! | `profiles[].when` | the profile is active only while `profile` names it |
+//! | `profiles[].when.dwell` | `10m` |
+//! | `profiles[].when.schedule.timeZone` | `UTC` |
+//! | `profiles[].load.thinkTime` | `0s` |
 //! | `alerting.sink` | the class's, else nobody is told |
 //!
 //! An empty list or map means the same as an omitted one, and so does `null`, which the API server drops.
@@ -50,14 +67,20 @@ use super::class::PerformanceClassSpec;
 use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
+mod pattern;
+mod profile;
+mod runtime;
 mod threshold;
 
 pub use self::{
     knob::{
-        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Knob, Pool, Reload,
-        Setting, SettingType, ValueFormat, WorkerUnit, Workers,
+        Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Kernel, Knob, Pool,
+        Reload, Setting, SettingType, Sysctl, ValueFormat, WorkerUnit, Workers,
     },
-    threshold::{Builtin, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
+    pattern::{Pattern, PatternKind, PatternMetric},
+    profile::{ActiveBy, Load, Profile, Schedule, When},
+    runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
+    threshold::{Across, Builtin, Hint, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
 
 /// What an application must hold, and the small numbers that steer it.
@@ -83,6 +106,7 @@ pub use self::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Compliant", type_ = "string", json_path = ".status.conditions[?(@.type==\"Compliant\")].status"),
     printcolumn(name = "Applied", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].status"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".status.profileSummary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChange", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].reason", priority = 1)
@@ -102,6 +126,10 @@ pub struct PerformancePolicySpec {
     /// True freezes all writes and keeps the fields that Trimtab holds. Measuring and alerting go on. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// Name of the profile that is active, and the only one, whatever the conditions of the profiles say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub profile: Option<String>,
     /// What deleting the policy does to the values that it wrote. Retain (the default): leave them, without a trace of
     /// ownership. Restore: put back what was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,16 +169,34 @@ pub struct PerformancePolicySpec {
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub settings: Vec<Setting>,
+    /// What the language runtimes are told: memory, processors and collectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// Documents in `ConfigMap`s that knobs may edit, named once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub files: Vec<File>,
+    /// What the kernel allows the pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Kernel>,
     /// What must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub thresholds: Vec<Threshold>,
+    /// What is worth saying without being wrong: advice in the status, in Events and in reports. It never writes, and
+    /// nobody is paged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub patterns: Vec<Pattern>,
+    /// Other values for other times. Every profile whose condition holds is active; where several set a value, the last in
+    /// the list wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub profiles: Vec<Profile>,
     /// Who is told when a threshold does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerting: Option<Alerting>,
@@ -188,7 +234,7 @@ pub enum Sink {
     Alertmanager,
 }
 
-/// The kinds of workload that carry a pod template.
+/// The kinds that a policy may govern: workloads, which carry a pod template, and objects with fields of their own.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[schemars(description = "")]
 pub enum TargetKind {
@@ -198,13 +244,45 @@ pub enum TargetKind {
     StatefulSet,
     /// `apps/v1` `DaemonSet`.
     DaemonSet,
+    /// `postgresql.cnpg.io/v1` Cluster of CloudNativePG.
+    Cluster,
+    /// `postgresql.cnpg.io/v1` Pooler of CloudNativePG.
+    Pooler,
+    /// `jetstream.nats.io/v1beta2` Stream of nack.
+    Stream,
+}
+
+impl TargetKind {
+    /// Group and version, as in `apiVersion`.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::Cluster | Self::Pooler => "postgresql.cnpg.io/v1",
+            Self::Stream => "jetstream.nats.io/v1beta2",
+        }
+    }
+
+    /// Whether objects of the kind carry a pod template.
+    #[must_use]
+    pub const fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
 }
 
 /// What is governed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.name) != has(self.selector)", "exactly one of name and selector must be set"))]
+#[schemars(transform = rules::target)]
 pub struct Target {
-    /// Kind of the workload, in apps/v1.
+    /// Group and version of the kind. Default: `apps/v1`. Required for other kinds: `postgresql.cnpg.io/v1` for a Cluster or
+    /// Pooler, `jetstream.nats.io/v1beta2` for a Stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub api_version: Option<String>,
+    /// Kind: Deployment, StatefulSet or DaemonSet; or, where the class allows it, an object whose fields are set: a Cluster or
+    /// Pooler of CloudNativePG, a Stream of nack (JetStream).
     pub kind: TargetKind,
     /// Name of one workload.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,8 @@ const AMOUNT: &str = "^-?[0-9]{1,18}([.][0-9]{1,9})?(%|ms|s|m|h|d|B?|(k|M|G|T|Ki
 
 const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const OBJECT_NAME: &str = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
+/// The name of a kernel parameter, its parts separated by dots.
+const SYSCTL: &str = "^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([.][a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$";
 const LABEL_NAME: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
 
 /// Adds `rule` with `message` to a schema. A rule is plain text, so it always has a JSON form.
@@ -177,9 +179,77 @@ pub(super) fn set_list(schema: &mut Schema) {
     set(schema, "x-kubernetes-list-type", "set");
 }
 
+/// A field of an object that is no workload.
+pub(super) fn field_path(schema: &mut Schema) {
+    text(schema, 253, "^spec([.][A-Za-z0-9_-]+)+$", "must be a field such as spec.maxAge");
+}
+
+/// Patterns of such fields.
+pub(super) fn field_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        let message = "must be a field such as spec.maxAge, with * for any run of characters";
+        text(items, 253, "^spec[.][A-Za-z0-9_.*-]+$", message);
+    }
+    set_list(schema);
+}
+
+/// The name of a kernel parameter.
+pub(super) fn sysctl_name(schema: &mut Schema) {
+    text(schema, 128, SYSCTL, "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots");
+}
+
+/// The value of a kernel parameter.
+pub(super) fn sysctl_value(schema: &mut Schema) {
+    add(
+        schema,
+        "string(self).matches('^[-A-Za-z0-9][-A-Za-z0-9 ,._]{0,127}$')",
+        "must be numbers or words as the kernel reads them, such as 15 or \"1024 65535\"",
+    );
+}
+
+/// Patterns of kernel parameters.
+pub(super) fn sysctl_patterns(schema: &mut Schema) {
+    set(schema, "maxItems", 64);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        text(
+            items,
+            128,
+            "^[a-z0-9][-_.a-z0-9]*[*]?$",
+            "must be a kernel parameter, or its beginning with * at the end",
+        );
+    }
+    set_list(schema);
+}
+
+/// What is governed: the version of its kind, and a container only where there are any.
+pub(super) fn target(schema: &mut Schema) {
+    add(
+        schema,
+        format!(
+            "self.kind in {WORKLOADS} ? !has(self.apiVersion) || self.apiVersion == 'apps/v1' : has(self.apiVersion) && \
+             self.apiVersion == (self.kind == 'Stream' ? 'jetstream.nats.io/v1beta2' : 'postgresql.cnpg.io/v1')"
+        ),
+        "apiVersion must be that of the kind: apps/v1, postgresql.cnpg.io/v1 or jetstream.nats.io/v1beta2",
+    );
+    add(
+        schema,
+        format!("!has(self.container) || self.kind in {WORKLOADS}"),
+        "container is for workloads: leave it out",
+    );
+}
+
+/// The kinds that carry a pod template, in CEL.
+const WORKLOADS: &str = "['Deployment', 'StatefulSet', 'DaemonSet']";
+
 /// A command-line flag.
 pub(super) fn flag(schema: &mut Schema) {
     text(schema, 128, "^--?[A-Za-z0-9][A-Za-z0-9._-]*$", "must be a flag such as --workers");
+}
+
+/// An option of a runtime. Which ones there are, `core` knows.
+pub(super) fn runtime_option(schema: &mut Schema) {
+    text(schema, 64, "^-[-A-Za-z0-9:+]+$", "must be an option such as --workers or -XX:MaxGCPauseMillis");
 }
 
 /// A place in a document of any format. What begins with a slash is a JSON pointer to a place below the root.
@@ -346,9 +416,15 @@ pub(super) fn quantity(schema: &mut Schema) {
 pub(super) fn knob(schema: &mut Schema) {
     add(
         schema,
-        "[has(self.env), has(self.arg), has(self.path), has(self.configMapKey)].filter(x, x).size() <= 1",
-        "at most one of env, arg, path and configMapKey may be set",
+        "[has(self.env), has(self.arg), has(self.option), has(self.path), has(self.configMapKey), has(self.field)].filter(x, x).size() <= 1",
+        "at most one of env, arg, option, path, configMapKey and field may be set",
     );
+    add(
+        schema,
+        "!self.?allowDestructive.orValue(false) || (has(self.field) && !string(self.value).startsWith('='))",
+        "allowDestructive is for a literal with field: no formula deletes data",
+    );
+    add(schema, "!has(self.option) || !has(self.__as__)", "an option is spelled as its reader wants it: leave out as");
     add(
         schema,
         "!has(self.arg) || (has(self.onConflict) && self.onConflict == 'TakeOver')",
@@ -356,7 +432,7 @@ pub(super) fn knob(schema: &mut Schema) {
     );
 }
 
-const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey))";
+const LANDS: &str = "(has(self.env) || has(self.arg) || has(self.path) || has(self.configMapKey) || has(self.field))";
 const DURATION_FORMATS: &str = "['seconds', 'milliseconds', 'go', 'postgres', 'plain']";
 const SIZE_FORMATS: &str = "['bytes', 'mebibytes', 'go', 'postgres', 'redis', 'jvm', 'plain']";
 const AS_REQUIRED: &str = "as is required where a duration or bytes lands";
@@ -414,6 +490,30 @@ pub(super) fn size_knob(schema: &mut Schema) {
     lands_as(schema, SIZE_FORMATS, "a size is written as bytes, mebibytes, go, postgres, redis, jvm or plain");
 }
 
+/// A size of a runtime.
+pub(super) fn runtime_size(schema: &mut Schema) {
+    SIZES.knob(schema, SIZE_SHAPE, "a > 0.0", "must be > 0");
+}
+
+/// A duration of a runtime.
+pub(super) fn runtime_duration(schema: &mut Schema) {
+    DURATIONS.knob(schema, DURATION_SHAPE, "a >= 1.0 && a <= 2592e6", "must be ≥ 1ms and ≤ 30d");
+}
+
+/// A whole number of a runtime.
+pub(super) fn runtime_count(schema: &mut Schema) {
+    COUNTS.knob(schema, "must be a whole number such as 20", "a >= 1.0", "must be ≥ 1");
+}
+
+/// A size that stands alone, or a formula.
+pub(super) fn size_or_formula(schema: &mut Schema) {
+    let shape = format!("string(self).startsWith('=') || string(self).matches('{SIZE}')");
+    add(schema, shape, SIZE_SHAPE);
+}
+
+/// What looks like a connection string or a secret; `core::catalogue::is_secret` is exact.
+const SECRET: &str = "://|(?i)(password|passwd|pwd|secret|token|apikey) *=|[^ /:]+:[^ /]+@";
+
 /// A setting: its literals fit its type.
 pub(super) fn setting(schema: &mut Schema) {
     const TYPE: &str = "(has(self.type) ? self.type : 'Integer')";
@@ -441,6 +541,16 @@ pub(super) fn setting(schema: &mut Schema) {
         schema,
         format!("!({TYPE} in ['Boolean', 'Enum']) || !(has(self.min) || has(self.max))"),
         "min and max are for numbers: leave them out of a Boolean or an Enum",
+    );
+    add(
+        schema,
+        format!("!has(self.notEnforceable) || !({LANDS} || has(self.option))"),
+        "notEnforceable says that nothing carries the value: leave out env, arg, option, path and configMapKey",
+    );
+    add(
+        schema,
+        format!("!has(self.allowed) || self.allowed.all(w, !w.matches('{SECRET}'))"),
+        "must not be a connection string or a secret: let the owner set it by valueFrom from a Secret",
     );
     add(schema, format!("!({TYPE} in ['Duration', 'Bytes']) || has(self.__as__) || !{LANDS}"), AS_REQUIRED);
     let fits = format!(
@@ -501,9 +611,74 @@ pub(super) fn by(schema: &mut Schema) {
     add(
         schema,
         format!(
-            "self.all(l, l.matches('{LABEL_NAME}') && !(l in ['__name__', 'le', 'trimtab_workload', {ALERT_WORDS}]))"
+            "self.all(l, l.matches('{LABEL_NAME}') && !(l in ['__name__', 'le', 'trimtab_workload', 'trimtab_part', {ALERT_WORDS}]))"
         ),
         "must be label names that an alert can carry beside its own: letters, digits and _, and not severity or the like",
+    );
+}
+
+/// Names of thresholds.
+pub(super) fn hint_names(schema: &mut Schema) {
+    set(schema, "minItems", 1);
+    set(schema, "maxItems", 4);
+    set(schema, "items", json!({"type": "string", "maxLength": 63}));
+    set(schema, "x-kubernetes-list-type", "set");
+}
+
+/// A pattern: it is looked for in a metric that can have it.
+pub(super) fn pattern(schema: &mut Schema) {
+    add(
+        schema,
+        "[has(self.metric.histogram), has(self.metric.counter), has(self.metric.gauge), has(self.metric.ratio)].filter(x, \
+         x).size() == 1",
+        "exactly one of histogram, counter, gauge and ratio must be set",
+    );
+    add(
+        schema,
+        "self.kind in (has(self.metric.ratio) ? ['AlwaysSucceeds', 'AlwaysFails', 'FallbackRate', 'AutomationCandidate'] : \
+         has(self.metric.histogram) ? ['Slow', 'OptimizationCandidate', 'Trend'] : has(self.metric.gauge) ? \
+         ['Inconsistent', 'Trend'] : ['Trend'])",
+        "kind must fit the metric: AlwaysSucceeds, AlwaysFails, FallbackRate and AutomationCandidate a ratio, Slow and \
+         OptimizationCandidate a histogram, Inconsistent a gauge, Trend a histogram, a counter or a gauge",
+    );
+    add(
+        schema,
+        "self.kind != 'Inconsistent' || has(self.levels)",
+        "levels must be set: nobody else knows how much this metric may scatter",
+    );
+    add(
+        schema,
+        "!has(self.levels) || self.kind == 'Trend' || self.levels.all(l, has(l.above) && !has(l.below))",
+        "levels must have above, and only a Trend may have below",
+    );
+    add(
+        schema,
+        "self.kind != 'Trend' || !has(self.metric.minSamples)",
+        "a Trend needs ten points: leave out minSamples",
+    );
+    add(
+        schema,
+        "!(self.kind in ['AlwaysSucceeds', 'AlwaysFails']) || !has(self.levels) || self.levels.size() <= 1",
+        "what is always so has one level",
+    );
+}
+
+/// The share of a budget that nobody gets.
+pub(super) fn headroom(schema: &mut Schema) {
+    let message = "must be a percentage from 0% to below 100%: something must be left";
+    text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
+}
+
+/// A budget: what is set aside leaves something.
+pub(super) fn budget(schema: &mut Schema) {
+    // Not with `orValue([])`: what may be another list has no bound that the API server knows.
+    let left = "self.capacity.connections - self.?reserved.orValue(3) - (has(self.others) ? self.others.map(o, \
+                o.connections).sum() : 0)";
+    add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
+    add(
+        schema,
+        format!("!has(self.pooler) || self.pooler.servers <= {left}"),
+        "pooler.servers must be ≤ what reserved and others leave of capacity.connections",
     );
 }
 
@@ -517,8 +692,9 @@ pub(super) fn metric(schema: &mut Schema) {
     );
     add(
         schema,
-        "!has(self.query) || !(has(self.labels) || has(self.statistic) || has(self.by) || has(self.window))",
-        "a query says everything itself: leave out labels, statistic, by and window",
+        "!has(self.query) || !(has(self.labels) || has(self.matching) || has(self.statistic) || has(self.by) || \
+         has(self.across) || has(self.window) || has(self.minSamples))",
+        "a query says everything itself: leave out labels, matching, statistic, by, across, window and minSamples",
     );
     add(
         schema,
@@ -540,7 +716,24 @@ pub(super) fn metric(schema: &mut Schema) {
         "!(has(self.ratio) || has(self.builtin)) || !has(self.statistic)",
         "a ratio and a builtin have one statistic each: leave out statistic",
     );
+    add(
+        schema,
+        "!has(self.across) || has(self.counter) || has(self.gauge) || (has(self.histogram) && has(self.statistic) && \
+         self.statistic in ['rate', 'increase'])",
+        "across joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out",
+    );
+    add(
+        schema,
+        "!has(self.minSamples) || !(has(self.builtin) || (has(self.ratio) && has(self.ratio.numerator.gauge)))",
+        "a builtin and a ratio of gauges have nothing to count: leave out minSamples",
+    );
     add(schema, "!has(self.builtin) || !has(self.unit)", "a builtin has a unit of its own: leave out unit");
+    add(
+        schema,
+        "!has(self.unit) || !(has(self.ratio) && self.unit == 'percent') && !(has(self.statistic) && self.statistic == 'cv' \
+         && self.unit != 'ratio')",
+        "a ratio and cv are shares already, whatever is divided: leave out unit",
+    );
     add(
         schema,
         "!has(self.builtin) || !has(self.by) || self.by.all(l, l == 'pod' || l == {'VolumeUsed': \
@@ -563,6 +756,74 @@ pub(super) fn ratio_term(schema: &mut Schema) {
     add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");
 }
 
+// profiles
+
+/// Conditions: formulas without a sign.
+pub(super) fn conditions(schema: &mut Schema) {
+    set(schema, "maxItems", 8);
+    set(schema, "items", json!({"type": "string", "minLength": 1, "maxLength": 256}));
+}
+
+/// Values by their path.
+pub(super) fn profile_values(schema: &mut Schema) {
+    set(schema, "maxProperties", 64);
+    add(
+        schema,
+        "self.all(k, size(k) <= 192 && k.matches('^[a-zA-Z]+([.][-a-zA-Z0-9]+)+$'))",
+        "must be paths of the spec such as pools.db.size",
+    );
+}
+
+/// A bound between two states of a profile.
+pub(super) fn profile_bound(schema: &mut Schema) {
+    add(
+        schema,
+        format!("string(self).matches('{AMOUNT}')"),
+        "must be a number with or without a unit, such as 200ms, 5%, 2Gi, 350/s",
+    );
+}
+
+/// When a profile is active.
+pub(super) fn when(schema: &mut Schema) {
+    add(schema, "has(self.threshold) != has(self.schedule)", "exactly one of threshold and schedule must be set");
+    add(
+        schema,
+        "has(self.threshold) ? has(self.enter) && has(self.leave) : !(has(self.enter) || has(self.leave) || \
+         has(self.dwell))",
+        "enter, leave and dwell are for a threshold, which needs enter and leave",
+    );
+    add(
+        schema,
+        "!has(self.enter) || !has(self.leave) || string(self.enter) != string(self.leave)",
+        "enter and leave must differ: between them the profile stays as it is",
+    );
+}
+
+/// When something begins.
+pub(super) fn cron(schema: &mut Schema) {
+    text(
+        schema,
+        128,
+        "^[-0-9a-zA-Z*,/]+( +[-0-9a-zA-Z*,/]+){4}$",
+        "must have five fields (minute, hour, day of the month, month, day of the week) such as 0 2 * * *",
+    );
+}
+
+/// How long a window lasts.
+pub(super) fn window_duration(schema: &mut Schema) {
+    duration_between(schema, "a >= 6e4 && a <= 6048e5", "must be ≥ 1m and ≤ 7d");
+}
+
+/// A time zone.
+pub(super) fn time_zone(schema: &mut Schema) {
+    text(schema, 64, "^[A-Za-z][-+_/A-Za-z0-9]*$", "must be an IANA time zone such as Europe/Berlin");
+}
+
+/// A rate.
+pub(super) fn rate(schema: &mut Schema) {
+    add(schema, "string(self).matches('^[0-9]{1,18}([.][0-9]{1,9})?(/s)?$')", "must be a rate such as 350/s");
+}
+
 // the policy as a whole
 
 /// Rules that join several parts of a policy.
@@ -572,6 +833,14 @@ pub(super) fn policy(schema: &mut Schema) {
         "has(self.target) || !(has(self.resources) || has(self.replicas))",
         "resources and replicas need a target",
     );
+    add(schema, "has(self.target) || !has(self.runtime)", "runtime needs a target");
+    add(
+        schema,
+        "!has(self.runtime) || !has(self.runtime.node) || !has(self.runtime.node.perWorker) || (has(self.workers) && \
+         self.workers.exists(w, w.name == self.runtime.node.perWorker && (!has(w.unit) || w.unit == 'Process')))",
+        "runtime.node.perWorker must name one of workers whose unit is Process",
+    );
+    add(schema, "has(self.target) || !has(self.kernel) || !has(self.kernel.sysctls)", "kernel.sysctls need a target");
     add(
         schema,
         "!has(self.replicas) || !has(self.target) || self.target.kind != 'DaemonSet'",
@@ -579,9 +848,25 @@ pub(super) fn policy(schema: &mut Schema) {
     );
     add(
         schema,
+        format!("!has(self.target) || self.target.kind in {WORKLOADS} || !(has(self.resources) || has(self.replicas))"),
+        "resources and replicas are for workloads: set the fields of another target by field",
+    );
+    add(
+        schema,
         "!has(self.pools) || self.pools.all(p, !has(p.perWorker) || (has(self.workers) && self.workers.exists(w, w.name == \
          p.perWorker && (!has(w.unit) || w.unit == 'Process'))))",
         "pools[].perWorker must name one of workers whose unit is Process",
+    );
+    add(
+        schema,
+        "!has(self.profile) || (has(self.profiles) && self.profiles.exists(p, p.name == self.profile))",
+        "profile must name one of profiles",
+    );
+    add(
+        schema,
+        "!has(self.profiles) || self.profiles.all(p, !has(p.when) || !has(p.when.threshold) || (has(self.thresholds) && \
+         self.thresholds.exists(t, t.name == p.when.threshold)))",
+        "profiles[].when.threshold must name one of thresholds",
     );
     let lists = [
         ("settings", &["?path"][..], "settings[].path"),
@@ -642,6 +927,11 @@ pub(super) fn cache(schema: &mut Schema) {
 /// Rules of a pool as a whole.
 pub(super) fn pool(schema: &mut Schema) {
     add(schema, COUNTS.ordered("[[?self.?minIdle.?value, ?self.?size.?value]]"), "minIdle must be ≤ size");
+    add(
+        schema,
+        "!has(self.budget) || has(self.size)",
+        "budget needs size: what the application opens by itself cannot be counted",
+    );
 }
 
 /// Requests and limits of one container.

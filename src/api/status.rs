@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::policy::{Mode, Severity};
+use super::policy::{ActiveBy, Mode, Severity};
 
 /// Largest status, in bytes of its JSON text.
 pub const MAX_STATUS_BYTES: usize = 8 * 1024;
@@ -55,6 +55,13 @@ fn list(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), 256.into());
 }
 
+/// The bound of a list of objects.
+fn names(schema: &mut Schema) {
+    let schema = schema.ensure_object();
+    schema.insert("maxItems".into(), 256.into());
+    schema.insert("items".into(), json!({"type": "string", "maxLength": MAX_STATUS_BYTES}));
+}
+
 /// The bound of a list of the worst.
 fn listed(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), MAX_LISTED.into());
@@ -67,7 +74,8 @@ pub struct PerformancePolicyStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`.
+    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`,
+    /// `ProfileBlocked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -78,6 +86,14 @@ pub struct PerformancePolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub target_summary: Option<String>,
+    /// Names of the active profiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub profile_summary: Option<String>,
+    /// Active profiles. What is active after a restart follows from this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = list)]
+    pub active_profiles: Vec<ActiveProfile>,
     /// Number of changes that the policy has made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
@@ -99,6 +115,10 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub thresholds: Vec<ThresholdStatus>,
+    /// At most 20 patterns that were found, and hints of thresholds that are breached together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = listed)]
+    pub advice: Vec<AdviceStatus>,
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -114,6 +134,22 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
     pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// A profile that is active.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveProfile {
+    /// Name of the profile.
+    #[schemars(transform = text)]
+    pub name: String,
+    /// Time since which it is active.
+    pub since: Time,
+    /// Why: Spec, Threshold or Schedule.
+    pub by: ActiveBy,
+    /// Governed objects, `Kind/name`, where it is not active on all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = names)]
+    pub targets: Vec<String>,
 }
 
 /// One governed object.
@@ -164,6 +200,10 @@ pub struct SettingStatus {
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub message: Option<String>,
 }
 
 /// A threshold that is not within its bounds.
@@ -193,6 +233,35 @@ pub struct ThresholdStatus {
     pub value: String,
 }
 
+/// Advice: a pattern that was found, or a hint of thresholds that are breached together.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdviceStatus {
+    /// Name of the pattern or of the threshold.
+    #[schemars(transform = text)]
+    pub name: String,
+    /// Kind of the pattern, or Hint.
+    #[schemars(transform = text)]
+    pub kind: String,
+    /// Governed object, where the policy has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub target: Option<String>,
+    /// Values of the labels that are kept apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = values)]
+    pub labels: BTreeMap<String, String>,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// Time of the transition.
+    pub since: Time,
+    /// Reading at the transition; of a hint, what is breached beside it.
+    #[schemars(transform = text)]
+    pub value: String,
+    /// What to do.
+    #[schemars(transform = text)]
+    pub advice: String,
+}
+
 /// Totals.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -205,10 +274,18 @@ pub struct Counts {
     pub settings: u32,
     /// Those whose live value is the desired one.
     pub settings_at_rest: u32,
+    /// Those that no field of an object carries: they are told and never written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settings_not_enforceable: u32,
     /// Thresholds, over all targets.
     pub thresholds: u32,
     /// Those within their bounds.
     pub thresholds_within: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One change: from, to, because.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::{
-    plan::connections,
+    plan::{connections, not_enforceable},
     render::{Paint, table},
     select::{Cluster, Output, block_on, print},
     world::{Documents, Surroundings},
@@ -42,9 +42,15 @@ struct Part {
     policy: String,
     mode: String,
     target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Box<str>>,
     settings: Vec<Setting>,
     conflicts: Vec<String>,
     refusals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -81,8 +87,13 @@ impl Wanted {
             "deploy" | "deployment" | "deployments" => Self::Object(Kind::Deployment, name),
             "sts" | "statefulset" | "statefulsets" => Self::Object(Kind::StatefulSet, name),
             "ds" | "daemonset" | "daemonsets" => Self::Object(Kind::DaemonSet, name),
+            "cluster" | "clusters" | "clusters.postgresql.cnpg.io" => Self::Object(Kind::Cluster, name),
+            "pooler" | "poolers" | "poolers.postgresql.cnpg.io" => Self::Object(Kind::Pooler, name),
+            "stream" | "streams" | "streams.jetstream.nats.io" => Self::Object(Kind::Stream, name),
             "policy" | "perfpol" | "performancepolicy" | "performancepolicies" => Self::Policy(name),
-            other => bail!("\"{other}\" is not a kind that policies govern: use deploy, sts, ds or policy"),
+            other => bail!(
+                "\"{other}\" is not a kind that policies govern: use deploy, sts, ds, cluster, pooler, stream or policy"
+            ),
         })
     }
 }
@@ -103,6 +114,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .as_ref()
                 .map_or_else(String::new, |policy| crate::core::resolve::mode_name(policy.mode).to_owned()),
             target: target.key.short(),
+            profiles: target.profiles.clone(),
             settings: target.plan.settings.clone(),
             conflicts: target
                 .plan
@@ -115,34 +127,44 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .refusals
                 .iter()
                 .map(|refusal| format!("{}: {}", refusal.reason, refusal.message))
+                .chain(account.blocked.iter().map(|(reason, message)| format!("{reason}: {message}")))
                 .collect(),
+            warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
+            budgets: target.budgets.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
 }
 
 fn text(part: &Part, paint: Paint) -> String {
-    let mut out = format!("{}  governed by policy {}, mode {}\n", paint.bold(&part.target), part.policy, part.mode);
+    let mut out = format!("{}  governed by policy {}, mode {}", paint.bold(&part.target), part.policy, part.mode);
+    if !part.profiles.is_empty() {
+        out.push_str(&format!(", profile {}", part.profiles.join(", ")));
+    }
+    out.push('\n');
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
-        .map(|s| {
-            let value = match (s.state, &s.live) {
-                (State::AtRest | State::Variable, _) => s.desired.clone(),
-                (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
+        .flat_map(|s| s.rows().map(move |row| (s, row)))
+        .map(|(s, row)| {
+            let value = match (s.state, &row.live) {
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => row.desired.clone(),
+                (_, live) => format!("{} (live: {})", row.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
-                s.path.to_string(),
+                row.path.to_string(),
                 value,
                 s.landing.clone(),
-                format!("from {}", s.source),
+                format!("from {}", row.source),
                 s.state.as_str().to_owned(),
             ]
         })
         .collect();
     out.push_str(&table(2, &rows));
+    out.push_str(&not_enforceable(&part.settings, 2));
     out.push_str(&part.connections);
-    for line in part.refusals.iter().chain(&part.conflicts) {
+    part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
+    for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }
     out

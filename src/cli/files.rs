@@ -23,6 +23,7 @@ pub enum Known {
     Policy,
     Class,
     Source,
+    Budget,
     Object(Kind),
 }
 
@@ -56,7 +57,8 @@ pub fn read(paths: &[PathBuf], namespace: &str) -> anyhow::Result<Vec<Document>>
     Ok(documents)
 }
 
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files of a path: itself, or those of a directory that may hold manifests.
+pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -104,7 +106,7 @@ fn unfold(mut value: Value, origin: String, namespace: &str, documents: &mut Vec
     if !matches!(kind, Known::Object(_)) {
         known_fields(&value).with_context(|| format!("reading {origin}"))?;
     }
-    if let (Known::Policy | Known::Object(_), Some(metadata)) =
+    if let (Known::Policy | Known::Budget | Known::Object(_), Some(metadata)) =
         (kind, value.get_mut("metadata").and_then(Value::as_object_mut))
     {
         metadata.entry("namespace").or_insert_with(|| namespace.into());
@@ -124,6 +126,7 @@ fn known(value: &Value) -> anyhow::Result<Option<Known>> {
         "PerformancePolicy" => (Known::Policy, ours()),
         "PerformanceClass" => (Known::Class, ours()),
         "MetricsSource" => (Known::Source, ours()),
+        "ConnectionBudget" => (Known::Budget, ours()),
         other => match Kind::from_name(other) {
             Some(kind) => (Known::Object(kind), kind.api_version().to_owned()),
             None => return Ok(None),
@@ -192,7 +195,7 @@ fn own(object: &mut Value, kind: Kind) {
     let default = match kind {
         Kind::Deployment | Kind::StatefulSet => Some("replicas"),
         Kind::HorizontalPodAutoscaler => Some("minReplicas"),
-        Kind::DaemonSet | Kind::ConfigMap => None,
+        Kind::DaemonSet | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => None,
     };
     if let (Some(member), Some(spec)) = (default, object.get_mut("spec").and_then(Value::as_object_mut)) {
         spec.entry(member).or_insert_with(|| json!(1));

@@ -8,6 +8,7 @@ use clap::ArgAction;
 use crate::{
     core::{
         engine::{Config, World},
+        facts::Kind,
         units::{Decimal, Value, ValueType},
     },
     shell::{
@@ -26,6 +27,10 @@ pub struct Args {
     /// Govern these namespaces only, separated by commas [default: the whole cluster]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     namespaces: Vec<String>,
+    /// Kinds of other projects to govern, of Cluster, Pooler and Stream, separated by commas; none for none of them [default:
+    /// all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    object_targets: Option<Vec<String>>,
     /// Address of /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -84,6 +89,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     };
     let options = Options {
         namespaces: namespaces(args.namespaces),
+        foreign: foreign(args.object_targets)?,
         listen: args.listen,
         election,
         // Outside a cluster, a process is told from the one before it.
@@ -91,7 +97,7 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         credentials: args.credentials_dir,
     };
     let client = kube::Client::try_from(config).context("building a client of the API server")?;
-    let world = World::new(Config { operator_namespace: here.into() });
+    let world = World::new(Config { operator_namespace: here.into(), kubernetes: operator::release(&client).await });
     operator::run(options, client, world).await
 }
 
@@ -101,6 +107,23 @@ fn namespaces(mut typed: Vec<String>) -> Vec<String> {
     typed.sort();
     typed.dedup();
     typed
+}
+
+/// Kinds of other projects.
+fn foreign(typed: Option<Vec<String>>) -> anyhow::Result<Vec<Kind>> {
+    let all = || Kind::ALL.into_iter().filter(|kind| kind.is_foreign());
+    let Some(typed) = typed else { return Ok(all().collect()) };
+    let mut kinds = Vec::new();
+    for name in typed.iter().filter(|name| !["", "none"].contains(&name.as_str())) {
+        let Some(kind) = all().find(|kind| kind.as_str() == name) else {
+            let known: Vec<&str> = all().map(Kind::as_str).collect();
+            bail!("--object-targets: \"{name}\" is none of {}", known.join(", "));
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    Ok(kinds)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -119,6 +142,16 @@ mod tests {
         assert!(duration("15").is_err());
         assert!(duration("0s").is_err());
         assert!(duration("2h").is_err());
+    }
+
+    #[test]
+    fn kinds_of_other_projects_are_all_or_those_that_are_named() {
+        let typed = |text: &str| foreign(Some(text.split(',').map(ToOwned::to_owned).collect()));
+        assert_eq!(foreign(None).unwrap(), [Kind::Cluster, Kind::Pooler, Kind::Stream]);
+        assert_eq!(typed("none").unwrap(), []);
+        assert_eq!(typed("Stream,Stream,Cluster").unwrap(), [Kind::Stream, Kind::Cluster]);
+        let error = typed("Deployment").unwrap_err().to_string();
+        assert_eq!(error, "--object-targets: \"Deployment\" is none of Cluster, Pooler, Stream");
     }
 
     #[test]

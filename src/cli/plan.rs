@@ -7,14 +7,17 @@ use serde::Serialize;
 use super::{
     FAILED,
     render::{Paint, table},
-    select::{Cluster, Output, block_on, print},
+    select::{Cluster, Output, block_on, print, talk},
     world::{Documents, Surroundings},
 };
 use crate::{
     core::{
+        allocate::Load,
+        catalogue::sysctl::{Carrier, carrier},
         engine::{Account, TargetAccount},
-        plan::{Change, Conflict, Setting, State, Step},
-        resolve::{Load, known_loads, mode_name},
+        facts::Release,
+        plan::{Change, Conflict, Setting, State, Step, Warning},
+        resolve::{known_loads, mode_name},
     },
     shell::clock,
 };
@@ -30,6 +33,9 @@ pub struct Args {
     /// Take the governed objects, classes and other policies from the cluster
     #[arg(long)]
     live: bool,
+    /// Plan with this profile, as if spec.profile named it
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Also show values that are in place already
     #[arg(long)]
     all: bool,
@@ -56,8 +62,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         let documents = Documents::read(&args.filename, &namespace)?;
         let mine = names(&documents);
+        say_release(&documents);
         (documents, mine)
     };
+    let mut documents = documents;
+    if let Some(profile) = &args.profile {
+        documents.force_profile(profile, &mine)?;
+    }
     let classless = documents.classless();
     let world = documents.into_world(&args.surroundings, clock::now());
     let accounts: Vec<Account> =
@@ -86,6 +97,18 @@ fn names(documents: &Documents) -> Vec<(Box<str>, Box<str>)> {
     documents.policies.iter().map(|policy| (name(&policy.metadata.namespace), name(&policy.metadata.name))).collect()
 }
 
+/// Which kernel parameters are safe depends on the cluster, and offline there is none.
+fn say_release(documents: &Documents) {
+    let kernels = documents.policies.iter().filter_map(|policy| policy.spec.kernel.as_ref());
+    let mut sysctls = kernels.flat_map(|kernel| &kernel.sysctls);
+    if sysctls.any(|sysctl| matches!(carrier(&sysctl.name), Carrier::Safe { since: 1.., .. })) {
+        talk(format_args!(
+            "note: sysctls are judged by Kubernetes {}, the newest that this version knows; --live asks the cluster",
+            Release::NEWEST
+        ));
+    }
+}
+
 /// The plan as data.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +124,8 @@ struct PolicyReport<'a> {
     namespace: &'a str,
     name: &'a str,
     troubles: Vec<Trouble>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocked_profiles: Vec<Trouble>,
     targets: Vec<TargetReport<'a>>,
 }
 
@@ -114,11 +139,17 @@ struct Trouble {
 #[serde(rename_all = "camelCase")]
 struct TargetReport<'a> {
     target: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profiles: &'a [Box<str>],
     rollouts: usize,
     pods: i64,
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
+    #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
+    warnings: &'a [Warning],
     settings: &'a [Setting],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    budgets: &'a [String],
 }
 
 impl<'a> PlanReport<'a> {
@@ -129,11 +160,17 @@ impl<'a> PlanReport<'a> {
                 namespace: &account.key.0,
                 name: &account.key.1,
                 troubles: troubles(account).map(|(reason, message)| Trouble { reason, message }).collect(),
+                blocked_profiles: account
+                    .blocked
+                    .iter()
+                    .map(|(reason, message)| Trouble { reason: reason.as_str(), message: message.clone() })
+                    .collect(),
                 targets: account
                     .targets
                     .iter()
                     .map(|target| TargetReport {
                         target: target.key.short(),
+                        profiles: &target.profiles,
                         rollouts: usize::from(restarts(target)),
                         pods: if restarts(target) { target.replicas } else { 0 },
                         changes: &target.plan.changes,
@@ -146,7 +183,9 @@ impl<'a> PlanReport<'a> {
                                 message: conflict.message.clone(),
                             })
                             .collect(),
+                        warnings: &target.plan.warnings,
                         settings: &target.plan.settings,
+                        budgets: &target.budgets,
                     })
                     .collect(),
             })
@@ -183,6 +222,9 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
     for (reason, message) in troubles(account) {
         out.push_str(&format!("  {} {reason}: {message}\n", paint.bad("✗")));
     }
+    for (reason, message) in &account.blocked {
+        out.push_str(&format!("  {} {reason}: {message}\n", paint.warn("!")));
+    }
     let shared = shared_loads(account);
     out.push_str(&shared.as_deref().map(connections).unwrap_or_default());
     for target in &account.targets {
@@ -190,6 +232,7 @@ fn text(account: &Account, classless: bool, all: bool, paint: Paint) -> String {
         if shared.is_none() {
             out.push_str(&connections(&target.plan.loads));
         }
+        target.budgets.iter().for_each(|sum| out.push_str(&format!("    {sum}\n")));
     }
     if let (Err((_, why)), true) = (&account.writes, account.troubles.is_empty()) {
         out.push_str(&format!("  {} nothing is written: {why}\n", paint.warn("!")));
@@ -208,12 +251,15 @@ fn shared_loads(account: &Account) -> Option<Vec<Load>> {
 
 /// What pools of a policy add up to: the number that a database must bear.
 pub fn connections(loads: &[Load]) -> String {
-    let line = |Load { pool, connections, workers }: &Load| match workers {
-        Some((worker, processes)) => format!(
-            "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
-            connections.saturating_mul(*processes)
-        ),
-        None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+    let line = |load: &Load| {
+        let (pool, connections) = (&load.pool, load.connections());
+        match &load.workers {
+            Some((worker, processes)) => format!(
+                "  pool {pool}: up to {connections} connections × {processes} {worker} processes = {} per pod\n",
+                load.per_pod()
+            ),
+            None => format!("  pool {pool}: up to {connections} connections per pod\n"),
+        }
     };
     loads.iter().map(line).collect()
 }
@@ -223,33 +269,59 @@ fn count(number: impl std::fmt::Display, what: &str) -> String {
     if number == "1" { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+/// Why nothing carries some settings: what has the same reason is told in one line.
+pub fn not_enforceable(settings: &[Setting], indent: usize) -> String {
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for setting in settings {
+        let Some(why) = setting.why.as_deref().filter(|_| setting.state == State::NotEnforceable) else { continue };
+        match told.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, paths)) => paths.push(&setting.path),
+            None => told.push((why, vec![&setting.path])),
+        }
+    }
+    let line = |(why, paths): (&str, Vec<&str>)| format!("{:indent$}NotEnforceable: {}: {why}\n", "", paths.join(", "));
+    told.into_iter().map(line).collect()
+}
+
 fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
-    let mut out = format!("  {}\n", paint.bold(&target.key.short()));
+    let profiles = if target.profiles.is_empty() { "" } else { "  profile " };
+    let mut out = format!("  {}{profiles}{}\n", paint.bold(&target.key.short()), target.profiles.join(", "));
     let shown: Vec<&Setting> =
         target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown
         .iter()
-        .map(|s| {
+        .flat_map(|s| s.rows().map(move |row| (s, row)))
+        .map(|(s, row)| {
             let mark = match s.state {
                 State::Planned => "~",
                 State::AtRest => "=",
-                State::Variable => "·",
+                State::Variable | State::NotEnforceable => "·",
                 State::Yielded | State::Quarantined | State::Refused => "✗",
             };
-            let live = s.live.as_deref().unwrap_or("(unset)");
-            let value = if s.state == State::AtRest { live.to_owned() } else { format!("{live} → {}", s.desired) };
-            vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]
+            let live = row.live.as_deref().unwrap_or("(unset)");
+            let value = match s.state {
+                State::AtRest => live.to_owned(),
+                State::NotEnforceable => row.desired.clone(),
+                _ => format!("{live} → {}", row.desired),
+            };
+            vec![mark.to_owned(), row.path.to_string(), value, s.landing.clone()]
         })
         .collect();
     out.push_str(&table(4, &rows));
+    out.push_str(&not_enforceable(&target.plan.settings, 4));
     for Conflict { reason, message, .. } in &target.plan.conflicts {
         out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
+    }
+    for warning in &target.plan.warnings {
+        out.push_str(&format!("    {} {warning}\n", paint.warn("!")));
     }
     let conflicts = target.plan.conflicts.len();
     let mut summary = match (target.plan.changes.len(), restarts(target)) {
         (0, _) if conflicts > 0 => "nothing is written".to_owned(),
         (0, _) => "nothing to change".to_owned(),
         (n, true) => format!("{}, one rollout of {}", count(n, "change"), count(target.replicas, "pod")),
+        // Whether its own operator restarts anything stands with each value.
+        (n, false) if target.key.kind.is_foreign() => count(n, "change"),
         (n, false) => format!("{}, no restart", count(n, "change")),
     };
     if conflicts > 0 {

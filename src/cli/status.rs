@@ -160,6 +160,21 @@ fn one(policy: &PerformancePolicy, now: Instant, paint: Paint) -> String {
             .collect();
         out.push_str(&table(4, &rows));
     }
+    if !status.advice.is_empty() {
+        out.push_str("  advice\n");
+        let rows: Vec<Vec<String>> = status
+            .advice
+            .iter()
+            .map(|a| {
+                let apart: Vec<String> = a.labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+                let apart = if apart.is_empty() { String::new() } else { format!(" ({})", apart.join(",")) };
+                let severity = format!("{:?}", a.severity).to_lowercase();
+                let since = format!("for {}", since(instant(&a.since), now));
+                vec![format!("{}{apart}", a.name), a.kind.clone(), severity, a.value.clone(), since, a.advice.clone()]
+            })
+            .collect();
+        out.push_str(&table(4, &rows));
+    }
     for (title, changes) in [("plan", &status.plan)] {
         if !changes.is_empty() {
             out.push_str(&format!("  {title}\n"));

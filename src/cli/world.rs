@@ -1,6 +1,6 @@
 //! Worlds for commands: the same engine as the operator's, filled from files or from a cluster.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use kube::{
@@ -15,11 +15,12 @@ use super::{
     select::talk,
 };
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::{
         engine::{Change, Config, Input, Listing, Stream, World, step},
-        facts::{Instant, Kind, Seen},
+        facts::{Instant, Kind, Release, Seen},
         ownership::LAST_APPLIED,
+        policy::PolicyKey,
     },
 };
 
@@ -40,7 +41,14 @@ pub struct Documents {
     /// Whether the cluster's classes may not be read.
     classless: bool,
     sources: Vec<MetricsSource>,
+    budgets: Vec<ConnectionBudget>,
+    /// Namespaces whose budgets may not be read.
+    budgetless: Vec<String>,
     objects: Vec<Seen>,
+    /// Kinds of other projects that the cluster does not show.
+    unserved: BTreeMap<Kind, Reason>,
+    /// The version of the cluster, if one was asked.
+    kubernetes: Option<Release>,
 }
 
 impl Documents {
@@ -53,6 +61,7 @@ impl Documents {
                 Known::Policy => documents.policies.push(typed(document.value, origin)?),
                 Known::Class => documents.classes.push(typed(document.value, origin)?),
                 Known::Source => documents.sources.push(typed(document.value, origin)?),
+                Known::Budget => documents.budgets.push(typed(document.value, origin)?),
                 Known::Object(kind) => {
                     let seen = Seen::from_json(kind, &document.value.to_string())
                         .with_context(|| format!("reading {} in {origin}", kind.as_str()))?;
@@ -72,7 +81,10 @@ impl Documents {
     /// The world that these documents make.
     #[must_use]
     pub fn into_world(self, surroundings: &Surroundings, now: Instant) -> World {
-        let mut world = World::new(Config { operator_namespace: surroundings.operator_namespace.as_str().into() });
+        let mut world = World::new(Config {
+            operator_namespace: surroundings.operator_namespace.as_str().into(),
+            kubernetes: self.kubernetes.unwrap_or(Release::NEWEST),
+        });
         // First, so that every object is judged by the policies that are there.
         step(&mut world, Input::Listed(Stream::Policies, Listing::default()), now);
         for class in self.classes {
@@ -81,17 +93,45 @@ impl Documents {
         for source in self.sources {
             step(&mut world, Input::Source(Change::Applied(Box::new(source))), now);
         }
+        for budget in self.budgets {
+            step(&mut world, Input::Budget(Change::Applied(Box::new(budget))), now);
+        }
         for mut policy in self.policies {
+            // Nor is a budget.
+            if policy.metadata.namespace.as_ref().is_some_and(|namespace| self.budgetless.contains(namespace)) {
+                policy.spec.pools.iter_mut().for_each(|pool| pool.budget = None);
+            }
             if self.classless {
                 // A class that nobody here can read is no class that does not exist.
                 policy.spec.class_name = None;
             }
             step(&mut world, Input::Policy(Change::Applied(Box::new(policy))), now);
         }
+        // First, because those of the files are there.
+        for (kind, reason) in self.unserved {
+            step(&mut world, Input::Unserved(Stream::Objects(kind), reason), now);
+        }
         for object in self.objects {
             step(&mut world, Input::Object(Change::Applied(Box::new(object))), now);
         }
         world
+    }
+
+    /// Makes the policies of these names be under one profile, those that have it.
+    pub fn force_profile(&mut self, profile: &str, names: &[PolicyKey]) -> anyhow::Result<()> {
+        let mut found = false;
+        for policy in &mut self.policies {
+            let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+            let key = (name(&policy.metadata.namespace), name(&policy.metadata.name));
+            if names.contains(&key) && policy.spec.profiles.iter().any(|known| known.name == profile) {
+                policy.spec.profile = Some(profile.to_owned());
+                found = true;
+            }
+        }
+        if !found {
+            bail!("no policy of these files has a profile \"{profile}\": spec.profiles lists them");
+        }
+        Ok(())
     }
 
     /// Whether classes were left out, because they may not be read.
@@ -100,7 +140,7 @@ impl Documents {
         self.classless
     }
 
-    /// Adds what the cluster has beside the policies of the files: classes, and the objects and other policies of the
+    /// Adds what the cluster has beside the policies of the files: classes, and the budgets, objects and other policies of the
     /// policies' namespaces. A policy of the files is planned as if it were applied now.
     pub async fn join(mut self, client: &Client) -> anyhow::Result<Self> {
         let mut namespaces: Vec<String> =
@@ -109,13 +149,19 @@ impl Documents {
         namespaces.dedup();
         let mut live = Self::default();
         live.add_classes(client).await?;
+        self.kubernetes = Some(release(client).await);
         for namespace in namespaces {
             live.add_namespace(client, &namespace).await?;
         }
         self.classless = live.classless;
         live.classes.retain(|class| !self.classes.iter().any(|mine| mine.metadata.name == class.metadata.name));
         self.classes.extend(live.classes);
+        let named = |budget: &ConnectionBudget| (budget.metadata.namespace.clone(), budget.metadata.name.clone());
+        live.budgets.retain(|budget| !self.budgets.iter().any(|mine| named(mine) == named(budget)));
+        self.budgets.extend(live.budgets);
+        self.budgetless = live.budgetless;
         self.objects.extend(live.objects);
+        self.unserved = live.unserved;
         for policy in live.policies {
             let same = |mine: &&mut PerformancePolicy| {
                 mine.metadata.name == policy.metadata.name && mine.metadata.namespace == policy.metadata.namespace
@@ -132,6 +178,7 @@ impl Documents {
     pub async fn of_cluster(client: &Client, namespace: &str) -> anyhow::Result<Self> {
         let mut documents = Self::default();
         documents.add_classes(client).await?;
+        documents.kubernetes = Some(release(client).await);
         documents.add_namespace(client, namespace).await?;
         Ok(documents)
     }
@@ -157,15 +204,32 @@ impl Documents {
             bail!("listing performancepolicies of namespace \"{namespace}\": you may not; ask for the role view there");
         };
         self.policies.extend(policies);
+        if let Some(budgets) = list(Api::namespaced(client.clone(), namespace), "connectionbudgets").await? {
+            self.budgets.extend(budgets);
+        } else {
+            talk(format!(
+                "note: you may not list connectionbudgets of namespace \"{namespace}\", so pools are held to none; ask for \
+                 the role view there"
+            ));
+            self.budgetless.push(namespace.to_owned());
+        }
         for kind in Kind::ALL {
             let prefix =
                 if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
             let path = format!("{prefix}/namespaces/{namespace}/{}", kind.plural());
+            let context = || format!("listing {} of namespace \"{namespace}\"", kind.plural());
             let request = Request::new(path).list(&ListParams::default()).context("building a request")?;
-            let text = client
-                .request_text(request)
-                .await
-                .with_context(|| format!("listing {} of namespace \"{namespace}\"", kind.plural()))?;
+            let text = match client.request_text(request).await {
+                Ok(text) => text,
+                Err(error) if kind.is_foreign() => match refused(&error) {
+                    Some(reason) => {
+                        self.unserved.insert(kind, reason);
+                        continue;
+                    }
+                    None => return Err(error).with_context(context),
+                },
+                Err(error) => return Err(error).with_context(context),
+            };
             let items: Items =
                 serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
             for item in items.items {
@@ -176,9 +240,31 @@ impl Documents {
     }
 }
 
+/// Why objects of a kind are not shown, where that is no failure: a cluster need not have it, nor everybody the right.
+fn refused(error: &kube::Error) -> Option<Reason> {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Some(Reason::KindNotServed),
+        kube::Error::Api(status) if status.code == 403 => Some(Reason::Forbidden),
+        _ => None,
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Items {
     items: Vec<crate::core::facts::object::Wire>,
+}
+
+/// The version of the cluster; what it does not say is taken for older than anything.
+async fn release(client: &Client) -> Release {
+    match client.apiserver_version().await {
+        Ok(info) => Release::read(&info.major, &info.minor),
+        Err(error) => {
+            talk(format_args!(
+                "note: the API server does not say its version ({error}): newer safe sysctls are refused"
+            ));
+            Release::UNKNOWN
+        }
+    }
 }
 
 /// Lists objects of one of our kinds; `None`: that is forbidden.

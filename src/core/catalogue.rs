@@ -1,4 +1,8 @@
-//! What we know of the world beside this cluster: names that are never safe to set.
+//! What we know of the world beside this cluster: names that are never safe to set, kernel parameters, fields of other projects'
+//! objects, and what looks like a secret.
+
+pub mod objects;
+pub mod sysctl;
 
 /// Environment names that no policy may set, with the reason. A policy author must not get more power over a pod than
 /// numbers give: these load code, move credentials, or redirect traffic.
@@ -45,17 +49,17 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("AWS_*", "it holds or selects credentials"),
     ("AZURE_*", "it holds or selects credentials"),
     ("GOOGLE_*", "it holds or selects credentials"),
-    ("*PASSWORD*", "policies never carry secrets"),
-    ("*PASSWD*", "policies never carry secrets"),
-    ("*SECRET*", "policies never carry secrets"),
-    ("*CREDENTIAL*", "policies never carry secrets"),
-    ("*_TOKEN", "policies never carry secrets"),
-    ("*_KEY", "policies never carry secrets"),
-    ("*_URL", "it is an address, not a number"),
-    ("*_URI", "it is an address, not a number"),
-    ("*_DSN", "it is an address, not a number"),
-    ("*_HOST", "it is an address, not a number"),
-    ("*_ENDPOINT", "it is an address, not a number"),
+    ("*PASSWORD*", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*PASSWD*", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*SECRET*", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*CREDENTIAL*", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*_TOKEN", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*_KEY", "policies never carry secrets: let the owner set it by valueFrom from a Secret"),
+    ("*_URL", "it is an address, not a number: let the owner set it by valueFrom from a Secret"),
+    ("*_URI", "it is an address, not a number: let the owner set it by valueFrom from a Secret"),
+    ("*_DSN", "it is an address, not a number: let the owner set it by valueFrom from a Secret"),
+    ("*_HOST", "it is an address, not a number: let the owner set it by valueFrom from a Secret"),
+    ("*_ENDPOINT", "it is an address, not a number: let the owner set it by valueFrom from a Secret"),
 ];
 
 /// Why no policy may set the environment variable `name`; `None` when it may.
@@ -95,6 +99,19 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     pattern[p..].iter().all(|c| *c == b'*')
 }
 
+/// Whether a value looks like a connection string or a secret: an address, a user with a password, or a word that is assigned
+/// one. Policies are read by many, and end up in Git, statuses and logs.
+#[must_use]
+pub fn is_secret(value: &str) -> bool {
+    const WORDS: [&str; 6] = ["password=", "passwd=", "pwd=", "secret=", "token=", "apikey="];
+    let lower: String = value.to_ascii_lowercase().split_whitespace().collect();
+    let credentials = || {
+        let user = value.rsplit_once('@').map(|(before, _)| before.rsplit(['/', ' ']).next().unwrap_or_default());
+        user.is_some_and(|user| user.split_once(':').is_some_and(|(name, word)| !name.is_empty() && !word.is_empty()))
+    };
+    lower.contains("://") || WORDS.iter().any(|word| lower.contains(word)) || credentials()
+}
+
 /// Whether a `ConfigMap` is named after its content, as kustomize and similar tools do: a new content gets a new name, so
 /// an edit would be lost with the next release.
 #[must_use]
@@ -130,6 +147,23 @@ mod tests {
         for name in ["DB_POOL_SIZE", "WEB_CONCURRENCY", "TRUST_SCORE_TTL", "REFLECTION_INTERVAL", "MAX_TOKENS", "PATHS"]
         {
             assert_eq!(forbidden_environment(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn connection_strings_and_secrets_are_told_from_words() {
+        for value in [
+            "postgresql://app:pw@db:5432/app",
+            "redis://cache:6379",
+            "host=db user=app password=pw",
+            "host=db Password = pw",
+            "app:pw@tcp(db:3306)/app",
+            "token=abc",
+        ] {
+            assert!(is_secret(value), "{value}");
+        }
+        for value in ["postgresql", "info", "a@b", "max_tokens", "12:30", "least-connections", "user:group"] {
+            assert!(!is_secret(value), "{value}");
         }
     }
 

@@ -241,7 +241,12 @@ pub fn restore(text: &str, address: &Address, previous: Option<&str>) -> Result<
             DocumentError::surprise(text, node, "more than the value is in its line, so the line cannot be taken away")
         })?;
         let edited = replace(text, line, "")?;
-        let is_gone = parse(&edited, address.format()).is_ok_and(|after| root.equals_without(&after, address.keys()));
+        let after = parse(&edited, address.format()).map_err(|_| spread(text, node))?;
+        if tree::find(&after, address).is_ok() {
+            let why = "the key has several lines, and nothing tells which of them is whose, so none is taken away";
+            return Err(DocumentError::surprise(text, node, why));
+        }
+        let is_gone = root.equals_without(&after, address.keys());
         return if is_gone { Ok(restored(edited, "")) } else { Err(spread(text, node)) };
     };
     if current == previous {

@@ -8,9 +8,11 @@ pub mod account;
 mod compose;
 pub mod effect;
 pub mod input;
+mod ledger;
 mod measure;
 mod objects;
 mod outcome;
+mod profiles;
 mod publish;
 mod reconcile;
 mod retire;
@@ -18,21 +20,26 @@ mod rollout;
 pub mod sweep;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use account::{Account, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
-use self::{objects::Objects, rollout::Rollout, sweep::Sweep};
+use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
-    facts::{Instant, Kind, ObjectKey, Span},
+    facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey},
+    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
     report::{Finding, Memoir},
 };
 use crate::api::{
-    MetricsSource, PerformanceClass, PerformancePolicyStatus, conditions::Reason, status::QuarantineEntry,
+    ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
+    conditions::Reason,
+    status::{ActiveProfile, QuarantineEntry},
 };
 
 /// What the engine is told once.
@@ -40,6 +47,8 @@ use crate::api::{
 pub struct Config {
     /// The operator's own namespace, whose workloads no policy may change.
     pub operator_namespace: Box<str>,
+    /// The version of the cluster. An older one than there is refuses more than it must, and never less.
+    pub kubernetes: Release,
 }
 
 /// Everything that the engine knows.
@@ -50,11 +59,15 @@ pub struct World {
     /// Number of the last effect.
     last: u64,
     listed: BTreeSet<Stream>,
+    /// Streams that show nothing, and why.
+    unserved: BTreeMap<Stream, Reason>,
     policies: BTreeMap<PolicyKey, Entry>,
     /// Policies that exist although nobody could read them: what they hold is not abandoned.
     unreadable: BTreeSet<PolicyKey>,
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
+    budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    ledger: Ledger,
     objects: Objects,
     /// Effects whose end has not been told yet.
     running: BTreeMap<EffectId, Doing>,
@@ -112,6 +125,11 @@ struct Entry {
     memoir: Memoir,
     /// As much of the quarantine as everybody can know: only that is acted upon. The status may hold less, where it is cut.
     told: Vec<QuarantineEntry>,
+    /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
+    /// from.
+    told_active: Vec<ActiveProfile>,
+    /// The policy under profiles that are active somewhere.
+    under: BTreeMap<ProfileSet, Arc<Policy>>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -217,6 +235,8 @@ enum Doing {
         status: Box<PerformancePolicyStatus>,
         /// What it tells of the quarantine.
         quarantine: Vec<QuarantineEntry>,
+        /// What it tells of active profiles.
+        active: Vec<ActiveProfile>,
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
@@ -233,10 +253,13 @@ impl World {
             leader: false,
             last: 0,
             listed: BTreeSet::new(),
+            unserved: BTreeMap::new(),
             policies: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            ledger: Ledger::default(),
             objects: Objects::default(),
             running: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -254,14 +277,14 @@ impl World {
         }
     }
 
-    /// Whether every stream has been listed: before that, "it does not exist" cannot be said.
+    /// Whether every stream has been listed, or shows nothing: before that, "it does not exist" cannot be said.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
-        [Stream::Policies, Stream::Classes, Stream::Sources]
+        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
             .into_iter()
             .chain(objects)
-            .all(|stream| self.listed.contains(&stream))
+            .all(|stream| self.listed.contains(&stream) || self.unserved.contains_key(&stream))
     }
 
     /// Workloads on which a rollout of ours is under way, with the policy that caused each.
@@ -300,6 +323,9 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
+        if ticked {
+            world.publish_budgets(now, &mut out);
+        }
     }
     out
 }

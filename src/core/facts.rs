@@ -5,10 +5,12 @@
 
 pub mod object;
 pub mod pod;
+pub mod release;
 pub mod rollout;
 pub mod time;
 
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
-pub use rollout::{Progress, progress};
+pub use release::Release;
+pub use rollout::{Progress, progress, unsettled};
 pub use time::{Instant, Span};

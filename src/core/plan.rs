@@ -6,9 +6,11 @@
 
 mod claim;
 mod config_map;
+mod objects;
 mod replicas;
 mod restore;
 mod rounds;
+mod traps;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +19,18 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::{
+    allocate::Load,
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
     record::Record,
-    resolve::{Desired, Load},
+    resolve::Desired,
 };
 use crate::api::{conditions::Reason, names};
 
 pub use claim::Write;
 pub use config_map::{landing as config_map_landing, place};
+pub use objects::bars_restore;
 pub use restore::restore;
 pub use rounds::plan;
 
@@ -96,6 +100,8 @@ pub struct Memory {
     pub unproven: BTreeSet<Box<str>>,
     /// Whether every pod ran with them once: a value that is changed again after that goes back to the one that ran.
     pub complete: bool,
+    /// Values before and after by paths in the policy, of a rollout that has not come to its end: pods may have either.
+    pub rolling: BTreeMap<Box<str>, [Option<String>; 2]>,
     /// What becomes of the values of that rollout for which the policy has no knob any more.
     pub orphans: Orphans,
     /// Landing places that an older policy governs, as `Setting::landing` spells them, with its name.
@@ -144,8 +150,13 @@ pub struct Plan {
     pub unread: Vec<ObjectKey>,
     /// Hash of the complete claim on the target.
     pub claim_hash: String,
-    /// What the pools add up to in one pod.
+    /// What the pools add up to in one pod, with the values that shall be there.
     pub loads: Vec<Load>,
+    /// What is written and yet may not do what its author expects. It keeps nothing from its place.
+    pub warnings: Vec<Warning>,
+    /// The same with the values that pods have: at most, while a rollout is under way. Pools of which one is unknown are left
+    /// out.
+    pub held: Vec<Load>,
 }
 
 /// One write.
@@ -292,14 +303,60 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
+    /// The knobs, where several share the field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// Why nothing carries it, and where it belongs instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
 }
 
 impl Setting {
+    /// One row for each knob: those that share a field are one setting.
+    pub fn rows(&self) -> impl Iterator<Item = Part> {
+        let whole = || Part {
+            path: self.path.clone(),
+            desired: self.desired.clone(),
+            live: self.live.clone(),
+            source: self.source.clone(),
+        };
+        let whole = self.parts.is_empty().then(whole);
+        whole.into_iter().chain(self.parts.iter().cloned())
+    }
+
     /// Whether the live value may be told to everybody who can read the policy. What somebody else wrote into a `ConfigMap` is
     /// for those who can read the `ConfigMap`.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.object.kind != Kind::ConfigMap || !matches!(self.state, State::Yielded | State::Refused)
+    }
+}
+
+/// One of several knobs that share a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// The desired value, as it is written.
+    pub desired: String,
+    /// The live value, if there is one.
+    pub live: Option<String>,
+    /// Where the desired value comes from.
+    pub source: String,
+}
+
+/// What is written and yet may not do what its author expects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// What is the matter and what to do, continuing the path.
+    pub message: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.path, self.message)
     }
 }
 
@@ -318,6 +375,8 @@ pub enum State {
     Refused,
     /// It is a variable: it lands nowhere.
     Variable,
+    /// No field of an object carries it.
+    NotEnforceable,
 }
 
 impl State {
@@ -331,6 +390,7 @@ impl State {
             Self::Quarantined => "Quarantined",
             Self::Refused => "Refused",
             Self::Variable => "Variable",
+            Self::NotEnforceable => "NotEnforceable",
         }
     }
 }
@@ -339,11 +399,16 @@ impl State {
 /// be worked out now, makes no difference to whose the place is.
 #[must_use]
 pub fn landings(policy: &Policy, target: &Object, autoscaler: Option<&Object>) -> Vec<String> {
-    let place =
-        |knob: &Knob| config_map::landing(policy, &knob.landing).or_else(|| workload::landing(policy, target, knob));
-    let mut landings: Vec<String> = policy.knobs.iter().filter_map(place).collect();
+    let mut landings: Vec<String> = policy.knobs.iter().filter_map(|knob| landing(policy, target, knob)).collect();
     landings.extend(policy.replicas.iter().flat_map(|replicas| replicas::landings(replicas, target, autoscaler)));
     landings
+}
+
+/// The place that one knob governs on `target`, as [`Setting::landing`] spells it.
+#[must_use]
+pub fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    let elsewhere = config_map::landing(policy, &knob.landing).or_else(|| objects::landing(target, knob));
+    elsewhere.or_else(|| workload::landing(policy, target, knob))
 }
 
 /// Order: documents first, then what the edits left in `managedFields`, then the workload in one apply, then the number
@@ -352,8 +417,12 @@ fn round(situation: &Situation<'_>) -> Plan {
     let mut plan = Plan::default();
     unreadable_records(situation, &mut plan);
     let documents = config_map::plan(situation, &mut plan);
-    workload::plan(situation, &documents, &mut plan);
-    replicas::plan(situation, &mut plan);
+    if situation.target.key.kind.is_foreign() {
+        objects::plan(situation, &mut plan);
+    } else {
+        workload::plan(situation, &documents, &mut plan);
+        replicas::plan(situation, &mut plan);
+    }
     if !plan.refusals.is_empty() || !plan.unread.is_empty() {
         plan.steps.clear();
     }
@@ -387,7 +456,17 @@ pub fn value_hash(path: &str, text: &str) -> String {
 }
 
 impl Plan {
+    fn warn(&mut self, path: &str, message: String) {
+        let warning = Warning { path: path.into(), message };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
     fn refuse(&mut self, reason: Reason, message: String, stalled: bool) {
         self.refusals.push(Refusal { reason, message, stalled });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use self::given::Scope;
 use super::{
+    catalogue::{self, objects},
     document::{Address, DocumentFormat},
     facts::{Instant, Kind},
     formula::{Formula, Type},
-    units::{Value, ValueType},
+    options::{self, Known},
+    units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     Literal, PerformancePolicy, PerformancePolicySpec,
@@ -21,12 +23,16 @@ use crate::api::{
 };
 
 mod given;
+pub mod patterns;
+pub mod profiles;
 mod rules;
+pub mod runtime;
 mod shape;
 pub mod thresholds;
 
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    profiles::{Profile, ProfileSet},
     thresholds::Threshold,
 };
 
@@ -62,6 +68,20 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// What must hold, in the order of the spec.
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice.
+    pub patterns: Arc<[Threshold]>,
+    /// Other values for other times, in the order of the spec.
+    pub profiles: Vec<Profile>,
+    /// Position of the profile that the spec names: then it is the only one.
+    pub forced: Option<usize>,
+    /// Values that are no knobs and that a profile has set, by their path.
+    moved: BTreeMap<Box<str>, Value>,
+    /// Which profile set a value, by its path.
+    set_by: BTreeMap<Box<str>, Box<str>>,
+    /// Values whose profile is each target's own, with its name.
+    apart: BTreeMap<Box<str>, Box<str>>,
+    /// Whether several targets may share a `ConfigMap`.
+    shares_config_maps: bool,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
@@ -133,6 +153,8 @@ pub struct Knob {
     pub max: Option<Given>,
     /// What values make sense for what it steers.
     range: Range,
+    /// What the value of a formula is rounded down to.
+    grain: Option<Decimal>,
     /// Spelling where it lands.
     pub format: Option<ValueFormat>,
     /// Where it lands.
@@ -141,6 +163,8 @@ pub struct Knob {
     pub container: Option<Box<str>>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
+    /// Whether the value may delete data where it lands.
+    pub allow_destructive: bool,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -166,6 +190,8 @@ pub enum Landing {
     Env(Box<str>),
     /// Command-line flag.
     Arg(Box<str>),
+    /// Option in the variable that its runtime reads.
+    Option(&'static Known),
     /// Place in a document.
     Document {
         /// Index in `Policy::files`.
@@ -191,6 +217,12 @@ pub enum Landing {
         /// `cpu` or `memory`.
         resource: &'static str,
     },
+    /// Field of a target that is no workload.
+    Field(objects::Place),
+    /// Kernel parameter of the pod.
+    Sysctl(Box<str>),
+    /// Nowhere, because no field of an object carries it: why, and where it belongs instead.
+    NotEnforceable(Box<str>),
 }
 
 /// Bounds of the number of pods.
@@ -228,6 +260,8 @@ pub struct Pool {
     pub name: Box<str>,
     /// Name of the process workers each of which has a pool.
     pub per_worker: Option<Box<str>>,
+    /// Name of the `ConnectionBudget` that it counts against.
+    pub budget: Option<Box<str>>,
 }
 
 /// Why a policy cannot be served.
@@ -259,6 +293,14 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, in the order of the spec.
     pub fn parse(policy: &PerformancePolicy) -> Result<Self, Vec<Invalid>> {
+        let (policy, wrong) = Self::examine(policy);
+        if wrong.is_empty() { Ok(policy) } else { Err(wrong) }
+    }
+
+    /// Reads as much of a policy as can be read, and what is wrong with it. For whoever looks for mistakes and does not stop at
+    /// the first kind; nothing may be written by a policy with which something is wrong.
+    #[must_use]
+    pub fn examine(policy: &PerformancePolicy) -> (Self, Vec<Invalid>) {
         let spec = &policy.spec;
         let scope = Scope::of(spec);
         let mut parser = Parser::new(&scope);
@@ -268,20 +310,31 @@ impl Policy {
         parser.caches(&spec.caches);
         let files: Vec<File> = spec.files.iter().map(File::from).collect();
         parser.settings(&spec.settings);
+        parser.runtime(spec);
+        parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
+        parser.resolve_fields(spec.target.as_ref());
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
-        if spec.target.as_ref().is_some_and(|target| target.selector.is_some()) {
-            wrong.extend(given::shared_and_different(&knobs, &order));
-        }
+        let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
         let worked = given::work_out(&knobs, &order, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
+        let known = |path: &str| given::value_of(&knobs, &worked, path);
+        wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
         shape::check(policy, &mut wrong);
-        let thresholds = thresholds::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let (thresholds, refused) = thresholds::read(spec);
+        wrong.extend(refused);
+        let patterns = patterns::parse(spec).map_err(|refused| wrong.extend(refused)).unwrap_or_default();
+        let profiles = profiles::parse(spec, &scope, &knobs, &thresholds, &mut wrong);
+        let forced = profiles::forced(spec, &mut wrong);
+        let apart = profiles::apart(&profiles, &knobs);
+        if shares_config_maps {
+            wrong.extend(given::shared_and_different(&knobs, &order, &apart));
+        }
         if spec.target.is_none()
-            && let Some(knob) = knobs.iter().find(|knob| knob.landing != Landing::Variable)
+            && let Some(knob) = knobs.iter().find(|knob| knob.landing.is_written())
         {
             wrong.push(Invalid {
                 reason: Reason::InvalidSpec,
@@ -289,11 +342,8 @@ impl Policy {
                 message: "has a landing place, but the policy has no target: set spec.target".into(),
             });
         }
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        Ok(Self {
+        let parsed = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -315,9 +365,21 @@ impl Policy {
             files,
             pools,
             thresholds,
+            patterns,
+            profiles,
+            forced,
+            moved: BTreeMap::new(),
+            set_by: BTreeMap::new(),
+            apart,
+            shares_config_maps,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
             spec: spec.clone(),
-        })
+        };
+        // The policy as it stands is right; is it, too, under each of its profiles?
+        if wrong.is_empty() {
+            parsed.check_profiles(&mut wrong);
+        }
+        (parsed, wrong)
     }
 }
 
@@ -330,12 +392,22 @@ impl Policy {
         stays: impl Fn(&str) -> Option<Option<Value>>,
         template: impl Fn(&Amount) -> Option<Value>,
     ) -> Vec<Result<Worked, Trouble>> {
+        let stays = |path: &str| stays(path).or_else(|| self.moved.get(path).map(|value| Some(value.clone())));
         given::work_out(&self.knobs, &self.order, stays, template)
     }
 
     /// Its knobs, each after those that it follows from.
     pub fn in_order(&self) -> impl Iterator<Item = &Knob> {
         self.order.iter().filter_map(|&index| self.knobs.get(index))
+    }
+
+    /// What runtimes may take of the memory of their containers; see [`runtime::memory`].
+    pub fn memory(
+        &self,
+        value: impl Fn(&str) -> Option<Value>,
+        template: impl Fn(&Amount) -> Option<Value>,
+    ) -> Vec<runtime::Memory> {
+        runtime::memory(&self.knobs, &self.spec, value, template)
     }
 
     /// What is wrong with values that have been worked out.
@@ -410,6 +482,8 @@ struct Parser<'a> {
     pools: Vec<Pool>,
     /// Knobs that land in a document, by index, until the files are known.
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
+    /// Knobs that land in a field of the target, by index.
+    in_fields: Vec<(usize, &'a str)>,
     wrong: Vec<Invalid>,
 }
 
@@ -449,9 +523,34 @@ const fn value_type(kind: wire::SettingType) -> ValueType {
     }
 }
 
+/// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
+///
+/// # Errors
+/// What is wrong with it, continuing its path.
+fn read_given(scope: &Scope, field: &Field, literal: &Literal, container: Option<&str>) -> Result<Given, String> {
+    match literal {
+        Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
+        Literal::Text(text) => match Formula::of_value(text) {
+            None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(formula)) => {
+                let checked = scope.check(formula, &field.is(), container);
+                checked.map(|expression| Given::Formula(Arc::new(expression)))
+            }
+        },
+    }
+}
+
 impl<'a> Parser<'a> {
     const fn new(scope: &'a Scope) -> Self {
-        Self { scope, knobs: Vec::new(), pools: Vec::new(), in_files: Vec::new(), wrong: Vec::new() }
+        Self {
+            scope,
+            knobs: Vec::new(),
+            pools: Vec::new(),
+            in_files: Vec::new(),
+            in_fields: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     fn refuse(&mut self, reason: Reason, path: impl Into<String>, message: impl Into<String>) {
@@ -460,17 +559,7 @@ impl<'a> Parser<'a> {
 
     /// Reads a value of the type that `field` is for; `container` is the one that it belongs to.
     fn given(&mut self, path: &str, field: &Field, literal: &Literal, container: Option<&str>) -> Option<Given> {
-        let given = match literal {
-            Literal::Integer(n) => Value::from_int(field.kind, *n).map(Given::Literal).map_err(|e| e.to_string()),
-            Literal::Text(text) => match Formula::of_value(text) {
-                None => Value::parse(field.kind, text).map(Given::Literal).map_err(|error| error.to_string()),
-                Some(Err(error)) => Err(error.to_string()),
-                Some(Ok(formula)) => {
-                    let checked = self.scope.check(formula, &field.is(), container);
-                    checked.map(|expression| Given::Formula(Arc::new(expression)))
-                }
-            },
-        };
+        let given = read_given(self.scope, field, literal, container);
         given.map_err(|message| self.refuse(Reason::InvalidSpec, path, message)).ok()
     }
 
@@ -483,9 +572,30 @@ impl<'a> Parser<'a> {
         let min = bound("min", &knob.min);
         let max = bound("max", &knob.max);
         let Some(value) = value else { return };
-        let landing = match (&knob.env, &knob.arg, &knob.path, &knob.config_map_key) {
+        // A variable until the target is known, see `resolve_fields`.
+        self.in_fields.extend(knob.field.as_deref().map(|field| (self.knobs.len(), field)));
+        let Some(landing) = self.landing(&path, field.kind, knob) else { return };
+        self.knobs.push(Knob {
+            path: path.into(),
+            kind: field.kind,
+            value,
+            min,
+            max,
+            range: field.range,
+            grain: landing.grain(),
+            format: knob.format,
+            landing,
+            container: container.map(Into::into),
+            on_conflict: knob.on_conflict.unwrap_or_default(),
+            allow_destructive: knob.allow_destructive.unwrap_or_default(),
+        });
+    }
+
+    fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
+        Some(match (&knob.env, &knob.arg, &knob.option, &knob.path, &knob.config_map_key) {
             (Some(env), ..) => Landing::Env(env.as_str().into()),
             (_, Some(arg), ..) => Landing::Arg(arg.as_str().into()),
+            (_, _, Some(token), ..) => return self.option(path, kind, token, knob.format),
             (.., Some(at), _) => {
                 self.in_files.push((self.knobs.len(), at));
                 // A variable until the file is known, see `resolve_files`.
@@ -496,20 +606,33 @@ impl<'a> Parser<'a> {
                 key: key.key.as_str().into(),
                 reload: key.reload.unwrap_or_default(),
             },
-            (None, None, None, None) => Landing::Variable,
+            (None, None, None, None, None) => Landing::Variable,
+        })
+    }
+
+    fn option(&mut self, path: &str, kind: ValueType, token: &str, format: Option<ValueFormat>) -> Option<Landing> {
+        let path = format!("{path}.option");
+        let Some(known) = options::known(token).filter(|known| known.token != options::COLLECTOR) else {
+            let all: Vec<&str> = options::tokens().collect();
+            let printable = token.escape_default();
+            self.refuse(
+                Reason::InvalidSpec,
+                path,
+                format!("\"{printable}\" is not in the catalogue: there are {}", all.join(", ")),
+            );
+            return None;
         };
-        self.knobs.push(Knob {
-            path: path.into(),
-            kind: field.kind,
-            value,
-            min,
-            max,
-            range: field.range,
-            format: knob.format,
-            landing,
-            container: container.map(Into::into),
-            on_conflict: knob.on_conflict.unwrap_or_default(),
-        });
+        if known.value_type() != kind {
+            let takes = format!("{token} takes a value of type {}, not {kind}", known.value_type());
+            self.refuse(Reason::InvalidSpec, path, takes);
+            return None;
+        }
+        if format.is_some() {
+            let message = "is spelled as its reader wants it: leave out as";
+            self.refuse(Reason::InvalidSpec, path, message);
+            return None;
+        }
+        Some(Landing::Option(known))
     }
 
     fn resources(&mut self, resources: &'a [wire::Resources]) {
@@ -531,10 +654,12 @@ impl<'a> Parser<'a> {
                             min: None,
                             max: None,
                             range: Range::All,
+                            grain: None,
                             format: None,
                             landing: Landing::Resource { bucket, resource },
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
+                            allow_destructive: false,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -581,8 +706,15 @@ impl<'a> Parser<'a> {
                     self.refuse(Reason::InvalidSpec, at("perWorker"), message);
                 }
             }
-            self.pools
-                .push(Pool { name: pool.name.as_str().into(), per_worker: pool.per_worker.as_deref().map(Into::into) });
+            if pool.budget.is_some() && pool.size.is_none() {
+                let message = "needs size: what the application opens by itself cannot be counted";
+                self.refuse(Reason::InvalidSpec, at("budget"), message);
+            }
+            self.pools.push(Pool {
+                name: pool.name.as_str().into(),
+                per_worker: pool.per_worker.as_deref().map(Into::into),
+                budget: pool.budget.as_deref().map(Into::into),
+            });
         }
     }
 
@@ -609,7 +741,52 @@ impl<'a> Parser<'a> {
             let kind = value_type(setting.value_type.unwrap_or_default());
             let words = || Range::Words(setting.allowed.iter().map(|word| word.as_str().into()).collect());
             let range = if kind == ValueType::Enum { words() } else { Range::All };
-            self.knob(format!("settings.{}", setting.name), Field { kind, range }, &setting.knob);
+            let path = format!("settings.{}", setting.name);
+            let before = self.knobs.len();
+            self.knob(path.clone(), Field { kind, range }, &setting.knob);
+            let (Some(why), Some(knob)) = (&setting.not_enforceable, self.knobs.get_mut(before)) else { continue };
+            // A place in a document is a variable until the files are known.
+            let lands = knob.landing != Landing::Variable || setting.knob.path.is_some();
+            knob.landing = Landing::NotEnforceable(why.as_str().into());
+            if lands {
+                let message = "must not be set where the value has a landing place: leave out one of them";
+                self.refuse(Reason::InvalidSpec, format!("{path}.notEnforceable"), message);
+            }
+        }
+    }
+
+    fn kernel(&mut self, kernel: Option<&wire::Kernel>) {
+        let Some(kernel) = kernel else { return };
+        let knob = |path: String, value: Value, landing: Landing| Knob {
+            path: path.into(),
+            kind: value.value_type(),
+            value: Given::Literal(value),
+            min: None,
+            max: None,
+            range: Range::All,
+            grain: None,
+            format: None,
+            landing,
+            container: None,
+            on_conflict: kernel.on_conflict.unwrap_or_default(),
+            allow_destructive: false,
+        };
+        for sysctl in &kernel.sysctls {
+            let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());
+            if let Some(message) = catalogue::sysctl::trouble(&sysctl.name, &value) {
+                self.refuse(Reason::InvalidSpec, path, message);
+                continue;
+            }
+            let landing = if catalogue::sysctl::carrier(&sysctl.name) == catalogue::sysctl::Carrier::Node {
+                Landing::NotEnforceable(OF_THE_NODE.into())
+            } else {
+                Landing::Sysctl(sysctl.name.as_str().into())
+            };
+            self.knobs.push(knob(path, Value::Enum(value), landing));
+        }
+        if let Some(files) = kernel.open_files {
+            let landing = Landing::NotEnforceable(OF_THE_RUNTIME.into());
+            self.knobs.push(knob("kernel.openFiles".into(), Value::Integer(files.into()), landing));
         }
     }
 
@@ -640,14 +817,78 @@ impl<'a> Parser<'a> {
     }
 }
 
+impl Parser<'_> {
+    fn resolve_fields(&mut self, target: Option<&wire::Target>) {
+        for (index, path) in std::mem::take(&mut self.in_fields) {
+            let Some(knob) = self.knobs.get_mut(index) else { continue };
+            let landed = match target {
+                None => Err("has no target whose field it is: set spec.target".to_owned()),
+                Some(target) if target.kind.is_workload() => {
+                    Err("is for targets other than workloads: use env, arg, path or configMapKey".to_owned())
+                }
+                Some(target) => objects::find(target.kind.into(), path),
+            };
+            match landed {
+                Ok(place) => knob.landing = Landing::Field(place),
+                Err(message) => {
+                    let path = format!("{}.field", knob.path);
+                    self.refuse(Reason::InvalidSpec, path, message);
+                }
+            }
+        }
+    }
+}
+/// Why no pod carries a parameter of the node.
+const OF_THE_NODE: &str = "it is a parameter of the node, which no pod can carry: it belongs to the node's own configuration, which \
+                           \"trimtab export node-tuning\" prints";
+
+/// Why no pod carries a limit of open files.
+const OF_THE_RUNTIME: &str = "no field of a pod sets the limit of open files: it belongs to the container runtime (LimitNOFILE of its \
+                              systemd unit, which \"trimtab export node-tuning\" prints) or to a wrapper of the application \
+                              (ulimit -n); the metric process_max_fds tells what holds";
+
 impl Landing {
+    /// Whether a field of an object carries it.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        !matches!(self, Self::Variable | Self::NotEnforceable(_))
+    }
+
     /// Whether pods learn of a change only when they are made anew, from a file.
     #[must_use]
     pub fn is_read_at_start(&self, policy: &Policy) -> bool {
         match self {
             Self::Document { file, .. } => policy.files.get(*file).is_some_and(|file| file.reload == Reload::Restart),
             Self::ConfigMapKey { reload, .. } => *reload == Reload::Restart,
-            Self::Variable | Self::Env(_) | Self::Arg(_) | Self::Resource { .. } => false,
+            Self::Variable
+            | Self::Env(_)
+            | Self::Arg(_)
+            | Self::Option(_)
+            | Self::Resource { .. }
+            | Self::Sysctl(_)
+            | Self::NotEnforceable(_)
+            | Self::Field(_) => false,
+        }
+    }
+
+    /// What the value of a formula is rounded down to where it lands.
+    const fn grain(&self) -> Option<Decimal> {
+        match self {
+            Self::Option(known) => known.grain(),
+            _ => None,
+        }
+    }
+}
+
+impl Knob {
+    /// A value as it is written where the knob lands.
+    ///
+    /// # Errors
+    /// Why it cannot be written so, continuing the knob's path.
+    pub fn render(&self, value: &Value) -> Result<String, String> {
+        match &self.landing {
+            Landing::Option(known) => known.render(value),
+            _ => value.render(self.format).map_err(|error| error.to_string()),
         }
     }
 }

@@ -30,9 +30,9 @@ pub use self::{
     builtin::Builtin,
     measure::{Measure, RatioOf},
     query::{Query, RangeWindow},
-    sample::{Freshness, GroupReadings, Missing, Sample, SampleBatch},
+    sample::{Freshness, GroupReadings, Missing, Reading, Sample, SampleBatch},
     selector::{Selector, SelectorError},
-    shape::{FreeQuery, FreeQueryError, Shape},
-    statistic::{MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},
+    shape::{FreeQuery, FreeQueryError, PART_LABEL, Shape},
+    statistic::{Across, Least, MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},
     text::{is_plain_label, quote, quote_regex},
 };

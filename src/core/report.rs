@@ -2,10 +2,14 @@
 //!
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
+mod active;
 mod fit;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+pub use self::active::{Active, ActiveProfiles, ByTarget};
 use super::{
     facts::{Instant, ObjectKey},
     plan::{Change, Conflict, Setting, State},
@@ -14,17 +18,21 @@ use super::{
 use crate::api::{
     PerformancePolicyStatus,
     conditions::{ConditionType, Reason},
-    policy::Mode,
+    policy::{ActiveBy, Mode},
     status::{
-        AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-        ThresholdStatus,
+        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
+        TargetStatus, ThresholdStatus,
     },
 };
 
 /// Entries of each list in a status.
 const MAX_ENTRIES: usize = 20;
+/// Bytes of an advice.
+pub const MAX_ADVICE_BYTES: usize = 256;
 /// Bytes of a condition's message.
 const MAX_MESSAGE_BYTES: usize = 512;
+/// Bytes of the reason why nothing carries a setting: `explain` tells all of it.
+const MAX_WHY_BYTES: usize = 160;
 
 /// Truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +98,8 @@ pub struct Standing {
     pub metrics: Finding,
     /// Fields that are left to others.
     pub conflicts: Vec<Conflict>,
+    /// Profiles whose condition holds and that are not active: reason and message of each.
+    pub blocked: Vec<(Reason, String)>,
     /// Governed objects.
     pub targets: Vec<TargetStanding>,
     /// Knobs, over all targets.
@@ -102,6 +112,8 @@ pub struct Standing {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, and those within.
     pub threshold_counts: (u32, u32),
+    /// Patterns that were found, and hints of thresholds that are breached together.
+    pub advice: Vec<AdviceStatus>,
 }
 
 /// A governed object.
@@ -130,6 +142,8 @@ pub struct Memoir {
     pub history: Vec<HistoryEntry>,
     /// Values that are not tried again until a time.
     pub quarantine: Vec<QuarantineEntry>,
+    /// Active profiles.
+    pub active: ActiveProfiles,
 }
 
 /// The status of a policy. Times of conditions that did not change are kept from `previous`.
@@ -148,13 +162,17 @@ pub fn status(
         .collect();
     let mut targets: Vec<&TargetStanding> = standing.targets.iter().collect();
     targets.sort_by_key(|target| (target.ready, target.reason.map(Reason::as_str), target.key.clone()));
+    let active_profiles = memoir.active.listed();
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let at_rest = standing.settings.iter().filter(|s| matches!(s.state, State::AtRest | State::Variable)).count();
+    let is_in = |state: State| standing.settings.iter().filter(|s| s.state == state).count();
+    let at_rest = is_in(State::AtRest) + is_in(State::Variable);
     let mut status = PerformancePolicyStatus {
         observed_generation: Some(identity.generation),
         conditions,
         mode: Some(standing.mode),
         target_summary: Some(summary(&standing.targets)),
+        profile_summary: names(&active_profiles),
+        active_profiles,
         revision: (memoir.revision > 0).then_some(memoir.revision),
         last_change: memoir.last_change.map(time),
         last_handled_resume_at: memoir.resumed.map(time),
@@ -171,25 +189,15 @@ pub fn status(
                     .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
-        settings: standing
-            .settings
-            .iter()
-            .filter(|s| !matches!(s.state, State::AtRest | State::Variable))
-            .take(MAX_ENTRIES)
-            .map(|s| SettingStatus {
-                path: s.path.to_string(),
-                desired: s.desired.clone(),
-                live: s.live.clone().filter(|_| s.is_public()),
-                source: s.source.clone(),
-                state: s.state.as_str().to_owned(),
-            })
-            .collect(),
+        settings: listed(&standing.settings),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
+        advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
             targets: count(standing.targets.len()),
             targets_ready: count(standing.targets.iter().filter(|t| t.ready).count()),
             settings: count(standing.settings.len()),
             settings_at_rest: count(at_rest),
+            settings_not_enforceable: count(is_in(State::NotEnforceable)),
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
@@ -203,6 +211,26 @@ pub fn status(
     };
     fit::fit(&mut status);
     status
+}
+
+/// Settings that are not at rest, and behind them those that nothing carries: the same on every target, so told once.
+fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
+    let told = |s: &Setting| SettingStatus {
+        path: s.path.to_string(),
+        desired: s.desired.clone(),
+        live: s.live.clone().filter(|_| s.is_public()),
+        source: s.source.clone(),
+        state: s.state.as_str().to_owned(),
+        message: s.why.as_deref().map(|why| cut(why, MAX_WHY_BYTES)),
+    };
+    let mut seen = BTreeSet::new();
+    let restless = settings
+        .iter()
+        .filter(|s| !matches!(s.state, State::AtRest | State::Variable | State::NotEnforceable))
+        .take(MAX_ENTRIES);
+    let carried_by_none =
+        settings.iter().filter(|s| s.state == State::NotEnforceable && seen.insert(&*s.path)).take(MAX_ENTRIES);
+    restless.chain(carried_by_none).take(MAX_ENTRIES).map(told).collect()
 }
 
 /// A change, as the status shows it.
@@ -260,6 +288,10 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
         let messages: Vec<&str> = standing.conflicts.iter().map(|conflict| conflict.message.as_str()).collect();
         all.push((ConditionType::Conflicted, Finding::new(Truth::True, first.reason, messages.join("; "))));
     }
+    if let Some((reason, _)) = standing.blocked.first() {
+        let messages: Vec<&str> = standing.blocked.iter().map(|(_, message)| message.as_str()).collect();
+        all.push((ConditionType::ProfileBlocked, Finding::new(Truth::True, *reason, messages.join("; "))));
+    }
     all
 }
 
@@ -283,6 +315,12 @@ pub fn condition(
         observed_generation: Some(generation),
         last_transition_time: since.unwrap_or_else(|| now.clone()),
     }
+}
+
+/// Names of profiles, each once.
+fn names(active: &[ActiveProfile]) -> Option<String> {
+    let names: BTreeSet<&str> = active.iter().map(|active| &*active.name).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn summary(targets: &[TargetStanding]) -> String {
@@ -312,7 +350,7 @@ pub type Notice = (bool, Reason, &'static str, String);
 /// Events of the transition from one status to the next. A status that repeats says nothing.
 #[must_use]
 pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Vec<Notice> {
-    let mut notices = Vec::new();
+    let mut notices = switches(&before.active_profiles, &after.active_profiles);
     for condition in &after.conditions {
         let old = find_by_name(&before.conditions, &condition.type_);
         let same = old.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
@@ -328,6 +366,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
         let notice = match kind {
             ConditionType::Ready if bad => Some((true, "Serve")),
             ConditionType::Conflicted => Some((true, "Yield")),
+            ConditionType::ProfileBlocked => Some((true, "Switch")),
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
             // Recovery is news only after a breach.
@@ -348,11 +387,89 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Accepted
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
-            | ConditionType::Available => None,
+            | ConditionType::Available
+            | ConditionType::Exceeded => None,
         };
         if let Some((warning, action)) = notice {
             notices.push((warning, reason, action, condition.message.clone()));
         }
+    }
+    notices.extend(advised(&before.advice, &after.advice));
+    notices
+}
+
+/// Advice that was not given before. One that is given more urgently than before is given anew.
+fn advised<'a>(before: &'a [AdviceStatus], after: &'a [AdviceStatus]) -> impl Iterator<Item = Notice> + 'a {
+    let same = |a: &AdviceStatus, b: &AdviceStatus| {
+        (&a.name, &a.kind, &a.target, &a.labels, &a.value, a.severity)
+            == (&b.name, &b.kind, &b.target, &b.labels, &b.value, b.severity)
+    };
+    let news = after.iter().filter(move |advice| !before.iter().any(|known| same(known, advice)));
+    news.map(|advice| (false, Reason::Advised, "Advise", advice_line(advice)))
+}
+
+/// Advice in a sentence: of what, what was seen, and what to do.
+#[must_use]
+pub fn advice_line(advice: &AdviceStatus) -> String {
+    let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value:?}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(",")) };
+    let target = advice.target.as_ref().map(|target| format!(" of {target}")).unwrap_or_default();
+    format!("{}{labels}{target}: {} ({}): {}", advice.name, advice.kind, advice.value, advice.advice)
+}
+
+/// A row of a report for each advice: name with its labels, kind, severity, what was seen, since when, what to do.
+#[must_use]
+pub fn advice_rows(advice: &[AdviceStatus]) -> Vec<[String; 6]> {
+    let row = |advice: &AdviceStatus| {
+        let labels: Vec<String> = advice.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let of = advice.target.iter().cloned().chain(labels).collect::<Vec<_>>().join(", ");
+        let name = if of.is_empty() { advice.name.clone() } else { format!("{} ({of})", advice.name) };
+        let severity = format!("{:?}", advice.severity).to_lowercase();
+        let since = advice.since.0.to_string();
+        [name, advice.kind.clone(), severity, advice.value.clone(), since, advice.advice.clone()]
+    };
+    advice.iter().map(row).collect()
+}
+
+/// Profiles that became active, or are not any more.
+fn switches(before: &[ActiveProfile], after: &[ActiveProfile]) -> Vec<Notice> {
+    // By name: on how many targets, on which, and why.
+    let known = |listed: &[ActiveProfile]| {
+        let mut known: BTreeMap<String, (usize, String, ActiveBy)> = BTreeMap::new();
+        for active in listed {
+            let (count, targets, by) =
+                known.entry(active.name.clone()).or_insert_with(|| (0, String::new(), active.by));
+            let everywhere = active.targets.is_empty();
+            *count = if everywhere { usize::MAX } else { count.saturating_add(active.targets.len()) };
+            *by = active.by;
+            if !everywhere {
+                let separator = if targets.is_empty() { " on " } else { ", " };
+                targets.push_str(&format!("{separator}{}", active.targets.join(", ")));
+            }
+        }
+        known
+    };
+    let (before, after) = (known(before), known(after));
+    let mut notices = Vec::new();
+    for (name, (count, targets, by)) in &after {
+        let (old, old_targets) = before.get(name).map_or((0, ""), |(count, targets, _)| (*count, targets));
+        if (old, old_targets) == (*count, targets.as_str()) {
+            continue;
+        }
+        let (reason, what) = if *count < old {
+            (Reason::ProfileLeft, "is active any more only")
+        } else {
+            (Reason::ProfileEntered, "is active")
+        };
+        let why = match by {
+            ActiveBy::Spec => "spec.profile names it",
+            ActiveBy::Threshold => "the reading of its threshold is beyond enter",
+            ActiveBy::Schedule => "a window of its schedule is open",
+        };
+        notices.push((false, reason, "Switch", format!("profile {name} {what}{targets}: {why}")));
+    }
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        notices.push((false, Reason::ProfileLeft, "Switch", format!("profile {name} is not active any more")));
     }
     notices
 }

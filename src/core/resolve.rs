@@ -5,12 +5,17 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    catalogue,
-    facts::Object,
-    policy::{Amount, Clamp, Invalid, Knob, Landing, Policy, Pool, Trouble, Worked, derivation, thresholds::Metric},
+    allocate::Load,
+    catalogue::{self, objects},
+    facts::{Kind, Object, Release},
+    policy::{
+        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
+        runtime::{self, Memory},
+        thresholds::Metric,
+    },
     units::{ResourceQuantity, Value, ValueType},
 };
-use crate::api::{PerformanceClassSpec, conditions::Reason, policy::Mode};
+use crate::api::{PerformanceClassSpec, class::ObjectRules, conditions::Reason, policy::Mode};
 
 /// Rules of a class, defaults applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,13 +24,15 @@ pub struct Rules {
     pub class: Option<Box<str>>,
     /// The class as written.
     pub spec: PerformanceClassSpec,
+    /// The version of the cluster: what it calls safe needs no leave of the class.
+    pub kubernetes: Release,
 }
 
 impl Rules {
     /// The limits that hold when there is no class.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { class: None, spec: PerformanceClassSpec::default() }
+        Self { class: None, spec: PerformanceClassSpec::default(), kubernetes: Release::NEWEST }
     }
 
     /// Objects that one policy may govern.
@@ -52,6 +59,11 @@ impl Rules {
         self.class.as_ref().map_or_else(|| "the built-in limits".to_owned(), |name| format!("class \"{name}\""))
     }
 
+    /// What the class says of targets of a kind that is no workload; `None`: they are not allowed.
+    fn objects(&self, kind: Kind) -> Option<&ObjectRules> {
+        self.spec.objects.iter().find(|objects| Kind::from(objects.kind) == kind)
+    }
+
     fn limit(&self, read: impl Fn(&crate::api::class::Limits) -> Option<u32>, default: usize) -> usize {
         let set = self.spec.limits.as_ref().and_then(read);
         set.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -72,6 +84,13 @@ pub enum Source {
         /// The bound that its value was moved to.
         clamped: Option<Clamp>,
     },
+    /// A profile that is active.
+    Profile {
+        /// Its name.
+        profile: Box<str>,
+        /// What it says: a literal or a formula.
+        says: Box<Source>,
+    },
     /// It stays as it is, because it cannot be worked out or went back with a value that failed.
     Kept,
 }
@@ -81,6 +100,10 @@ impl fmt::Display for Source {
         let (formula, filled, clamped) = match self {
             Self::Spec => return f.write_str("spec"),
             Self::Kept => return f.write_str("what is there"),
+            Self::Profile { profile, says } => {
+                write!(f, "profile {profile}")?;
+                return if **says == Self::Spec { Ok(()) } else { write!(f, ": {says}") };
+            }
             Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
         };
         f.write_str(&derivation(formula, filled))?;
@@ -106,15 +129,19 @@ pub struct Desired<'a> {
 }
 
 impl<'a> Desired<'a> {
-    fn new(knob: &'a Knob, worked: Worked) -> Self {
+    fn new(policy: &Policy, knob: &'a Knob, worked: Worked) -> Self {
         let Worked { value, filled, clamped, .. } = worked;
-        let source = filled.map_or(Source::Spec, |filled| Source::Formula {
+        let says = filled.map_or(Source::Spec, |filled| Source::Formula {
             formula: knob.value.to_string().into(),
             filled,
             clamped,
         });
+        let source = match policy.set_by(&knob.path) {
+            Some(profile) => Source::Profile { profile: profile.into(), says: Box::new(says) },
+            None => says,
+        };
         // What lands has been rendered by `check_values`, so the alternative is for variables only.
-        let text = value.render(knob.format).unwrap_or_else(|_| value.to_string());
+        let text = knob.render(&value).unwrap_or_else(|_| value.to_string());
         Self { knob, value, text, source }
     }
 
@@ -126,11 +153,11 @@ impl<'a> Desired<'a> {
     }
 }
 
-/// What a knob shall be, if that needs no working out.
+/// What a knob of `policy` shall be, if that needs no working out.
 #[must_use]
-pub fn literal(knob: &Knob) -> Option<Desired<'_>> {
+pub fn literal<'a>(policy: &Policy, knob: &'a Knob) -> Option<Desired<'a>> {
     let value = knob.value.literal().filter(|_| !knob.is_derived())?.clone();
-    Some(Desired::new(knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
+    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
 }
 
 /// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
@@ -147,6 +174,20 @@ pub type Stays = BTreeMap<Box<str>, Option<Value>>;
 pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
     let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
     let mut wrong = policy.check_values(&worked);
+    let known = |path: &str| match stays.get(path) {
+        Some(stays) => stays.clone(),
+        None => {
+            let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
+            worked.as_ref().ok().map(|worked| worked.value.clone())
+        }
+    };
+    // What somebody else has set is theirs, unless it is this policy that takes the room away.
+    let limit = |knob: &Knob| matches!(knob.landing, Landing::Resource { bucket: "limits", resource: "memory" });
+    let limits = policy.knobs.iter().any(|knob| limit(knob) && !stays.contains_key(&knob.path));
+    let mut memory = memory(policy, target, known);
+    memory.retain(|memory| limits || !stays.contains_key(&memory.path));
+    // What is known without the target has been refused before it was looked at.
+    wrong.extend(runtime::check(&memory));
     // A formula that means "the only container" means none of several.
     if target.items(CONTAINERS).nth(1).is_some() {
         let vague = policy.knobs.iter().filter(|knob| knob.means_the_only_container());
@@ -163,6 +204,9 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     }
     for (knob, worked) in policy.knobs.iter().zip(&worked) {
         let message = match worked {
+            Err(Trouble::Needs(amount)) if target.key.kind.is_foreign() => {
+                format!("needs {amount}, and {} has no pod template: write the number", target.key.short())
+            }
             Err(Trouble::Needs(amount)) => format!(
                 "needs {amount}, which neither the policy nor the pod template of {} sets: set it in resources",
                 target.key.short()
@@ -180,7 +224,24 @@ pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok(policy.knobs.iter().zip(worked).filter_map(|(knob, worked)| Some(Desired::new(knob, worked.ok()?))).collect())
+    Ok(policy
+        .knobs
+        .iter()
+        .zip(worked)
+        .filter_map(|(knob, worked)| Some(Desired::new(policy, knob, worked.ok()?)))
+        .collect())
+}
+
+/// Which condition of `profile` does not hold on `target`, with the values that `policy` sets there, profiles before this one
+/// included; `None`: all hold.
+#[must_use]
+pub fn unmet(policy: &Policy, profile: &Profile, target: Option<&Object>) -> Option<String> {
+    policy.unmet(profile, |amount| template(target?, amount))
+}
+
+/// What runtimes may take of the memory of their containers on `target`; `value` gives the value of a knob, if it is known.
+pub fn memory(policy: &Policy, target: &Object, value: impl Fn(&str) -> Option<Value>) -> Vec<Memory> {
+    policy.memory(value, |amount| template(target, amount))
 }
 
 const CONTAINERS: &str = "/spec/template/spec/containers";
@@ -206,19 +267,12 @@ pub fn read(knob: &Knob, text: &str) -> Option<Value> {
     match knob.landing {
         Landing::Resource { .. } if knob.kind == ValueType::Bytes => Value::parse_memory(text).ok(),
         Landing::Resource { .. } => Value::parse(knob.kind, text).ok(),
+        Landing::Option(known) => {
+            let words: Vec<String> = known.variable.split(text).ok()?.into_iter().map(|word| word.text).collect();
+            known.read(&known.find(&words).pop()?.value)
+        }
         _ => Value::read(knob.kind, knob.format, text),
     }
-}
-
-/// What the pools of a policy add up to in one pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Load {
-    /// Name of the pool.
-    pub pool: Box<str>,
-    /// Size and overflow of one pool.
-    pub connections: i64,
-    /// The process workers each of which has a pool, and how many there are.
-    pub workers: Option<(Box<str>, i64)>,
 }
 
 /// What the pools of `policy` add up to before a target is known.
@@ -240,13 +294,14 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> 
             let is_set = policy.knobs.iter().any(|knob| *knob.path == *path);
             if is_set { value(&path) } else { Some(0) }
         };
-        let connections = member("size")?.saturating_add(member("overflow")?);
+        let (size, overflow) = (member("size")?, member("overflow")?);
         let count = |name: &str| Some((name.into(), value(&format!("workers.{name}.count"))?));
         let workers = match &pool.per_worker {
             Some(name) => Some(count(name)?),
             None => None,
         };
-        (connections > 0).then(|| Load { pool: pool.name.clone(), connections, workers })
+        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, workers };
+        (load.connections() > 0).then_some(load)
     };
     policy.pools.iter().filter_map(load).collect()
 }
@@ -273,11 +328,35 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             ),
         });
     }
+    if let Some(kind) = policy.target.as_ref().map(|target| target.kind).filter(|kind| kind.is_foreign())
+        && rules.objects(kind).is_none()
+    {
+        wrong.push(Invalid {
+            reason: Reason::ClassForbids,
+            path: "target.kind".into(),
+            message: format!(
+                "must not be {} under {}: a class allows targets other than workloads by its objects",
+                kind.as_str(),
+                rules.name()
+            ),
+        });
+    }
     for knob in &policy.knobs {
         match &knob.landing {
-            Landing::Env(name) => environment(knob, name, rules, &mut wrong),
-            Landing::Resource { resource, .. } => ceiling(knob, resource, rules, &mut wrong),
-            Landing::Variable | Landing::Arg(_) | Landing::Document { .. } | Landing::ConfigMapKey { .. } => {}
+            Landing::Env(name) => match catalogue::forbidden_environment(name) {
+                Some(why) => refuse_environment(knob, format!("must not be {name}: {why}"), &mut wrong),
+                None => environment(knob, name, rules, &mut wrong),
+            },
+            // The variable is on the built-in list because it can load code. Options of the catalogue cannot.
+            Landing::Option(known) => environment(knob, known.variable.name(), rules, &mut wrong),
+            Landing::Field(place) => object_field(policy, knob, place, rules, &mut wrong),
+            Landing::Resource { resource, .. } => ceiling(&knob.path, &knob.value, resource, rules, &mut wrong),
+            Landing::Sysctl(name) => sysctl(knob, name, rules, &mut wrong),
+            Landing::Variable
+            | Landing::NotEnforceable(_)
+            | Landing::Arg(_)
+            | Landing::Document { .. }
+            | Landing::ConfigMapKey { .. } => {}
         }
     }
     for threshold in policy.thresholds.iter().filter(|_| !rules.spec.free_queries) {
@@ -289,15 +368,27 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             });
         }
     }
-    if let (Some(replicas), Some(limit)) = (&policy.replicas, rules.spec.limits.as_ref().and_then(|l| l.replicas)) {
-        for (member, count) in [("min", replicas.min), ("max", replicas.max)] {
-            if count.is_some_and(|count| count > i64::from(limit)) {
-                wrong.push(Invalid {
-                    reason: Reason::ClassForbids,
-                    path: format!("replicas.{member}"),
-                    message: format!("must be ≤ {limit} under {}", rules.name()),
-                });
-            }
+    for profile in &policy.profiles {
+        for (index, value) in profile.knobs() {
+            let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) else {
+                continue;
+            };
+            ceiling(&format!("profiles.{}.set.{path}", profile.name), value, resource, rules, &mut wrong);
+        }
+    }
+    if let Some(limit) = rules.spec.limits.as_ref().and_then(|limits| limits.replicas) {
+        let bounds = policy.replicas.iter().flat_map(|replicas| {
+            [("replicas.min", replicas.min), ("replicas.max", replicas.max)]
+                .into_iter()
+                .filter_map(|(path, count)| Some((path.to_owned(), count?)))
+        });
+        let set = policy.profiles.iter().flat_map(|profile| {
+            let path = |path| format!("profiles.{}.set.{path}", profile.name);
+            profile.replicas().map(move |(bound, count)| (path(bound), i64::from(count)))
+        });
+        for (path, _) in bounds.chain(set).filter(|(_, count)| *count > i64::from(limit)) {
+            let message = format!("must be ≤ {limit} under {}", rules.name());
+            wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -313,33 +404,85 @@ pub const fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
+fn refuse_environment(knob: &Knob, message: String, wrong: &mut Vec<Invalid>) {
+    // Sections of runtimes have no field that names the variable.
+    let is_named = !matches!(knob.landing, Landing::Option(_)) && !knob.path.starts_with("runtime.");
+    let path = if is_named { format!("{}.env", knob.path) } else { knob.path.to_string() };
+    wrong.push(Invalid { reason: Reason::EnvironmentNameForbidden, path, message });
+}
+
 fn environment(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
-    let mut refuse = |message: String| {
-        wrong.push(Invalid { reason: Reason::EnvironmentNameForbidden, path: format!("{}.env", knob.path), message });
+    let Some(own) = &rules.spec.environment else { return };
+    // A section of a runtime and an option have no name that could be another one.
+    let lands = if knob.path.starts_with("runtime.") || matches!(knob.landing, Landing::Option(_)) {
+        "land in "
+    } else {
+        "be "
     };
-    if let Some(why) = catalogue::forbidden_environment(name) {
-        refuse(format!("must not be {name}: {why}"));
-    } else if let Some(own) = &rules.spec.environment {
-        if own.deny.iter().any(|pattern| catalogue::matches(pattern, name)) {
-            refuse(format!("must not be {name}: {} denies it", rules.name()));
-        } else if !own.allow.is_empty() && !own.allow.iter().any(|pattern| catalogue::matches(pattern, name)) {
-            refuse(format!("must be one of {} under {}, not {name}", own.allow.join(", "), rules.name()));
+    if own.deny.iter().any(|pattern| catalogue::matches(pattern, name)) {
+        refuse_environment(knob, format!("must not {lands}{name}: {} denies it", rules.name()), wrong);
+    } else if !own.allow.is_empty() && !own.allow.iter().any(|pattern| catalogue::matches(pattern, name)) {
+        let allowed = own.allow.join(", ");
+        refuse_environment(knob, format!("must {lands}one of {allowed} under {}, not {name}", rules.name()), wrong);
+    }
+}
+
+fn object_field(policy: &Policy, knob: &Knob, place: &objects::Place, rules: &Rules, wrong: &mut Vec<Invalid>) {
+    let mut refuse = |path: String, message: String| {
+        wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
+    };
+    let allowed = policy.target.as_ref().and_then(|target| rules.objects(target.kind));
+    // Without any word of the class the target has been refused.
+    if let Some(ObjectRules { fields, .. }) = allowed.filter(|allowed| !allowed.fields.is_empty())
+        && !fields.iter().any(|pattern| catalogue::matches(pattern, &place.to_string()))
+    {
+        let message = format!("must be one of {} under {}, not {place}", fields.join(", "), rules.name());
+        refuse(format!("{}.field", knob.path), message);
+    }
+    let most = rules.spec.limits.as_ref().and_then(|limits| limits.replicas).filter(|_| place.counts_pods());
+    if let Some(most) = most {
+        // What a formula gives is known to the rules by its upper bound only.
+        let (bound, subject) = match knob.value.literal() {
+            Some(value) => (Some(value), "must be"),
+            None => (knob.max.as_ref().and_then(Given::literal), "must have a max"),
+        };
+        if bound.and_then(Value::to_i64).is_none_or(|bound| bound > i64::from(most)) {
+            refuse(knob.path.to_string(), format!("{subject} ≤ {most} under {}", rules.name()));
         }
     }
 }
 
-fn ceiling(knob: &Knob, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
+fn sysctl(knob: &Knob, name: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
+    let Some(why) = catalogue::sysctl::needs_leave(name, rules.kubernetes) else { return };
+    if !catalogue::sysctl::has_leave(name, &rules.spec.unsafe_sysctls) {
+        let way = match catalogue::sysctl::carrier(name) {
+            catalogue::sysctl::Carrier::Unknown => "in full ",
+            _ => "",
+        };
+        wrong.push(Invalid {
+            reason: Reason::ClassForbids,
+            path: knob.path.to_string(),
+            message: format!(
+                "must not be set under {}: {why}. An administrator may name it {way}in unsafeSysctls of the class; nodes must \
+                 allow it, too (kubelet allowedUnsafeSysctls), and so must the namespace's Pod Security standard (not baseline)",
+                rules.name()
+            ),
+        });
+    }
+}
+
+fn ceiling(path: &str, value: &Given, resource: &str, rules: &Rules, wrong: &mut Vec<Invalid>) {
     let Some(limits) = &rules.spec.limits else { return };
     let text = if resource == "cpu" { &limits.cpu } else { &limits.memory };
     // A ceiling that cannot be read is refused at admission; if it got here all the same, it forbids rather than allows.
     let Some(text) = text else { return };
-    let have = knob.value.literal().and_then(Value::resource_quantity);
+    let have = value.literal().and_then(Value::resource_quantity);
     let allowed = ResourceQuantity::parse(text).is_ok_and(|max| have.is_some_and(|have| have <= max));
     if !allowed {
         wrong.push(Invalid {
             reason: Reason::ClassForbids,
-            path: knob.path.to_string(),
-            message: format!("must be ≤ {text} under {}, not {}", rules.name(), knob.value),
+            path: path.to_owned(),
+            message: format!("must be ≤ {text} under {}, not {value}", rules.name()),
         });
     }
 }

@@ -45,7 +45,7 @@ impl Health {
         self.turned.store(self.stopwatch.now().millis(), Ordering::Relaxed);
     }
 
-    /// A stream has been listed. Answers whether it was the last one that was missing.
+    /// A stream has been listed, or shows nothing. Answers whether it was the last one that was missing.
     pub fn listed(&self, stream: Stream) -> bool {
         self.pending.send_if_modified(|pending| pending.remove(&stream)) && self.pending.borrow().is_empty()
     }
@@ -93,6 +93,7 @@ pub fn stream_name(stream: Stream) -> &'static str {
         Stream::Policies => "PerformancePolicy",
         Stream::Classes => "PerformanceClass",
         Stream::Sources => "MetricsSource",
+        Stream::Budgets => "ConnectionBudget",
         Stream::Objects(kind) => kind.as_str(),
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     driver::{Driver, Engine, INPUTS},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::core::{
     engine::{self, Action, Effect, Input, World},
-    facts::Instant,
+    facts::{Instant, Kind, Release},
 };
 
 /// Silence of the API server on one connection after which the connection counts as dead. Every watch shows a bookmark
@@ -53,6 +53,8 @@ impl Engine for World {
 pub struct Options {
     /// Namespaces to govern; none: the whole cluster.
     pub namespaces: Vec<String>,
+    /// Kinds of other projects that may be governed.
+    pub foreign: Vec<Kind>,
     /// Address of `/metrics` and the probes.
     pub listen: SocketAddr,
     /// The Lease to hold while acting, if several replicas may run.
@@ -86,6 +88,18 @@ pub async fn config() -> anyhow::Result<Config> {
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     Ok(config)
+}
+
+/// The version of the cluster, asked once: a control plane that is upgraded later calls more safe than we know of, which the
+/// next start of the operator sees. A cluster that does not say is taken for older than anything.
+pub async fn release(client: &Client) -> Release {
+    match client.apiserver_version().await {
+        Ok(info) => Release::read(&info.major, &info.minor),
+        Err(error) => {
+            warn!(%error, "the API server does not say its version: sysctls that became safe in later ones are refused");
+            Release::UNKNOWN
+        }
+    }
 }
 
 /// Runs until a signal ends it.
@@ -125,7 +139,7 @@ struct Operator {
 
 impl Operator {
     async fn start(options: Options, client: Client, engine: impl Engine + 'static) -> anyhow::Result<Self> {
-        let Options { namespaces, listen, election, identity, credentials } = options;
+        let Options { namespaces, foreign, listen, election, identity, credentials } = options;
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::register(&registry).context("registering metrics")?);
         let health = Arc::new(Health::new(STREAMS));
@@ -150,6 +164,7 @@ impl Operator {
         let watches = Watches {
             client: client.clone(),
             namespaces,
+            foreign,
             inputs: inputs.clone(),
             metrics: metrics.clone(),
             health: health.clone(),

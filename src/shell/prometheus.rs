@@ -215,7 +215,9 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Refusal> {
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
-                return Err(bad("the answer is larger than 8 MiB"));
+                // The backend is well: this one query is too much, and is asked less often.
+                let message = "the answer is larger than 8 MiB".to_owned();
+                return Err(Refusal { reason: Reason::QueryTooExpensive, message });
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),

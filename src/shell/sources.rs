@@ -58,8 +58,10 @@ impl Sources {
             Input::Policy(_)
             | Input::UnreadablePolicy(..)
             | Input::Class(_)
+            | Input::Budget(_)
             | Input::Object(_)
             | Input::Listed(..)
+            | Input::Unserved(..)
             | Input::Leadership(_)
             | Input::Done(..)
             | Input::Tick => {}

@@ -6,7 +6,7 @@
 mod decode;
 mod lists;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream::select_all};
 use kube::{
@@ -31,7 +31,7 @@ use super::{
     telemetry::Metrics,
 };
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::{
         engine::{Input, Stream},
         facts::Kind,
@@ -39,16 +39,25 @@ use crate::{
 };
 
 /// The streams of the operator.
-pub const STREAMS: [Stream; 8] = [
+pub const STREAMS: [Stream; 12] = [
     Stream::Policies,
     Stream::Classes,
     Stream::Sources,
+    Stream::Budgets,
     Stream::Objects(Kind::Deployment),
     Stream::Objects(Kind::StatefulSet),
     Stream::Objects(Kind::DaemonSet),
     Stream::Objects(Kind::HorizontalPodAutoscaler),
     Stream::Objects(Kind::ConfigMap),
+    Stream::Objects(Kind::Cluster),
+    Stream::Objects(Kind::Pooler),
+    Stream::Objects(Kind::Stream),
 ];
+
+/// Time after which it is looked again for a kind that the cluster does not serve.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Time after which a kind that is gone all of a sudden is looked for once more, before its objects count as gone.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// What every watch needs.
 #[derive(Clone)]
@@ -57,6 +66,8 @@ pub struct Watches {
     pub client: Client,
     /// Namespaces to watch; none: the whole cluster.
     pub namespaces: Vec<String>,
+    /// Kinds of other projects to watch, as far as the cluster serves them.
+    pub foreign: Vec<Kind>,
     /// Where inputs go.
     pub inputs: mpsc::Sender<Input>,
     /// Where lists and errors are counted.
@@ -83,33 +94,76 @@ impl Watches {
             match stream {
                 Stream::Policies => {
                     let apis = self.scoped(Api::all, Api::namespaced);
-                    tasks.spawn(self.clone().follow(stream, apis, Guarded::<PerformancePolicy>::into_input));
+                    tasks.spawn(end(self.clone().follow(stream, apis, Guarded::<PerformancePolicy>::into_input)));
                 }
                 Stream::Classes => {
                     let apis = vec![Api::all(self.client.clone())];
-                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<PerformanceClass>, gone| {
+                    tasks.spawn(end(self.clone().follow(stream, apis, |shown: Guarded<PerformanceClass>, gone| {
                         shown.into_change(gone, |(_, name)| name).map(Input::Class)
-                    }));
+                    })));
                 }
                 Stream::Sources => {
                     let apis = vec![Api::all(self.client.clone())];
-                    tasks.spawn(self.clone().follow(stream, apis, |shown: Guarded<MetricsSource>, gone| {
+                    tasks.spawn(end(self.clone().follow(stream, apis, |shown: Guarded<MetricsSource>, gone| {
                         shown.into_change(gone, |(_, name)| name).map(Input::Source)
-                    }));
+                    })));
+                }
+                Stream::Budgets => {
+                    let apis = self.scoped(Api::all, Api::namespaced);
+                    tasks.spawn(end(self.clone().follow(stream, apis, |shown: Guarded<ConnectionBudget>, gone| {
+                        shown.into_change(gone, |name| name).map(Input::Budget)
+                    })));
                 }
                 // A change of a ConfigMap says no more than that there was one: only bound ones are read, by the engine.
                 Stream::Objects(kind @ Kind::ConfigMap) => {
-                    tasks.spawn(self.clone().follow_objects::<true>(stream, kind));
+                    tasks.spawn(end(self.clone().follow_objects::<true>(stream, kind)));
+                }
+                Stream::Objects(kind) if kind.is_foreign() => {
+                    tasks.spawn(self.clone().follow_foreign(stream, kind));
                 }
                 Stream::Objects(kind) => {
-                    tasks.spawn(self.clone().follow_objects::<false>(stream, kind));
+                    tasks.spawn(end(self.clone().follow_objects::<false>(stream, kind)));
                 }
             }
         }
         tasks
     }
 
-    async fn follow_objects<const METADATA_ONLY: bool>(self, stream: Stream, kind: Kind) {
+    /// Follows a kind for as long as the cluster serves it, and looks for it again for as long as it does not. Nothing else
+    /// waits for it.
+    async fn follow_foreign(self, stream: Stream, kind: Kind) {
+        if !self.foreign.contains(&kind) {
+            self.unserved(stream, Reason::Forbidden).await;
+            // The other streams go on, and the end of one would count as the end of all.
+            return std::future::pending().await;
+        }
+        // A server that is starting may not know all its kinds yet: what was there is doubted to be gone, once.
+        let (mut known, mut doubted) = (false, false);
+        while let End::NotServed { listed } = self.clone().follow_objects::<false>(stream, kind).await {
+            if listed {
+                (known, doubted) = (true, false);
+            }
+            if known && !doubted {
+                doubted = true;
+                tokio::time::sleep(DOUBT).await;
+                continue;
+            }
+            known = false;
+            info!(kind = kind.as_str(), "the cluster does not serve the kind; looking again in a minute");
+            if !self.unserved(stream, Reason::KindNotServed).await {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Tells that a stream shows nothing. Answers whether anybody listens.
+    async fn unserved(&self, stream: Stream, reason: Reason) -> bool {
+        self.no_longer_awaited(stream);
+        self.inputs.send(Input::Unserved(stream, reason)).await.is_ok()
+    }
+
+    async fn follow_objects<const METADATA_ONLY: bool>(self, stream: Stream, kind: Kind) -> End {
         self.health.until_listed(Stream::Policies).await;
         let resource = resource(kind);
         let apis = self.scoped(
@@ -119,7 +173,7 @@ impl Watches {
         self.follow(stream, apis, move |shown: Slim<METADATA_ONLY>, gone| {
             shown.into_change(kind, gone).map(Input::Object)
         })
-        .await;
+        .await
     }
 
     /// One `Api` for the cluster, or one per namespace.
@@ -140,9 +194,12 @@ impl Watches {
         stream: Stream,
         apis: Vec<Api<K>>,
         read: impl Fn(K, bool) -> Result<Input, Trouble> + Send + 'static,
-    ) where
+    ) -> End
+    where
         K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
     {
+        let foreign = matches!(stream, Stream::Objects(kind) if kind.is_foreign());
+        let (mut listed, mut excused) = (false, false);
         let mut lists = Lists::new(apis.len());
         let mut events = select_all(apis.into_iter().enumerate().map(|(part, api)| {
             watcher(api, watcher::Config::default()).default_backoff().map(move |event| (part, event)).boxed()
@@ -164,20 +221,31 @@ impl Watches {
                     self.readable(stream, &name, read(shown, true))
                 }
                 Ok(Event::InitDone) => lists.end(part).map(|listing| {
+                    listed = true;
                     self.listed(stream, listing.names.len());
                     Input::Listed(stream, listing)
                 }),
+                Err(error) if foreign && code(&error) == Some(404) => return End::NotServed { listed },
                 Err(error) => {
                     self.failed(stream, &error);
+                    // What another project's server cannot tell now must not keep everything else waiting.
+                    if foreign && !listed && !excused {
+                        excused = true;
+                        let reason = if code(&error) == Some(403) { Reason::Forbidden } else { Reason::Unknown };
+                        if !self.unserved(stream, reason).await {
+                            return End::Closed;
+                        }
+                    }
                     continue;
                 }
             };
             if let Some(input) = input
                 && self.inputs.send(input).await.is_err()
             {
-                return;
+                return End::Closed;
             }
         }
+        End::Closed
     }
 
     /// The input. Of an object that cannot be read, that it is there is told where somebody can do something about it; in
@@ -198,6 +266,10 @@ impl Watches {
         let kind = stream_name(stream);
         debug!(kind, objects, "listed");
         self.metrics.watch_lists.with_label_values(&[kind]).inc();
+        self.no_longer_awaited(stream);
+    }
+
+    fn no_longer_awaited(&self, stream: Stream) {
         if self.health.listed(stream) {
             info!(milliseconds = self.health.uptime().as_millis(), "every kind is listed");
         }
@@ -220,6 +292,34 @@ impl Watches {
                 warn!(kind, %error, "the watch was interrupted; trying again within 30 s");
             }
         }
+    }
+}
+
+/// Why a stream is no longer followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nobody takes inputs any more.
+    Closed,
+    /// The cluster does not serve the kind.
+    NotServed {
+        /// Whether it did before.
+        listed: bool,
+    },
+}
+
+/// Waits for the end of a stream that everything needs.
+async fn end(follow: impl Future<Output = End> + Send) {
+    let end = follow.await;
+    debug!(?end, "a stream has ended");
+}
+
+/// The status code of an error.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -13,9 +13,11 @@ use crate::{
 type Right = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
-const ALLOWED: [Right; 20] = [
+const ALLOWED: [Right; 22] = [
     ("trimtab", "trimtab.dev", "performancepolicies", &["list", "watch", "patch"]),
     ("trimtab", "trimtab.dev", "performancepolicies/status", &["patch"]),
+    ("trimtab", "trimtab.dev", "connectionbudgets", &["list", "watch"]),
+    ("trimtab", "trimtab.dev", "connectionbudgets/status", &["patch"]),
     ("trimtab", "trimtab.dev", "performanceclasses", &["list", "watch"]),
     ("trimtab", "trimtab.dev", "metricssources", &["list", "watch"]),
     ("trimtab", "trimtab.dev", "metricssources/status", &["patch"]),
@@ -36,6 +38,13 @@ const ALLOWED: [Right; 20] = [
     ("trimtab-uninstall", "coordination.k8s.io", "leases", &["delete"]),
 ];
 
+/// What `objectTargets` adds, each kind by itself.
+const ALLOWED_WITH_OBJECT_TARGETS: [Right; 3] = [
+    ("trimtab", "postgresql.cnpg.io", "clusters", &["get", "list", "watch", "patch"]),
+    ("trimtab", "postgresql.cnpg.io", "poolers", &["get", "list", "watch", "patch"]),
+    ("trimtab", "jetstream.nats.io", "streams", &["get", "list", "watch", "patch"]),
+];
+
 /// What `watchNamespaces` adds.
 const ALLOWED_WITH_WATCHED_NAMESPACES: [Right; 1] = [("trimtab-uninstall", "", "namespaces", &["get"])];
 
@@ -54,6 +63,23 @@ fn accounts_have_the_listed_rights_and_no_others() {
     }
     check("default", &[]);
     check("watch-namespaces", &ALLOWED_WITH_WATCHED_NAMESPACES);
+}
+
+#[test]
+fn objects_of_other_projects_are_reached_by_name_of_their_kind_only() {
+    let foreign = |rendering: &str| -> BTreeSet<String> {
+        let groups = ["postgresql.cnpg.io", "jetstream.nats.io"];
+        let rights = granted(&objects(rendering)).into_iter();
+        rights.filter(|right| groups.iter().any(|group| right.ends_with(&format!(" in {group}")))).collect()
+    };
+    let all = |rights: &[Right]| -> BTreeSet<String> {
+        let each = rights.iter().flat_map(|(account, group, resource, verbs)| {
+            verbs.iter().map(move |verb| right(account, verb, group, resource))
+        });
+        each.collect()
+    };
+    assert_eq!(foreign(&case("default")), BTreeSet::new());
+    assert_eq!(foreign(&case("everything")), all(&ALLOWED_WITH_OBJECT_TARGETS));
 }
 
 #[test]
@@ -84,8 +110,33 @@ fn no_rule_has_a_wildcard_or_reaches_secrets_or_escalates() {
 }
 
 #[test]
+fn the_hook_of_definitions_may_write_every_definition_and_no_other() {
+    let expected: BTreeSet<String> =
+        trimtab::api::crds::all().into_iter().filter_map(|definition| definition.metadata.name).collect();
+    for name in CASES {
+        for Grant { rule, .. } in grants(&objects(&case(name))) {
+            if strings(&rule["resources"]) == ["customresourcedefinitions"] {
+                let named: BTreeSet<String> =
+                    strings(&rule["resourceNames"]).into_iter().map(ToOwned::to_owned).collect();
+                assert_eq!(named, expected, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nobody_creates_replaces_or_deletes_what_is_governed() {
-    let governed = ["deployments", "statefulsets", "daemonsets", "horizontalpodautoscalers", "configmaps", "pods"];
+    let governed = [
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "horizontalpodautoscalers",
+        "configmaps",
+        "pods",
+        "clusters",
+        "poolers",
+        "streams",
+    ];
     for name in CASES {
         for Grant { account, rule, .. } in grants(&objects(&case(name))) {
             for resource in strings(&rule["resources"]) {
@@ -202,4 +253,5 @@ fn users_rights_reach_the_cluster_roles_that_their_names_say() {
     };
     assert_eq!(labels("-view"), ["view", "edit", "admin"]);
     assert_eq!(labels("-edit"), ["edit", "admin"]);
+    assert_eq!(labels("-admin"), ["admin"]);
 }

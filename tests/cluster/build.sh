@@ -13,7 +13,7 @@ set -euo pipefail
 HERE=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 CACHE=${TRIMTAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trimtab}
 # In the order in which they are wanted: the cluster first.
-FAMILIES=(debian images kubernetes containerd runc cni coredns prometheus alertmanager helm amtool kwok kubeconform postgres)
+FAMILIES=(debian images kubernetes containerd runc cni coredns prometheus alertmanager helm amtool kwok kubeconform postgres crds)
 
 # What else a family's content depends on.
 inputs() {

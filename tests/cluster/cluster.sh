@@ -17,6 +17,7 @@
 #   KWOK_NODES=0       simulated nodes beside them                   PROM=1         with Prometheus and Alertmanager
 #   CLUSTER_OWNER=PID  the cluster ends when that process ends       AUDIT=1        log every request (path: CLUSTER_AUDIT)
 #   APISERVER_FLAGS, KCM_FLAGS   further flags                       PROM_INTERVAL=2s, ALERT_WEBHOOK=URL
+#   CRDS=1             with the folder of other projects' CRDs (share/crds beside the tools)
 #   KUBELET_SYNC=2s    refresh of ConfigMap volumes                  UNSAFE_SYSCTLS  allowed on the last node, comma-separated
 #   CLUSTER_CACHE      tools made by build.sh (default: built now if missing)
 #   CLUSTER_STATE      state of all clusters; not under /var/lib or /var/log, and every directory above it searchable by others
@@ -54,6 +55,7 @@ find_tools() {
   if [ "$MODE" = real ]; then families+=(debian images containerd runc cni coredns); fi
   if [ "$MODE" = kwok ] || [ "$KWOK_NODES" != 0 ]; then families+=(kwok); fi
   if [ -n "$PROM" ]; then families+=(prometheus alertmanager); fi
+  if [ -n "${CRDS:-}" ]; then families+=(crds); fi
   [ -n "${CLUSTER_CACHE:-}" ] || CLUSTER_CACHE=$("$HERE/build.sh" "${families[@]}") || exit 1
   export CLUSTER_CACHE
   BIN=$CLUSTER_CACHE/bin LIBEXEC=$CLUSTER_CACHE/libexec

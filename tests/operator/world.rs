@@ -56,16 +56,38 @@ fn install() {
         return;
     }
     operator::load_image();
+    install_definitions();
     // The tag says nothing of the build, so something else must tell the pods of a joined cluster that there is a new one.
     let build = time(program).and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
     operator::helm_install(&[
         "--set=prometheus.url=http://prometheus.monitoring:9090",
         "--set=prometheus.interval=2s",
         "--set=prometheus.alertmanagers={http://alertmanager.monitoring:9093}",
+        "--set=objectTargets={Cluster,Pooler,Stream}",
         "--set=log.level=info\\,trimtab=debug",
         &format!("--set-string=podAnnotations.build={}", build.as_millis()),
     ]);
     File::create(&stamp).expect("remember that the operator is installed");
+}
+
+/// The definitions of CloudNativePG and nack, as their Go modules have them.
+pub fn definitions() -> PathBuf {
+    let path = env::var_os("PATH").expect("PATH");
+    env::split_paths(&path)
+        .map(|folder| folder.join("../share/crds"))
+        // kubectl does not follow a link to a folder.
+        .find_map(|folder| folder.canonicalize().ok())
+        .expect("share/crds beside the tools, which a cluster with CRDS=1 has")
+}
+
+fn install_definitions() {
+    let folder = definitions();
+    let folder = folder.to_str().expect("a path in UTF-8");
+    let output = std::process::Command::new("kubectl")
+        .args(["apply", "--server-side", "--force-conflicts", "-f", folder])
+        .output()
+        .expect("run kubectl");
+    assert!(output.status.success(), "installing {folder}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Text that a failure shows as it is.
@@ -178,7 +200,9 @@ fn collection(kind: &str) -> &'static str {
     match kind {
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
-        "performancepolicies" => "apis/trimtab.dev/v1alpha1",
+        "performancepolicies" | "connectionbudgets" => "apis/trimtab.dev/v1alpha1",
+        "clusters" | "poolers" => "apis/postgresql.cnpg.io/v1",
+        "streams" => "apis/jetstream.nats.io/v1beta2",
         "pods" | "configmaps" => "api/v1",
         "events" => "apis/events.k8s.io/v1",
         other => panic!("the tests do not know the kind \"{other}\""),

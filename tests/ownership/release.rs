@@ -37,6 +37,10 @@ fn the_server_records_exactly_the_claim_and_the_same_claim_again_is_no_write() {
             (port.field("hostPort"), json!(8080)),
             (FieldPath::of(&["spec", "template", "metadata", "annotations", "trimtab.dev/config.p"]), json!("0f")),
             (FieldPath::of(&["spec", "template", "spec", "terminationGracePeriodSeconds"]), json!(30)),
+            (
+                FieldPath::of(&["spec", "template", "spec", "securityContext", "sysctls"]),
+                json!([{"name": "net.ipv4.tcp_syncookies", "value": "1"}]),
+            ),
         ]);
         let made = world.claim(&claim).await.unwrap();
         assert_eq!(owned(&made.meta, POLICY), fields(&claim, BASELINE.0));

@@ -96,6 +96,11 @@ impl Stage {
     }
 
     pub async fn exposing(cluster: Cluster, thresholds: Value, exposed: &str) -> Self {
+        Self::exposing_to(cluster, json!({"thresholds": thresholds}), exposed).await
+    }
+
+    /// With a policy that has these fields beside its target and its knob.
+    pub async fn exposing_to(cluster: Cluster, fields: Value, exposed: &str) -> Self {
         trimtab::shell::tls::install_provider();
         cluster.install_crds().await;
         let namespace = cluster.namespace().await;
@@ -110,7 +115,7 @@ impl Stage {
         let prometheus = cluster.prometheus();
         let pages = Router::new().fallback(pass).with_state((relay.clone(), http.clone(), prometheus));
         let source = format!("http://{}", serve(pages).await);
-        objects(&cluster, &namespace, &source, thresholds).await;
+        objects(&cluster, &namespace, &source, fields).await;
         let kubeconfig = account(&namespace);
         let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
         operator.args(["operator", "--listen=127.0.0.1:0", "--namespaces", &namespace]).env("KUBECONFIG", &kubeconfig);
@@ -322,7 +327,7 @@ fn pool(size: u32) -> Value {
     json!([{"name": "db", "size": {"value": size, "env": "DB_POOL_SIZE"}}])
 }
 
-async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: Value) {
+async fn objects(cluster: &Cluster, namespace: &str, source: &str, fields: Value) {
     let client = cluster.client.clone();
     let params = PostParams::default();
     let source: MetricsSource = serde_json::from_value(json!({
@@ -337,9 +342,12 @@ async fn objects(cluster: &Cluster, namespace: &str, source: &str, thresholds: V
     Api::all(client.clone()).create(&params, &class).await.expect("create the class");
     let deployment = idle::deployment("web", &json!([]));
     Api::namespaced(client.clone(), namespace).create(&params, &deployment).await.expect("create the Deployment");
-    let policy: PerformancePolicy = serde_json::from_value(json!({
+    let mut policy = json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "web"},
-        "spec": {"className": namespace, "mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "pools": pool(1), "thresholds": thresholds}}))
-    .unwrap();
+        "spec": {"className": namespace, "mode": "Enforce", "target": {"kind": "Deployment", "name": "web"}, "pools": pool(1)}});
+    for (field, value) in fields.as_object().unwrap() {
+        policy["spec"][field] = value.clone();
+    }
+    let policy: PerformancePolicy = serde_json::from_value(policy).unwrap();
     Api::namespaced(client, namespace).create(&params, &policy).await.expect("create the policy");
 }

@@ -5,6 +5,7 @@
 //! do on a real cluster from `honor_labels`.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use trimtab::api::status::ThresholdStatus;
 
-use super::OPTIONS;
+use super::{OPTIONS, rows::observed_at};
 use crate::{
     cluster::{self, Cluster, eventually},
     here,
@@ -22,7 +23,7 @@ use crate::{
 
 /// What a series does as time goes by.
 #[derive(Clone, Copy, Debug)]
-enum Course {
+pub enum Course {
     /// Stays at a value.
     At(f64),
     /// Grows (or falls) by so much per second from where it is.
@@ -37,8 +38,8 @@ use Course::{At, Grows, Swings};
 type Courses = Vec<(String, f64, Course)>;
 
 /// An application whose series take a course.
-struct Application {
-    stage: Stage,
+pub struct Application {
+    pub stage: Stage,
     courses: Arc<Mutex<Courses>>,
     clockwork: JoinHandle<()>,
 }
@@ -51,23 +52,36 @@ impl Drop for Application {
 
 impl Application {
     async fn start(cluster: Cluster, thresholds: Value, series: &[(&str, Course)]) -> Self {
-        let stage = Stage::exposing(cluster, thresholds, "").await;
+        let series: Vec<_> = series.iter().map(|(name, course)| ((*name).to_owned(), *course)).collect();
+        Self::start_with(cluster, json!({"thresholds": thresholds}), &series).await
+    }
+
+    /// With a policy that has these fields.
+    pub async fn start_with(cluster: Cluster, fields: Value, series: &[(String, Course)]) -> Self {
+        let stage = Stage::exposing_to(cluster, fields, "").await;
         let courses: Arc<Mutex<Courses>> = Arc::default();
         let clockwork = tokio::spawn(run(courses.clone(), stage.exposed.clone()));
         let application = Self { stage, courses, clockwork };
-        application.take(series);
+        application.expose(series);
         application
     }
 
     /// Exposes these series and no others, those that it has from where they are.
     fn take(&self, series: &[(&str, Course)]) {
+        let series: Vec<_> = series.iter().map(|(name, course)| ((*name).to_owned(), *course)).collect();
+        self.expose(&series);
+    }
+
+    /// The same, of names that were made.
+    pub fn expose(&self, series: &[(String, Course)]) {
         let mut courses = self.courses.lock().unwrap();
-        let before = |name: &str| courses.iter().find(|(known, ..)| known == name).map_or(0.0, |(_, value, _)| *value);
-        *courses = series.iter().map(|(name, course)| ((*name).to_owned(), before(name), *course)).collect();
+        let before: BTreeMap<String, f64> = courses.iter().map(|(known, value, _)| (known.clone(), *value)).collect();
+        let value = |name: &String| before.get(name).copied().unwrap_or_default();
+        *courses = series.iter().map(|(name, course)| (name.clone(), value(name), *course)).collect();
     }
 
     /// Waits until exactly these alerts are active: threshold, severity and the value of the label `tier`, if any.
-    async fn alerts(&self, wanted: &[&str]) {
+    pub async fn alerts(&self, wanted: &[&str]) {
         eventually(PATIENCE, &format!("the alerts {wanted:?} are active"), async || {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let of = |labels: &Value| {
@@ -171,16 +185,60 @@ fn an_error_rate_and_a_success_rate_fire_and_clear() {
 }
 
 #[test]
+fn what_is_misspelt_or_too_little_is_no_reading() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let share = |numerator: Value| json!({"ratio": {"numerator": numerator, "denominator": {"counter": "requests_total"}}, "window": "5s"});
+        let above = |bound: &str| json!([{"severity": "warning", "above": bound}]);
+        let rare = json!({"histogram": "rare_seconds", "statistic": "p95", "window": "5s"});
+        let mut allowed = rare.clone();
+        allowed["minSamples"] = 10.into();
+        let thresholds = json!([
+            threshold("failed", share(json!({"counter": "requests_total", "matching": {"code": "5.."}})), above("5%")),
+            threshold("few", rare, above("1s")),
+            threshold("few-allowed", allowed, above("1s")),
+            threshold("restarts", json!({"builtin": "Restarts", "window": "4s"}), above("0")),
+            threshold("typo", share(json!({"counter": "requests_total", "labels": {"cdoe": "500"}})), above("5%")),
+        ]);
+        let exposing = |failed: f64, exporter: &str, restarts: f64| {
+            let mut series = observed_at("rare_seconds", "", 30.0, 10.0);
+            series.push((r#"requests_total{code="200"}"#.to_owned(), Grows(100.0 - failed)));
+            series.push((r#"requests_total{code="503"}"#.to_owned(), Grows(failed)));
+            let restarted = "kube_pod_container_status_restarts_total";
+            let of = format!("{restarted}{{container=\"app\",uid=\"u\",exporter=\"{exporter}\"}}");
+            series.push((of, At(restarts)));
+            series
+        };
+        let application =
+            Application::start_with(cluster, json!({"thresholds": thresholds}), &exposing(0.0, "a", 3.0)).await;
+        // Ten slow requests per second are no percentile, unless the policy says so; what nobody exports is no 0 %.
+        application.alerts(&["few-allowed warning", "typo info"]).await;
+        application
+            .lists("why there is no reading", |listed| {
+                let why =
+                    |name: &str| listed.iter().find(|listed| listed.name == name).map(|listed| listed.value.as_str());
+                (why("few"), why("typo")) == (Some("TooFewSamples"), Some("NoData"))
+            })
+            .await;
+        application.expose(&exposing(20.0, "a", 3.0));
+        application.alerts(&["failed warning", "few-allowed warning", "typo info"]).await;
+        application.expose(&exposing(0.0, "a", 3.0));
+        application.alerts(&["few-allowed warning", "typo info"]).await;
+        // The exporter itself was restarted, and counts on.
+        application.expose(&exposing(0.0, "b", 4.0));
+        application.alerts(&["few-allowed warning", "restarts warning", "typo info"]).await;
+        application.alerts(&["few-allowed warning", "typo info"]).await;
+    });
+}
+
+#[test]
 fn variation_and_slope_of_gauges_fire_and_clear() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
         let of = |gauge: &str, statistic: &str| json!({"gauge": gauge, "statistic": statistic, "window": "6s"});
         let thresholds = json!([
             threshold("confidence", of("confidence", "cv"), json!([{"severity": "info", "above": "50%"}])),
-            threshold(
-                "leak",
-                of("heap_bytes", "slope"),
-                json!([{"severity": "warning", "above": "10Mi/s"}, {"severity": "critical", "below": "-10Mi/s"}])
-            ),
+            threshold("leak", of("heap_bytes", "slope"), json!([{"severity": "warning", "above": "10Mi/s"}])),
+            // Of two pods, the one that falls.
+            threshold("drain", of("heap_bytes", "slope"), json!([{"severity": "critical", "below": "-10Mi/s"}])),
         ]);
         let (confidence, heap) = ("confidence", "heap_bytes");
         let calm = [(confidence, At(0.9)), (heap, Grows(0.0))];
@@ -196,7 +254,10 @@ fn variation_and_slope_of_gauges_fire_and_clear() {
             })
             .await;
         application.take(&[(confidence, At(0.9)), (heap, Grows(-20e6))]);
-        application.alerts(&["leak critical"]).await;
+        application.alerts(&["drain critical"]).await;
+        let (falling, rising) = (r#"heap_bytes{process="a"}"#, r#"heap_bytes{process="b"}"#);
+        application.take(&[(confidence, At(0.9)), (falling, Grows(-20e6)), (rising, Grows(20e6))]);
+        application.alerts(&["drain critical", "leak warning"]).await;
         application.take(&calm);
         application.alerts(&[]).await;
         application.stage.says(&[("Compliant", "True/Within")]).await;
@@ -220,10 +281,12 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
         let thresholds = json!([
             threshold("memory", of("MemoryAvailable"), low),
             threshold("restarts", of("Restarts"), above("0")),
-            threshold("startup", of("StartupTime"), above("20s")),
+            // Of a pod that started in the window.
+            threshold("startup", json!({"builtin": "StartupTime", "window": "1h"}), above("20s")),
             threshold("throttled", of("CPUThrottled"), above("5%")),
             threshold("volume", of("VolumeUsed"), above("90%")),
         ]);
+        let started = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64().floor() - 600.0;
         let exposing = |used: f64, restarts: f64, ready: f64, throttled: f64, volume: f64| {
             [
                 (r#"container_memory_working_set_bytes{container="app",id="/a",image="i",name="n"}"#, At(used)),
@@ -235,8 +298,8 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
                 ),
                 (r#"kube_pod_container_resource_limits{container="app",resource="cpu",unit="core",uid="u"}"#, At(1.0)),
                 (r#"kube_pod_container_status_restarts_total{container="app",uid="u"}"#, At(restarts)),
-                (r#"kube_pod_start_time{uid="u"}"#, At(1_700_000_000.0)),
-                (r#"kube_pod_status_ready_time{uid="u"}"#, At(1_700_000_000.0 + ready)),
+                (r#"kube_pod_start_time{uid="u"}"#, At(started)),
+                (r#"kube_pod_status_ready_time{uid="u"}"#, At(started + ready)),
                 (r#"container_cpu_cfs_periods_total{container="app",id="/a"}"#, Grows(10.0)),
                 (r#"container_cpu_cfs_throttled_periods_total{container="app",id="/a"}"#, Grows(throttled)),
                 (
@@ -281,7 +344,7 @@ fn each_value_of_a_label_fires_and_clears_by_itself() {
         application.alerts(&["queue critical silver \" \\ }", "queue warning gold"]).await;
         application
             .lists("the worst is the second tier", |listed| {
-                listed.len() == 1 && listed[0].labels.get("tier").is_some_and(|tier| tier == "silver \" \\ }")
+                listed.len() == 2 && listed[0].labels.get("tier").is_some_and(|tier| tier == "silver \" \\ }")
             })
             .await;
         application.take(&[(gold, At(50.0)), (silver, At(1.0))]);

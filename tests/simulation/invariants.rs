@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use trimtab::{
     api::{PerformancePolicy, PerformancePolicySpec, names, policy::Mode},
     core::{
+        document::{self, Address, DocumentFormat},
         engine::{Action, Change, Effect, Input, Patch, PatchBody, Stream},
         facts::ObjectKey,
         ownership::FieldPath,
@@ -19,6 +20,7 @@ use trimtab::{
 };
 
 use super::{
+    budgets::Budgets,
     controllers::Controllers,
     schema,
     server::{Server, Stored},
@@ -45,6 +47,8 @@ pub struct Invariants {
     frozen: bool,
     /// Workloads that a controller owns.
     controlled: BTreeSet<ObjectKey>,
+    /// What pools could open.
+    pub budgets: Budgets,
     /// What people set on fields that a policy claims, and that is theirs until the policy changes.
     pub holds: Vec<Hold>,
 }
@@ -266,10 +270,12 @@ impl Invariants {
             let known = self.known.get(&(key.clone(), path.clone())).is_some_and(|k| k.contains(&value.to_string()));
             let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let is_asked = |text: &str| self.asked.get(&whose).is_some_and(|asked| asked.contains(text));
-            // Arguments are one list: each is an old one, or a flag with a value that was asked for.
+            // Arguments are one list, and so are sysctls: each is an old one, or has a value that was asked for.
             let is_argument = |item: &Value| {
                 let stays = path.lookup(&before.tree).and_then(Value::as_array).is_some_and(|old| old.contains(item));
-                stays || item.as_str().and_then(|item| item.split_once('=')).is_some_and(|(_, value)| is_asked(value))
+                stays
+                    || item.as_str().and_then(|item| item.split_once('=')).is_some_and(|(_, value)| is_asked(value))
+                    || item["value"].as_str().is_some_and(is_asked)
             };
             let is_derived = |text: &str| {
                 let has_formula = self.asked.get(&whose).is_some_and(|asked| asked.contains(FORMULA));
@@ -284,6 +290,9 @@ impl Invariants {
             }
         }
         self.respected(patch, &old, &new, before, server)?;
+        if !is_late {
+            self.budgets.written(patch, before, server)?;
+        }
         self.record(policy, before, after)?;
         if before.template() != after.template() {
             *self.revisions.entry(key.clone()).or_default() += 1;
@@ -316,7 +325,11 @@ impl Invariants {
                 // A variable without value has the empty text.
                 None => path.lookup(&before.tree).cloned(),
             };
-            if *value != truth {
+            // A list that its owner insisted on is what was there before from then on.
+            let is_new_list = truth.as_ref().is_some_and(Value::is_array)
+                && *value == path.lookup(&before.tree).cloned()
+                && !owned(before).iter().any(|owned| owned == path);
+            if *value != truth && !is_new_list {
                 return Err(format!(
                     "the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}",
                     after.key.short()
@@ -344,6 +357,7 @@ impl Invariants {
         for (place, document) in old.iter().flat_map(|old| &old.documents) {
             if let Some(kept) = new.documents.get(place)
                 && kept.was != document.was
+                && !(kept.was.is_none() && is_without(before, place))
             {
                 return Err(format!("the record of {place} says {:?} and said {:?}", kept.was, document.was));
             }
@@ -437,4 +451,15 @@ fn landing(spec: &PerformancePolicySpec, path: &str) -> Option<String> {
         (None, Some(key)) => Some(format!(".data.{key}")),
         (None, None) => None,
     }
+}
+
+/// Whether the document has no line at a place of a record: its owner has taken it out.
+fn is_without(map: &Stored, place: &str) -> bool {
+    let line = || {
+        let (key, at) = place.split_once('#')?;
+        let (format, at) = at.split_once(':')?;
+        let address = Address::parse(DocumentFormat::from_name(format)?, at).ok()?;
+        Some((map.tree["data"][key].as_str()?, address))
+    };
+    line().is_some_and(|(text, address)| document::read(text, &address).is_err())
 }

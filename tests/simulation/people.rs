@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::{PerformancePolicy, PerformancePolicySpec, names},
+    api::{ConnectionBudget, ConnectionBudgetSpec, PerformancePolicy, PerformancePolicySpec, names},
     core::{
         facts::{Kind, ObjectKey, Operation},
         policy::PolicyKey,
@@ -177,6 +177,26 @@ impl Server {
         made.metadata.generation = Some(1);
         made.metadata.creation_timestamp = Some(trimtab::core::report::time(self.now));
         self.put_policy(made);
+    }
+
+    /// `kubectl apply` of a budget.
+    pub fn apply_budget(&mut self, name: &str, spec: &Value) {
+        let key = policy(name);
+        let spec: ConnectionBudgetSpec = serde_json::from_value(spec.clone()).unwrap();
+        if let Some(mut old) = self.budgets.get(&key).cloned() {
+            if old.spec != spec {
+                old.spec = spec;
+                old.metadata.generation = old.metadata.generation.map(|generation| generation + 1);
+                self.put_budget(old);
+            }
+            return;
+        }
+        let mut made = ConnectionBudget::new(name, spec);
+        made.metadata.namespace = Some(NAMESPACE.to_owned());
+        made.metadata.uid = Some(self.uid());
+        made.metadata.generation = Some(1);
+        made.metadata.creation_timestamp = Some(trimtab::core::report::time(self.now));
+        self.put_budget(made);
     }
 
     /// `kubectl trimtab resume`.

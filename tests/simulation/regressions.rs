@@ -346,6 +346,91 @@ fn an_owner_who_applies_server_side_meets_no_conflict_after_an_edit() {
     }
 }
 
+/// The list of kernel parameters is known as a whole only: whoever takes it over keeps what is in it, and gives back what its
+/// owner wanted last.
+#[test]
+fn sysctls_of_a_manifest_are_kept_in_the_list_and_restore_goes_back_to_what_its_owner_applied_last() {
+    let api = deployment("api");
+    let list = |entries: &[(&str, &str)]| variables(entries);
+    let manifest = |entries: &[(&str, &str)]| {
+        let mut manifest = workload("api", &json!({}));
+        manifest["spec"]["template"]["spec"]["securityContext"]["sysctls"] = list(entries);
+        manifest
+    };
+    let live = |run: &Run| run.object(&api).at("/spec/template/spec/securityContext/sysctls").clone();
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        server.server_side("flux", &api, &manifest(&[("net.ipv4.tcp_syncookies", "1")]), false).unwrap();
+    });
+    run.pass(Span::seconds(10));
+    let spec = |timeout: &str, on_conflict: &str| {
+        json!({"mode": "Enforce", "target": target(), "deletionPolicy": "Restore", "kernel": {
+            "sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": timeout}], "onConflict": on_conflict, "openFiles": 65536}})
+    };
+    apply(&mut run, "p", &spec("15", "Yield"));
+    rest(&mut run);
+    assert_eq!(live(&run), list(&[("net.ipv4.tcp_syncookies", "1")]), "it is left to its owner");
+
+    apply(&mut run, "p", &spec("15", "TakeOver"));
+    rest(&mut run);
+    assert_eq!(live(&run), list(&[("net.ipv4.tcp_syncookies", "1"), ("net.ipv4.tcp_fin_timeout", "15")]));
+    // The owner wants more, and insists once: ours is put into the new list.
+    let more = [("net.ipv4.tcp_syncookies", "2"), ("net.ipv4.ip_unprivileged_port_start", "80")];
+    run.people("apply again", |server, _| server.server_side("flux", &api, &manifest(&more), true).unwrap());
+    rest(&mut run);
+    let both = [more[0], more[1], ("net.ipv4.tcp_fin_timeout", "15")];
+    assert_eq!(live(&run), list(&both));
+
+    run.people("delete", |server, _| server.delete_policy(&policy("p")));
+    rest(&mut run);
+    assert_eq!(live(&run), list(&more));
+    assert_eq!(run.server.traces(&api), Vec::<String>::new());
+}
+
+#[test]
+fn sysctls_that_nobody_set_go_away_with_a_policy_that_restores() {
+    let api = deployment("api");
+    let mut run = shop(&json!({}));
+    let spec = |timeout: &str| {
+        json!({"mode": "Enforce", "target": target(), "deletionPolicy": "Restore",
+            "kernel": {"sysctls": [{"name": "net.ipv4.tcp_fin_timeout", "value": timeout}]}})
+    };
+    for timeout in ["15", "20"] {
+        apply(&mut run, "p", &spec(timeout));
+        rest(&mut run);
+        let live = run.object(&api).at("/spec/template/spec/securityContext/sysctls");
+        assert_eq!(*live, variables(&[("net.ipv4.tcp_fin_timeout", timeout)]));
+    }
+    run.people("delete", |server, _| server.delete_policy(&policy("p")));
+    rest(&mut run);
+    assert_eq!(*run.object(&api).at("/spec/template/spec/securityContext/sysctls"), Value::Null);
+}
+
+/// What `Restore` goes back to is what its owner wanted last: a line that the owner took out does not come back.
+#[test]
+fn a_line_that_its_owner_took_out_does_not_come_back() {
+    let (map, mut run) = (config_map("api-config"), Run::new(1));
+    let data = |text: &str| json!({"data": {"api.conf": text}});
+    run.people("install", |server, _| {
+        server.server_side("flux", &map, &data("a = 1\nlimit = 5\n"), false).unwrap();
+        server.kubectl_apply(&deployment("api"), &workload("api", &json!({})));
+    });
+    run.pass(Span::seconds(10));
+    let spec = json!({"mode": "Enforce", "target": target(), "deletionPolicy": "Restore",
+        "files": [{"name": "conf", "configMap": "api-config", "key": "api.conf", "format": "Conf", "onConflict": "TakeOver"}],
+        "settings": [{"name": "limit", "value": 7, "path": {"file": "conf", "at": "limit", "create": true}}]});
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    let text = |run: &Run| run.object(&map).at("/data/api.conf").as_str().unwrap().to_owned();
+    assert_eq!(text(&run), "a = 1\nlimit = 7\n");
+    run.people("take it out", |server, _| server.server_side("flux", &map, &data("a = 1\n"), true).unwrap());
+    rest(&mut run);
+    assert_eq!(text(&run), "a = 1\nlimit = 7\n", "the policy makes the line anew");
+    run.people("delete", |server, _| server.delete_policy(&policy("p")));
+    rest(&mut run);
+    assert_eq!(text(&run), "a = 1\n");
+}
+
 /// A crash after every single event of the same story: the end is the same, and nothing is rolled out twice.
 #[test]
 fn a_crash_at_any_moment_changes_nothing() {

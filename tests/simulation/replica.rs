@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trimtab::core::{
     engine::{Action, Config, Effect, Input, Outcome, Patch, PatchBody, Stream, World, step},
-    facts::{Instant, Kind},
+    facts::{Instant, Kind, Release},
 };
 
 use super::{
@@ -34,14 +34,14 @@ pub struct Replica {
 
 pub fn streams() -> Vec<Stream> {
     let objects = Kind::ALL.into_iter().map(Stream::Objects);
-    [Stream::Policies, Stream::Classes, Stream::Sources].into_iter().chain(objects).collect()
+    [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets].into_iter().chain(objects).collect()
 }
 
 impl Replica {
     /// A new process: it knows nothing, and its watches begin with lists.
     pub fn start(server: &Server) -> Self {
         let mut replica = Self {
-            world: World::new(Config { operator_namespace: "trimtab-system".into() }),
+            world: World::new(Config { operator_namespace: "trimtab-system".into(), kubernetes: Release::NEWEST }),
             streams: BTreeMap::new(),
             stalled: BTreeMap::new(),
             requests: Vec::new(),
@@ -103,6 +103,7 @@ fn lane(action: &Action) -> String {
         Action::Get(object) | Action::ListPods { workload: object, .. } => object.to_string(),
         Action::Patch(patch) => patch.object.to_string(),
         Action::Status { policy, .. } | Action::Finalizers { policy, .. } => format!("policy {policy:?}"),
+        Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
         Action::Event(event) => format!("events {:?}", event.policy),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
@@ -134,7 +135,13 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::Finalizers { policy, resource_version, finalizers } => {
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
+        Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
+        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
-        Action::SourceStatus { .. } | Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
+        Action::SourceStatus { status, .. } => {
+            server.set_source_status(status);
+            Outcome::Accepted
+        }
+        Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
     }
 }

@@ -44,6 +44,7 @@ pub struct Counts {
     pub faults: u64,
     pub writes: u64,
     pub gets: u64,
+    pub queries: u64,
     pub statuses: u64,
     pub told: u64,
     pub crashes: u64,
@@ -55,6 +56,7 @@ impl Counts {
         self.faults += other.faults;
         self.writes += other.writes;
         self.gets += other.gets;
+        self.queries += other.queries;
         self.statuses += other.statuses;
         self.told += other.told;
         self.crashes += other.crashes;
@@ -161,6 +163,7 @@ impl Run {
     /// What somebody does to the cluster.
     pub fn people<T>(&mut self, what: &str, act: impl FnOnce(&mut Server, &mut Controllers) -> T) -> T {
         self.note(|| format!("people: {what}"));
+        self.invariants.budgets.moved();
         let result = act(&mut self.server, &mut self.controllers);
         for (key, _) in &self.server.templates {
             self.invariants.foreign(key);
@@ -260,10 +263,16 @@ impl Run {
         for effect in &effects {
             match &effect.action {
                 Action::Patch(_) | Action::Finalizers { .. } => self.counts.writes += 1,
-                Action::Get(_) | Action::ListPods { .. } | Action::Query { .. } => self.counts.gets += 1,
-                Action::Status { .. } | Action::SourceStatus { .. } => self.counts.statuses += 1,
+                Action::Get(_) | Action::ListPods { .. } => self.counts.gets += 1,
+                // Prometheus is asked at rest, too.
+                Action::Query { .. } => self.counts.queries += 1,
+                Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
+                    self.counts.statuses += 1
+                }
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
+            let informed = self.leader.streams.values().all(VecDeque::is_empty);
+            self.invariants.budgets.decided(effect, informed && !self.server.budgets.is_empty());
             if let Err(what) = self.invariants.decided(effect) {
                 self.fail(&what);
             }
@@ -384,7 +393,7 @@ impl Run {
 
     /// Whether nothing is under way anywhere.
     fn nothing_happens(&self) -> bool {
-        self.leader.requests.is_empty()
+        self.leader.requests.iter().all(|request| matches!(request.effect.action, Action::Query { .. }))
             && self.leader.streams.values().all(VecDeque::is_empty)
             && self.ex_leader.is_none()
             && self.controllers.workloads.values().all(super::controllers::Workload::has_settled)
@@ -444,9 +453,12 @@ fn describe(input: &Input) -> String {
         Input::UnreadablePolicy(policy, why) => format!("policy {:?} cannot be read: {why}", policy.metadata.name),
         Input::Class(_) => "class".to_owned(),
         Input::Source(_) => "source".to_owned(),
+        Input::Budget(Change::Applied(budget)) => format!("budget {:?}", budget.spec.capacity),
+        Input::Budget(Change::Deleted(key)) => format!("budget {} is gone", key.1),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
+        Input::Unserved(stream, why) => format!("{stream:?} shows nothing: {why}"),
         Input::Leadership(is) => format!("leader {is}"),
         Input::Done(id, outcome) => {
             let text = match outcome {
@@ -478,6 +490,9 @@ fn name(action: &Action) -> String {
                 .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
                 .collect();
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
+        }
+        Action::BudgetStatus { budget, status, .. } => {
+            format!("status of budget {}: {:?} of {:?}", budget.1, status.committed, status.usable)
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),

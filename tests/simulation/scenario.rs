@@ -1,5 +1,7 @@
 //! Random specs, random people, random faults.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 use trimtab::{
     api::{PerformanceClass, PerformanceClassSpec, PerformancePolicy, names},
@@ -19,7 +21,10 @@ use super::{
 };
 
 pub const DOCUMENT: &str = "# pools of the shop\npool:\n  size: 5 # small\n  timeout: 30\nname: shop\n";
+/// What a profile may require.
+const REQUIRES: &str = "settings.batch >= 10";
 const VARIABLES: [&str; 4] = ["DB_POOL_SIZE", "WORKERS", "BATCH", "LOG"];
+const BUDGET: &str = "database";
 const POLICIES: [&str; 3] = ["p", "q", "r"];
 const WORKLOADS: [&str; 3] = ["a", "b", "c"];
 
@@ -31,7 +36,12 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         run.journal = None;
     }
     let mut random = Random::new(seed ^ 0xA5A5);
-    let stage = Stage::set(&mut random, &mut run);
+    let mut stage = Stage::set(&mut random, &mut run);
+    let mut owner = Random::new(seed ^ 0xB0D6);
+    if owner.chance(300) {
+        stage.owner = Some(RefCell::new(owner));
+        stage.own_database(&mut run);
+    }
     run.faults = if random.chance(150) { Faults::NONE } else { Faults::ALL };
     run.faults.clock = if random.chance(200) { 2 } else { 0 };
     let names = &POLICIES[..1 + random.below(3)];
@@ -45,6 +55,9 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     for _ in 0..random.below(9) {
         run.pass(Span::millis(random.between(50, 25_000)));
         stage.act(&mut random, &mut run, names);
+        if stage.owner.as_ref().is_some_and(|owner| owner.borrow_mut().chance(300)) {
+            stage.own_database(&mut run);
+        }
     }
     run.pass(Span::seconds(random.between(1, 10)));
     // Whatever stood still goes on, so that an end can be reached.
@@ -61,6 +74,8 @@ pub fn run(seed: u64, journal: bool) -> Counts {
 
 struct Stage {
     workloads: Vec<ObjectKey>,
+    /// Who answers for the database of the shop, where there is one. Draws of its own leave all others as they are.
+    owner: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -92,8 +107,28 @@ impl Stage {
                 }
             });
         }
+        run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads }
+        Self { workloads, owner: None }
+    }
+
+    /// The owner of the database says what it can bear, says something else, or says nothing any more.
+    fn own_database(&self, run: &mut Run) {
+        let Some(owner) = &self.owner else { return };
+        let mut owner = owner.borrow_mut();
+        if owner.chance(150) {
+            run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+            return;
+        }
+        let mut spec = json!({"capacity": {"connections": owner.between(20, 400)}, "headroom": "0%"});
+        if owner.chance(200) {
+            let mode = *owner.pick(&["Session", "Transaction"]);
+            spec["pooler"] = json!({"mode": mode, "clients": owner.between(20, 600), "servers": owner.between(5, 100)});
+        }
+        if owner.chance(200) {
+            spec["shares"] = json!([{"policy": "p", "pool": "db", "drains": true}]);
+        }
+        run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, &spec));
     }
 
     /// A policy for one of the workloads, or for several.
@@ -164,6 +199,15 @@ impl Stage {
             }
             spec["resources"] = json!([item]);
         }
+        if random.chance(300) {
+            self.add_profiles(random, &mut spec);
+        }
+        if let Some(owner) = &self.owner
+            && spec["pools"].is_array()
+            && owner.borrow_mut().chance(800)
+        {
+            spec["pools"][0]["budget"] = json!(BUDGET);
+        }
         if key.kind != Kind::DaemonSet && random.chance(200) {
             let min = random.between(1, 3);
             spec["replicas"] = json!({"min": min, "max": min + random.between(0, 2)});
@@ -171,11 +215,51 @@ impl Stage {
         spec
     }
 
+    /// Profiles that move what the policy sets, as far as it does.
+    fn add_profiles(&self, random: &mut Random, spec: &mut Value) {
+        let mut busy = json!({});
+        let mut heavy = json!({});
+        if !spec["pools"].is_null() {
+            busy["pools.db.size"] = json!(random.between(70, 72));
+            heavy["pools.db.size"] = json!(random.between(73, 75));
+        }
+        let batch = spec["settings"].as_array().into_iter().flatten().any(|setting| setting["name"] == "batch");
+        // What lands in a ConfigMap is one for all targets, which a reading is not.
+        if batch {
+            heavy["settings.batch"] = json!(random.between(67, 69));
+        }
+        if busy == json!({}) {
+            return;
+        }
+        spec["thresholds"] = json!([{"name": "load", "metric": {"gauge": "load"}}]);
+        let mut second = json!({"name": "heavy", "set": heavy,
+            "when": {"threshold": "load", "enter": 20, "leave": 12, "dwell": format!("{}s", random.between(0, 60))}});
+        if batch && random.chance(500) {
+            second["requires"] = json!([REQUIRES]);
+        }
+        spec["profiles"] = json!([
+            {"name": "busy", "set": busy, "when": {"threshold": "load", "enter": 10, "leave": 5, "dwell": "30s"}},
+            second,
+        ]);
+        if random.chance(150) {
+            spec["profile"] = json!(*random.pick(&["busy", "heavy"]));
+        }
+    }
+
     /// Somebody does something.
     fn act(&self, random: &mut Random, run: &mut Run, names: &[&'static str]) {
         let name = *random.pick(names);
         let key = random.pick(&self.workloads).clone();
-        match random.below(16) {
+        match random.below(19) {
+            16..=17 => {
+                let load = *random.pick(&[1.0, 8.0, 15.0, 30.0]);
+                run.people(&format!("{} has a load of {load}", key.short()), |server, _| {
+                    server.readings.insert(key.name.clone(), load);
+                });
+            }
+            18 => run.people(&format!("{} has no load", key.short()), |server, _| {
+                server.readings.remove(&key.name);
+            }),
             0..=3 => {
                 let spec = self.spec(random);
                 run.people(&format!("apply policy {name}: {spec}"), |server, _| server.apply_policy(name, &spec));
@@ -314,6 +398,59 @@ fn follows(run: &Run, policy: &PerformancePolicy) {
     }
 }
 
+/// Which profiles are active is what the readings say, and the pool is what they make of the policy.
+fn switched(run: &Run, policy: &PerformancePolicy) {
+    let spec = json!(policy.spec);
+    let name = policy.metadata.name.as_deref().unwrap_or_default();
+    let Some(status) = &policy.status else { return };
+    let Some(Value::Array(profiles)) = spec.get("profiles") else {
+        if !status.active_profiles.is_empty() {
+            run.fail(&format!("{name} has no profiles, and {:?} are active", status.active_profiles));
+        }
+        return;
+    };
+    let batch = spec["settings"].as_array().into_iter().flatten().find(|setting| setting["name"] == "batch");
+    let workloads = run.server.objects.values().filter(|stored| stored.key.kind.as_str() == spec["target"]["kind"]);
+    let chosen = workloads.filter(|stored| match spec["target"]["name"].as_str() {
+        Some(name) => *stored.key.name == *name,
+        None => stored.at("/metadata/labels/tier") == "web",
+    });
+    for stored in chosen {
+        let short = stored.key.short();
+        let listed = status.active_profiles.iter();
+        let active = |profile: &str| {
+            listed.clone().any(|a| a.name == profile && (a.targets.is_empty() || a.targets.contains(&short)))
+        };
+        let mut size = spec["pools"][0]["size"]["value"].clone();
+        for profile in profiles {
+            let profile_name = profile["name"].as_str().unwrap();
+            let is_active = active(profile_name);
+            let met = profile["requires"].is_null() || batch.is_some_and(|batch| batch["value"].as_i64() >= Some(10));
+            if is_active && !met {
+                run.fail(&format!("{profile_name} of {name} is active on {short}, and {REQUIRES} does not hold"));
+            }
+            let bound = |bound: &str| profile["when"][bound].as_f64().unwrap();
+            let expected = match (spec["profile"].as_str(), run.server.readings.get(&stored.key.name)) {
+                (Some(forced), _) => Some(forced == profile_name),
+                (None, Some(load)) if *load > bound("enter") => Some(true),
+                (None, Some(load)) if *load < bound("leave") => Some(false),
+                _ => None,
+            };
+            if expected.is_some_and(|expected| (expected && met) != is_active) {
+                run.fail(&format!("{profile_name} of {name} is active on {short}: {is_active}"));
+            }
+            if is_active {
+                size = profile["set"]["pools.db.size"].clone();
+            }
+        }
+        let variable = spec["pools"][0]["size"]["env"].as_str().unwrap();
+        let live = run.server.env(&stored.key, variable);
+        if size != FORMULA && live != Some(size.to_string()) {
+            run.fail(&format!("{name} is applied to {short}, and {variable} is {live:?} and not {size}"));
+        }
+    }
+}
+
 /// What must be true in the end.
 fn settled(run: &Run) {
     let frozen = run.server.classes.values().any(|class| class.spec.freeze);
@@ -339,7 +476,15 @@ fn settled(run: &Run) {
             }
             if applied.status == "True" {
                 follows(run, policy);
+                switched(run, policy);
             }
+        }
+    }
+    for (key, budget) in &run.server.budgets {
+        let ready = budget.status.iter().flat_map(|status| &status.conditions).find(|c| c.type_ == "Ready");
+        let observed = budget.status.as_ref().and_then(|status| status.observed_generation);
+        if ready.is_none() || observed != budget.metadata.generation {
+            run.fail(&format!("budget {} has not been observed: {:?}", key.1, budget.status));
         }
     }
     for stored in run.server.objects.values() {

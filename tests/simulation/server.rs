@@ -7,16 +7,22 @@ use std::{
 
 use serde_json::{Value, json};
 use trimtab::{
-    api::{PerformanceClass, PerformancePolicy, PerformancePolicyStatus},
+    api::{
+        ConnectionBudget, ConnectionBudgetStatus, MetricsSource, PerformanceClass, PerformancePolicy,
+        PerformancePolicyStatus, conditions::Reason, source::MetricsSourceStatus,
+    },
     core::{
-        engine::{Change, Failure, Input, Outcome, Stream},
+        engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
         facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
         ownership::{FieldPath, FieldSet, Segment},
         policy::PolicyKey,
     },
 };
 
-use super::schema::{self, Fields};
+use super::{
+    people::NAMESPACE,
+    schema::{self, Fields},
+};
 
 /// An entry of `managedFields`.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,9 +152,18 @@ pub struct Server {
     pub objects: BTreeMap<ObjectKey, Stored>,
     pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
+    pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
     pub admission: Vec<Rewrite>,
+    /// Kinds of other projects that are not installed.
+    pub absent: BTreeSet<Kind>,
     /// Pod templates that were changed, and by whom.
     pub templates: Vec<(ObjectKey, String)>,
+    /// The metrics source, once there is one.
+    pub source: Option<MetricsSource>,
+    /// What it reads of the gauge of each workload; nothing of those that are not here.
+    pub readings: BTreeMap<Box<str>, f64>,
+    /// Whether it answers nothing at all.
+    pub silent: bool,
     /// What the watches have to show and have not been given yet.
     pub log: Vec<(Stream, Input)>,
 }
@@ -173,7 +188,7 @@ impl Server {
         let fields = schema::leaves(&tree).into_keys().collect();
         let managers =
             vec![Manager { name: manager.to_owned(), operation, subresource: String::new(), at: self.now, fields }];
-        let generation = i64::from(key.kind.is_workload());
+        let generation = i64::from(key.kind.is_workload() || key.kind.is_foreign());
         let seen = Rc::new(Seen { key: key.clone(), meta: Meta::default(), rest: BTreeMap::new() });
         let stored = Stored {
             key: key.clone(),
@@ -346,7 +361,7 @@ impl Server {
                 };
                 (tree["spec"].clone(), annotations)
             };
-            let bump = key.kind.is_workload() && counts(&tree) != counts(&live.tree);
+            let bump = (key.kind.is_workload() || key.kind.is_foreign()) && counts(&tree) != counts(&live.tree);
             let generation = live.generation + i64::from(bump);
             if tree["spec"]["template"] != live.tree["spec"]["template"] {
                 self.templates.push((key.clone(), name.to_owned()));
@@ -442,6 +457,37 @@ impl Server {
         if other { Err(Refused::Replaced) } else { Ok(()) }
     }
 
+    pub fn put_budget(&mut self, mut budget: ConnectionBudget) {
+        budget.metadata.resource_version = Some(self.next_version().to_string());
+        let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+        let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+        self.log.push((Stream::Budgets, Input::Budget(Change::Applied(Box::new(budget.clone())))));
+        self.budgets.insert(key, budget);
+    }
+
+    pub fn delete_budget(&mut self, key: &PolicyKey) {
+        if self.budgets.remove(key).is_some() {
+            self.next_version();
+            self.log.push((Stream::Budgets, Input::Budget(Change::Deleted(key.clone()))));
+        }
+    }
+
+    pub fn set_budget_status(
+        &mut self,
+        key: &PolicyKey,
+        uid: &str,
+        status: &ConnectionBudgetStatus,
+    ) -> Result<(), Refused> {
+        let mut budget = self.budgets.get(key).cloned().ok_or(Refused::NotFound)?;
+        let other = budget.metadata.uid.as_deref() != Some(uid);
+        let status: ConnectionBudgetStatus = serde_json::from_value(json!(status)).unwrap();
+        if budget.status.as_ref() != Some(&status) {
+            budget.status = Some(status);
+            self.put_budget(budget);
+        }
+        if other { Err(Refused::Replaced) } else { Ok(()) }
+    }
+
     pub fn put_class(&mut self, class: PerformanceClass) {
         let name = class.metadata.name.clone().unwrap_or_default().into();
         self.next_version();
@@ -449,8 +495,63 @@ impl Server {
         self.classes.insert(name, class);
     }
 
+    /// The definition of another project's kind goes, and its objects with it.
+    pub fn uninstall(&mut self, kind: Kind) {
+        let keys: Vec<ObjectKey> = self.objects.keys().filter(|key| key.kind == kind).cloned().collect();
+        for key in keys {
+            self.delete(&key);
+        }
+        self.absent.insert(kind);
+        self.log.push((Stream::Objects(kind), Input::Unserved(Stream::Objects(kind), Reason::KindNotServed)));
+    }
+
+    /// The definition comes: the watch of the kind begins with a list.
+    pub fn install(&mut self, kind: Kind) {
+        self.absent.remove(&kind);
+        let list = self.list(Stream::Objects(kind)).into_iter();
+        self.log.extend(list.map(|input| (Stream::Objects(kind), input)));
+    }
+
+    /// A Prometheus is there from now on.
+    pub fn put_source(&mut self) {
+        let source: MetricsSource =
+            serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
+            "metadata": {"name": "default", "generation": 1, "resourceVersion": "1"},
+            "spec": {"prometheus": {"url": "http://prometheus"}}}))
+            .unwrap();
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
+        self.source = Some(source);
+    }
+
+    pub fn set_source_status(&mut self, status: &MetricsSourceStatus) {
+        let version = self.next_version();
+        let Some(source) = &mut self.source else { return };
+        source.status = Some(status.clone());
+        source.metadata.resource_version = Some(version.to_string());
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
+    }
+
+    /// What Prometheus answers to a query at a time.
+    pub fn answer(&self, expr: &str, at: Instant) -> Answer {
+        if self.silent {
+            return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
+        }
+        let series = |(workload, value): (&Box<str>, &f64)| {
+            let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)];
+            let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let value = if expr.contains("timestamp(") { at.seconds() } else { *value };
+            Series { labels, points: vec![(at.seconds(), value)] }
+        };
+        Ok(self.readings.iter().map(series).collect())
+    }
+
     /// The complete list of a stream, as a watch begins with it.
     pub fn list(&self, stream: Stream) -> Vec<Input> {
+        if let Stream::Objects(kind) = stream
+            && self.absent.contains(&kind)
+        {
+            return vec![Input::Unserved(stream, Reason::KindNotServed)];
+        }
         let mut names: BTreeSet<(Box<str>, Box<str>)> = BTreeSet::new();
         let mut inputs = Vec::new();
         match stream {
@@ -466,7 +567,18 @@ impl Server {
                     inputs.push(Input::Class(Change::Applied(Box::new(class.clone()))));
                 }
             }
-            Stream::Sources => {}
+            Stream::Sources => {
+                if let Some(source) = &self.source {
+                    names.insert(("".into(), source.metadata.name.clone().unwrap_or_default().into()));
+                    inputs.push(Input::Source(Change::Applied(Box::new(source.clone()))));
+                }
+            }
+            Stream::Budgets => {
+                for (key, budget) in &self.budgets {
+                    names.insert(key.clone());
+                    inputs.push(Input::Budget(Change::Applied(Box::new(budget.clone()))));
+                }
+            }
             Stream::Objects(kind) => {
                 for stored in self.objects.values().filter(|stored| stored.key.kind == kind) {
                     names.insert((stored.key.namespace.clone(), stored.key.name.clone()));

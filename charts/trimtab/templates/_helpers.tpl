@@ -114,7 +114,10 @@ tolerations:
   resources: [performancepolicies]
   verbs: [list, watch, patch] # patch: the finalizer of a policy with deletionPolicy Restore
 - apiGroups: [trimtab.dev]
-  resources: [performancepolicies/status]
+  resources: [connectionbudgets]
+  verbs: [list, watch]
+- apiGroups: [trimtab.dev]
+  resources: [performancepolicies/status, connectionbudgets/status]
   verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
@@ -128,6 +131,11 @@ tolerations:
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, patch]
+{{- range .Values.objectTargets }}
+- apiGroups: [{{ if eq . "Stream" }}jetstream.nats.io{{ else }}postgresql.cnpg.io{{ end }}]
+  resources: [{{ lower . }}s]
+  verbs: [get, list, watch, patch]
+{{- end }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list] # only while a rollout of ours is under way

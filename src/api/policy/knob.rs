@@ -87,7 +87,7 @@ impl std::fmt::Display for ValueFormat {
 #[schemars(transform = rules::knob)]
 pub struct Knob {
     /// The value: an integer, or text such as 30s, 2Gi, 80%, "0.75" or "true". Decimals and booleans stand in quotes. Text that
-    /// begins with = is a formula over limits, requests, replicas, workers, pools, caches and settings, such as
+    /// begins with = is a formula over limits, requests, replicas, workers, pools, caches, settings and runtime, as in
     /// = 2 * ceil(limits.cpu) + 1 or = limits.memory - 600Mi.
     pub value: Literal,
     /// Smallest value that may ever be written. What a formula gives below it is raised to it.
@@ -105,12 +105,26 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::flag)]
     pub arg: Option<String>,
+    /// Option of a JVM, of Node.js or of gunicorn that is set in the variable where it reads them (JAVA_TOOL_OPTIONS,
+    /// NODE_OPTIONS, GUNICORN_CMD_ARGS), such as -XX:MaxMetaspaceSize, --max-old-space-size or --workers. Other options
+    /// there stay as they are. It is spelled as its reader wants it: leave out as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::runtime_option)]
+    pub option: Option<String>,
     /// A place inside one of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<DocumentPath>,
     /// A whole key of a ConfigMap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_key: Option<ConfigMapKey>,
+    /// A field of a target that is no workload, such as spec.maxAge of a Stream or
+    /// spec.postgresql.parameters.work_mem of a Cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::field_path)]
+    pub field: Option<String>,
+    /// Whether a literal of field may delete data: lower the limits of a Stream. Default: false, that is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_destructive: Option<bool>,
     /// How the value is spelled where it lands; required for durations and bytes. A duration: seconds, milliseconds, go
     /// (1h0m0s), postgres (30s, 5min) or plain. Bytes: bytes, mebibytes, go (2GiB), postgres (2GB), redis (2gb), jvm
     /// (2g) or plain. A Boolean: postgres (on, off), redis (yes, no) or plain. An Enum: list or plain.
@@ -216,6 +230,11 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub per_worker: Option<String>,
+    /// Name of a `ConnectionBudget` of the namespace that size and overflow count against, over all processes and pods, rollouts
+    /// included. What would exceed it is refused. Omitted: nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::short_object_name)]
+    pub budget: Option<String>,
     /// Connections that are kept; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::pool_size)]
@@ -342,6 +361,7 @@ pub enum SettingType {
 
 /// Every other typed number, switch or word.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::setting)]
 pub struct Setting {
     /// Name of the setting.
@@ -355,9 +375,45 @@ pub struct Setting {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 64)), transform = rules::set_list)]
     pub allowed: Vec<String>,
+    /// Why no field of an object carries the value, and where it belongs instead. It is shown as `NotEnforceable`, read by
+    /// formulas, and never written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::prose)]
+    pub not_enforceable: Option<String>,
     /// The value and where it lands.
     #[serde(flatten)]
     pub knob: Knob,
+}
+
+/// What the kernel allows the pods.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kernel {
+    /// Kernel parameters. Those that a pod can carry land in its securityContext; those of the node are shown as
+    /// `NotEnforceable`, and "trimtab export node-tuning" prints them for the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sysctls: Vec<Sysctl>,
+    /// Files that a process may have open. No field of a pod carries it: it is shown as `NotEnforceable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1_073_741_816))]
+    pub open_files: Option<u32>,
+    /// What to do when somebody else sets sysctls of the pod, which are one atomic list: Yield (default) or `TakeOver`, which
+    /// keeps their entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// A kernel parameter.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Name, such as net.ipv4.tcp_fin_timeout.
+    #[schemars(transform = rules::sysctl_name)]
+    pub name: String,
+    /// Value, such as 15 or "1024 65535".
+    #[schemars(transform = rules::sysctl_value)]
+    pub value: Literal,
 }
 
 /// Format of a document.

@@ -34,10 +34,26 @@ pub struct Threshold {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::prose)]
     pub advice: Option<String>,
+    /// What to look at when others are breached at the same time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub hints: Vec<Hint>,
+}
+
+/// Where to look when several things are wrong at the same time.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Thresholds (or patterns) that are breached beside this one, all of them.
+    #[schemars(transform = rules::hint_names)]
+    pub when: Vec<String>,
+    /// What to look at then.
+    #[schemars(transform = rules::prose)]
+    pub advice: String,
 }
 
 /// What a threshold reads: exactly one of `histogram`, `counter`, `gauge`, `ratio`, `builtin` and `query`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::metric)]
 pub struct Metric {
     /// Name of a histogram, without _bucket.
@@ -58,7 +74,7 @@ pub struct Metric {
     /// What the cluster's own exporters (cAdvisor, kubelet, kube-state-metrics) say of the target's pods:
     /// `MemoryAvailable` (share of its limit that a container leaves, of the one that leaves least), `VolumeUsed` (share of a
     /// claimed volume, of the fullest), `CPUThrottled` (share of CPU periods), `Restarts` (of containers, in the window) or
-    /// `StartupTime` (until a pod is ready, of the slowest). Labels select among their series.
+    /// `StartupTime` (until a pod was ready, of the slowest that started in the window). Labels select among their series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
     /// PromQL with one result, at most 2048 characters. The class must allow it.
@@ -69,10 +85,13 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = rules::series_labels)]
     pub labels: BTreeMap<String, String>,
+    /// Regular expressions (RE2) that match whole label values, such as code: 5.. for all server errors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::series_labels)]
+    pub matching: BTreeMap<String, String>,
     /// How readings become one number. Of a histogram: mean, pNN (such as p95), rate or increase of its observations. Of
     /// a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min, pNN, cv (coefficient of
-    /// variation: standard deviation as a share of the mean) or slope (change per second); the last three of the pod
-    /// where they are largest.
+    /// variation: standard deviation as a share of the mean) or slope (change per second); the last three of one pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::statistic)]
     pub statistic: Option<String>,
@@ -80,10 +99,21 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = rules::by)]
     pub by: Vec<String>,
+    /// How the pods of a target are joined: Sum, Max, Min or Avg. Default: counters Sum, gauges Avg (their max Max, their
+    /// min Min); pNN, cv and slope of a gauge Max, or Min where all levels are below. The observations of a histogram are
+    /// taken together whatever the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub across: Option<Across>,
     /// Time over which the statistic is taken, at most 30d; default 5m.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::positive_duration)]
     pub window: Option<String>,
+    /// Observations that the window must have, or there is no reading (TooFewSamples). Default: of a percentile of a
+    /// histogram 10/(1-q), which is 200 for p95 and 1000 for p99; of its mean and of a ratio of counters 20; else 0. Of a
+    /// gauge: samples that a series must have to count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
+    pub min_samples: Option<u32>,
     /// Unit of the readings: seconds, milliseconds, microseconds, nanoseconds, bytes, ratio (1 is all), percent (100 is
     /// all), per-second or count. Default: from the suffix of the metric's name; of a ratio, ratio.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +125,7 @@ pub struct Metric {
 #[schemars(transform = rules::ratio)]
 pub struct Ratio {
     /// What is counted, such as requests that failed. Of one counter, label values that have not occurred count as
-    /// nothing; where the two metrics differ, one that is missing is no data.
+    /// nothing, if its series have such a label; where the two metrics differ, one that is missing is no data.
     pub numerator: RatioTerm,
     /// Of what, such as all requests. Where it is zero there is no reading.
     pub denominator: RatioTerm,
@@ -117,6 +147,24 @@ pub struct RatioTerm {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = rules::series_labels)]
     pub labels: BTreeMap<String, String>,
+    /// Regular expressions (RE2) that match whole label values, beside those of the metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::series_labels)]
+    pub matching: BTreeMap<String, String>,
+}
+
+/// How the pods of a target are joined.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum Across {
+    /// Added up.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+    /// On average.
+    Avg,
 }
 
 /// What the exporters of a cluster say of every pod.

@@ -168,6 +168,11 @@ pub enum Mismatch {
         "readers of the format would disagree about the policy's value: it is empty or has a quote, a backslash, a comment sign or blanks at its ends"
     )]
     Unclear,
+    /// A key that the document may have already, as some readers of the format see it.
+    #[error(
+        "some readers find the key there already, {0}: write it in the document so that it is clear, and leave out create"
+    )]
+    Hidden(&'static str),
     /// A whole number of TOML, which is another type than a number with a fraction.
     #[error(
         "it holds a whole number, which takes neither a fraction nor more than 64 bits; give a smaller whole number or write the number in the document with a fraction"

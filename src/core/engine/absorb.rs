@@ -10,12 +10,12 @@ use super::{
     objects::{Slot, traces},
 };
 use crate::{
-    api::{PerformancePolicy, PerformancePolicyStatus, conditions::Reason, status::TargetStatus},
+    api::{ConnectionBudget, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, status::TargetStatus},
     core::{
         engine::{Action, Outcome, Read},
         facts::{Instant, Kind, ObjectKey, Seen, Span},
         policy::{Identity, Invalid, Landing, Policy, PolicyKey},
-        report::Memoir,
+        report::{ActiveProfiles, Memoir},
     },
 };
 
@@ -41,18 +41,40 @@ impl World {
                 self.sources.remove(&name);
                 self.mark_all();
             }
+            Input::Budget(Change::Applied(budget)) => {
+                let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
+                let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+                let same = |known: &ConnectionBudget| {
+                    (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
+                };
+                let same = self.budgets.get(&key).is_some_and(same);
+                self.budgets.insert(key.clone(), *budget);
+                // A status of ours is no news to consumers.
+                if same {
+                    self.ledger.look_at(key);
+                } else {
+                    self.budget_changed(&key);
+                }
+            }
+            Input::Budget(Change::Deleted(key)) => {
+                self.budgets.remove(&key);
+                self.budget_changed(&key);
+            }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
+            Input::Unserved(stream, reason) => self.shows_nothing(stream, reason),
             Input::Leadership(leader) => {
                 if leader && !self.leader {
                     // While another replica led, it wrote the history of policies that this one knew already.
                     for (key, entry) in &mut self.policies {
-                        entry.memoir = remembered(&entry.written);
+                        entry.memoir = remembered(&key.0, &entry.written);
+                        entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
                     }
                     self.sweep.rebuild();
+                    self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
                     self.mark_all();
                 }
@@ -93,6 +115,7 @@ impl World {
                     entry.written = status;
                 }
                 entry.parsed = parse(policy);
+                entry.under.clear();
                 if changed {
                     entry.backoffs.clear();
                     entry.refused_status = None;
@@ -182,6 +205,13 @@ impl World {
             }
             Stream::Classes => self.classes.retain(|name, _| names.contains(&("".into(), name.clone()))),
             Stream::Sources => self.sources.retain(|name, _| names.contains(&("".into(), name.clone()))),
+            Stream::Budgets => {
+                let gone: Vec<_> = self.budgets.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                for key in gone {
+                    self.budgets.remove(&key);
+                    self.budget_changed(&key);
+                }
+            }
             Stream::Objects(kind) => {
                 let all = self.objects.keys_of_kind(kind);
                 for key in all {
@@ -191,6 +221,7 @@ impl World {
                 }
             }
         }
+        self.unserved.remove(&stream);
         let first = self.listed.insert(stream);
         if first && stream == Stream::Policies {
             for seen in self.objects.take_waiting() {
@@ -198,6 +229,24 @@ impl World {
             }
         }
         self.mark_all();
+    }
+
+    /// A stream that shows nothing. Of a kind that is not served there are no objects; of one that cannot be read, what is
+    /// known stays.
+    fn shows_nothing(&mut self, stream: Stream, reason: Reason) {
+        if reason == Reason::KindNotServed {
+            if let Stream::Objects(kind) = stream {
+                for key in self.objects.keys_of_kind(kind) {
+                    self.object_gone(&key);
+                }
+            }
+            self.listed.remove(&stream);
+        } else if self.listed.contains(&stream) {
+            return;
+        }
+        if self.unserved.insert(stream, reason) != Some(reason) {
+            self.mark_all();
+        }
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -342,8 +391,10 @@ impl Entry {
         status: PerformancePolicyStatus,
         now: Instant,
     ) -> Self {
-        let memoir = remembered(&status);
+        let memoir = remembered(&identity.key.0, &status);
         Self {
+            told_active: memoir.active.listed(),
+            under: BTreeMap::new(),
             told: memoir.quarantine.clone(),
             claims: claims(&identity.key.0, &status),
             identity,
@@ -380,13 +431,14 @@ fn unreadable(why: &str) -> Invalid {
 }
 
 /// What a status remembers of a policy's changes.
-fn remembered(status: &PerformancePolicyStatus) -> Memoir {
+fn remembered(namespace: &str, status: &PerformancePolicyStatus) -> Memoir {
     Memoir {
         revision: status.revision.unwrap_or(0),
         last_change: status.last_change.as_ref().map(crate::core::report::instant),
         resumed: status.last_handled_resume_at.as_ref().map(crate::core::report::instant),
         history: status.history.clone(),
         quarantine: status.quarantine.clone(),
+        active: ActiveProfiles::recall(namespace, &status.active_profiles),
     }
 }
 
@@ -421,6 +473,7 @@ mod tests {
             Input::Listed(Stream::Policies, Listing { names: [name.clone()].into() }),
             Input::Listed(Stream::Classes, Listing::default()),
             Input::Listed(Stream::Sources, Listing::default()),
+            Input::Listed(Stream::Budgets, Listing::default()),
             Input::Object(Change::Applied(Box::new(claimed))),
         ];
         for kind in Kind::ALL {

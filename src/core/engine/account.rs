@@ -1,6 +1,6 @@
 //! The engine's view of one policy for people: what `plan` and `explain` print is what the controller would write.
 
-use super::World;
+use super::{World, ledger::Ledger};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -24,6 +24,8 @@ pub struct Account {
     pub troubles: Vec<(Reason, String)>,
     /// Whether it may write: mode, suspension and freeze.
     pub writes: Result<(), (Reason, String)>,
+    /// Profiles whose condition holds and that are not active, reason and message each.
+    pub blocked: Vec<(Reason, String)>,
     /// What would happen to each target, in whatever mode the policy is.
     pub targets: Vec<TargetAccount>,
 }
@@ -33,24 +35,28 @@ pub struct Account {
 pub struct TargetAccount {
     /// Which.
     pub key: ObjectKey,
+    /// Names of the profiles that are active on it.
+    pub profiles: Vec<Box<str>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
     pub progress: Progress,
     /// Number of pods that a rollout replaces.
     pub replicas: i64,
+    /// What the pools could open at worst, of what their budgets have.
+    pub budgets: Vec<String>,
 }
 
 impl World {
     /// The accounts of all policies.
     #[must_use]
     pub fn accounts(&self, now: Instant) -> Vec<Account> {
-        self.policies.keys().filter_map(|key| self.account(key, now)).collect()
+        let ledger = self.all_books(now);
+        self.policies.keys().filter_map(|key| self.account(key, &ledger, now)).collect()
     }
 
     /// The account of one policy; `None` when it is not known.
-    #[must_use]
-    pub fn account(&self, key: &PolicyKey, now: Instant) -> Option<Account> {
+    fn account(&self, key: &PolicyKey, ledger: &Ledger, now: Instant) -> Option<Account> {
         let entry = self.policies.get(key)?;
         let mut account = Account {
             key: key.clone(),
@@ -58,6 +64,7 @@ impl World {
             class: None,
             troubles: Vec::new(),
             writes: Ok(()),
+            blocked: Vec::new(),
             targets: Vec::new(),
         };
         let policy = match &entry.parsed {
@@ -79,10 +86,21 @@ impl World {
         account.writes = may_write(policy, &rules);
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
+                let switched = self.switched(entry, policy, &rules, &targets, now);
+                for blocked in switched.blocked {
+                    let list = if blocked.forced { &mut account.troubles } else { &mut account.blocked };
+                    list.push((blocked.reason, blocked.message));
+                }
                 for target in targets {
                     let Some(object) = self.objects.get(&target) else { continue };
+                    let (profiles, under) = self.under_now(entry, policy, &target, now);
+                    let policy = under.as_deref().unwrap_or(policy);
+                    let mut plan = self.plan_target(entry, policy, object, now);
+                    let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
-                        plan: self.plan_target(entry, policy, object, now),
+                        profiles,
+                        plan,
+                        budgets,
                         progress: progress(object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,

@@ -2,6 +2,7 @@
 
 use super::{
     Entry, World,
+    profiles::Blocked,
     reconcile::Visit,
     rollout::{Phase, Rest},
     sweep::Measured,
@@ -13,7 +14,7 @@ use crate::{
     },
     core::{
         plan,
-        policy::{Landing, Policy},
+        policy::Policy,
         report::{self, Finding, Standing, Truth},
     },
 };
@@ -25,6 +26,7 @@ impl World {
         entry: &mut Entry,
         policy: &Policy,
         may_write: &Result<(), Finding>,
+        blocked: Vec<Blocked>,
         visits: Vec<Visit>,
     ) -> Standing {
         let measured = self.measured(&policy.identity.key, entry);
@@ -33,6 +35,7 @@ impl World {
         standing.show_plan = policy.mode == Mode::Recommend;
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
+        let mut warnings: Vec<String> = Vec::new();
         // What was said of this very spec holds while something is read again.
         if !was_served(entry) {
             let unread = visits.iter().filter_map(|visit| visit.waits.as_ref()).find(|why| why.truth == Truth::Unknown);
@@ -58,12 +61,24 @@ impl World {
             if planned && waits.is_none() && may_write.is_ok() {
                 waits = Some(Finding::new(Truth::False, Reason::Pending, "writes are decided and not done yet"));
             }
+            for warning in &visit.plan.warnings {
+                let text = warning.to_string();
+                if !warnings.contains(&text) {
+                    warnings.push(text);
+                }
+            }
             standing.conflicts.extend(visit.plan.conflicts);
             standing.settings.extend(visit.plan.settings);
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
-        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing != Landing::Variable);
+        // A person asked for this very profile.
+        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
+            standing.not_ready = Some((forced.reason, forced.message.clone()));
+            standing.reconciling = standing.not_ready.clone();
+        }
+        standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
+        let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
         let failed = entry.memoir.quarantine.iter().find(|item| {
             standing.settings.iter().any(|s| s.state == plan::State::Quarantined && *s.path == *item.path)
         });
@@ -82,7 +97,13 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
-        standing.applied = lands.then(|| applied(&standing, may_write, rolling.as_ref(), waits.as_ref()));
+        standing.applied = lands.then(|| {
+            let mut found = applied(&standing, may_write, rolling.as_ref(), waits.as_ref());
+            if standing.not_ready.is_none() && !warnings.is_empty() {
+                found.message = format!("{}; warning: {}", found.message, warnings.join("; "));
+            }
+            found
+        });
         let working = rolling.or_else(|| {
             waits.filter(|why| matches!(why.reason, Reason::Pending | Reason::RollingOut | Reason::Unknown))
         });
@@ -120,12 +141,14 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),
         changes: Vec::new(),
         show_plan: false,
         thresholds: measured.thresholds,
         threshold_counts: measured.counts,
+        advice: measured.advice,
     }
 }
 
@@ -171,5 +194,6 @@ fn applied(
     if let Some(conflict) = standing.conflicts.first() {
         return Finding::new(Truth::False, conflict.reason, conflict.message.clone());
     }
-    Finding::new(Truth::True, Reason::Applied, format!("{} values are in place", standing.settings.len()))
+    let values = standing.settings.iter().filter(|s| s.state != plan::State::NotEnforceable).count();
+    Finding::new(Truth::True, Reason::Applied, format!("{values} values are in place"))
 }

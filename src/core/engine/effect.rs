@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    api::{PerformancePolicyStatus, source::MetricsSourceStatus},
+    api::{ConnectionBudgetStatus, PerformancePolicyStatus, source::MetricsSourceStatus},
     core::facts::{Instant, ObjectKey, Span},
 };
 
@@ -51,6 +51,15 @@ pub enum Action {
         source: Box<str>,
         /// The complete status.
         status: Box<MetricsSourceStatus>,
+    },
+    /// Replace the status of a connection budget.
+    BudgetStatus {
+        /// Namespace and name of the budget.
+        budget: (Box<str>, Box<str>),
+        /// Uid: the status of one that was deleted and made anew is not ours to write.
+        uid: String,
+        /// The complete status.
+        status: Box<ConnectionBudgetStatus>,
     },
     /// Set the finalizers of a policy (JSON patch of the resource version that was read).
     Finalizers {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::EffectId;
 use crate::{
-    api::{MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::facts::{ObjectKey, Pod, Seen},
 };
 
@@ -19,10 +19,14 @@ pub enum Input {
     Class(Change<Box<PerformanceClass>, Box<str>>),
     /// A metrics source was added, changed or deleted.
     Source(Change<Box<MetricsSource>, Box<str>>),
+    /// A connection budget was added, changed or deleted.
+    Budget(Change<Box<ConnectionBudget>, (Box<str>, Box<str>)>),
     /// A workload, autoscaler or `ConfigMap` was added, changed or deleted. Those of `ConfigMap`s carry metadata only.
     Object(Change<Box<Seen>, ObjectKey>),
     /// A list of a stream is complete: everything of the stream that is not named here is gone.
     Listed(Stream, Listing),
+    /// Objects of a kind cannot be listed, and why: `KindNotServed`, `Forbidden` or `Unknown`. Nobody waits for them.
+    Unserved(Stream, Reason),
     /// This replica became the leader, or ceased to be.
     Leadership(bool),
     /// An effect was executed.
@@ -49,6 +53,8 @@ pub enum Stream {
     Classes,
     /// `MetricsSource`.
     Sources,
+    /// `ConnectionBudget`.
+    Budgets,
     /// Objects of one kind.
     Objects(crate::core::facts::Kind),
 }

@@ -43,6 +43,7 @@ impl World {
                     policy,
                     rules,
                     targets: targets.clone(),
+                    thresholds: entry.thresholds(policy, targets),
                     status: &entry.written,
                 })
                 .collect();

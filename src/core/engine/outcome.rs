@@ -4,7 +4,12 @@ use super::{
     Backoff, Doing, Effect, Entry, Failure, OpenChange, Outcome, RefusedRelease, RefusedStatus, Unsure, World, backoff,
 };
 use crate::{
-    api::{PerformancePolicyStatus, conditions::Reason, names, status::QuarantineEntry},
+    api::{
+        PerformancePolicyStatus,
+        conditions::Reason,
+        names,
+        status::{ActiveProfile, QuarantineEntry},
+    },
     core::{
         facts::{Instant, Object, ObjectKey, Span},
         plan::{CONTEST, Change, Purpose, Step},
@@ -51,8 +56,8 @@ impl World {
                     self.pods_seen(&target, None, now);
                 }
             },
-            Doing::Status { policy, status, quarantine } => {
-                self.status_done(&policy, *status, quarantine, &outcome, now);
+            Doing::Status { policy, status, quarantine, active } => {
+                self.status_done(&policy, *status, (quarantine, active), &outcome, now);
             }
             Doing::Finalizers(policy) => {
                 if let Some(entry) = self.policies.get_mut(&policy) {
@@ -222,7 +227,7 @@ impl World {
         &mut self,
         policy: &PolicyKey,
         status: PerformancePolicyStatus,
-        quarantine: Vec<QuarantineEntry>,
+        (quarantine, active): (Vec<QuarantineEntry>, Vec<ActiveProfile>),
         outcome: &Outcome,
         now: Instant,
     ) {
@@ -232,7 +237,7 @@ impl World {
         match outcome {
             Outcome::Object(_) | Outcome::Accepted => {
                 entry.refused_status = None;
-                entry.told = quarantine;
+                (entry.told, entry.told_active) = (quarantine, active);
                 let before = std::mem::replace(&mut entry.written, status);
                 entry.outdated.push(before);
                 if entry.outdated.len() > MAX_OUTDATED {

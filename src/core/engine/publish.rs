@@ -27,12 +27,13 @@ impl World {
         if report::says_the_same(&status, &entry.written) {
             entry.wanted = None;
             entry.told.clone_from(&entry.memoir.quarantine);
+            entry.told_active = entry.memoir.active.listed();
             return;
         }
-        // A quarantine holds up a rollback, and a spec change is answered at once: as soon as the write that follows from it
+        // A quarantine holds up a rollback, a switch of profiles the values that follow from it, and a spec change is answered at once: as soon as the write that follows from it
         // has an answer, so that one status tells both.
         let pending = standing.applied.as_ref().is_some_and(|applied| applied.reason == Reason::Pending);
-        let due = if entry.told != entry.memoir.quarantine {
+        let due = if entry.told != entry.memoir.quarantine || !entry.knows_profiles() {
             now
         } else if pending {
             now + PATIENCE
@@ -84,8 +85,10 @@ impl World {
         let before = entry.refused_status.as_ref().map_or(&entry.written, |refused| &refused.status);
         let notices = report::notices(before, &status);
         let quarantine = entry.memoir.quarantine.clone();
+        let active = entry.memoir.active.listed();
         let action = Action::Status { policy: key.clone(), uid: uid.clone(), status: Box::new(status.clone()) };
-        self.emit(action, Doing::Status { policy: key.clone(), status: Box::new(status), quarantine }, out);
+        let doing = Doing::Status { policy: key.clone(), status: Box::new(status), quarantine, active };
+        self.emit(action, doing, out);
         for (warning, reason, action, note) in notices {
             let event = Event {
                 policy: key.clone(),

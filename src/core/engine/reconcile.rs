@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
     compose::{is_accepted, untouched, was_served},
+    ledger::is_consumer,
+    profiles::Blocked,
     rollout::Rollout,
     targets::Unserved,
 };
@@ -16,7 +18,7 @@ use crate::{
         status::QuarantineEntry,
     },
     core::{
-        facts::{Instant, Object, ObjectKey},
+        facts::{Instant, Object, ObjectKey, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Standing, TargetStanding, Truth},
@@ -42,11 +44,15 @@ impl Visit {
 impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let mut passed = BTreeSet::new();
+        self.ledger.begin();
         while let Some(key) = self.dirty.pop_first().or_else(|| self.next_in_turn(&passed)) {
             passed.insert(key.clone());
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
-                None => self.release_traces(&key, &BTreeSet::new(), now, out),
+                None => {
+                    self.close_books(&key);
+                    self.release_traces(&key, &BTreeSet::new(), now, out);
+                }
                 Some(mut entry) => {
                     let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
                     entry.wake = contests.filter(|end| *end > now).min();
@@ -62,11 +68,14 @@ impl World {
     }
 
     fn visit(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) {
+        // First, because what pools amount to follows from the profiles that are active.
+        let blocked = self.switch_profiles(entry, now);
+        self.keep_books(key, entry, now);
         if entry.identity.deleting {
             self.retire(key, entry, now, out);
             return;
         }
-        let standing = self.standing(key, entry, now, out);
+        let standing = self.standing(key, entry, blocked, now, out);
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
         if !entry.holds.values().any(|hold| entry.lifts(hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
@@ -93,7 +102,14 @@ impl World {
         reads.peek().is_some() && reads.all(|read| read.attempts == 0)
     }
 
-    fn standing(&mut self, key: &PolicyKey, entry: &mut Entry, now: Instant, out: &mut Vec<Effect>) -> Standing {
+    fn standing(
+        &mut self,
+        key: &PolicyKey,
+        entry: &mut Entry,
+        blocked: Vec<Blocked>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Standing {
         let policy = match &entry.parsed {
             Ok(policy) => policy.clone(),
             Err(wrong) => {
@@ -130,14 +146,16 @@ impl World {
         let may_write = writable(&policy, &rules);
         // The write that begins a claim which has to be restored waits for the finalizer that promises it.
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
+        // Values follow from the profiles that are active, and after a restart from those that the status tells.
+        let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
             kept.insert(target.clone());
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
-            let visit =
-                self.visit_target(entry, &policy, &rules, target, may_write.is_ok() && finalizers_ready, now, out);
-            visits.push(visit);
+            let under = entry.under(&policy, Some(target));
+            let policy = under.as_deref().unwrap_or(&policy);
+            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -151,7 +169,7 @@ impl World {
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
-        self.compose(entry, &policy, &may_write, visits)
+        self.compose(entry, &policy, &may_write, blocked, visits)
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.
@@ -186,9 +204,12 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        let plan = self.plan_target(entry, policy, &object, now);
+        let mut plan = self.plan_target(entry, policy, &object, now);
         Self::keep_holds(entry, &plan, target);
         self.look_for_way_back(entry, target, &plan, may_write);
+        let failed = self.rollouts.get(target).filter(|rollout| rollout.policy == entry.identity.key);
+        let goes_back = failed.is_some_and(|rollout| rollout.failed.is_some());
+        self.hold_to_budgets(policy, target, goes_back, &mut plan);
         for key in &plan.unread {
             self.read(key, out);
         }
@@ -206,6 +227,11 @@ impl World {
                 Err(why) => waits = why,
             }
         }
+        let unsettled = unsettled(&object).filter(|_| waits.is_none() && may_write && plan.steps.is_empty());
+        if let Some(why) = &unsettled {
+            let message = format!("{} is not ready: {why}", target.short());
+            waits = Some(Finding::new(Truth::False, Reason::TargetNotReady, message));
+        }
         let rolling = self.rollouts.get(target).and_then(|rollout| match rollout {
             rollout if rollout.needs_person() => Some(Reason::AwaitingManualRollout),
             rollout => rollout.is_under_way().then_some(Reason::RollingOut),
@@ -220,7 +246,8 @@ impl World {
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
             && plan.unread.is_empty()
-            && rolling.is_none();
+            && rolling.is_none()
+            && unsettled.is_none();
         standing.reason = plan
             .refusals
             .first()
@@ -250,7 +277,7 @@ impl World {
                 ..Plan::default()
             };
         }
-        if policy.replicas.is_some()
+        if (policy.replicas.is_some() || is_consumer(policy))
             && let Some(unread) = self.unread_autoscaler(&object.key)
         {
             return Plan { unread: vec![unread.clone()], ..Plan::default() };
@@ -286,10 +313,14 @@ impl World {
         let quarantine_anywhere = hashes(&entry.told, None);
         let failed = hashes(&entry.memoir.quarantine, None);
         let counts = |item: &&QuarantineEntry| item.object == short && report::instant(&item.until) > now;
-        let failed_here = entry.told.iter().filter(counts).map(|item| item.path.as_str().into()).collect();
+        // Knobs that share a field fail together.
+        let failed_here =
+            entry.told.iter().filter(counts).flat_map(|item| item.path.split(", ")).map(Into::into).collect();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);
+        let rolling = rollout.filter(|rollout| rollout.rest.is_none()).into_iter().flat_map(|rollout| &rollout.changes);
+        let rolling = rolling.map(|change| (change.path.clone(), [change.from.clone(), change.to.clone()])).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
             let counts = |(generation, at): &&(i64, Instant)| {
@@ -307,6 +338,7 @@ impl World {
             failed,
             unproven,
             complete,
+            rolling,
             orphans,
             elders,
             scalings,

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Doing, Effect, Entry, Patch, PatchBody, World, objects::Slot, targets::Unserved};
+use super::{
+    Action, Doing, Effect, Entry, Patch, PatchBody, Stream, World,
+    objects::Slot,
+    targets::{Unserved, unserved},
+};
 use crate::{
     api::{
         conditions::Reason,
@@ -89,6 +93,12 @@ impl World {
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> Option<(Reason, String)> {
+        // What cannot be read now may hold values that have to come back.
+        let kind = entry.parsed.as_ref().ok().and_then(|policy| policy.target.as_ref()).map(|target| target.kind);
+        let unread = kind.and_then(|kind| Some((kind, *self.unserved.get(&Stream::Objects(kind))?)));
+        if let Some((kind, reason)) = unread.filter(|(_, reason)| *reason != Reason::KindNotServed) {
+            return Some((reason, unserved(kind, reason)));
+        }
         let files = entry.parsed.as_ref().map(|policy| policy.files.clone()).unwrap_or_default();
         // Documents first, because their values are read at start: the workload is restored, and restarts, after them.
         let (documents, others): (Vec<ObjectKey>, Vec<ObjectKey>) =
@@ -109,6 +119,10 @@ impl World {
             if let Some(Err(error)) = Record::of(&bound.meta, &key.1) {
                 // Letting go would lose what has to come back.
                 trouble = Some((Reason::BaselineUnreadable, format!("{}: {error}", object.short())));
+                continue;
+            }
+            if let Some(bar) = plan::bars_restore(&bound, &key.1, &entry.identity.uid, entry.parsed.as_ref().ok()) {
+                trouble = Some(bar);
                 continue;
             }
             let step = plan::restore(&bound, &key.1, &entry.identity.uid, &files);

@@ -12,7 +12,9 @@
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `standing` | what a policy's status says |
+//! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
+mod advice;
 mod alerts;
 mod groups;
 mod question;
@@ -35,7 +37,10 @@ pub use self::{
 use super::{Action, Answer};
 use crate::{
     api::MetricsSource,
-    core::{facts::Instant, policy::PolicyKey},
+    core::{
+        facts::{Instant, ObjectKey},
+        policy::{Identity, PolicyKey, profiles::Side},
+    },
 };
 
 /// Number of an action, by which a query's answer finds its question. Unique in the life of a `Sweep`.
@@ -134,6 +139,15 @@ impl Sweep {
         changed
     }
 
+    /// Where the reading is that decides about a profile of a policy, if that is known now: not while its source is silent, and
+    /// not of a spec before this one.
+    #[must_use]
+    pub fn side(&self, policy: &Identity, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<Side> {
+        let governed = self.policies.get(&policy.key).filter(|governed| governed.generation == policy.generation)?;
+        let source = self.sources.get(&governed.source)?;
+        if source.health.down.is_some() { None } else { governed.side(profile, target, now) }
+    }
+
     /// Sends alerts whose time has come: new ones and resolved ones at once, all others again and again.
     pub fn flush(&mut self, now: Instant, out: &mut Vec<(Token, Action)>) {
         let due = self.restless || self.sources.values().any(|source| source.resend_due(now));
@@ -153,7 +167,7 @@ impl Sweep {
         let at = now.whole_seconds();
         let interval = source.spec.interval;
         for (ask, question) in source.due(now) {
-            queries.extend(question.ask(at, interval, self.version).into_iter().map(|(part, expr, range)| {
+            queries.extend(question.ask(ask, at, interval, self.version).into_iter().map(|(part, expr, range)| {
                 let action = Action::Query { source: name.into(), expr, at, range };
                 (ask.clone(), part, action)
             }));
@@ -217,7 +231,7 @@ impl Sweep {
             let mut old = std::mem::take(&mut source.questions);
             for (ask, draft) in drafts.remove(&**name).unwrap_or_default() {
                 let question = match old.remove(&ask) {
-                    Some(question) => question.redraw(&ask, draft, source.spec.interval),
+                    Some(question) => question.redraw(&ask, draft, source.spec.interval, now),
                     None => Question::new(&ask, draft, source.spec.interval, now, source.is_new),
                 };
                 source.questions.insert(ask, question);

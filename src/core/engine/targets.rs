@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Entry, World, objects::Slot};
+use super::{Effect, Entry, Stream, World, objects::Slot};
 use crate::{
     api::{PerformanceClassSpec, conditions::Reason, names},
     core::{
@@ -29,7 +29,28 @@ impl Unserved {
 /// The workload that an autoscaler scales.
 pub(super) fn scaled(autoscaler: &Object) -> Option<ObjectKey> {
     let kind = Kind::from_name(autoscaler.text("/spec/scaleTargetRef/kind")?)?;
+    // Several projects have a Cluster.
+    let group = autoscaler.text("/spec/scaleTargetRef/apiVersion").and_then(|version| version.split_once('/'));
+    if kind.is_foreign() && group.map(|(group, _)| group) != Some(kind.group()) {
+        return None;
+    }
     Some(ObjectKey::new(kind, autoscaler.key.namespace.clone(), autoscaler.text("/spec/scaleTargetRef/name")?))
+}
+
+/// Why objects of a kind are not known, and what helps.
+pub(super) fn unserved(kind: Kind, reason: Reason) -> String {
+    let resource = format!("{}.{}", kind.plural(), kind.group());
+    match reason {
+        Reason::KindNotServed => format!(
+            "the cluster does not serve {resource} as {}: install its CRD; Trimtab looks for it again every minute",
+            kind.api_version()
+        ),
+        Reason::Forbidden => format!(
+            "the operator may not read {resource}: add {} to the value objectTargets of its chart",
+            kind.as_str()
+        ),
+        _ => format!("{resource} cannot be listed: the operator's log says why; Trimtab goes on trying"),
+    }
 }
 
 impl World {
@@ -37,7 +58,11 @@ impl World {
     pub(super) fn rules(&self, policy: &Policy) -> Result<Rules, Unserved> {
         match &policy.class {
             Some(name) => match self.classes.get(name) {
-                Some(class) => Ok(Rules { class: Some(name.clone()), spec: class.spec.clone() }),
+                Some(class) => Ok(Rules {
+                    class: Some(name.clone()),
+                    spec: class.spec.clone(),
+                    kubernetes: self.config.kubernetes,
+                }),
                 None => Err(Unserved::new(
                     Reason::ClassNotFound,
                     format!("class \"{name}\" does not exist: create it, or leave className out"),
@@ -63,7 +88,11 @@ impl World {
         });
         let all: Vec<_> = all.collect();
         let newest = all.iter().filter(says_so).max_by_key(|class| (class.created, std::cmp::Reverse(class.name)));
-        newest.map_or_else(Rules::built_in, |class| Rules { class: Some(class.name.into()), spec: class.spec.clone() })
+        let kubernetes = self.config.kubernetes;
+        newest.map_or_else(
+            || Rules { kubernetes, ..Rules::built_in() },
+            |class| Rules { class: Some(class.name.into()), spec: class.spec.clone(), kubernetes },
+        )
     }
 
     /// The workloads that a policy governs. None: it measures only.
@@ -78,6 +107,9 @@ impl World {
                 Reason::TargetProtected,
                 format!("namespace \"{namespace}\" is protected: no policy may change its workloads"),
             ));
+        }
+        if let Some(reason) = self.unserved.get(&Stream::Objects(target.kind)) {
+            return Err(Unserved::new(*reason, unserved(target.kind, *reason)));
         }
         let found: Vec<ObjectKey> = match &target.choice {
             Choice::Name(name) => {
@@ -143,7 +175,14 @@ impl World {
             .filter_map(|knob| match &knob.landing {
                 Landing::Document { file, .. } => policy.files.get(*file).map(|file| &file.config_map),
                 Landing::ConfigMapKey { name, .. } => Some(name),
-                Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+                Landing::Variable
+                | Landing::Env(_)
+                | Landing::Arg(_)
+                | Landing::Option(_)
+                | Landing::Resource { .. }
+                | Landing::Sysctl(_)
+                | Landing::NotEnforceable(_)
+                | Landing::Field(_) => None,
             })
             .collect();
         names.sort();

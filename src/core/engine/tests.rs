@@ -44,6 +44,7 @@ fn lists() -> Vec<Input> {
         Input::Listed(Stream::Policies, names("p")),
         Input::Listed(Stream::Classes, Listing::default()),
         Input::Listed(Stream::Sources, Listing::default()),
+        Input::Listed(Stream::Budgets, Listing::default()),
         object(deployment()),
         object(config(None)),
     ];

@@ -23,12 +23,26 @@ pub enum Kind {
     HorizontalPodAutoscaler,
     /// `v1` `ConfigMap`.
     ConfigMap,
+    /// `postgresql.cnpg.io/v1` Cluster of CloudNativePG.
+    Cluster,
+    /// `postgresql.cnpg.io/v1` Pooler of CloudNativePG.
+    Pooler,
+    /// `jetstream.nats.io/v1beta2` Stream of nack.
+    Stream,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::HorizontalPodAutoscaler, Self::ConfigMap];
+    pub const ALL: [Self; 8] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::HorizontalPodAutoscaler,
+        Self::ConfigMap,
+        Self::Cluster,
+        Self::Pooler,
+        Self::Stream,
+    ];
 
     /// The name of the kind.
     #[must_use]
@@ -39,6 +53,9 @@ impl Kind {
             Self::DaemonSet => "DaemonSet",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::ConfigMap => "ConfigMap",
+            Self::Cluster => "Cluster",
+            Self::Pooler => "Pooler",
+            Self::Stream => "Stream",
         }
     }
 
@@ -55,6 +72,8 @@ impl Kind {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
             Self::HorizontalPodAutoscaler => "autoscaling/v2",
             Self::ConfigMap => "v1",
+            Self::Cluster | Self::Pooler => "postgresql.cnpg.io/v1",
+            Self::Stream => "jetstream.nats.io/v1beta2",
         }
     }
 
@@ -67,6 +86,9 @@ impl Kind {
             Self::DaemonSet => "daemonsets",
             Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
             Self::ConfigMap => "configmaps",
+            Self::Cluster => "clusters",
+            Self::Pooler => "poolers",
+            Self::Stream => "streams",
         }
     }
 
@@ -74,6 +96,12 @@ impl Kind {
     #[must_use]
     pub const fn is_workload(self) -> bool {
         matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
+    /// Whether it is a kind of another project, which a cluster may not have: its fields are set one by one.
+    #[must_use]
+    pub const fn is_foreign(self) -> bool {
+        matches!(self, Self::Cluster | Self::Pooler | Self::Stream)
     }
 
     /// The kind of that name.
@@ -89,6 +117,9 @@ impl From<TargetKind> for Kind {
             TargetKind::Deployment => Self::Deployment,
             TargetKind::StatefulSet => Self::StatefulSet,
             TargetKind::DaemonSet => Self::DaemonSet,
+            TargetKind::Cluster => Self::Cluster,
+            TargetKind::Pooler => Self::Pooler,
+            TargetKind::Stream => Self::Stream,
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Pod {
     pub deleting: bool,
     /// Highest restart count of its containers.
     pub restarts: i64,
-    /// The reason why a container waits, if it is one that tells of a failure.
+    /// The reason why a container waits or the node does not take the pod, if it is one that tells of a failure.
     pub waiting: Option<String>,
     /// Why no node takes it.
     pub unschedulable: Option<String>,
@@ -51,6 +51,7 @@ impl Pod {
             waiting: statuses()
                 .filter_map(|s| s.pointer("/state/waiting/reason").and_then(Value::as_str))
                 .find(|reason| FAILING.contains(reason))
+                .or_else(|| text("/status/reason").filter(|reason| *reason == REJECTED))
                 .map(str::to_owned),
             unschedulable: unschedulable.map(|c| c["message"].as_str().unwrap_or_default().to_owned()),
         }
@@ -66,6 +67,9 @@ impl Pod {
 /// Waiting reasons that a change of environment, arguments, files or resources can cause and that do not heal by waiting.
 const FAILING: [&str; 4] =
     ["CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
+
+/// Why a kubelet turns a pod away whose sysctls it does not allow.
+const REJECTED: &str = "SysctlForbidden";
 
 #[cfg(test)]
 mod tests {
@@ -84,5 +88,9 @@ mod tests {
         let slow = Pod::read(&json!({"metadata": {"name": "a-3"},
             "status": {"containerStatuses": [{"restartCount": 2, "state": {"waiting": {"reason": "ContainerCreating"}}}]}}));
         assert!(!slow.is_failing());
+        let rejected = Pod::read(
+            &json!({"metadata": {"name": "a-4"}, "status": {"phase": "Failed", "reason": "SysctlForbidden"}}),
+        );
+        assert!(rejected.is_failing());
     }
 }

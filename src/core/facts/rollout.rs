@@ -60,8 +60,42 @@ pub fn progress(workload: &Object) -> Progress {
             }
             if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
         }
-        // They have no rollout.
-        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => Progress::Complete,
+        // They have no rollout of ours: see `unsettled`.
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => {
+            Progress::Complete
+        }
+    }
+}
+
+/// What the status of an object that is no workload says against its being as its spec asks for; nothing where it has no such
+/// status.
+///
+/// Cluster: its phase, which has no generation, so that a change shows a moment later. Stream: the generation that nack has
+/// taken up, and its condition. Pooler: its phase, as far as it says that something is wrong.
+#[must_use]
+pub fn unsettled(object: &Object) -> Option<String> {
+    let said = |text: &str| text.chars().filter(|char| !char.is_control()).take(200).collect::<String>();
+    let phase = || {
+        let phase = object.text("/status/phase")?;
+        let reason = object.text("/status/phaseReason").filter(|reason| !reason.is_empty());
+        Some(said(&reason.map_or_else(|| phase.to_owned(), |reason| format!("{phase}: {reason}"))))
+    };
+    match object.key.kind {
+        Kind::Cluster => phase().filter(|_| object.text("/status/phase") != Some("Cluster in healthy state")),
+        Kind::Pooler => phase()
+            .filter(|_| object.text("/status/phase").is_some_and(|phase| ["inactive", "failed"].contains(&phase))),
+        Kind::Stream => {
+            let taken = object.integer("/status/observedGeneration")?;
+            if taken < object.meta.generation {
+                return Some(format!("nack has taken up generation {taken} of {}", object.meta.generation));
+            }
+            let ready = object.items("/status/conditions").find(|condition| condition["type"] == "Ready")?;
+            (ready["status"] != "True")
+                .then(|| said(ready["message"].as_str().unwrap_or("nack says that it is not ready")))
+        }
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::HorizontalPodAutoscaler | Kind::ConfigMap => {
+            None
+        }
     }
 }
 
@@ -108,6 +142,37 @@ mod tests {
         let meta = Meta { generation, ..Meta::default() };
         let object = Object { key: ObjectKey::new(kind, "ns", "w"), meta, content };
         assert_eq!(progress(&object), *want);
+    }
+
+    #[test]
+    fn an_object_of_another_project_is_settled_as_its_own_status_says() {
+        let check = |kind: Kind, status: Value, want: Option<&str>| {
+            let meta = Meta { generation: 3, ..Meta::default() };
+            let content = json!({"spec": {}, "status": status});
+            let object = Object { key: ObjectKey::new(kind, "ns", "o"), meta, content };
+            assert_eq!(unsettled(&object).as_deref(), want);
+        };
+        check(Kind::Cluster, json!({}), None);
+        check(Kind::Cluster, json!({"phase": "Cluster in healthy state"}), None);
+        check(
+            Kind::Cluster,
+            json!({"phase": "Applying configuration", "phaseReason": "work_mem\u{1b}"}),
+            Some("Applying configuration: work_mem"),
+        );
+        check(Kind::Pooler, json!({"phase": "paused"}), None);
+        check(
+            Kind::Pooler,
+            json!({"phase": "failed", "phaseReason": "no such cluster"}),
+            Some("failed: no such cluster"),
+        );
+        check(Kind::Stream, json!({}), None);
+        check(Kind::Stream, json!({"observedGeneration": 2}), Some("nack has taken up generation 2 of 3"));
+        let stream = |status: &str| {
+            let ready = json!({"type": "Ready", "status": status, "message": "insufficient storage"});
+            json!({"observedGeneration": 3, "conditions": [{"type": "Other", "status": "False"}, ready]})
+        };
+        check(Kind::Stream, stream("True"), None);
+        check(Kind::Stream, stream("False"), Some("insufficient storage"));
     }
 
     #[test]

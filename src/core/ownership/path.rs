@@ -195,8 +195,8 @@ pub(super) fn identifies(keys: &BTreeMap<String, Value>, item: &Value) -> bool {
 }
 
 /// Members that hold a map whose names may contain dots.
-const MAPS: [&str; 8] =
-    ["annotations", "labels", "matchLabels", "nodeSelector", "limits", "requests", "data", "binaryData"];
+const MAPS: [&str; 9] =
+    ["annotations", "labels", "matchLabels", "nodeSelector", "limits", "requests", "data", "binaryData", "parameters"];
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,11 +8,15 @@ use std::{
 
 use serde_json::Value as Json;
 
-use super::{CONTEST, Change, Conflict, Hold, Orphans, Plan, Setting, Situation, State, Step, config_map, value_hash};
+use super::{
+    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map,
+    objects, value_hash,
+};
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
+        options::{self, Known, Variable},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Before, KeyStamp, Record, Taking},
     },
@@ -38,6 +42,18 @@ pub(super) struct Wish {
     pub on_conflict: OnConflict,
     /// The key of a `ConfigMap` that pods read at start only.
     pub read_at_start: Option<Box<str>>,
+    /// The knobs, where several share the field.
+    pub parts: Vec<Part>,
+    /// The options that the value has of us, where the rest of it is somebody else's.
+    pub options: Option<Options>,
+}
+
+/// Options of ours in a variable.
+pub(super) struct Options {
+    /// The variable.
+    pub variable: Variable,
+    /// Each option and the words for it.
+    pub words: Vec<(&'static Known, String)>,
 }
 
 /// What becomes of an object.
@@ -77,6 +93,17 @@ pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>
     draft.finish(plan)
 }
 
+impl Options {
+    /// What is live now, with our options as they were before us; nothing where that is what is known already.
+    fn rebased(&self, was: Option<&Json>, live: Option<&Json>) -> Option<Json> {
+        let live = live?.as_str()?;
+        let before = was.and_then(Json::as_str).unwrap_or_default();
+        let wanted: Vec<_> = self.words.iter().map(|(known, word)| (*known, word.as_str())).collect();
+        let rebased = options::restore(self.variable, live, before, &wanted).ok()?;
+        (rebased != before).then(|| Json::String(rebased))
+    }
+}
+
 struct Draft<'a> {
     situation: &'a Situation<'a>,
     object: &'a Object,
@@ -105,6 +132,8 @@ struct Draft<'a> {
     read_at_start: BTreeSet<Box<str>>,
     /// The other managers of the object, once somebody asked for them.
     others: OnceCell<Vec<(Holder, FieldSet)>>,
+    /// Changes that must not be made. With one of them nothing is written.
+    barred: Vec<Refusal>,
 }
 
 impl<'a> Draft<'a> {
@@ -134,6 +163,7 @@ impl<'a> Draft<'a> {
             taken_back: BTreeSet::new(),
             read_at_start: BTreeSet::new(),
             others: OnceCell::new(),
+            barred: Vec::new(),
         }
     }
 
@@ -176,6 +206,8 @@ impl<'a> Draft<'a> {
                 live: wish.live_text,
                 source,
                 state,
+                parts: wish.parts,
+                why: None,
             });
         }
     }
@@ -224,8 +256,7 @@ impl<'a> Draft<'a> {
         if ours && others.is_empty() {
             self.unexplained.push((wish.path.clone(), wish.landing.clone()));
         }
-        self.change(wish, live);
-        (State::Planned, None)
+        (self.change(wish, live), None)
     }
 
     /// Somebody set a field that we had claimed.
@@ -248,16 +279,18 @@ impl<'a> Draft<'a> {
             }
             note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
-            self.change(wish, live);
-            return (State::Planned, None);
+            if wish.value.is_array() {
+                // Their new list is what ours is made of now, so it is what was there before, too.
+                self.record.paths.insert(wish.field.clone(), live.cloned());
+            }
+            return (self.change(wish, live), None);
         }
         // An owner that drops a field which was taken over removes it although we hold its value (kubectl's client-side
         // apply does): nobody wants anything else of it.
         let dropped = live.is_none() && others.is_empty() && wish.on_conflict == OnConflict::TakeOver;
         if self.hold == Some(Hold::Lifted) || dropped {
             self.force |= !others.is_empty();
-            self.change(wish, live);
-            return (State::Planned, None);
+            return (self.change(wish, live), None);
         }
         self.overridden = true;
         let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
@@ -285,8 +318,13 @@ impl<'a> Draft<'a> {
                 let message = foreign(wish, &others);
                 return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, message)));
             }
-            self.force |= !self.holders(&wish.field).is_empty();
             let previous = self.previous(&wish.field);
+            if let Some(bar) = objects::bar(self.situation, &wish.path, live, previous.as_ref()) {
+                self.keep(wish, live);
+                self.barred.push(bar);
+                return (State::Refused, None);
+            }
+            self.force |= !self.holders(&wish.field).is_empty();
             let change = Change {
                 object: self.object.key.clone(),
                 path: wish.path.clone(),
@@ -363,7 +401,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn change(&mut self, wish: &Wish, live: Option<&Json>) {
+    fn change(&mut self, wish: &Wish, live: Option<&Json>) -> State {
+        let bar = objects::bar(self.situation, &wish.path, live, Some(&wish.value));
+        let state = if bar.is_some() { State::Refused } else { State::Planned };
+        self.barred.extend(bar);
         self.claim.insert(wish.field.clone(), wish.value.clone());
         self.remember_baseline(wish, live);
         let change = Change {
@@ -375,6 +416,7 @@ impl<'a> Draft<'a> {
         };
         self.changes.push((wish.field.clone(), change));
         self.stamp(wish);
+        state
     }
 
     /// Notes what pods are to be restarted for.
@@ -404,6 +446,14 @@ impl<'a> Draft<'a> {
 
     fn remember_baseline(&mut self, wish: &Wish, live: Option<&Json>) {
         self.record.paths.entry(wish.field.clone()).or_insert_with(|| live.cloned());
+        // Whoever wrote the field after us has changed what is theirs in it: that is to be there when ours goes back.
+        if let Some(options) = &wish.options
+            && !self.owned.contains(&wish.field)
+            && let Some(was) = self.record.paths.get_mut(&wish.field)
+            && let Some(rebased) = options.rebased(was.as_ref(), live)
+        {
+            *was = Some(rebased);
+        }
     }
 
     fn conflict(&self, reason: Reason, wish: &Wish, message: String) -> Conflict {
@@ -427,6 +477,10 @@ impl<'a> Draft<'a> {
         // A hold ends by itself when the person puts back what we had written.
         if undone || self.overridden || (self.hold == Some(Hold::Held) && !self.changes.is_empty()) {
             plan.overridden.push(key);
+            return self.left(hash);
+        }
+        if !self.barred.is_empty() {
+            plan.refusals.append(&mut self.barred);
             return self.left(hash);
         }
         let annotation = names::baseline(self.situation.policy.identity.name());
@@ -545,7 +599,9 @@ impl<'a> Draft<'a> {
         let unproven = &self.situation.memory.unproven;
         let earlier = self.before.iter().flat_map(|record| &record.previous);
         let mut previous: BTreeMap<_, _> = earlier
-            .filter(|(field, _)| self.knobs.get(*field).is_some_and(|path| unproven.contains(path)))
+            .filter(|(field, _)| {
+                self.knobs.get(*field).is_some_and(|path| unproven.iter().any(|other| share(path, other)))
+            })
             .map(|(field, value)| (field.clone(), value.clone()))
             .collect();
         for (field, _) in &self.changes {
@@ -661,6 +717,11 @@ fn foreign(wish: &Wish, others: &[Holder]) -> String {
     let who: Vec<String> = others.iter().map(|holder| format!("\"{}\"", holder.manager)).collect();
     let advice = others.first().map(Holder::advice).unwrap_or_default();
     format!("{} is owned by {}. {advice}", wish.landing, who.join(" and "))
+}
+
+/// Whether two settings have a knob in common: those that share a field are one setting, and others may join them.
+fn share(a: &str, b: &str) -> bool {
+    a.split(", ").any(|a| b.split(", ").any(|b| a == b))
 }
 
 fn text(value: &Json) -> String {

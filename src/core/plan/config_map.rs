@@ -77,7 +77,14 @@ fn config_map_of<'a>(situation: &Situation<'a>, desired: &'a Desired<'a>) -> Opt
     match &desired.knob.landing {
         Landing::Document { file, .. } => situation.policy.files.get(*file).map(|file| &*file.config_map),
         Landing::ConfigMapKey { name, .. } => Some(name),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -211,6 +218,8 @@ impl Edits<'_> {
                 live,
                 source: desired.source.to_string(),
                 state,
+                parts: Vec::new(),
+                why: None,
             });
         };
         let current = self.text(&file.key);
@@ -276,6 +285,8 @@ impl Edits<'_> {
         view(live.clone(), State::Planned);
         let unproven = !memory.complete && memory.unproven.contains(&desired.knob.path);
         let (was, ours) = match known {
+            // Its owner took the line away since: there is nothing to go back to.
+            _ if live.is_none() => (None, None),
             None => (live.clone(), None),
             // Its rollout is under way: the way back goes to what was there before that.
             Some(DocumentBaseline { was, before: Some(before), .. }) if unproven => (was, before.ours),
@@ -475,7 +486,14 @@ pub fn place(policy: &Policy, landing: &Landing, config_map: &str) -> Option<Str
             Some(name_place(&file.key, at))
         }
         Landing::ConfigMapKey { name, key, .. } => (**name == *config_map).then(|| key.to_string()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -488,7 +506,14 @@ pub fn landing(policy: &Policy, landing: &Landing) -> Option<String> {
             Some(format!("{at} in {} of ConfigMap/{}", file.key, file.config_map))
         }
         Landing::ConfigMapKey { name, key, .. } => Some(format!("key {key} of ConfigMap/{name}")),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -504,7 +529,14 @@ pub(super) fn live(policy: &Policy, maps: &BTreeMap<Box<str>, ConfigMap<'_>>, la
             Some(document::read(&text(&file.config_map, &file.key)?, at).ok()?.text)
         }
         Landing::ConfigMapKey { name, key, .. } => text(name, key).map(|text| text.trim().to_owned()),
-        Landing::Variable | Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => None,
+        Landing::Variable
+        | Landing::Env(_)
+        | Landing::Arg(_)
+        | Landing::Option(_)
+        | Landing::Resource { .. }
+        | Landing::Sysctl(_)
+        | Landing::NotEnforceable(_)
+        | Landing::Field(_) => None,
     }
 }
 
@@ -560,6 +592,8 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
             live_text: live.map(brief),
             on_conflict: desired.knob.on_conflict,
             read_at_start: (*reload == Reload::Restart).then(|| key.clone()),
+            parts: Vec::new(),
+            options: None,
         });
     }
     wishes

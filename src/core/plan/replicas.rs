@@ -114,6 +114,8 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
             live_text: live(field).map(|n| n.to_string()),
             on_conflict: replicas.on_conflict,
             read_at_start: None,
+            parts: Vec::new(),
+            options: None,
         })
         .collect();
     claim::plan(situation, autoscaler, wishes, plan);
@@ -134,6 +136,8 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
         live: Some(live.to_string()),
         source: "spec".into(),
         state: State::AtRest,
+        parts: Vec::new(),
+        why: None,
     };
     if let Some(elder) = situation.memory.elders.get(&setting.landing) {
         setting.state = State::Yielded;

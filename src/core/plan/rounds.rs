@@ -8,11 +8,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Case, Hold, Memory, Orphans, Plan, Refusal, Setting, Situation, State, config_map, round, workload};
+use super::{
+    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, objects,
+    round, workload,
+};
 use crate::{
     api::conditions::Reason,
     core::{
-        policy::{Invalid, Knob, Landing, Policy},
+        allocate::Load,
+        facts::Kind,
+        policy::{Invalid, Knob, Landing, Policy, runtime},
         resolve::{self, Desired, Stays},
         units::Value,
     },
@@ -23,7 +28,9 @@ use crate::{
 /// Each round finds at least one more value that stays, so there are at most as many as values that formulas read.
 #[must_use]
 pub fn plan(case: &Case<'_>) -> Plan {
-    let inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    let mut inputs: BTreeSet<&str> = case.policy.knobs.iter().flat_map(Knob::inputs).collect();
+    // What fits into a limit that is not written, is another question.
+    inputs.extend(runtime::inputs(case.policy));
     let mut stays = Stays::new();
     let mut failed: BTreeSet<Box<str>> = BTreeSet::new();
     let mut memory = Cow::Borrowed(case.memory);
@@ -37,7 +44,8 @@ pub fn plan(case: &Case<'_>) -> Plan {
         let mut more = left(case, &plan, &inputs);
         more.retain(|path, _| !stays.contains_key(path));
         if more.is_empty() {
-            return Plan { loads: loads(case, &desired, &plan), ..plan };
+            let (loads, held) = (loads(case, &desired, &plan), held(case, &desired));
+            return Plan { loads, held, ..in_order(case, plan) };
         }
         // What follows from one that has just been found may be another value in the next round.
         let later = followers(case.policy, |path| more.contains_key(path));
@@ -65,10 +73,11 @@ impl<'a> Case<'a> {
             Landing::Document { .. } | Landing::ConfigMapKey { .. } => {
                 config_map::live(self.policy, self.config_maps, &knob.landing)
             }
-            Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. } => {
+            Landing::Env(_) | Landing::Arg(_) | Landing::Option(_) | Landing::Resource { .. } | Landing::Sysctl(_) => {
                 workload::live(self.policy, self.target, knob)
             }
-            Landing::Variable => None,
+            Landing::Field(place) => objects::live(self.target, place),
+            Landing::Variable | Landing::NotEnforceable(_) => None,
         }
     }
 }
@@ -92,7 +101,7 @@ fn left(case: &Case<'_>, plan: &Plan, inputs: &BTreeSet<&str>) -> Stays {
         State::Yielded => true,
         State::Quarantined => !goes_back(setting),
         State::Planned => plan.overridden.contains(&setting.object),
-        State::AtRest | State::Refused | State::Variable => false,
+        State::AtRest | State::Refused | State::Variable | State::NotEnforceable => false,
     };
     let mut left = Stays::new();
     for setting in plan.settings.iter().filter(stays) {
@@ -151,7 +160,7 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
     let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
+        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
         .collect();
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;
@@ -175,11 +184,56 @@ fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid
         }
     }
     plan.refusals.splice(0..0, wrong.iter().map(refusal));
+    plan.held = held(case, &desired);
     plan
 }
 
+/// Fewer pods come before more connections in each.
+fn in_order(case: &Case<'_>, mut plan: Plan) -> Plan {
+    let lowers = |step: &Step| match step {
+        Step::Json { purpose, .. } => *purpose == Purpose::Scale,
+        Step::Apply(write) => write.object.kind == Kind::HorizontalPodAutoscaler && write.changes.iter().any(is_less),
+    };
+    if case.policy.pools.iter().any(|pool| pool.budget.is_some()) {
+        // A stable sort: the rest keeps its order.
+        plan.steps.sort_by_key(|step| !lowers(step));
+    }
+    plan
+}
+
+/// Whether a number becomes smaller.
+fn is_less(change: &Change) -> bool {
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok());
+    *change.path == *"replicas.max"
+        && matches!((number(&change.from), number(&change.to)), (Some(from), Some(to)) if to < from)
+}
+
+/// What the pools add up to with the values that pods may have now.
+fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
+    let value = |path: &str, of: Option<usize>| {
+        let desired = desired.iter().find(|desired| *desired.knob.path == *path)?;
+        if desired.knob.landing == Landing::Variable {
+            return desired.value.to_i64();
+        }
+        let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
+        let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob))?;
+        resolve::read(desired.knob, &text)?.to_i64()
+    };
+    let mut most = resolve::loads(case.policy, |path| value(path, None));
+    for of in [0, 1].into_iter().filter(|_| !case.memory.rolling.is_empty()) {
+        for load in resolve::loads(case.policy, |path| value(path, Some(of))) {
+            match most.iter_mut().find(|known| known.pool == load.pool) {
+                Some(known) if known.per_pod() < load.per_pod() => *known = load,
+                Some(_) => {}
+                None => most.push(load),
+            }
+        }
+    }
+    most
+}
+
 /// What the pools add up to with the values that are there or will be.
-fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<resolve::Load> {
+fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
     let left: BTreeSet<&str> = states(plan, State::Yielded).chain(states(plan, State::Quarantined)).collect();
     let values: BTreeMap<&str, Value> = desired
         .iter()

@@ -3,15 +3,17 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    Plan, STAMP, Setting, Situation, State,
+    Part, Plan, STAMP, Setting, Situation, State,
     claim::{self, Wish},
     config_map::Documents,
-    value_hash,
+    traps, value_hash,
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
+        catalogue::sysctl::{self, Namespace},
         facts::Object,
+        options::{self, Known, Variable},
         ownership::FieldPath,
         policy::{Knob, Landing, Policy},
         resolve::Desired,
@@ -23,7 +25,8 @@ use crate::{
 pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut Plan) {
     let target = situation.target;
     let mut wishes = Vec::new();
-    let mut arguments: Vec<(Container<'_>, &Desired<'_>)> = Vec::new();
+    let mut shared: Vec<Share<'_>> = Vec::new();
+    let mut sysctls: Vec<(&str, &Desired<'_>)> = Vec::new();
     for desired in situation.desired {
         let knob = desired.knob;
         let wish = match &knob.landing {
@@ -34,7 +37,17 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 container(situation, knob, plan).and_then(|c| amount(c, bucket, resource, desired, situation, plan))
             }
             Landing::Arg(_) => {
-                arguments.extend(container(situation, knob, plan).map(|c| (c, desired)));
+                let field = Shared::Arguments;
+                shared.extend(container(situation, knob, plan).map(|container| Share { container, field, desired }));
+                None
+            }
+            Landing::Option(known) => {
+                let field = Shared::Options(known.variable);
+                shared.extend(container(situation, knob, plan).map(|container| Share { container, field, desired }));
+                None
+            }
+            Landing::Sysctl(name) => {
+                sysctls.push((name, desired));
                 None
             }
             Landing::Variable => {
@@ -47,24 +60,42 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 ));
                 None
             }
-            Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+            Landing::NotEnforceable(why) => {
+                let setting = view(target, desired, "nowhere".into(), None, State::NotEnforceable);
+                plan.settings.push(Setting { why: Some(why.clone()), ..setting });
+                None
+            }
+            Landing::Document { .. } | Landing::ConfigMapKey { .. } | Landing::Field(_) => None,
         };
         wishes.extend(wish);
     }
-    wishes.extend(argument_lists(&arguments, plan));
+    wishes.extend(shared_fields(&shared, target, plan));
+    traps::look(situation, plan);
+    wishes.extend(sysctl_list(target, &sysctls, plan));
     wishes.extend(stamp(situation, documents));
     plan.claim_hash = claim::plan(situation, target, wishes, plan).hash;
 }
 
 /// A container of the pod template, by the list that it stands in.
 #[derive(Clone, Copy)]
-struct Container<'a> {
+pub(super) struct Container<'a> {
     list: &'static str,
-    name: &'a str,
-    spec: &'a Json,
+    pub name: &'a str,
+    pub spec: &'a Json,
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
+    /// Its variables.
+    pub fn environment(&self) -> impl Iterator<Item = &'a Json> + use<'a> {
+        self.spec["env"].as_array().into_iter().flatten()
+    }
+
+    /// The plain text of a variable.
+    pub fn variable(&self, name: &str) -> Option<&'a str> {
+        let entry = self.environment().find(|entry| entry["name"] == *name && entry.get("valueFrom").is_none())?;
+        Some(entry["value"].as_str().unwrap_or_default())
+    }
+
     fn path(&self) -> FieldPath {
         FieldPath::of(&["spec", "template", "spec", self.list]).key("name", self.name)
     }
@@ -80,31 +111,51 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
     match &knob.landing {
         Landing::Env(name) => Some(variable(name, container()?)),
         Landing::Arg(_) => Some(arguments_of(container()?)),
+        Landing::Option(known) => Some(variable(known.variable.name(), container()?)),
         Landing::Resource { bucket, resource } => Some(amount_of(bucket, resource, container()?)),
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Sysctl(_) => Some(SYSCTLS.to_owned()),
+        Landing::Variable
+        | Landing::NotEnforceable(_)
+        | Landing::Document { .. }
+        | Landing::ConfigMapKey { .. }
+        | Landing::Field(_) => None,
     }
 }
 
 /// What is where a knob lands in the pod template of `target`.
 pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
+    if let Landing::Sysctl(name) = &knob.landing {
+        let entry = target.items(SYSCTLS_AT).find(|entry| is_sysctl(entry, name))?;
+        return entry["value"].as_str().map(str::to_owned);
+    }
     let container = find(policy, target, knob).ok()?;
     match &knob.landing {
-        Landing::Env(name) => {
-            let mut entries = container.spec["env"].as_array()?.iter();
-            let entry = entries.find(|entry| entry["name"] == **name && entry.get("valueFrom").is_none())?;
-            Some(entry["value"].as_str().unwrap_or_default().to_owned())
+        Landing::Env(name) => container.variable(name).map(str::to_owned),
+        Landing::Option(known) => {
+            let text = container.variable(known.variable.name())?;
+            options::find_text(known, text).ok().flatten()
         }
         Landing::Arg(flag) => {
             let args: Vec<&str> = container.spec["args"].as_array()?.iter().filter_map(Json::as_str).collect();
-            let at = args.iter().position(|arg| is_flag(arg, flag))?;
-            let joined = args.get(at)?.split_once('=').map(|(_, value)| value);
-            joined.or_else(|| args.get(at + 1).copied()).map(str::to_owned)
+            flag_of(&args, flag).map(str::to_owned)
         }
         Landing::Resource { bucket, resource } => {
             container.spec["resources"][bucket].get(resource).and_then(Json::as_str).map(str::to_owned)
         }
-        Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. } => None,
+        Landing::Variable
+        | Landing::NotEnforceable(_)
+        | Landing::Sysctl(_)
+        | Landing::Document { .. }
+        | Landing::ConfigMapKey { .. }
+        | Landing::Field(_) => None,
     }
+}
+
+/// The value of a flag among arguments.
+fn flag_of<'a, S: AsRef<str>>(args: &'a [S], flag: &str) -> Option<&'a str> {
+    let at = args.iter().position(|arg| is_flag(arg.as_ref(), flag))?;
+    let joined = args.get(at)?.as_ref().split_once('=').map(|(_, value)| value);
+    joined.or_else(|| args.get(at + 1).map(AsRef::as_ref))
 }
 
 /// Whether an argument is `--flag` or `--flag=value`.
@@ -125,7 +176,11 @@ fn amount_of(bucket: &str, resource: &str, container: &str) -> String {
 }
 
 /// The container that a knob is for.
-fn find<'a>(policy: &'a Policy, target: &'a Object, knob: &'a Knob) -> Result<Container<'a>, (Reason, String)> {
+pub(super) fn find<'a>(
+    policy: &'a Policy,
+    target: &'a Object,
+    knob: &'a Knob,
+) -> Result<Container<'a>, (Reason, String)> {
     let wanted = knob.container.as_deref().or(policy.target.as_ref().and_then(|t| t.container.as_deref()));
     let all = || {
         let lists = [
@@ -168,7 +223,7 @@ fn find<'a>(policy: &'a Policy, target: &'a Object, knob: &'a Knob) -> Result<Co
 }
 
 /// The same thing is said once, however many knobs it concerns.
-fn refuse(plan: &mut Plan, reason: Reason, message: String) {
+pub(super) fn refuse(plan: &mut Plan, reason: Reason, message: String) {
     if !plan.refusals.iter().any(|r| r.message == message) {
         plan.refuse(reason, message, false);
     }
@@ -184,6 +239,8 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
+        parts: Vec::new(),
+        why: None,
     }
 }
 
@@ -195,29 +252,8 @@ fn environment(
     plan: &mut Plan,
 ) -> Option<Wish> {
     let landing = variable(name, container.name);
-    let entries = || container.spec["env"].as_array().into_iter().flatten();
-    let mut same = entries().filter(|entry| entry["name"] == *name);
-    let (first, second) = (same.next(), same.next());
-    let reference = format!("$({name})");
-    let trouble = if second.is_some() {
-        Some((Reason::EnvDuplicate, format!("{landing} is listed twice: remove one of them")))
-    } else if first.is_some_and(|entry| entry.get("valueFrom").is_some()) {
-        Some((
-            Reason::EnvFromSource,
-            format!(
-                "{landing} comes from a valueFrom, which is never replaced: change its source, or give it a plain value"
-            ),
-        ))
-    } else if references(container.spec, &reference) {
-        Some((
-            Reason::EnvReferenced,
-            format!(
-                "{landing} is used as {reference} elsewhere in the container, where its position in the list matters"
-            ),
-        ))
-    } else {
-        None
-    };
+    let trouble = trouble_of(container, name, &landing);
+    let first = container.environment().find(|entry| entry["name"] == *name);
     let live_text = first.map(|entry| entry["value"].as_str().unwrap_or_default().to_owned());
     if let Some((reason, message)) = trouble {
         refuse(plan, reason, message);
@@ -235,7 +271,35 @@ fn environment(
         text,
         on_conflict: desired.knob.on_conflict,
         read_at_start: None,
+        parts: Vec::new(),
+        options: None,
     })
+}
+
+/// Why a variable of a container is not to be written.
+fn trouble_of(container: Container<'_>, name: &str, landing: &str) -> Option<(Reason, String)> {
+    let mut same = container.environment().filter(|entry| entry["name"] == *name);
+    let (first, second) = (same.next(), same.next());
+    let reference = format!("$({name})");
+    if second.is_some() {
+        Some((Reason::EnvDuplicate, format!("{landing} is listed twice: remove one of them")))
+    } else if first.is_some_and(|entry| entry.get("valueFrom").is_some()) {
+        Some((
+            Reason::EnvFromSource,
+            format!(
+                "{landing} comes from a valueFrom, which is never replaced: change its source, or give it a plain value"
+            ),
+        ))
+    } else if references(container.spec, &reference) {
+        Some((
+            Reason::EnvReferenced,
+            format!(
+                "{landing} is used as {reference} elsewhere in the container, where its position in the list matters"
+            ),
+        ))
+    } else {
+        None
+    }
 }
 
 fn references(container: &Json, reference: &str) -> bool {
@@ -271,6 +335,8 @@ fn amount(
         live_text: live.map(str::to_owned),
         on_conflict: desired.knob.on_conflict,
         read_at_start: None,
+        parts: Vec::new(),
+        options: None,
     })
 }
 
@@ -304,62 +370,270 @@ fn contradicts(
     }
 }
 
-/// One wish per container: `args` is a list that Kubernetes knows as a whole only, so the claim is the list as it is with
-/// our flags in it.
-fn argument_lists(arguments: &[(Container<'_>, &Desired<'_>)], plan: &mut Plan) -> Vec<Wish> {
-    let mut wishes: Vec<Wish> = Vec::new();
-    let mut done: Vec<&str> = Vec::new();
-    for (container, _) in arguments {
-        if done.contains(&container.name) {
+/// A field of a container that several knobs share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    /// `args` is a list that Kubernetes knows as a whole only, so the claim is the list as it is with our flags in it.
+    Arguments,
+    /// A variable of options is one text, so the claim is the text as it is with our options in it.
+    Options(Variable),
+}
+
+/// A knob and the field that it shares.
+#[derive(Clone, Copy)]
+struct Share<'a> {
+    container: Container<'a>,
+    field: Shared,
+    desired: &'a Desired<'a>,
+}
+
+/// One wish per field and container, however many knobs land there.
+fn shared_fields(shares: &[Share<'_>], target: &Object, plan: &mut Plan) -> Vec<Wish> {
+    let mut wishes = Vec::new();
+    let mut done: Vec<(&str, Shared)> = Vec::new();
+    for Share { container, field, .. } in shares {
+        let place = (container.name, *field);
+        if done.contains(&place) {
             continue;
         }
-        done.push(container.name);
-        let live: Vec<String> = container.spec["args"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
-            .map(str::to_owned)
-            .collect();
-        let mut wanted = live.clone();
-        let mut paths: Vec<&str> = Vec::new();
-        let mut sources: Vec<String> = Vec::new();
-        for (_, desired) in arguments.iter().filter(|(c, _)| c.name == container.name) {
-            let Landing::Arg(flag) = &desired.knob.landing else { continue };
-            match set_flag(&mut wanted, flag, &desired.text) {
-                Ok(()) => {
-                    paths.push(&desired.knob.path);
-                    let source = desired.source.to_string();
-                    if !sources.contains(&source) {
-                        sources.push(source);
-                    }
-                }
-                Err(count) => refuse(
-                    plan,
-                    Reason::Unsupported,
-                    format!(
-                        "argument {flag} is given {count} times in container \"{}\": remove all but one",
-                        container.name
-                    ),
-                ),
-            }
-        }
-        if paths.is_empty() {
-            continue;
-        }
-        wishes.push(Wish {
-            path: paths.join(", ").into(),
-            landing: arguments_of(container.name),
-            source: Some(sources.join("; ")),
-            field: container.path().field("args"),
-            value: json!(wanted),
-            text: wanted.join(" "),
-            live_text: container.spec.get("args").map(|_| live.join(" ")),
-            on_conflict: OnConflict::TakeOver,
-            read_at_start: None,
+        done.push(place);
+        let here = shares.iter().filter(|share| (share.container.name, share.field) == place);
+        let desired: Vec<&Desired<'_>> = here.map(|share| share.desired).collect();
+        wishes.extend(match field {
+            Shared::Arguments => arguments(*container, &desired, plan),
+            Shared::Options(variable) => options(target, *container, *variable, &desired, plan),
         });
     }
     wishes
+}
+
+/// What knobs that share a field say of it together.
+#[derive(Default)]
+struct Together {
+    parts: Vec<Part>,
+}
+
+impl Together {
+    fn add(&mut self, desired: &Desired<'_>, live: Option<String>) {
+        self.parts.push(Part {
+            path: desired.knob.path.clone(),
+            desired: desired.text.clone(),
+            live,
+            source: desired.source.to_string(),
+        });
+    }
+
+    fn path(&self) -> Box<str> {
+        let paths: Vec<&str> = self.parts.iter().map(|part| &*part.path).collect();
+        paths.join(", ").into()
+    }
+
+    fn source(&self) -> String {
+        let mut sources: Vec<&str> = Vec::new();
+        for part in &self.parts {
+            if !sources.contains(&part.source.as_str()) {
+                sources.push(&part.source);
+            }
+        }
+        sources.join("; ")
+    }
+
+    /// One knob alone needs no list.
+    fn into_parts(self) -> Vec<Part> {
+        if self.parts.len() > 1 { self.parts } else { Vec::new() }
+    }
+}
+
+fn arguments(container: Container<'_>, all: &[&Desired<'_>], plan: &mut Plan) -> Option<Wish> {
+    let live: Vec<String> =
+        container.spec["args"].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
+    let mut wanted = live.clone();
+    let mut together = Together::default();
+    for desired in all {
+        let Landing::Arg(flag) = &desired.knob.landing else { continue };
+        let was = flag_of(&live, flag).map(str::to_owned);
+        match set_flag(&mut wanted, flag, &desired.text) {
+            Ok(()) => together.add(desired, was),
+            Err(count) => refuse(
+                plan,
+                Reason::Unsupported,
+                format!(
+                    "argument {flag} is given {count} times in container \"{}\": remove all but one",
+                    container.name
+                ),
+            ),
+        }
+    }
+    (!together.parts.is_empty()).then(|| Wish {
+        path: together.path(),
+        landing: arguments_of(container.name),
+        source: Some(together.source()),
+        field: container.path().field("args"),
+        value: json!(wanted),
+        text: wanted.join(" "),
+        live_text: container.spec.get("args").map(|_| live.join(" ")),
+        on_conflict: OnConflict::TakeOver,
+        read_at_start: None,
+        parts: together.into_parts(),
+        options: None,
+    })
+}
+
+/// What the rest of the variable says is nobody's business: people see our options only.
+fn options(
+    target: &Object,
+    container: Container<'_>,
+    variable: Variable,
+    all: &[&Desired<'_>],
+    plan: &mut Plan,
+) -> Option<Wish> {
+    let name = variable.name();
+    let landing = self::variable(name, container.name);
+    let live = container.variable(name);
+    let merged = match trouble_of(container, name, &landing) {
+        Some(trouble) => Err(trouble),
+        None => merge(variable, &landing, live.unwrap_or_default(), all),
+    };
+    let (together, words, text) = match merged {
+        Ok(merged) => merged,
+        Err((reason, message)) => {
+            refuse(plan, reason, message);
+            plan.settings.extend(all.iter().map(|d| view(target, d, landing.clone(), None, State::Refused)));
+            return None;
+        }
+    };
+    let said = |of: fn(&Part) -> Option<&str>| together.parts.iter().filter_map(of).collect::<Vec<_>>().join(" ");
+    let live_text = said(|part| part.live.as_deref());
+    Some(Wish {
+        path: together.path(),
+        landing,
+        source: Some(together.source()),
+        field: container.path().field("env").key("name", name).field("value"),
+        value: json!(text),
+        text: said(|part| Some(&part.desired)),
+        live_text: (!live_text.is_empty()).then_some(live_text),
+        // The text is one field: who leaves a part of it, leaves all of it.
+        on_conflict: match all.iter().all(|desired| desired.knob.on_conflict == OnConflict::TakeOver) {
+            true => OnConflict::TakeOver,
+            false => OnConflict::Yield,
+        },
+        read_at_start: None,
+        parts: together.into_parts(),
+        options: Some(claim::Options { variable, words }),
+    })
+}
+
+type Merged = (Together, Vec<(&'static Known, String)>, String);
+
+/// The text of a variable with our options in it.
+fn merge(variable: Variable, landing: &str, live: &str, all: &[&Desired<'_>]) -> Result<Merged, (Reason, String)> {
+    let unreadable = |error: &dyn std::fmt::Display| (Reason::OptionsUnparseable, format!("{landing} {error}"));
+    let words = variable.split(live).map_err(|error| unreadable(&error))?;
+    if let Some(word) = words.iter().find(|word| word.text.starts_with("$(")) {
+        let message = format!("holds {}, and what that stands for cannot be seen: write the options out", word.text);
+        return Err(unreadable(&message));
+    }
+    let mut together = Together::default();
+    let mut wanted: Vec<(&'static Known, String)> = Vec::new();
+    for desired in all {
+        let Landing::Option(known) = desired.knob.landing else { continue };
+        if let Some(at) = wanted.iter().position(|(other, _)| *other == known) {
+            let first = together.parts.get(at).map_or("", |part| &part.path);
+            let message = format!("{} lands where {first} lands already: option {}", desired.knob.path, known.token);
+            return Err((Reason::InvalidSpec, message));
+        }
+        let was = options::find_text(known, live).map_err(|error| unreadable(&error))?;
+        // Another spelling of the same value is no change.
+        let same = options::set(variable, was.as_deref().unwrap_or_default(), &[(known, &desired.text)]);
+        let is_same = was.is_some() && same.as_ref().ok() == was.as_ref();
+        together.add(desired, if is_same { Some(desired.text.clone()) } else { was });
+        wanted.push((known, desired.text.clone()));
+    }
+    let pairs: Vec<_> = wanted.iter().map(|(known, word)| (*known, word.as_str())).collect();
+    let text = options::set(variable, live, &pairs).map_err(|error| unreadable(&error))?;
+    Ok((together, wanted, text))
+}
+
+/// How people are told of the kernel parameters of a pod.
+const SYSCTLS: &str = "sysctls of the pod";
+const SYSCTLS_AT: &str = "/spec/template/spec/securityContext/sysctls";
+
+/// Whether an entry of the list of kernel parameters is the one of that name, however the name is written.
+fn is_sysctl(entry: &Json, name: &str) -> bool {
+    entry["name"].as_str().is_some_and(|written| sysctl::normal(written) == *name)
+}
+
+/// The wish for the kernel parameters of the pod: the list as it is with ours in it.
+fn sysctl_list(target: &Object, sysctls: &[(&str, &Desired<'_>)], plan: &mut Plan) -> Option<Wish> {
+    let live: Vec<Json> = target.items(SYSCTLS_AT).cloned().collect();
+    let mut wanted = live.clone();
+    let mut together = Together::default();
+    for (name, desired) in sysctls {
+        let places: Vec<usize> = (0..live.len()).filter(|i| is_sysctl(&live[*i], name)).collect();
+        let trouble = match (not_of_the_pod(target, name), &places[..]) {
+            (Some(why), _) => Some(format!("sysctl {name} cannot be set on the pods of {}: {why}", target.key.short())),
+            (None, [_, _, ..]) => {
+                Some(format!("sysctl {name} is listed {} times in the pod: remove all but one", places.len()))
+            }
+            (None, [at]) => {
+                let written = wanted[*at]["value"].as_str().unwrap_or_default();
+                // Another spelling of the same numbers is no change.
+                if !sysctl::is_same(written, &desired.text) {
+                    wanted[*at]["value"] = json!(desired.text);
+                }
+                None
+            }
+            (None, []) => {
+                wanted.push(json!({"name": name, "value": desired.text}));
+                None
+            }
+        };
+        if let Some(message) = trouble {
+            refuse(plan, Reason::Unsupported, message);
+            let live = places.first().and_then(|at| live[*at]["value"].as_str()).map(str::to_owned);
+            plan.settings.push(view(target, desired, SYSCTLS.to_owned(), live, State::Refused));
+        } else {
+            together.add(desired, None);
+        }
+    }
+    let text = |list: &[Json]| {
+        let word = |entry: &Json, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
+        let pairs: Vec<String> =
+            list.iter().map(|entry| format!("{}={}", word(entry, "name"), word(entry, "value"))).collect();
+        pairs.join(", ")
+    };
+    (!together.parts.is_empty()).then(|| Wish {
+        // The names are in the text already.
+        path: "kernel.sysctls".into(),
+        landing: SYSCTLS.to_owned(),
+        source: Some(together.source()),
+        field: FieldPath::of(&["spec", "template", "spec", "securityContext", "sysctls"]),
+        text: text(&wanted),
+        live_text: target.at(SYSCTLS_AT).map(|_| text(&live)),
+        on_conflict: sysctls.first().map(|(_, desired)| desired.knob.on_conflict).unwrap_or_default(),
+        value: Json::Array(wanted),
+        read_at_start: None,
+        parts: Vec::new(),
+        options: None,
+    })
+}
+
+/// Why pods of `target` have no kernel parameter `name` of their own, which the API server or the kubelet would refuse.
+fn not_of_the_pod(target: &Object, name: &str) -> Option<&'static str> {
+    let pod = |member: &str| target.at(&format!("/spec/template/spec/{member}"));
+    let shares = |member: &str| pod(member) == Some(&Json::Bool(true));
+    if pod("os/name").is_some_and(|os| os == "windows") {
+        return Some("they run on Windows");
+    }
+    match sysctl::namespace(name)? {
+        Namespace::Net if shares("hostNetwork") => Some(
+            "with hostNetwork they share the network of the node: remove it from the policy, or set it on the node",
+        ),
+        Namespace::Ipc if shares("hostIPC") => {
+            Some("with hostIPC they share the memory of the node: remove it from the policy, or set it on the node")
+        }
+        Namespace::Net | Namespace::Ipc => None,
+    }
 }
 
 /// Replaces the value of `flag`, written `--flag=value` or `--flag value`, or appends it.
@@ -399,6 +673,8 @@ fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
         live_text: live,
         on_conflict: OnConflict::Yield,
         read_at_start: None,
+        parts: Vec::new(),
+        options: None,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::{
             Checked, Datum, EvaluateError, Formula, Path, Type,
             strata::{Graph, NodeId, Stratum},
         },
-        units::{Value, ValueType},
+        units::{Decimal, Value, ValueType},
     },
 };
 
@@ -36,6 +36,13 @@ pub struct Expression {
     reads: BTreeMap<Path, Place>,
     /// Whether it reads limits or requests of a container that nobody has named.
     is_vague: bool,
+}
+
+impl Expression {
+    /// As written.
+    pub fn source(&self) -> &str {
+        self.formula.source()
+    }
 }
 
 impl Given {
@@ -170,6 +177,9 @@ impl Scope {
             let is = if kind == ValueType::Enum { Type::Word(setting.allowed.clone()) } else { kind.into() };
             scope.types.insert(format!("settings.{}", setting.name).into(), is);
         }
+        for (path, is) in super::runtime::members(spec) {
+            scope.types.insert(path.into(), is);
+        }
         if let Some(replicas) = &spec.replicas {
             for (member, count) in [("min", replicas.min), ("max", replicas.max)] {
                 scope.fix(format!("replicas.{member}"), count.map(|count| Value::Integer(count.into())));
@@ -270,7 +280,7 @@ impl Scope {
     }
 
     fn unknown(&self, path: &Path) -> String {
-        const ROOTS: &str = "limits, requests, resources, replicas, workers, pools, caches and settings";
+        const ROOTS: &str = "limits, requests, resources, replicas, workers, pools, caches, settings and runtime";
         let root = path.root();
         let beside: Vec<&str> = self
             .types
@@ -321,8 +331,12 @@ pub(super) fn order(knobs: &[Knob]) -> Result<Vec<usize>, Vec<Invalid>> {
 }
 
 /// Values that would be another for each target of a policy, although all targets share the `ConfigMap` where they land: two
-/// targets would write it in turns for ever.
-pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Invalid> {
+/// targets would write it in turns for ever. `apart` names those that a profile sets for each target apart, with the profile.
+pub(super) fn shared_and_different(
+    knobs: &[Knob],
+    order: &[usize],
+    apart: &BTreeMap<Box<str>, Box<str>>,
+) -> Vec<Invalid> {
     // What each knob follows from that every target has its own of.
     let mut own: BTreeMap<&str, String> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -334,6 +348,8 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
             // An autoscaler may have bounds of its own.
             Place::Fixed(path, _) => path.starts_with("replicas.").then(|| path.to_string()),
         });
+        let profile = || apart.get(&knob.path).map(|profile| format!("profile \"{profile}\""));
+        let follows = follows.or_else(profile);
         match (&knob.landing, follows) {
             (Landing::Document { .. } | Landing::ConfigMapKey { .. }, Some(what)) => wrong.push(Invalid {
                 reason: Reason::InvalidSpec,
@@ -343,11 +359,25 @@ pub(super) fn shared_and_different(knobs: &[Knob], order: &[usize]) -> Vec<Inval
                      one target, or let it land in env"
                 ),
             }),
-            (Landing::Variable, Some(what)) => drop(own.insert(&knob.path, what)),
-            (Landing::Env(_) | Landing::Arg(_) | Landing::Resource { .. }, _) => {
+            (Landing::Variable | Landing::NotEnforceable(_), Some(what)) => drop(own.insert(&knob.path, what)),
+            (
+                Landing::Env(_)
+                | Landing::Arg(_)
+                | Landing::Option(_)
+                | Landing::Resource { .. }
+                | Landing::Sysctl(_)
+                | Landing::Field(_),
+                _,
+            ) => {
                 own.insert(&knob.path, knob.path.to_string());
             }
-            (Landing::Variable | Landing::Document { .. } | Landing::ConfigMapKey { .. }, None) => {}
+            (
+                Landing::Variable
+                | Landing::NotEnforceable(_)
+                | Landing::Document { .. }
+                | Landing::ConfigMapKey { .. },
+                None,
+            ) => {}
         }
     }
     wrong
@@ -414,6 +444,35 @@ pub(super) fn work_out(
     worked.into_iter().enumerate().map(missing).collect()
 }
 
+/// Whether a condition holds, and what it is with the numbers in the place of their names. `stays` and `template` are those of
+/// [`work_out`].
+///
+/// # Errors
+/// Why nobody can tell, continuing a sentence about the condition.
+pub(super) fn holds(
+    condition: &Expression,
+    knobs: &[Knob],
+    worked: &[Result<Worked, Trouble>],
+    stays: impl Fn(&str) -> Option<Option<Value>>,
+    template: impl Fn(&Amount) -> Option<Value>,
+) -> Result<(bool, String), String> {
+    let known = knobs.iter().zip(worked).filter_map(|(knob, worked)| Some((&*knob.path, worked.as_ref().ok()?)));
+    let read: BTreeMap<&str, Value> = known.map(|(path, worked)| (path, worked.value.clone())).collect();
+    let sight = Sight { read: &read, stays: &stays, template: &template };
+    let outcome = condition.code.evaluate(|path| sight.at(condition, path).as_ref().map(Datum::from));
+    match outcome.map(|outcome| outcome.as_bool()) {
+        Ok(Some(holds)) => Ok((holds, condition.formula.with_references(|path| sight.shown(condition, path)))),
+        Ok(None) => Err("which is no condition".into()),
+        Err(EvaluateError::Unknown { path }) => Err(match condition.reads.get(&path) {
+            Some(Place::Template(amount)) => {
+                format!("which needs {amount}, and neither the policy nor the pod template sets it")
+            }
+            Some(Place::Knob(_) | Place::Fixed(..)) | None => format!("and {path} has no value"),
+        }),
+        Err(error) => Err(format!("which cannot be worked out: {error}")),
+    }
+}
+
 /// What a formula sees.
 struct Sight<'a, S, T> {
     read: &'a BTreeMap<&'a str, Value>,
@@ -433,6 +492,10 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
         let min = bound("min", &knob.min).transpose()?;
         let max = bound("max", &knob.max).transpose()?;
         let (value, clamped) = self.within(&knob.value, knob.kind, min.as_ref(), max.as_ref())?;
+        let (value, clamped) = match (knob.grain, clamped, &knob.value) {
+            (Some(grain), None, Given::Formula(_)) => rounded_down(&value, grain, min.as_ref()),
+            _ => (value, clamped),
+        };
         let filled = match &knob.value {
             Given::Literal(_) => None,
             Given::Formula(expression) => {
@@ -494,6 +557,25 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
     fn shown(&self, expression: &Expression, path: &Path) -> String {
         self.at(expression, path).map_or_else(|| path.to_string(), |value| Datum::from(&value).to_string())
     }
+}
+
+/// A multiple of `grain` that is not above `value`, unless that is below the lower bound.
+fn rounded_down(value: &Value, grain: Decimal, min: Option<&Value>) -> (Value, Option<Clamp>) {
+    let down = |amount: Decimal| {
+        let rest = amount.nanos().checked_rem(grain.nanos())?;
+        Value::from_amount(value.value_type(), Decimal::from_nanos(amount.nanos() - rest)).ok()
+    };
+    let Some(rounded) = value.amount().and_then(down) else { return (value.clone(), None) };
+    match min.filter(|min| rounded < **min) {
+        Some(min) => (min.clone(), Some(Clamp::Min)),
+        None => (rounded, None),
+    }
+}
+
+/// The value of the knob at `path`, if it could be worked out.
+pub(super) fn value_of(knobs: &[Knob], worked: &[Result<Worked, Trouble>], path: &str) -> Option<Value> {
+    let (_, worked) = knobs.iter().zip(worked).find(|(knob, _)| *knob.path == *path)?;
+    worked.as_ref().ok().map(|worked| worked.value.clone())
 }
 
 impl Knob {

@@ -6,17 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invalid;
-use crate::api::{
-    PerformancePolicy, PerformancePolicySpec,
-    conditions::Reason,
-    names::ALERT_LABELS,
-    policy::{Eviction, Invalidation, SettingType, Target, TargetKind, ValueFormat},
+use crate::{
+    api::{
+        PerformancePolicy, PerformancePolicySpec,
+        conditions::Reason,
+        names::ALERT_LABELS,
+        policy::{Eviction, Invalidation, Runtime, SettingType, Target, TargetKind, ValueFormat},
+    },
+    core::catalogue::sysctl,
 };
 
 /// Longest name of a policy: it is part of a field manager and of annotation keys.
 const MAX_NAME: usize = 52;
 const MAX_LABEL: usize = 63;
 const MAX_REPLICAS: u32 = 10_000;
+/// What Linux takes for no limit.
+const MAX_OPEN_FILES: u32 = 1_073_741_816;
 
 /// Runs every rule.
 pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
@@ -29,11 +34,19 @@ pub(super) fn check(policy: &PerformancePolicy, wrong: &mut Vec<Invalid>) {
         shape.target(target);
     }
     shape.replicas(spec);
+    if spec.target.as_ref().is_some_and(|target| !target.kind.is_workload()) {
+        for pool in spec.pools.iter().filter(|pool| pool.budget.is_some()) {
+            let message = "is for pools of workloads: a pooler is told to the budget by its own pooler";
+            shape.refuse(format!("pools.{}.budget", pool.name), message);
+        }
+    }
     for item in spec.resources.iter().filter(|item| item.limits.is_none() && item.requests.is_none()) {
         shape.refuse(format!("resources.{}", item.container), "must set at least one of limits and requests");
     }
     shape.caches(spec);
     shape.settings(spec);
+    shape.runtime(spec);
+    shape.kernel(spec);
     shape.words(spec);
 }
 
@@ -73,6 +86,8 @@ impl Shape<'_> {
         self.keys("settings", spec.settings.iter().map(|item| &*item.name));
         self.keys("files", spec.files.iter().map(|item| &*item.name));
         self.keys("thresholds", spec.thresholds.iter().map(|item| &*item.name));
+        self.keys("patterns", spec.patterns.iter().map(|item| &*item.name));
+        self.keys("profiles", spec.profiles.iter().map(|item| &*item.name));
     }
 
     fn keys<'n>(&mut self, list: &str, names: impl Iterator<Item = &'n str>) {
@@ -91,6 +106,15 @@ impl Shape<'_> {
     fn target(&mut self, target: &Target) {
         let message = "must set exactly one of name and selector";
         self.expect(target.name.is_some() != target.selector.is_some(), "target", message);
+        let version = target.kind.api_version();
+        let given = target.api_version.as_deref();
+        if target.kind.is_workload() {
+            self.expect(given.is_none_or(|given| given == version), "target.apiVersion", "must be apps/v1");
+        } else {
+            let message = format!("must be {version}");
+            self.expect(given == Some(version), "target.apiVersion", &message);
+            self.expect(target.container.is_none(), "target.container", "is for workloads: leave it out");
+        }
         let named = target.name.as_deref().is_none_or(is_object_name);
         self.expect(named, "target.name", "must be an object's name");
         let Some(selector) = &target.selector else { return };
@@ -111,6 +135,9 @@ impl Shape<'_> {
             None => self.refuse("replicas", "need a target"),
             Some(Target { kind: TargetKind::DaemonSet, .. }) => {
                 self.refuse("replicas", "must be left out: a DaemonSet has one pod per node");
+            }
+            Some(target) if !target.kind.is_workload() => {
+                self.refuse("replicas", "are for workloads: set a field such as spec.instances");
             }
             Some(_) => {}
         }
@@ -143,11 +170,62 @@ impl Shape<'_> {
         }
     }
 
+    fn runtime(&mut self, spec: &PerformancePolicySpec) {
+        let Some(Runtime { jvm, node, go, python }) = &spec.runtime else { return };
+        let set = [
+            ("jvm", jvm.as_ref().map(|jvm| &jvm.container)),
+            ("node", node.as_ref().map(|node| &node.container)),
+            ("go", go.as_ref().map(|go| &go.container)),
+            ("python", python.as_ref().map(|python| &python.container)),
+        ];
+        let message = "must set at least one of jvm, node, go and python";
+        self.expect(set.iter().any(|(_, container)| container.is_some()), "runtime", message);
+        self.expect(spec.target.is_some(), "runtime", "needs a target");
+        for (member, container) in set {
+            let named = container.and_then(Option::as_deref).is_none_or(is_dns_label);
+            self.expect(named, &format!("runtime.{member}.container"), "must be a DNS label");
+        }
+    }
+
+    fn kernel(&mut self, spec: &PerformancePolicySpec) {
+        let Some(kernel) = &spec.kernel else { return };
+        let mut seen = BTreeSet::new();
+        for sysctl in &kernel.sysctls {
+            let printable = sysctl.name.escape_default();
+            let path = format!("kernel.sysctls.{printable}");
+            self.expect(
+                is_sysctl(&sysctl.name),
+                &path,
+                "must be a kernel parameter such as net.ipv4.tcp_fin_timeout, with dots",
+            );
+            let message = "must be numbers or words as the kernel reads them, such as 15 or \"1024 65535\"";
+            self.expect(is_sysctl_value(&sysctl.value.to_string()), &path, message);
+            self.expect(seen.insert(&sysctl.name), "kernel.sysctls", &format!("has the name \"{printable}\" twice"));
+        }
+        self.expect(kernel.sysctls.is_empty() || spec.target.is_some(), "kernel.sysctls", "need a target");
+        let within = kernel.open_files.is_none_or(|files| (64..=MAX_OPEN_FILES).contains(&files));
+        self.expect(within, "kernel.openFiles", "must be ≥ 64 and ≤ 1073741816");
+    }
+
     fn words(&mut self, spec: &PerformancePolicySpec) {
+        for setting in &spec.settings {
+            let plain = setting.not_enforceable.as_deref().is_none_or(|why| !why.contains(is_control));
+            let path = format!("settings.{}.notEnforceable", setting.name);
+            self.expect(plain, &path, "must not contain control characters");
+        }
         for threshold in &spec.thresholds {
             let plain = threshold.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
             self.expect(plain, &format!("thresholds.{}.advice", threshold.name), "must not contain control characters");
             self.selected(&format!("thresholds.{}.metric.labels", threshold.name), &threshold.metric.labels);
+            self.selected(&format!("thresholds.{}.metric.matching", threshold.name), &threshold.metric.matching);
+            let plain = threshold.hints.iter().all(|hint| !hint.advice.contains(is_control));
+            self.expect(plain, &format!("thresholds.{}.hints", threshold.name), "must not contain control characters");
+        }
+        for pattern in &spec.patterns {
+            let plain = pattern.advice.as_deref().is_none_or(|advice| !advice.contains(is_control));
+            self.expect(plain, &format!("patterns.{}.advice", pattern.name), "must not contain control characters");
+            self.selected(&format!("patterns.{}.metric.labels", pattern.name), &pattern.metric.labels);
+            self.selected(&format!("patterns.{}.metric.matching", pattern.name), &pattern.metric.matching);
         }
         if let Some(metrics) = &spec.metrics {
             self.selected("metrics.labels", &metrics.labels);
@@ -195,6 +273,18 @@ fn is_lower(char: char) -> bool {
 
 fn is_dns_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_word(text, is_lower, |char| char == '-')
+}
+
+/// Whether `text` is the name of a kernel parameter, its parts separated by dots.
+fn is_sysctl(text: &str) -> bool {
+    let part = |part: &str| is_word(part, is_lower, |char| matches!(char, '-' | '_'));
+    text.len() <= 128 && text.contains('.') && text.split('.').all(part)
+}
+
+fn is_sysctl_value(text: &str) -> bool {
+    let first = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    let rest = |char: char| first(char) || matches!(char, ' ' | ',' | '.' | '_');
+    text.len() <= sysctl::MAX_VALUE && text.starts_with(first) && text.chars().all(rest)
 }
 
 fn is_object_name(text: &str) -> bool {

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Invalid;
+use super::{Invalid, patterns::Pattern};
 use crate::{
     api::{
         Literal, PerformancePolicySpec,
@@ -16,8 +16,8 @@ use crate::{
     core::{
         facts::Span,
         promql::{
-            Builtin, FreeQuery, Identity, Measure, MetricKind, RatioOf, Selector, SelectorError, Shape, Statistic,
-            WORKLOAD_LABEL, Window, WorkloadKind, is_plain_label,
+            Across, Builtin, FreeQuery, Identity, Least, Measure, MetricKind, Missing, PART_LABEL, RatioOf, Reading,
+            Selector, SelectorError, Shape, Statistic, WORKLOAD_LABEL, Window, WorkloadKind, is_plain_label,
         },
         units::{Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
     },
@@ -38,6 +38,35 @@ pub struct Threshold {
     pub no_data: NoData,
     /// What to look at first.
     pub advice: Option<Box<str>>,
+    /// What to look at when others are breached at the same time.
+    pub hints: Vec<Hint>,
+    /// Observations that a window must have.
+    pub min_samples: u32,
+    /// It is a pattern: what it finds is advice, and no breach.
+    pub pattern: Option<Pattern>,
+}
+
+impl Threshold {
+    /// What is compared with the levels, in base units: the reading, or what it shows.
+    pub fn read(&self, reading: Reading) -> Result<f64, Missing> {
+        if let Some(pattern) = &self.pattern {
+            return pattern.read(reading, f64::from(self.min_samples), self.unit);
+        }
+        let few = self.min_samples > 0 && reading.count.unwrap_or_default().round() < f64::from(self.min_samples);
+        match reading.value {
+            Ok(_) if few => Err(Missing::new(Reason::TooFewSamples)),
+            value => value.map(|value| self.unit.to_base(value)),
+        }
+    }
+}
+
+/// Where to look when several things are wrong at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Thresholds and patterns that are breached beside this one, all of them.
+    pub when: Vec<Box<str>>,
+    /// What to look at then.
+    pub advice: Box<str>,
 }
 
 /// What is read.
@@ -51,6 +80,8 @@ pub enum Metric {
         window: Window,
         /// Labels whose values are judged apart.
         by: Box<[String]>,
+        /// Whether the number of observations matters.
+        counted: bool,
     },
     /// A query of the policy's own.
     Free(FreeQuery),
@@ -61,11 +92,11 @@ impl Metric {
     #[must_use]
     pub fn shape(&self, identity: &Identity, workload: Option<WorkloadKind>) -> Option<Shape> {
         match self {
-            Self::Series { measure, window, by } => {
+            Self::Series { measure, window, by, counted } => {
                 let builtin = measure.is_builtin();
                 let attribution =
-                    if builtin { identity.attribution_by_pod(workload) } else { identity.attribution(workload) };
-                Some(Shape::new(measure.clone(), *window, by.clone(), attribution))
+                    if builtin { Identity::attribution_by_pod(workload) } else { identity.attribution(workload) };
+                Some(Shape::new(measure.clone(), *window, by.clone(), attribution).counted(*counted))
             }
             Self::Free(_) => None,
         }
@@ -118,25 +149,73 @@ impl Default for NoData {
     }
 }
 
-/// Parses the thresholds of a policy.
-///
-/// # Errors
-/// Everything that is wrong with them, in the order of the spec.
-pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+/// Reads the thresholds of a policy: those that can be read, and everything that is wrong, in the order of the spec.
+#[must_use]
+pub fn read(spec: &PerformancePolicySpec) -> (Arc<[Threshold]>, Vec<Invalid>) {
     let mut wrong = Vec::new();
-    let common = spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default();
+    let common = common(spec);
     let parsed: Arc<[Threshold]> =
         spec.thresholds.iter().filter_map(|threshold| Parser::new(threshold, &mut wrong).parse(&common)).collect();
     for (index, threshold) in spec.thresholds.iter().enumerate() {
         if spec.thresholds.iter().take(index).any(|earlier| earlier.name == threshold.name) {
             Parser::new(threshold, &mut wrong).refuse("", "is listed twice");
         }
+        let known = |name: &String| {
+            *name != threshold.name
+                && (spec.thresholds.iter().any(|other| other.name == *name)
+                    || spec.patterns.iter().any(|pattern| pattern.name == *name))
+        };
+        for (number, hint) in threshold.hints.iter().enumerate() {
+            let mut parser = Parser::new(threshold, &mut wrong);
+            let at = format!("hints[{number}].when");
+            if hint.when.is_empty() {
+                parser.refuse(&at, "must name another threshold or a pattern");
+            }
+            for name in hint.when.iter().filter(|name| !known(name)) {
+                parser.refuse(&at, format!("must name other thresholds or patterns, not {}", Excerpt::new(name)));
+            }
+        }
     }
+    (parsed, wrong)
+}
+
+/// Parses the thresholds of a policy.
+///
+/// # Errors
+/// Everything that is wrong with them, in the order of the spec.
+pub fn parse(spec: &PerformancePolicySpec) -> Result<Arc<[Threshold]>, Vec<Invalid>> {
+    let (parsed, wrong) = read(spec);
     if wrong.is_empty() { Ok(parsed) } else { Err(wrong) }
 }
 
+/// Parses one threshold; `common` are the labels of [`common`].
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn parse_one(threshold: &wire::Threshold, common: &Labels) -> Result<Threshold, Vec<Invalid>> {
+    let mut wrong = Vec::new();
+    let parsed = Parser::new(threshold, &mut wrong).parse(common);
+    parsed.filter(|_| wrong.is_empty()).ok_or(wrong)
+}
+
+/// Labels that every series of a policy carries.
+pub(super) fn common(spec: &PerformancePolicySpec) -> Labels {
+    spec.metrics.as_ref().map(|metrics| metrics.labels.clone()).unwrap_or_default()
+}
+
+/// A span of at most 30 days, to the millisecond.
+///
+/// # Errors
+/// What is wrong with the text, continuing its path.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let value = Value::parse(ValueType::Duration, text).map_err(|error| error.to_string())?;
+    let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
+    let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
+    millis.map(Span::millis).ok_or_else(|| format!("must be whole milliseconds and ≤ 30d, not {value}"))
+}
+
 /// Label values by label.
-type Labels = BTreeMap<String, String>;
+pub(super) type Labels = BTreeMap<String, String>;
 
 /// What a policy names to be read.
 #[derive(Clone, Copy)]
@@ -147,29 +226,44 @@ enum Source<'a> {
     Query(&'a str),
 }
 
+/// Most observations that a window can be asked to have.
+const MAX_SAMPLES: u32 = 1_000_000_000;
 /// Most labels whose values are judged apart.
 const MAX_BY: usize = 2;
 /// Labels that queries need themselves.
-const QUERY_LABELS: [&str; 3] = ["__name__", "le", WORKLOAD_LABEL];
+const QUERY_LABELS: [&str; 4] = ["__name__", "le", WORKLOAD_LABEL, PART_LABEL];
 
 /// Reads one threshold and collects what is wrong with it.
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     threshold: &'a wire::Threshold,
+    /// The list that it stands in.
+    list: &'static str,
+    /// The unit of what is compared, where it is another one than that of the samples.
+    compared: Option<MetricUnit>,
     wrong: &'a mut Vec<Invalid>,
 }
 
 impl<'a> Parser<'a> {
     fn new(threshold: &'a wire::Threshold, wrong: &'a mut Vec<Invalid>) -> Self {
-        Self { threshold, wrong }
+        Self { threshold, list: "thresholds", compared: None, wrong }
     }
 
-    fn refuse(&mut self, member: &str, message: impl Into<String>) {
+    /// For a pattern that was put as a threshold.
+    pub(super) fn of_pattern(
+        threshold: &'a wire::Threshold,
+        compared: Option<MetricUnit>,
+        wrong: &'a mut Vec<Invalid>,
+    ) -> Self {
+        Self { threshold, list: "patterns", compared, wrong }
+    }
+
+    pub(super) fn refuse(&mut self, member: &str, message: impl Into<String>) {
         self.refuse_for(Reason::InvalidSpec, member, message.into());
     }
 
     fn refuse_for(&mut self, reason: Reason, member: &str, message: String) {
         let separator = if member.is_empty() { "" } else { "." };
-        let path = format!("thresholds.{}{separator}{member}", self.threshold.name);
+        let path = format!("{}.{}{separator}{member}", self.list, self.threshold.name);
         self.wrong.push(Invalid { reason, path, message });
     }
 
@@ -177,7 +271,7 @@ impl<'a> Parser<'a> {
         parsed.map_err(|error| self.refuse(member, error.to_string())).ok()
     }
 
-    fn parse(mut self, common: &Labels) -> Option<Threshold> {
+    pub(super) fn parse(mut self, common: &Labels) -> Option<Threshold> {
         let no_data = self.no_data();
         let hysteresis = self.hysteresis();
         let (metric, derived) = self.metric(common)?;
@@ -191,6 +285,13 @@ impl<'a> Parser<'a> {
         };
         let signed = matches!(&metric, Metric::Series { measure, .. } if measure.is_signed());
         let unit = if signed { unit.signed() } else { unit };
+        let unit = self.compared.unwrap_or(unit);
+        let min_samples = match &metric {
+            Metric::Series { measure, .. } if measure.is_countable() => {
+                self.threshold.metric.min_samples.unwrap_or_else(|| measure.least_samples())
+            }
+            Metric::Series { .. } | Metric::Free(_) => 0,
+        };
         let mut levels = Vec::new();
         for level in &self.threshold.levels {
             if let Some(level) = self.level(level, unit, hysteresis?) {
@@ -208,13 +309,15 @@ impl<'a> Parser<'a> {
             levels,
             no_data: no_data?,
             advice: self.threshold.advice.as_deref().map(Into::into),
+            hints: self.threshold.hints.iter().map(Hint::from).collect(),
+            min_samples,
+            pattern: None,
         })
     }
 
     /// What is read, and the unit that follows from it.
     fn metric(&mut self, common: &Labels) -> Option<(Metric, MetricUnit)> {
-        let wire::Metric { histogram, counter, gauge, ratio, builtin, query, labels, statistic, by, window, .. } =
-            &self.threshold.metric;
+        let wire::Metric { histogram, counter, gauge, ratio, builtin, query, window, .. } = &self.threshold.metric;
         let named = [
             histogram.as_deref().map(|name| Source::Metric(MetricKind::Histogram, name)),
             counter.as_deref().map(|name| Source::Metric(MetricKind::Counter, name)),
@@ -229,11 +332,12 @@ impl<'a> Parser<'a> {
             return None;
         };
         if let Source::Query(text) = source {
-            if !labels.is_empty() || statistic.is_some() || !by.is_empty() || window.is_some() {
-                self.refuse(
-                    "metric",
-                    "has a query, which says everything itself: leave out labels, statistic, by and window",
-                );
+            let own =
+                wire::Metric { query: query.clone(), unit: self.threshold.metric.unit, ..wire::Metric::default() };
+            if self.threshold.metric != own {
+                let message = "has a query, which says everything itself: leave out labels, matching, statistic, by, \
+                               across, window and minSamples";
+                self.refuse("metric", message);
             }
             let query = self.accept("metric.query", FreeQuery::new(text))?;
             return Some((Metric::Free(query), MetricUnit::of_values("")));
@@ -242,22 +346,85 @@ impl<'a> Parser<'a> {
         let by = self.by(source);
         let window = window.as_deref().map_or(Ok(Window::DEFAULT), Window::parse);
         let window = self.accept("metric.window", window);
-        let (measure, by, window) = (measure?, by?, window?);
+        let (measure, by, window) = (self.joined(measure?)?, by?, window?);
         let unit = measure.unit();
-        Some((Metric::Series { measure, window, by }, unit))
+        let least = self.threshold.metric.min_samples.unwrap_or_else(|| measure.least_samples());
+        let counted = measure.is_countable() && least > 0;
+        Some((Metric::Series { measure, window, by, counted }, unit))
+    }
+
+    /// How pods are joined, and which series count.
+    fn joined(&mut self, measure: Measure) -> Option<Measure> {
+        let wire::Metric { histogram, counter, gauge, ratio, builtin, statistic, across, min_samples, .. } =
+            &self.threshold.metric;
+        let statistic = statistic.as_deref().and_then(|statistic| Statistic::parse(statistic).ok());
+        let added_up = matches!(statistic, Some(Statistic::Rate | Statistic::Increase));
+        if across.is_some() && counter.is_none() && gauge.is_none() && !(histogram.is_some() && added_up) {
+            let message =
+                "joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out";
+            self.refuse("metric.across", message);
+            return None;
+        }
+        let of_gauges = ratio.as_ref().is_some_and(|ratio| ratio.numerator.gauge.is_some());
+        if min_samples.is_some() && (builtin.is_some() || of_gauges) {
+            let message = "is for what can be counted, and not for a builtin or a ratio of gauges: leave it out";
+            self.refuse("metric.minSamples", message);
+            return None;
+        }
+        if let Some(least) = min_samples.filter(|least| *least > MAX_SAMPLES) {
+            self.refuse("metric.minSamples", format!("must be ≤ {MAX_SAMPLES}, not {least}"));
+            return None;
+        }
+        let mut measure = measure;
+        let levels = &self.threshold.levels;
+        let sides =
+            (levels.iter().any(|level| level.above.is_some()), levels.iter().any(|level| level.below.is_some()));
+        let of_one_pod = statistic.filter(|statistic| gauge.is_some() && statistic.is_of_one_pod(MetricKind::Gauge));
+        match (across, of_one_pod, sides) {
+            (Some(across), ..) => measure = measure.across(joining(*across)),
+            (None, Some(statistic), (true, true)) => {
+                let message = format!(
+                    "must be named where levels are above and below: {statistic} is that of one pod, where it is largest \
+                     (Max) or smallest (Min)"
+                );
+                self.refuse("metric.across", message);
+                return None;
+            }
+            (None, Some(_), (false, true)) => measure = measure.across(Across::Min),
+            (None, ..) => {}
+        }
+        Some(match min_samples {
+            Some(0) => measure.of_series_with(Least::Any),
+            Some(least) => measure.of_series_with(Least::Samples(*least)),
+            None => measure,
+        })
     }
 
     /// What is computed, and of which series.
     fn measure(&mut self, source: Source<'_>, common: &Labels) -> Option<Measure> {
-        let wire::Metric { labels, statistic, unit, .. } = &self.threshold.metric;
+        let wire::Metric { labels, matching, statistic, unit, .. } = &self.threshold.metric;
         let own = [common, labels];
+        let message = match (source, unit) {
+            (Source::Builtin(_), Some(_)) => Some("is not for a builtin, which has one of its own: leave it out"),
+            (Source::Ratio(_), Some(wire::MetricUnit::Percent)) => {
+                Some("must not be percent: what is divided is a share already, whatever its terms count in")
+            }
+            (Source::Metric(..), Some(unit)) if statistic.as_deref() == Some("cv") => (*unit
+                != wire::MetricUnit::Ratio)
+                .then_some("must be left out or ratio: cv is a share of the mean, whatever the metric counts in"),
+            _ => None,
+        };
+        if let Some(message) = message {
+            self.refuse("metric.unit", message);
+            return None;
+        }
         if !matches!(source, Source::Metric(..)) && statistic.is_some() {
             self.refuse("metric.statistic", "is for a histogram, a counter or a gauge: leave it out");
             return None;
         }
         match source {
             Source::Metric(kind, name) => {
-                let selector = self.selector(&format!("metric.{kind}"), "metric.labels", name, &own);
+                let selector = self.selector(&format!("metric.{kind}"), "metric", name, &own, &[matching]);
                 let statistic = self.accept("metric.statistic", Statistic::of(kind, statistic.as_deref()));
                 self.accept("metric.statistic", Measure::statistic(selector?, kind, statistic?))
             }
@@ -272,16 +439,12 @@ impl<'a> Parser<'a> {
                 Some(Measure::ratio(above_of, above, below))
             }
             Source::Builtin(word) => {
-                if unit.is_some() {
-                    self.refuse("metric.unit", "is not for a builtin, which has one of its own: leave it out");
-                    return None;
-                }
                 let Some(builtin) = Builtin::from_name(word.as_str()) else {
                     self.refuse("metric.builtin", "is none that Trimtab knows");
                     return None;
                 };
                 // Those of the policy are on the series of the application, and not on those of the cluster.
-                let measure = Measure::builtin(builtin, labels.clone());
+                let measure = Measure::builtin(builtin, labels.clone(), matching.clone());
                 self.accept("metric.labels", measure)
             }
             Source::Query(_) => None,
@@ -299,19 +462,30 @@ impl<'a> Parser<'a> {
             }
         };
         let labels: Vec<&Labels> = common.iter().copied().chain([&term.labels]).collect();
-        let selector = self.selector(&format!("{at}.{field}"), &format!("{at}.labels"), name, &labels)?;
+        let matching = [&self.threshold.metric.matching, &term.matching];
+        let selector = self.selector(&format!("{at}.{field}"), at, name, &labels, &matching)?;
         Some((of, selector))
     }
 
     /// Series of that name with all these labels, of which later ones win.
-    fn selector(&mut self, at: &str, labels_at: &str, name: &str, labels: &[&Labels]) -> Option<Selector> {
-        let all = labels.iter().flat_map(|labels| labels.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let selector = Selector::new(name, all.collect());
+    fn selector(
+        &mut self,
+        at: &str,
+        term_at: &str,
+        name: &str,
+        labels: &[&Labels],
+        matching: &[&Labels],
+    ) -> Option<Selector> {
+        let all = |labels: &[&Labels]| -> Labels {
+            labels.iter().flat_map(|labels| labels.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
+        };
+        let selector = Selector::new(name, all(labels));
         let member = match &selector {
             Err(SelectorError::Metric(_)) | Ok(_) => at,
-            Err(SelectorError::Label(_) | SelectorError::Reserved(_)) => labels_at,
+            Err(SelectorError::Label(_) | SelectorError::Reserved(_)) => &format!("{term_at}.labels"),
         };
-        self.accept(member, selector)
+        let selector = self.accept(member, selector)?;
+        self.accept(&format!("{term_at}.matching"), selector.matching(all(matching)))
     }
 
     /// Labels whose values are judged apart.
@@ -414,17 +588,11 @@ impl<'a> Parser<'a> {
     }
 
     fn span(&mut self, member: &str, text: &str) -> Option<Span> {
-        let value = self.accept(member, Value::parse(ValueType::Duration, text))?;
-        let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
-        let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
-        if millis.is_none() {
-            self.refuse(member, format!("must be whole milliseconds and ≤ 30d, not {value}"));
-        }
-        millis.map(Span::millis)
+        self.accept(member, span(text))
     }
 }
 
-/// Longest `for` and `noData.after`.
+/// Longest `for`, `noData.after` and `dwell`.
 const MAX_SPAN: Span = Span::hours(30 * 24);
 
 /// The severity's name in the API.
@@ -434,6 +602,21 @@ pub const fn word(severity: Severity) -> &'static str {
         Severity::Info => "info",
         Severity::Warning => "warning",
         Severity::Critical => "critical",
+    }
+}
+
+impl From<&wire::Hint> for Hint {
+    fn from(hint: &wire::Hint) -> Self {
+        Self { when: hint.when.iter().map(|name| name.as_str().into()).collect(), advice: hint.advice.as_str().into() }
+    }
+}
+
+const fn joining(across: wire::Across) -> Across {
+    match across {
+        wire::Across::Sum => Across::Sum,
+        wire::Across::Max => Across::Max,
+        wire::Across::Min => Across::Min,
+        wire::Across::Avg => Across::Avg,
     }
 }
 

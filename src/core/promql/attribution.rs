@@ -82,10 +82,11 @@ impl Identity {
         Attribution { namespace: self.namespace.clone(), pod: self.pod.clone(), by }
     }
 
-    /// The same for series of the cluster's own exporters: they tell pods, and no workloads.
+    /// The same for series of the cluster's own exporters: whatever labels the applications carry, theirs are `namespace`
+    /// and `pod`, and they tell no workloads.
     #[must_use]
-    pub fn attribution_by_pod(&self, workload: Option<WorkloadKind>) -> Attribution {
-        Self { workload: None, ..self.clone() }.attribution(workload)
+    pub fn attribution_by_pod(workload: Option<WorkloadKind>) -> Attribution {
+        Self::default().attribution(workload)
     }
 }
 
@@ -149,6 +150,15 @@ impl Attribution {
     pub(super) fn pod_labels<'a>(&self, extra: impl IntoIterator<Item = &'a str>) -> String {
         let own = [label(&self.namespace), label(&self.pod)].into_iter();
         own.chain(extra.into_iter().map(label)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The labels that tell one pod and its workload, or a part of one by `extra`.
+    pub(super) fn labels_of_pod<'a>(&'a self, extra: impl IntoIterator<Item = &'a str>) -> String {
+        let workload = match &self.by {
+            By::Label(workload) => Some(workload.as_str()),
+            By::Namespace | By::Pod(_) => None,
+        };
+        self.pod_labels(workload.into_iter().chain(extra))
     }
 
     /// The labels that tell something of a namespace.

@@ -32,7 +32,8 @@ pub enum Builtin {
     CpuThrottled,
     /// Restarts of containers in the window.
     Restarts,
-    /// Time from the acceptance of a pod by its node until it was ready; of the pod where it was longest.
+    /// Time from the acceptance of a pod by its node until it was ready; of the pod where it was longest, among those that
+    /// started in the window: later, the time of readiness is that of the last time it came back.
     StartupTime,
 }
 
@@ -117,16 +118,20 @@ impl Builtin {
             }
             Self::Restarts => {
                 // Exactly as many as there were: `increase` extrapolates, and would make four of three.
+                // Instances of the exporter that follow one another count on where the one before has ended.
                 let each = labels.pod_labels(["container", "uid"]);
                 let (last, first) = (over("max_over_time", selector, ""), over("min_over_time", selector, ""));
-                frame.each("sum", &format!("max by ({each}) ({last} - {first})"))
+                frame.each("sum", &format!("max by ({each}) ({last}) - min by ({each}) ({first})"))
             }
             Self::StartupTime => {
-                // A pod that was unready for a while became ready again: the first time in the window counts.
+                // A pod that was unready for a while became ready again: the first time counts, and only of a pod that
+                // started in the window the first time is known.
                 let each = labels.pod_labels(["uid"]);
-                let ready = over("min_over_time", selector, "");
+                let ready = format!("min by ({each}) ({})", over("min_over_time", selector, ""));
                 let started = over("max_over_time", &selector.of("kube_pod_start_time"), "");
-                frame.each("max", &format!("max by ({each}) ({ready}) - max by ({each}) ({started})"))
+                let started = format!("max by ({each}) ({started})");
+                let window = frame.window.seconds();
+                frame.each("max", &format!("{ready} - {started} and {started} > time() - {window}"))
             }
         }
     }

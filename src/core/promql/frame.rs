@@ -46,6 +46,12 @@ impl Frame<'_> {
         self.group(aggregation, &["le"], vector)
     }
 
+    /// The sum of the series of each pod, and of each value of the labels kept apart.
+    pub fn pods(&self, vector: &str) -> String {
+        let labels = self.attribution.labels_of_pod(self.by.iter().map(String::as_str));
+        format!("sum by ({labels}) ({vector})")
+    }
+
     /// `aggregation` over a workload (or namespace) as a whole.
     pub fn whole(&self, aggregation: &str, vector: &str) -> String {
         let labels = self.attribution.labels([]);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Builtin, MetricKind, Selector, SelectorError, Statistic, StatisticError, frame::Frame};
+use super::{
+    Across, Builtin, Least, MetricKind, Selector, SelectorError, Statistic, StatisticError, frame::Frame,
+    statistic::LEAST_OF_A_SHARE,
+};
 use crate::{
     api::conditions::Reason,
     core::units::{BaseUnit, MetricUnit},
@@ -15,7 +18,7 @@ pub struct Measure(Kind);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
     /// A statistic of one metric.
-    Statistic { selector: Selector, kind: MetricKind, statistic: Statistic },
+    Statistic { selector: Selector, kind: MetricKind, statistic: Statistic, across: Option<Across>, least: Least },
     /// One metric as a share of another.
     Ratio { of: RatioOf, numerator: Selector, denominator: Selector },
     /// What the cluster's own exporters say of pods.
@@ -37,7 +40,56 @@ impl Measure {
     /// # Errors
     /// When it cannot.
     pub fn statistic(selector: Selector, kind: MetricKind, statistic: Statistic) -> Result<Self, StatisticError> {
-        Ok(Self(Kind::Statistic { selector, kind, statistic: statistic.check(kind)? }))
+        let least = if statistic.is_of_change() { Least::HalfWindow } else { Least::Any };
+        Ok(Self(Kind::Statistic { selector, kind, statistic: statistic.check(kind)?, across: None, least }))
+    }
+
+    /// The same with pods joined so; of what has its own way, it changes nothing.
+    #[must_use]
+    pub fn across(mut self, pods: Across) -> Self {
+        if let Kind::Statistic { across, .. } = &mut self.0 {
+            *across = Some(pods);
+        }
+        self
+    }
+
+    /// The same of such series only; of a gauge alone, because all others have observations to count.
+    #[must_use]
+    pub fn of_series_with(mut self, samples: Least) -> Self {
+        if let Kind::Statistic { kind: MetricKind::Gauge, least, .. } = &mut self.0 {
+            *least = samples;
+        }
+        self
+    }
+
+    /// How many observations a window must have when the policy does not say.
+    #[must_use]
+    pub fn least_samples(&self) -> u32 {
+        match &self.0 {
+            Kind::Statistic { kind, statistic, .. } => statistic.least_samples(*kind),
+            Kind::Ratio { of: RatioOf::Counters, .. } => LEAST_OF_A_SHARE,
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } => 0,
+        }
+    }
+
+    /// Whether it has observations that can be counted.
+    #[must_use]
+    pub const fn is_countable(&self) -> bool {
+        matches!(
+            self.0,
+            Kind::Statistic { kind: MetricKind::Histogram | MetricKind::Counter, .. }
+                | Kind::Ratio { of: RatioOf::Counters, .. }
+        )
+    }
+
+    /// Whether there may be series and no reading, because none of them is old enough.
+    #[must_use]
+    pub(super) fn may_be_young(&self) -> bool {
+        match &self.0 {
+            Kind::Statistic { kind: MetricKind::Gauge, least, .. } => *least != Least::Any,
+            Kind::Builtin { builtin: Builtin::StartupTime, .. } => true,
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } => false,
+        }
     }
 
     /// A ratio: both metrics summed over the pods, and then divided.
@@ -46,12 +98,16 @@ impl Measure {
         Self(Kind::Ratio { of, numerator, denominator })
     }
 
-    /// A builtin, of the series with these label values.
+    /// A builtin, of the series with these label values, exact ones and regular expressions.
     ///
     /// # Errors
     /// When a label cannot be selected.
-    pub fn builtin(builtin: Builtin, labels: BTreeMap<String, String>) -> Result<Self, SelectorError> {
-        Ok(Self(Kind::Builtin { builtin, selector: Selector::new(builtin.series(), labels)? }))
+    pub fn builtin(
+        builtin: Builtin,
+        labels: BTreeMap<String, String>,
+        matching: BTreeMap<String, String>,
+    ) -> Result<Self, SelectorError> {
+        Ok(Self(Kind::Builtin { builtin, selector: Selector::new(builtin.series(), labels)?.matching(matching)? }))
     }
 
     /// Whether its series are those of the cluster's own exporters, which tell pods and no workloads.
@@ -70,7 +126,7 @@ impl Measure {
     #[must_use]
     pub fn unit(&self) -> MetricUnit {
         match &self.0 {
-            Kind::Statistic { selector, kind, statistic } => statistic.unit(*kind, selector.name()),
+            Kind::Statistic { selector, kind, statistic, .. } => statistic.unit(*kind, selector.name()),
             Kind::Ratio { .. } => MetricUnit::base_unit(BaseUnit::Ratio),
             Kind::Builtin { builtin, .. } => builtin.unit(),
         }
@@ -95,9 +151,38 @@ impl Measure {
     /// The query, answering one sample per group of `frame`.
     pub(super) fn expr(&self, frame: &Frame<'_>) -> String {
         match &self.0 {
-            Kind::Statistic { selector, kind, statistic } => statistic_of(frame, selector, *kind, *statistic),
+            Kind::Statistic { selector, kind: MetricKind::Gauge, statistic, across, least } => {
+                gauge(frame, selector, *statistic, *across, *least)
+            }
+            Kind::Statistic { selector, kind, statistic, across, .. } => {
+                observed(frame, selector, *kind, *statistic, *across)
+            }
             Kind::Ratio { of, numerator, denominator } => ratio_of(frame, *of, numerator, denominator),
             Kind::Builtin { builtin, selector } => builtin.expr(frame, selector),
+        }
+    }
+
+    /// A query for the number of observations that the readings are made of, per group of `frame`: of a gauge, samples of
+    /// the series that has most of them.
+    pub(super) fn count(&self, frame: &Frame<'_>) -> Option<String> {
+        let over = |function: &str, selector: &Selector, suffix: &str| {
+            format!("{function}({})", frame.range(selector, suffix, ""))
+        };
+        match &self.0 {
+            Kind::Statistic { selector, kind: MetricKind::Histogram, .. } => {
+                Some(frame.each("sum", &over("increase", selector, "_count")))
+            }
+            Kind::Statistic { selector, kind: MetricKind::Counter, .. }
+            | Kind::Ratio { of: RatioOf::Counters, denominator: selector, .. } => {
+                Some(frame.each("sum", &over("increase", selector, "")))
+            }
+            Kind::Statistic { selector, kind: MetricKind::Gauge, .. } => {
+                Some(frame.each("max", &over("count_over_time", selector, "")))
+            }
+            Kind::Builtin { builtin: Builtin::StartupTime, selector } => {
+                Some(frame.each("max", &over("count_over_time", &selector.of("kube_pod_start_time"), "")))
+            }
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } => None,
         }
     }
 
@@ -124,36 +209,61 @@ impl Measure {
     }
 }
 
-fn statistic_of(frame: &Frame<'_>, selector: &Selector, kind: MetricKind, statistic: Statistic) -> String {
+/// A statistic of a histogram or a counter.
+fn observed(
+    frame: &Frame<'_>,
+    selector: &Selector,
+    kind: MetricKind,
+    statistic: Statistic,
+    across: Option<Across>,
+) -> String {
     let over = |function: &str, suffix: &str| format!("{function}({})", frame.range(selector, suffix, ""));
-    match (kind, statistic) {
-        (MetricKind::Histogram, Statistic::Quantile(percentile)) => {
+    let suffix = if kind == MetricKind::Histogram { "_count" } else { "" };
+    match statistic {
+        Statistic::Quantile(percentile) => {
             // Buckets of all pods are added up first: a mean of percentiles is not a percentile.
             let buckets = frame.each_bucket("sum", &over("rate", "_bucket"));
             format!("histogram_quantile({},{buckets})", percentile.quantile())
         }
-        (MetricKind::Histogram, Statistic::Mean) => {
+        Statistic::Mean => {
             format!("{} / {}", frame.each("sum", &over("rate", "_sum")), frame.each("sum", &over("rate", "_count")))
         }
-        (MetricKind::Histogram, Statistic::Increase) => frame.each("sum", &over("increase", "_count")),
-        (MetricKind::Histogram, _) => frame.each("sum", &over("rate", "_count")),
-        (_, Statistic::Quantile(percentile)) => {
-            // Percentiles of several pods do not add up: the largest is one that was read.
-            let range = frame.range(selector, "", "");
-            frame.each("max", &format!("quantile_over_time({},{range})", percentile.quantile()))
+        statistic => {
+            let function = if statistic == Statistic::Increase { "increase" } else { "rate" };
+            let each = over(function, suffix);
+            match across {
+                None | Some(Across::Sum) => frame.each("sum", &each),
+                // A pod has a series for each value of its labels: together they are what it did.
+                Some(across) => frame.each(across.function(), &frame.pods(&each)),
+            }
         }
-        (_, Statistic::Cv) => {
-            // Of each pod by itself: that pods differ from each other is no variation over time.
-            let (deviation, mean) = (over("stddev_over_time", ""), over("avg_over_time", ""));
-            frame.each("max", &format!("{deviation} / abs({mean})"))
-        }
-        (_, Statistic::Slope) => frame.each("max", &over("deriv", "")),
-        (_, Statistic::Max) => frame.each("max", &over("max_over_time", "")),
-        (_, Statistic::Min) => frame.each("min", &over("min_over_time", "")),
-        (_, Statistic::Rate) => frame.each("sum", &over("rate", "")),
-        (_, Statistic::Increase) => frame.each("sum", &over("increase", "")),
-        (_, Statistic::Mean) => frame.each("avg", &over("avg_over_time", "")),
     }
+}
+
+/// A statistic of a gauge.
+fn gauge(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: Option<Across>, least: Least) -> String {
+    let over = |function: &str| format!("{function}({})", frame.range(selector, "", ""));
+    let (own, each) = match statistic {
+        // What pods say by themselves does not add up: the most extreme one is one that was read.
+        Statistic::Quantile(percentile) => {
+            let range = frame.range(selector, "", "");
+            (Across::Max, format!("quantile_over_time({},{range})", percentile.quantile()))
+        }
+        // Of each pod by itself: that pods differ from each other is no variation over time.
+        Statistic::Cv => (Across::Max, format!("{} / abs({})", over("stddev_over_time"), over("avg_over_time"))),
+        Statistic::Slope => (Across::Max, over("deriv")),
+        Statistic::Max => (Across::Max, over("max_over_time")),
+        Statistic::Min => (Across::Min, over("min_over_time")),
+        Statistic::Rate | Statistic::Increase | Statistic::Mean => (Across::Avg, over("avg_over_time")),
+    };
+    let each = match least {
+        Least::Any => each,
+        Least::HalfWindow => {
+            format!("{each} and {} offset {}", frame.instant(selector, "", ""), frame.window.half())
+        }
+        Least::Samples(least) => format!("{each} and {} >= {least}", over("count_over_time")),
+    };
+    frame.each(across.unwrap_or(own).function(), &each)
 }
 
 fn ratio_of(frame: &Frame<'_>, of: RatioOf, numerator: &Selector, denominator: &Selector) -> String {
@@ -161,12 +271,24 @@ fn ratio_of(frame: &Frame<'_>, of: RatioOf, numerator: &Selector, denominator: &
         RatioOf::Counters => "rate",
         RatioOf::Gauges => "avg_over_time",
     };
-    let sum = |selector: &Selector| frame.each("sum", &format!("{function}({})", frame.range(selector, "", "")));
+    let range = |selector: &Selector, own: &str| format!("{function}({})", frame.range(selector, "", own));
+    let sum = |selector: &Selector| frame.each("sum", &range(selector, ""));
     let (above, below) = (sum(numerator), sum(denominator));
     // An application exports no counter of errors before its first error. That nothing of the kind has happened is only
-    // known of one metric whose other series are there: a metric that is missing altogether may be misspelt.
-    if of == RatioOf::Counters && numerator.name() == denominator.name() {
-        return format!("({above} or {below} * 0) / {below}");
+    // known of one metric whose other series are there and have the labels: whatever is missing altogether may be misspelt.
+    // Of two metrics it is known where the first one is there for another value of the labels that are kept apart.
+    let known = if numerator.name() != denominator.name() {
+        (!frame.by.is_empty()).then(|| range(numerator, ""))
+    } else if of == RatioOf::Counters {
+        Some(range(denominator, &denominator.having_labels_of(numerator)))
+    } else {
+        (!frame.by.is_empty()).then(|| range(numerator, ""))
+    };
+    match known {
+        None => format!("{above} / {below}"),
+        Some(known) => {
+            let labels = frame.attribution.labels([]);
+            format!("({above} or {below} * 0 and on ({labels}) {}) / {below}", frame.whole("count", &known))
+        }
     }
-    format!("{above} / {below}")
 }

@@ -1,6 +1,9 @@
 //! What came back, and why a reading may be missing.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use super::{Group, SeriesKey, Shape};
 use crate::api::conditions::Reason;
@@ -38,10 +41,22 @@ impl Missing {
 /// What was read of every group of a workload (or namespace).
 pub type GroupReadings = Vec<(Group, Result<f64, Missing>)>;
 
+/// A reading, and how many observations it is made of where that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The value, or why there is none.
+    pub value: Result<f64, Missing>,
+    /// The number of observations.
+    pub count: Option<f64>,
+}
+
 /// The samples of one answer, by whose they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleBatch {
     samples: BTreeMap<SeriesKey, Result<f64, Missing>>,
+    counts: BTreeMap<SeriesKey, f64>,
+    /// What it says that observations were counted and nothing was read.
+    unread: Option<Reason>,
 }
 
 impl SampleBatch {
@@ -55,19 +70,44 @@ impl SampleBatch {
             (*count, *last) = (*count + 1, value);
         }
         let read = |(count, value)| if count > 1 { Err(Missing::ambiguous(count)) } else { finite(value, nan) };
-        Self { samples: counted.into_iter().map(|(key, counted)| (key, read(counted))).collect() }
+        let samples = counted.into_iter().map(|(key, counted)| (key, read(counted))).collect();
+        Self { samples, ..Self::default() }
+    }
+
+    /// The same with the number of observations. Where there are some, and no reading is made of them, `unread` says why.
+    #[must_use]
+    pub fn counted(self, counts: impl IntoIterator<Item = Sample>, unread: Reason) -> Self {
+        let counts = counts.into_iter().filter(|count| count.value.is_finite());
+        Self { counts: counts.map(|count| (count.key, count.value)).collect(), unread: Some(unread), ..self }
     }
 
     /// The reading of a workload (or namespace).
     pub fn reading(&self, key: &SeriesKey) -> Result<f64, Missing> {
-        self.samples.get(key).copied().unwrap_or(Err(Missing::new(Reason::NoData)))
+        let nothing = || {
+            let unread = self.unread.filter(|_| self.counts.get(key).is_some_and(|count| *count > 0.0));
+            Err(Missing::new(unread.unwrap_or(Reason::NoData)))
+        };
+        self.samples.get(key).copied().unwrap_or_else(nothing)
+    }
+
+    /// How many observations its reading is made of.
+    #[must_use]
+    pub fn count(&self, key: &SeriesKey) -> Option<f64> {
+        self.counts.get(key).copied()
     }
 
     /// The readings of all groups of a workload (or namespace). None is no data, and too many are no readings.
-    pub fn groups(&self, key: &SeriesKey) -> Result<GroupReadings, Missing> {
+    pub fn groups(&self, key: &SeriesKey) -> Result<Vec<(Group, Reading)>, Missing> {
         let from: (Bound<&SeriesKey>, Bound<&SeriesKey>) = (Bound::Included(key), Bound::Unbounded);
         let of_key = self.samples.range::<SeriesKey, _>(from).take_while(|(sample, _)| sample.is_of(key));
-        let found: Vec<_> = of_key.map(|(sample, reading)| (sample.group.clone(), *reading)).collect();
+        let mut groups: BTreeSet<&SeriesKey> = of_key.map(|(sample, _)| sample).collect();
+        // Groups of which nothing but their number is known are told where that has a meaning of its own.
+        if self.unread.is_some_and(|unread| unread != Reason::NoData) {
+            let counted = self.counts.range::<SeriesKey, _>(from).take_while(|(sample, _)| sample.is_of(key));
+            groups.extend(counted.map(|(sample, _)| sample));
+        }
+        let read = |key: &SeriesKey| Reading { value: self.reading(key), count: self.count(key) };
+        let found: Vec<_> = groups.into_iter().map(|key| (key.group.clone(), read(key))).collect();
         match found.len() {
             0 => Err(Missing::new(Reason::NoData)),
             1..=Shape::MAX_GROUPS => Ok(found),
@@ -159,10 +199,28 @@ mod tests {
         let few = [of("web", "gold", 1.0), of("web", "", f64::NAN), of("api", "x", 2.0)];
         let batch = SampleBatch::new(few.into_iter().chain(many), Reason::NotANumber);
         let groups = |name| batch.groups(&SeriesKey::workload("shop", name));
-        let web = [([Box::from("")].into(), missing(Reason::NotANumber)), ([Box::from("gold")].into(), Ok(1.0))];
+        let read = |value| Reading { value, count: None };
+        let web =
+            [([Box::from("")].into(), read(missing(Reason::NotANumber))), ([Box::from("gold")].into(), read(Ok(1.0)))];
         assert_eq!(groups("web"), Ok(web.into()));
         assert_eq!(groups("wide"), missing(Reason::TooManySeries));
         assert_eq!(groups("absent"), missing(Reason::NoData));
+    }
+
+    #[test]
+    fn observations_without_a_reading_have_a_reason() {
+        let counts = [sample("web", 400.0), sample("young", 3.0), sample("idle", 0.0)];
+        let read = |unread| SampleBatch::new([sample("web", 0.2)], Reason::NotANumber).counted(counts.clone(), unread);
+        let key = |name: &str| SeriesKey::workload("shop", name);
+        let batch = read(Reason::TooFewSamples);
+        assert_eq!((batch.reading(&key("web")), batch.count(&key("web"))), (Ok(0.2), Some(400.0)));
+        assert_eq!(batch.reading(&key("young")), missing(Reason::TooFewSamples));
+        assert_eq!(batch.reading(&key("idle")), missing(Reason::NoData));
+        assert_eq!(batch.groups(&key("young")).unwrap().len(), 1);
+        // Of a ratio without numerator nobody knows.
+        let batch = read(Reason::NoData);
+        assert_eq!(batch.reading(&key("young")), missing(Reason::NoData));
+        assert_eq!(batch.groups(&key("young")), missing(Reason::NoData));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::core::units::Excerpt;
 pub struct Selector {
     name: String,
     labels: BTreeMap<String, String>,
+    /// Regular expressions (RE2) that match whole values.
+    patterns: BTreeMap<String, String>,
 }
 
 impl Selector {
@@ -28,17 +30,30 @@ impl Selector {
         if let Some(label) = labels.keys().find(|label| ["__name__", "le"].contains(&label.as_str())) {
             return Err(SelectorError::Reserved(Excerpt::new(label)));
         }
-        Ok(Self { name: name.to_owned(), labels })
+        Ok(Self { name: name.to_owned(), labels, patterns: BTreeMap::new() })
+    }
+
+    /// Of those, the series whose values match these regular expressions as a whole. Only the server can read them.
+    pub fn matching(self, patterns: BTreeMap<String, String>) -> Result<Self, SelectorError> {
+        let Self { labels, .. } = Self::new(&self.name, patterns)?;
+        Ok(Self { patterns: labels, ..self })
+    }
+
+    /// Matchers for series that have each label which `other` selects by and this does not, whatever its value.
+    pub(super) fn having_labels_of(&self, other: &Self) -> String {
+        let more = other.labels.keys().chain(other.patterns.keys());
+        let more = more.filter(|label| !self.labels.contains_key(*label) && !self.patterns.contains_key(*label));
+        more.map(|label| format!("{}!=\"\"", matched(label))).collect::<Vec<_>>().join(",")
     }
 
     /// All series of a metric whose name is ours.
     pub(super) fn named(name: &'static str) -> Self {
-        Self { name: name.to_owned(), labels: BTreeMap::new() }
+        Self { name: name.to_owned(), labels: BTreeMap::new(), patterns: BTreeMap::new() }
     }
 
     /// The same labels of another metric, whose name is ours.
     pub(super) fn of(&self, name: &'static str) -> Self {
-        Self { name: name.to_owned(), labels: self.labels.clone() }
+        Self { name: name.to_owned(), ..self.clone() }
     }
 
     /// The metric's name.
@@ -57,16 +72,21 @@ impl Selector {
     pub(super) fn expr(&self, suffix: &str, matcher: &str) -> String {
         let mut expr = format!("{}{suffix}{{{matcher}", self.name);
         let mut separator = if matcher.is_empty() { "" } else { "," };
-        for (label, value) in &self.labels {
-            // Names with dots and the like are a feature of Prometheus 3; an older one answers QueryInvalid.
-            let label = if is_plain_label(label) { label.clone() } else { quote(label) };
+        let exact = self.labels.iter().map(|(label, value)| (label, "=", value));
+        for (label, is, value) in exact.chain(self.patterns.iter().map(|(label, value)| (label, "=~", value))) {
             // Writing to a string cannot fail.
-            let _ = write!(expr, "{separator}{label}={}", quote(value));
+            let _ = write!(expr, "{separator}{}{is}{}", matched(label), quote(value));
             separator = ",";
         }
         expr.push('}');
         expr
     }
+}
+
+/// A label's name in a matcher. Names with dots and the like are a feature of Prometheus 3; an older one answers
+/// `QueryInvalid`.
+fn matched(label: &str) -> String {
+    if is_plain_label(label) { label.to_owned() } else { quote(label) }
 }
 
 /// Why a selector is refused. The text continues the path of the field.
@@ -100,6 +120,15 @@ mod tests {
             r#"up_sum{namespace="shop","http.route"="/a\"b",z="1"}"#
         );
         assert_eq!(Selector::new("up", BTreeMap::new()).unwrap().expr("", ""), "up{}");
+    }
+
+    #[test]
+    fn patterns_are_literals_too() {
+        let selector = Selector::new("up", labels(&[("a", "1")])).unwrap();
+        let failed = selector.clone().matching(labels(&[("code", r#"5..|"\d"#)])).unwrap();
+        assert_eq!(failed.expr("", "x=\"y\""), r#"up{x="y",a="1",code=~"5..|\"\\d"}"#);
+        assert_eq!(selector.having_labels_of(&failed), "code!=\"\"");
+        assert!(selector.matching(labels(&[("le", ".*")])).is_err());
     }
 
     #[test]

@@ -16,13 +16,34 @@ pub struct Shape {
     window: Window,
     by: Box<[String]>,
     attribution: Attribution,
+    /// Whether the number of observations is asked for, too.
+    counted: bool,
 }
+
+/// The label that tells counts of observations from readings, in the one answer that has both.
+pub const PART_LABEL: &str = "trimtab_part";
+/// Its value on counts.
+const COUNT: &str = "count";
 
 impl Shape {
     /// A shape that keeps the labels `by` apart.
     #[must_use]
     pub const fn new(measure: Measure, window: Window, by: Box<[String]>, attribution: Attribution) -> Self {
-        Self { measure, window, by, attribution }
+        let counted = false;
+        Self { measure, window, by, attribution, counted }
+    }
+
+    /// The same, with the number of observations that each reading is made of: by the same query, because it must be of the
+    /// same moment.
+    #[must_use]
+    pub fn counted(self, counted: bool) -> Self {
+        Self { counted: counted || self.measure.may_be_young(), ..self }
+    }
+
+    /// The same query over another window.
+    #[must_use]
+    pub fn over(self, window: Window) -> Self {
+        Self { window, ..self }
     }
 
     /// The time over which the statistic is taken.
@@ -55,11 +76,31 @@ impl Shape {
     /// a label with a million values makes no large answer.
     #[must_use]
     pub fn expr(&self, wanted: &BTreeSet<SeriesKey>) -> String {
-        let expr = self.measure.expr(&self.frame(wanted));
-        if self.by.is_empty() {
-            return expr;
+        let frame = self.frame(wanted);
+        let few = |expr: String| {
+            if self.by.is_empty() {
+                return expr;
+            }
+            format!("topk by ({}) ({},{expr})", self.attribution.labels([]), Self::MAX_GROUPS + 1)
+        };
+        let readings = few(self.measure.expr(&frame));
+        match self.measure.count(&frame).filter(|_| self.counted) {
+            None => readings,
+            Some(count) => {
+                format!("{readings} or label_replace({},\"{PART_LABEL}\",\"{COUNT}\",\"\",\"\")", few(count))
+            }
         }
-        format!("topk by ({}) ({},{expr})", self.attribution.labels([]), Self::MAX_GROUPS + 1)
+    }
+
+    /// What it says that there are series and no reading: that all are too young, or that something is missing.
+    #[must_use]
+    pub fn without_reading(&self) -> Reason {
+        if self.measure.may_be_young() { Reason::TooFewSamples } else { Reason::NoData }
+    }
+
+    /// Whether a sample with these labels is a count of observations.
+    pub fn is_count<'a>(label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        label(PART_LABEL) == Some(COUNT)
     }
 
     /// A query for the age of the data: the time of the newest sample per workload, in seconds since the epoch.
@@ -157,7 +198,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::promql::{Builtin, Identity, MetricKind, RatioOf, Selector, SeriesKey, Statistic, WorkloadKind};
+    use crate::core::promql::{
+        Across, Builtin, Identity, Least, MetricKind, RatioOf, Selector, SeriesKey, Statistic, WorkloadKind,
+    };
 
     fn selector(metric: &str, labels: &[(&str, &str)]) -> Selector {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -218,8 +261,12 @@ mod tests {
             (MetricKind::Gauge, "mean", "avg by (namespace) (avg_over_time(m{S}[5m]))"),
             (MetricKind::Gauge, "max", "max by (namespace) (max_over_time(m{S}[5m]))"),
             (MetricKind::Gauge, "min", "min by (namespace) (min_over_time(m{S}[5m]))"),
-            (MetricKind::Gauge, "cv", "max by (namespace) (stddev_over_time(m{S}[5m]) / abs(avg_over_time(m{S}[5m])))"),
-            (MetricKind::Gauge, "slope", "max by (namespace) (deriv(m{S}[5m]))"),
+            (
+                MetricKind::Gauge,
+                "cv",
+                "max by (namespace) (stddev_over_time(m{S}[5m]) / abs(avg_over_time(m{S}[5m])) and m{S} offset 150s)",
+            ),
+            (MetricKind::Gauge, "slope", "max by (namespace) (deriv(m{S}[5m]) and m{S} offset 150s)"),
             (MetricKind::Counter, "rate", "sum by (namespace) (rate(m{S}[5m]))"),
             (MetricKind::Counter, "increase", "sum by (namespace) (increase(m{S}[5m]))"),
             (MetricKind::Gauge, "p95", "max by (namespace) (quantile_over_time(0.95,m{S}[5m]))"),
@@ -247,8 +294,8 @@ mod tests {
         let errors = ratio(RatioOf::Counters, selector("r", &[("code", "500")]), selector("r", &[]));
         assert_eq!(
             errors.expr(&none),
-            "(sum by (namespace) (rate(r{code=\"500\"}[5m])) or sum by (namespace) (rate(r{}[5m])) * 0) / \
-             sum by (namespace) (rate(r{}[5m]))"
+            "(sum by (namespace) (rate(r{code=\"500\"}[5m])) or sum by (namespace) (rate(r{}[5m])) * 0 \
+             and on (namespace) count by (namespace) (rate(r{code!=\"\"}[5m]))) / sum by (namespace) (rate(r{}[5m]))"
         );
         assert_eq!(errors.freshness(&none), "max by (namespace) (timestamp(r{}))");
         // Of two: it may be a name that nobody exports.
@@ -272,7 +319,7 @@ mod tests {
     fn builtins_name_the_series_of_the_clusters_exporters() {
         let of = |builtin, labels: &[(&str, &str)]| {
             let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            plain(Measure::builtin(builtin, labels).unwrap(), Identity::default().attribution_by_pod(None))
+            plain(Measure::builtin(builtin, labels, BTreeMap::new()).unwrap(), Identity::attribution_by_pod(None))
         };
         let (whole, api) = (BTreeSet::from([SeriesKey::namespace("shop")]), [("container", "api")]);
         for (builtin, labels, expr) in [
@@ -303,14 +350,16 @@ mod tests {
                 Builtin::Restarts,
                 &api,
                 "sum by (namespace) (max by (namespace,pod,container,uid) \
-                 (max_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m]) - \
-                 min_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m])))",
+                 (max_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m])) - \
+                 min by (namespace,pod,container,uid) \
+                 (min_over_time(kube_pod_container_status_restarts_total{N,container=\"api\"}[5m])))",
             ),
             (
                 Builtin::StartupTime,
                 &[],
-                "max by (namespace) (max by (namespace,pod,uid) (min_over_time(kube_pod_status_ready_time{N}[5m])) - \
-                 max by (namespace,pod,uid) (max_over_time(kube_pod_start_time{N}[5m])))",
+                "max by (namespace) (min by (namespace,pod,uid) (min_over_time(kube_pod_status_ready_time{N}[5m])) - \
+                 max by (namespace,pod,uid) (max_over_time(kube_pod_start_time{N}[5m])) and \
+                 max by (namespace,pod,uid) (max_over_time(kube_pod_start_time{N}[5m])) > time() - 300)",
             ),
         ] {
             assert_eq!(of(builtin, labels).expr(&whole), expr.replace('N', "namespace=\"shop\""), "{builtin:?}");
@@ -326,17 +375,100 @@ mod tests {
     }
 
     #[test]
-    fn builtins_tell_workloads_by_their_pods_whatever_label_the_applications_carry() {
-        let identity = Identity { workload: Some("app".to_owned()), pod: "pod_name".to_owned(), ..Identity::default() };
-        let attribution = identity.attribution_by_pod(Some(WorkloadKind::StatefulSet));
-        let shape = plain(Measure::builtin(Builtin::StartupTime, BTreeMap::new()).unwrap(), attribution);
+    fn builtins_tell_workloads_by_their_pods_whatever_labels_the_applications_carry() {
+        let attribution = Identity::attribution_by_pod(Some(WorkloadKind::StatefulSet));
+        let shape =
+            plain(Measure::builtin(Builtin::CpuThrottled, BTreeMap::new(), BTreeMap::new()).unwrap(), attribution);
         assert_eq!(
-            shape.expr(&wanted(&[("shop", "db")])),
-            "max by (namespace,trimtab_workload) (label_replace(max by (namespace,pod_name,uid) \
-             (min_over_time(kube_pod_status_ready_time{namespace=\"shop\",pod_name=~\"(?:db)-[0-9]+\"}[5m])) - \
-             max by (namespace,pod_name,uid) \
-             (max_over_time(kube_pod_start_time{namespace=\"shop\",pod_name=~\"(?:db)-[0-9]+\"}[5m])),\
-             \"trimtab_workload\",\"$1\",\"pod_name\",\"^(.+)-[0-9]+$\"))"
+            shape.freshness(&wanted(&[("shop", "db")])),
+            "max by (namespace,trimtab_workload) (label_replace(timestamp(container_cpu_cfs_throttled_periods_total\
+             {container!=\"\",namespace=\"shop\",pod=~\"(?:db)-[0-9]+\"}),\"trimtab_workload\",\"$1\",\"pod\",\"^(.+)-[0-9]+$\"))"
+        );
+    }
+
+    #[test]
+    fn observations_are_counted_by_the_same_query() {
+        let none = BTreeSet::new();
+        let of = |shape: Shape| shape.counted(true).expr(&none);
+        let labelled = |count: &str| format!(" or label_replace({count},\"trimtab_part\",\"count\",\"\",\"\")");
+        let p95 = shape(MetricKind::Histogram, "m", "p95", None);
+        let count = labelled("sum by (namespace) (increase(m_count{http_route=\"/api/chat/\"}[5m]))");
+        assert_eq!(of(p95.clone()), format!("{}{count}", p95.expr(&none)));
+        let errors = ratio(RatioOf::Counters, selector("e", &[]), selector("r", &[]));
+        assert!(of(errors).ends_with(&labelled("sum by (namespace) (increase(r{}[5m]))")));
+        // What may be too young is always counted, and what has nothing to count never.
+        let slope = gauge(Statistic::Slope, Identity::default().attribution(None)).counted(false);
+        assert!(slope.expr(&none).ends_with(&labelled("max by (namespace) (count_over_time(m{}[5m]))")));
+        assert_eq!(slope.without_reading(), Reason::TooFewSamples);
+        let used = ratio(RatioOf::Gauges, selector("c", &[]), selector("d", &[]));
+        assert_eq!((of(used.clone()), used.without_reading()), (used.expr(&none), Reason::NoData));
+        assert!(Shape::is_count(|label| (label == "trimtab_part").then_some("count")));
+        assert!(!Shape::is_count(|_| None));
+        // Values of labels are bounded on either side.
+        let by = Shape::new(p95.measure, Window::DEFAULT, ["tier".to_owned()].into(), p95.attribution);
+        assert_eq!(of(by).matches("topk by (namespace) (33,").count(), 2);
+    }
+
+    #[test]
+    fn pods_are_joined_as_the_policy_says() {
+        let of = |kind, statistic: &str, across, identity: Identity| {
+            let measure = Measure::statistic(selector("m", &[]), kind, Statistic::parse(statistic).unwrap()).unwrap();
+            let attribution = identity.attribution(Some(WorkloadKind::DaemonSet));
+            let expr = plain(measure.across(across), attribution).expr(&BTreeSet::new());
+            expr.replace("label_replace(", "L(").replace("[bcdfghjklmnpqrstvwxz2456789]{5}", "")
+        };
+        let named = || Identity { workload: Some("app".to_owned()), ..Identity::default() };
+        for (kind, statistic, across, expr) in [
+            (MetricKind::Gauge, "mean", Across::Sum, "sum by (namespace,app) (avg_over_time(m{}[5m]))"),
+            (MetricKind::Gauge, "max", Across::Avg, "avg by (namespace,app) (max_over_time(m{}[5m]))"),
+            (MetricKind::Gauge, "p5", Across::Min, "min by (namespace,app) (quantile_over_time(0.05,m{}[5m]))"),
+            (MetricKind::Counter, "rate", Across::Sum, "sum by (namespace,app) (rate(m{}[5m]))"),
+            (
+                MetricKind::Counter,
+                "rate",
+                Across::Max,
+                "max by (namespace,app) (sum by (namespace,pod,app) (rate(m{}[5m])))",
+            ),
+            (
+                MetricKind::Histogram,
+                "increase",
+                Across::Min,
+                "min by (namespace,app) (sum by (namespace,pod,app) (increase(m_count{}[5m])))",
+            ),
+        ] {
+            assert_eq!(of(kind, statistic, across, named()), expr);
+        }
+        assert_eq!(
+            of(MetricKind::Counter, "rate", Across::Max, Identity::default()),
+            "max by (namespace,trimtab_workload) (L(sum by (namespace,pod) (rate(m{}[5m])),\"trimtab_workload\",\"$1\",\
+             \"pod\",\"^(.+)-$\"))"
+        );
+    }
+
+    #[test]
+    fn what_has_too_few_samples_does_not_count() {
+        let expr = |least| {
+            let measure = Measure::statistic(selector("m", &[]), MetricKind::Gauge, Statistic::Cv).unwrap();
+            plain(measure.of_series_with(least), Identity::default().attribution(None)).expr(&BTreeSet::new())
+        };
+        assert!(expr(Least::Samples(30)).ends_with(" and count_over_time(m{}[5m]) >= 30)"));
+        assert!(!expr(Least::Any).contains(" and "));
+    }
+
+    #[test]
+    fn a_value_of_a_label_without_numerator_is_nothing_where_another_has_one() {
+        let expr = |numerator: Selector, denominator: Selector| {
+            let measure = Measure::ratio(RatioOf::Counters, numerator, denominator);
+            let attribution = Identity::default().attribution(None);
+            Shape::new(measure, Window::DEFAULT, ["tier".to_owned()].into(), attribution).expr(&BTreeSet::new())
+        };
+        assert!(expr(selector("hits", &[]), selector("lookups", &[])).contains(
+            "or sum by (namespace,tier) (rate(lookups{}[5m])) * 0 and on (namespace) count by (namespace) \
+             (rate(hits{}[5m]))) / "
+        ));
+        assert!(
+            expr(selector("r", &[("code", "500")]), selector("r", &[]))
+                .contains("* 0 and on (namespace) count by (namespace) (rate(r{code!=\"\"}[5m]))) / ")
         );
     }
 

@@ -64,12 +64,11 @@ pub enum Statistic {
     Rate,
     /// Increase over the window, summed over the pods.
     Increase,
-    /// Coefficient of variation: the standard deviation over time as a share of the mean, of the pod where it is largest.
+    /// Coefficient of variation: the standard deviation over time as a share of the mean, of one pod.
     Cv,
-    /// Change per second, by linear regression, of the pod where it is largest.
+    /// Change per second, by linear regression, of one pod.
     Slope,
-    /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of the pod where it is
-    /// largest.
+    /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of one pod.
     Quantile(Percentile),
 }
 
@@ -112,6 +111,30 @@ impl Statistic {
         if fits { Ok(self) } else { Err(StatisticError::Unfit { statistic: self, kind, fits: kind.fits() }) }
     }
 
+    /// How many observations a window must have when the policy does not say. A percentile has ten beyond it, or it is that
+    /// of a few requests; of a mean, one request in twenty may be an outlier. What is sampled at intervals, and what counts
+    /// by itself, needs none.
+    #[must_use]
+    pub fn least_samples(self, kind: MetricKind) -> u32 {
+        match (kind, self) {
+            (MetricKind::Histogram, Self::Quantile(percentile)) => percentile.least_samples(),
+            (MetricKind::Histogram, Self::Mean) => LEAST_OF_A_SHARE,
+            _ => 0,
+        }
+    }
+
+    /// Whether pods are not added up or averaged: the reading is that of the one where it is most extreme.
+    #[must_use]
+    pub const fn is_of_one_pod(self, kind: MetricKind) -> bool {
+        matches!((kind, self), (MetricKind::Gauge, Self::Cv | Self::Slope | Self::Quantile(_)))
+    }
+
+    /// Whether series that are too young say something else than the others.
+    #[must_use]
+    pub const fn is_of_change(self) -> bool {
+        matches!(self, Self::Cv | Self::Slope)
+    }
+
     /// The unit of the readings, from the metric's name.
     #[must_use]
     pub fn unit(self, kind: MetricKind, metric: &str) -> MetricUnit {
@@ -144,6 +167,45 @@ impl fmt::Display for Statistic {
     }
 }
 
+/// How many observations a share or a mean needs when the policy does not say: one of twenty is 5 %.
+pub const LEAST_OF_A_SHARE: u32 = 20;
+
+/// How the pods of a workload are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Across {
+    /// Added up.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+    /// On average.
+    Avg,
+}
+
+impl Across {
+    /// The aggregation.
+    pub(super) const fn function(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Max => "max",
+            Self::Min => "min",
+            Self::Avg => "avg",
+        }
+    }
+}
+
+/// Which series of a gauge are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Least {
+    /// All of them.
+    Any,
+    /// Those that were there half a window ago: what has just begun changes, and that says nothing about later.
+    HalfWindow,
+    /// Those with at least so many samples in the window.
+    Samples(u32),
+}
+
 /// A number between 0 and 100, both excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percentile(Decimal);
@@ -154,6 +216,13 @@ impl Percentile {
     pub fn new(percent: Decimal) -> Option<Self> {
         let within = percent > Decimal::ZERO && percent < Decimal::from_int(100);
         (within && percent.exact_div(Decimal::from_int(100)).is_some()).then_some(Self(percent))
+    }
+
+    /// `10 / (1 − q)`, and for percentiles below the median `10 / q`: 200 for p95, 1000 for p99.
+    fn least_samples(self) -> u32 {
+        let share = self.quantile().min(Decimal::ONE.checked_sub(self.quantile()).unwrap_or_default());
+        let least = Decimal::from_int(10).checked_div(share).and_then(Decimal::ceil).and_then(Decimal::to_i64);
+        least.and_then(|least| u32::try_from(least).ok()).unwrap_or(u32::MAX)
     }
 
     /// As a share: 0.95 for p95.
@@ -217,6 +286,22 @@ impl Window {
     #[must_use]
     pub const fn millis(self) -> u64 {
         self.millis
+    }
+
+    /// A window of that many milliseconds, or the nearest that is allowed.
+    #[must_use]
+    pub fn of_millis(millis: u64) -> Self {
+        Self { millis: millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS) }
+    }
+
+    /// Half of it, for an offset.
+    pub(super) const fn half(self) -> Self {
+        Self { millis: self.millis / 2 }
+    }
+
+    /// Length in seconds, as `PromQL` writes a number.
+    pub(super) fn seconds(self) -> String {
+        Decimal::from_nanos(i128::from(self.millis) * 1_000_000).to_string()
     }
 }
 
@@ -285,6 +370,25 @@ mod tests {
             "must be named for a histogram: mean, rate, increase or a percentile such as p95"
         );
         assert_eq!(message(Counter, Some("p95")), "must be rate or increase for a counter, not p95");
+    }
+
+    #[test]
+    fn percentiles_need_ten_observations_beyond_them() {
+        use MetricKind::{Counter, Gauge, Histogram};
+        for (statistic, kind, least) in [
+            ("p50", Histogram, 20),
+            ("p90", Histogram, 100),
+            ("p95", Histogram, 200),
+            ("p99", Histogram, 1000),
+            ("p99.9", Histogram, 10_000),
+            ("p5", Histogram, 200),
+            ("mean", Histogram, 20),
+            ("rate", Histogram, 0),
+            ("p95", Gauge, 0),
+            ("rate", Counter, 0),
+        ] {
+            assert_eq!(Statistic::parse(statistic).unwrap().least_samples(kind), least, "{statistic} of a {kind}");
+        }
     }
 
     #[test]

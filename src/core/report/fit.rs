@@ -35,6 +35,10 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             status.targets.len(),
             status.quarantine.len().saturating_sub(kept),
             newest.saturating_sub(kept),
+            // What is active on which target, the next leader goes by as well.
+            status.active_profiles.len().saturating_sub(kept),
+            longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept)),
+            status.advice.len(),
         ];
         let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
         // Without writing the whole status out again for every entry: there may be thousands.
@@ -46,10 +50,19 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             Some((3, _)) => last(&mut status.thresholds),
             Some((4, _)) => last(&mut status.targets),
             Some((5, _)) => last(&mut status.quarantine),
+            Some((7, _)) => last(&mut status.active_profiles),
+            Some((8, _)) => longest_targets(status).map_or(0, last),
+            Some((9, _)) => last(&mut status.advice),
             Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
         };
     }
     true
+}
+
+/// The active profile with the most targets.
+fn longest_targets(status: &mut PerformancePolicyStatus) -> Option<&mut Vec<String>> {
+    let lists = status.active_profiles.iter_mut().map(|active| &mut active.targets);
+    lists.max_by_key(|targets| targets.len())
 }
 
 /// Drops the last entry of a list and gives its size.
@@ -67,6 +80,7 @@ fn shorten_words(status: &mut PerformancePolicyStatus) {
     for condition in &mut status.conditions {
         condition.message = cut(&condition.message, 128);
     }
+    status.profile_summary = status.profile_summary.as_deref().map(|text| cut(text, 64));
 }
 
 /// The size of a value's JSON text.
@@ -80,9 +94,10 @@ mod tests {
     use crate::{
         api::{
             conditions::{ConditionType, Reason},
+            policy::ActiveBy,
             status::{
-                AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus, TargetStatus,
-                ThresholdStatus,
+                ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry,
+                SettingStatus, TargetStatus, ThresholdStatus,
             },
         },
         core::{
@@ -108,6 +123,7 @@ mod tests {
             ConditionType::Compliant,
             ConditionType::MetricsAvailable,
             ConditionType::Conflicted,
+            ConditionType::ProfileBlocked,
         ];
         let finding = Finding::new(Truth::False, Reason::FieldManagerConflict, long(words * 4));
         let change = ChangeStatus {
@@ -145,6 +161,7 @@ mod tests {
                     live: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
+                    message: Some(long(words)),
                 };
                 entries
             ],
@@ -160,7 +177,30 @@ mod tests {
                 };
                 entries
             ],
+            advice: vec![
+                AdviceStatus {
+                    name: long(words),
+                    kind: "OptimizationCandidate".into(),
+                    target: Some(long(words)),
+                    labels: [(long(63), long(words)), (long(62), long(words))].into(),
+                    severity: crate::api::policy::Severity::Critical,
+                    since: at.clone(),
+                    value: long(words),
+                    advice: long(words * 2),
+                };
+                entries
+            ],
             counts: Some(Counts::default()),
+            profile_summary: Some(long(words * 8)),
+            active_profiles: vec![
+                ActiveProfile {
+                    name: long(63),
+                    since: at.clone(),
+                    by: ActiveBy::Threshold,
+                    targets: vec![long(words); entries.min(50)],
+                };
+                entries
+            ],
             plan: vec![change; entries],
             history: vec![history; 20],
             quarantine: (0..entries)
@@ -183,7 +223,7 @@ mod tests {
                 let mut status = largest(entries, words);
                 fit(&mut status);
                 assert!(size(&status) <= MAX_STATUS_BYTES, "{entries} of {words}: {}", size(&status));
-                assert_eq!(status.conditions.len(), 8);
+                assert_eq!(status.conditions.len(), 9);
             }
         }
     }
@@ -193,7 +233,8 @@ mod tests {
         let mut status = largest(300, 40);
         fit(&mut status);
         let paths: Vec<String> = status.quarantine.iter().map(|item| item.path.clone()).collect();
-        assert!(paths.len() > 5, "{paths:?}");
+        assert!(paths.len() > 3, "{paths:?}");
+        assert!(status.active_profiles.len() > 3, "{:?}", status.active_profiles);
         assert_eq!(paths, (0..paths.len()).map(|n| n.to_string()).collect::<Vec<_>>());
         assert_eq!((status.targets.len(), status.settings.len()), (0, 0));
         let mut small = largest(1, 8);

@@ -92,6 +92,26 @@ fn an_input_that_cannot_be_read_where_it_stays_is_told() {
 }
 
 #[test]
+fn a_key_that_is_filled_as_a_whole_has_no_places() {
+    let policy: PerformancePolicy = serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy", "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {
+            "target": {"kind": "Deployment", "name": "api"},
+            "files": [{"name": "f", "configMap": "config", "key": "limit", "format": "Conf"}],
+            "settings": [
+                {"name": "a", "value": 1, "path": {"file": "f", "at": "limit"}},
+                {"name": "b", "value": 1, "configMapKey": {"name": "config", "key": "limit"}},
+            ],
+        },
+    }))
+    .unwrap();
+    let wrong: Vec<String> = Policy::parse(&policy).unwrap_err().iter().map(ToString::to_string).collect();
+    let message = "settings.a edits the key limit of ConfigMap/config, which settings.b fills as a whole: use one of path and \
+                   configMapKey";
+    assert_eq!(wrong, [message]);
+}
+
+#[test]
 fn pools_add_up_with_the_numbers_of_the_target() {
     let policy = policy(&json!({
         "target": {"kind": "Deployment", "name": "api"},
@@ -101,5 +121,8 @@ fn pools_add_up_with_the_numbers_of_the_target() {
     assert_eq!(known_loads(&policy), [], "the target decides");
     let desired = resolve(&policy, &target(&json!({"containers": [container("api", "2Gi")]})), &Stays::new()).unwrap();
     let loads = loads(&policy, |path| desired.iter().find(|d| *d.knob.path == *path)?.value.to_i64());
-    assert_eq!(loads, [Load { pool: "db".into(), connections: 30, workers: Some(("web".into(), 4)) }]);
+    assert_eq!(
+        loads,
+        [Load { pool: "db".into(), budget: None, size: 20, overflow: 10, workers: Some(("web".into(), 4)) }]
+    );
 }

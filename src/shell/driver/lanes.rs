@@ -17,6 +17,8 @@ enum Lane {
     Policy(Box<str>, Box<str>),
     /// Status of one source.
     Source(Box<str>),
+    /// Status of one budget.
+    Budget(Box<str>, Box<str>),
     /// Events about one policy.
     Events(Box<str>, Box<str>),
     /// A query waits for nothing but a free place.
@@ -69,6 +71,7 @@ impl Lane {
                 Self::Policy(namespace.clone(), name.clone())
             }
             Action::SourceStatus { source, .. } => Self::Source(source.clone()),
+            Action::BudgetStatus { budget: (namespace, name), .. } => Self::Budget(namespace.clone(), name.clone()),
             Action::Event(event) => Self::Events(event.policy.0.clone(), event.policy.1.clone()),
             Action::Query { .. } => Self::Query(effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
@@ -78,7 +81,7 @@ impl Lane {
     const fn class(&self) -> Class {
         match self {
             Self::Object(_) => Class::Object,
-            Self::Policy(..) | Self::Source(_) => Class::Status,
+            Self::Policy(..) | Self::Source(_) | Self::Budget(..) => Class::Status,
             Self::Events(..) => Class::Event,
             Self::Query(_) => Class::Query,
             Self::Alerts(_) => Class::Alert,

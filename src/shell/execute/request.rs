@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::events;
 use crate::{
-    api::{PerformancePolicyStatus, names, source::MetricsSourceStatus},
+    api::{ConnectionBudgetStatus, PerformancePolicyStatus, names, source::MetricsSourceStatus},
     core::{
         engine::{Patch, PatchBody, effect},
         facts::ObjectKey,
@@ -96,6 +96,16 @@ impl Call {
         let collection = Request::new(format!("/apis/{}/{}/metricssources", names::GROUP, names::VERSION));
         let what = format!("writing the status of MetricsSource {name:?}");
         status_of(&collection, "MetricsSource", name, &json!({"name": name}), status, what)
+    }
+
+    pub fn budget_status(
+        (namespace, name): &(Box<str>, Box<str>),
+        status: &ConnectionBudgetStatus,
+    ) -> Result<Self, Error> {
+        let path = format!("/apis/{}/{}/namespaces/{namespace}/connectionbudgets", names::GROUP, names::VERSION);
+        let metadata = json!({"namespace": namespace, "name": name});
+        let what = format!("writing the status of ConnectionBudget \"{namespace}/{name}\"");
+        status_of(&Request::new(path), "ConnectionBudget", name, &metadata, status, what)
     }
 
     pub fn finalizers(

@@ -163,7 +163,7 @@ async fn pages_truncations_and_redirects_are_bad_responses() {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let endless = "x".repeat(MAX_ANSWER + 1);
-    refused(&ask(Reply::json(200, &endless)).await, Reason::BadResponse, "HTTP 200: the answer is larger than 8 MiB");
+    refused(&ask(Reply::json(200, &endless)).await, Reason::QueryTooExpensive, "the answer is larger than 8 MiB");
 }
 
 #[tokio::test]

@@ -1,15 +1,21 @@
 //! Live readings of thresholds. They are here and not in a status, so that a settled policy is never written.
 
 use super::Reading;
-use crate::core::{
-    engine::sweep,
-    evaluate::Verdict,
-    policy::thresholds::{Level, word},
+use crate::{
+    api::policy::PatternKind,
+    core::{
+        engine::sweep,
+        evaluate::Verdict,
+        policy::thresholds::{Level, word},
+    },
 };
 
 /// The metrics of one threshold on one target.
 #[must_use]
 pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
+    if let Some(kind) = threshold.pattern {
+        return pattern(threshold, kind);
+    }
     let (namespace, policy) = threshold.policy;
     let (kind, target) = threshold.target.map_or(("", ""), |target| (target.kind.as_str(), &*target.name));
     let labels = |more: &[(&'static str, &str)]| {
@@ -51,6 +57,38 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
         }
     }
     found
+}
+
+/// The metrics of one pattern on one target.
+fn pattern(pattern: &sweep::Reading<'_>, kind: PatternKind) -> Vec<Reading> {
+    let (namespace, policy) = pattern.policy;
+    let (target_kind, target) = pattern.target.map_or(("", ""), |target| (target.kind.as_str(), &*target.name));
+    let who = [
+        ("namespace", &**namespace),
+        ("policy", &**policy),
+        ("pattern", pattern.threshold),
+        ("kind", kind.as_str()),
+        ("target_kind", target_kind),
+        ("target", target),
+        ("series", pattern.series.as_deref().unwrap_or_default()),
+    ];
+    let labels: Vec<_> = who.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let found = matches!(pattern.verdict, Verdict::Breached(_));
+    let mut readings = vec![Reading {
+        name: "trimtab_pattern_found",
+        help: "1 where a pattern is found and its advice given, else 0.",
+        labels: labels.clone(),
+        value: f64::from(u8::from(found)),
+    }];
+    if let Some(value) = pattern.value {
+        readings.push(Reading {
+            name: "trimtab_pattern_value",
+            help: "What a pattern is judged by: seconds, a ratio, or a number of tries without exception. Missing without data.",
+            labels,
+            value,
+        });
+    }
+    readings
 }
 
 const fn state(verdict: &Verdict) -> &'static str {

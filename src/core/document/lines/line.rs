@@ -30,6 +30,7 @@ pub(in super::super) fn new_line(
 ) -> Result<Option<NewLine>, Mismatch> {
     let Some(Section { region, entries }) = section(text, root, address) else { return Ok(None) };
     let value = spell(address.format(), word)?;
+    refuse_hidden(text.get(region.clone()).unwrap_or_default(), address)?;
     let is_value = |node: &&Node| matches!(&node.content, Content::Leaf(leaf) if leaf.kind.is_value());
     let neighbour = entries.iter().map(|(_, node)| node).filter(is_value).max_by_key(|node| node.span.start);
     let (indent, sign) = neighbour
@@ -44,6 +45,30 @@ pub(in super::super) fn new_line(
     let line_end = if model.ends_with("\r\n") { "\r\n" } else { "\n" };
     let text = if is_open { [line_end, &line].concat() } else { [&line, line_end].concat() };
     Ok(Some(NewLine { at, text, value }))
+}
+
+/// Refuses a new line where `region` has the key for some readers: under another spelling, as part of a value that goes over
+/// several lines, or in another part of a document that has several.
+fn refuse_hidden(region: &str, address: &Address) -> Result<(), Mismatch> {
+    let key = address.keys().last().map(|key| key.to_lowercase()).unwrap_or_default();
+    let mut lines = region.lines().map(|line| line.trim_matches(BLANKS));
+    match address.format() {
+        DocumentFormat::Ini => {
+            let is_key = |line: &str| {
+                let name = line.split(['=', ':', ';', '#']).next().unwrap_or_default();
+                name.trim_matches(BLANKS).to_lowercase() == key
+            };
+            match lines.any(is_key) {
+                true => Err(Mismatch::Hidden("in another case or in a line that continues a value")),
+                false => Ok(()),
+            }
+        }
+        DocumentFormat::Properties => match lines.any(|line| matches!(line, "#---" | "!---")) {
+            true => Err(Mismatch::Hidden("or count only the part that it is in, as the document has parts (#---)")),
+            false => Ok(()),
+        },
+        DocumentFormat::Conf | DocumentFormat::Yaml | DocumentFormat::Toml | DocumentFormat::Json => Ok(()),
+    }
 }
 
 /// The bytes of the line that the value at `value` is in: with its line end or, where the document ends without one, with

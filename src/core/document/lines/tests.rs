@@ -301,6 +301,35 @@ fn a_line_is_made_only_where_it_is_one_key_and_no_more() {
     for at in ["s/[b]", "s/;b", "s/b = c", "s/b\n[t]", "s/ b"] {
         refused(Ini, "[s]\na = 1\n", at, "2", Reason::ConfigUnparseable, &otherwise(3));
     }
+    // What some readers find there already.
+    let hidden = |why: &str| {
+        format!(
+            "some readers find the key there already, {why}: write it in the document so that it is clear, and leave out create"
+        )
+    };
+    let (case, parts) = (
+        hidden("in another case or in a line that continues a value"),
+        hidden("or count only the part that it is in, as the document has parts (#---)"),
+    );
+    for before in ["[s]\nB = 1\n", "[s]\na = 1\n  b = 2\n", "[s]\na = 1\n\tB: 2\n", "[s]\na = 1\n  b\n"] {
+        let message = format!("cannot set \"s/b\" in the document: {case}");
+        refused(Ini, before, "s/b", "2", Reason::KeyTypeMismatch, &message);
+    }
+    let message = format!("cannot set \"b\" in the document: {parts}");
+    refused(
+        Properties,
+        "a=1\n#---\nspring.config.activate.on-profile=prod\n",
+        "b",
+        "2",
+        Reason::KeyTypeMismatch,
+        &message,
+    );
+    // A key of another section is another key, and a comment is none.
+    for before in ["[s]\na = 1\n[t]\nB = 1\n", "[s]\na = 1\n; b = 1\n"] {
+        let address = Address::parse(Ini, "s/b").unwrap();
+        let made = create(before, &address, &Scalar::from_rendered("2"), "2").unwrap();
+        assert!(made.changed);
+    }
     // The last line goes on in the next one.
     refused(Properties, "a=1\\\n", "b", "2", Reason::ConfigUnparseable, &otherwise(2));
 }
@@ -314,8 +343,11 @@ fn a_line_is_taken_away_only_when_it_holds_nothing_else() {
     assert_eq!(removed("a 1\nb 2").as_deref(), Ok("a 1"));
     assert_eq!(removed("b 2").as_deref(), Ok(""));
     assert_eq!(removed("a 1\r\nb 2\r\n").as_deref(), Ok("a 1\r\n"));
-    // An earlier line of the key counts again.
-    assert_eq!(removed("b 1\nb 2\n").as_deref(), Ok("b 1\n"));
+    // One of them may be a person's.
+    let several = "cannot edit the document because of line 2: the key has several lines, and nothing tells which of them is \
+                   whose, so none is taken away";
+    assert_eq!(removed("b 1\nb 2\n").unwrap_err(), several);
+    assert_eq!(removed("B 2\nb 2\n").unwrap_err(), several);
     let comment = "cannot edit the document because of line 2: more than the value is in its line, so the line cannot be \
                    taken away";
     assert_eq!(removed("a 1\nb 2 # ours?\n").unwrap_err(), comment);

@@ -69,6 +69,7 @@ impl Operator {
         let source = Listing { names: self.source.iter().map(|_| ("".into(), "default".into())).collect() };
         self.tell(Input::Listed(Stream::Policies, names("web")));
         self.tell(Input::Listed(Stream::Classes, Listing::default()));
+        self.tell(Input::Listed(Stream::Budgets, Listing::default()));
         self.tell(Input::Listed(Stream::Sources, source));
         for kind in Kind::ALL {
             let there = kind == Kind::Deployment && self.deployed;

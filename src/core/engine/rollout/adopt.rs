@@ -39,8 +39,10 @@ impl World {
                     let is_over = progress == Progress::Complete
                         && written_at(&object, &names::manager(policy.identity.name())) < latest;
                     if !is_over && progress != Progress::Paused {
-                        let plan = self.plan_target(&entry, &policy, &object, now);
-                        self.adopt_rollout(&mut entry, &policy, &object, &plan, now);
+                        let under = entry.under(&policy, Some(&target));
+                        let policy = under.as_deref().unwrap_or(&policy);
+                        let plan = self.plan_target(&entry, policy, &object, now);
+                        self.adopt_rollout(&mut entry, policy, &object, &plan, now);
                     }
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::Alert,
+    advice,
     groups::spelled,
     rows::{Governed, Row},
     source::{Source, concerns_source},
@@ -120,7 +121,10 @@ impl Alerts {
                 continue;
             };
             for row in &governed.rows {
-                let Some(threshold) = governed.threshold(row) else { continue };
+                // What is advice pages nobody.
+                let Some(threshold) = governed.threshold(row).filter(|watched| watched.pattern.is_none()) else {
+                    continue;
+                };
                 let about = About { policy: key, governed, row, threshold, wording, group: None };
                 if !row.track.is_judged() {
                     unjudged.insert(about.name());
@@ -134,9 +138,15 @@ impl Alerts {
                 let is_sources = |gap: &Gap| source.health.down.is_some() || concerns_source(gap.missing.why);
                 // That nobody uses the application is no trouble either.
                 let is_idle = |gap: &Gap| gap.missing.why == Reason::TooFewSamples;
-                let gap = row.track.gap().filter(|gap| !is_sources(gap) && !is_idle(gap));
-                if let Some(gap) = gap.filter(|gap| now.since(gap.since) >= threshold.no_data.after) {
-                    let (labels, fired) = about.without_data(&gap);
+                let gaps = row.track.gap().map(|gap| (None, gap)).into_iter();
+                // While others have readings, each value that has none is one of its own.
+                let apart = row.groups.iter().filter_map(|(group, track)| Some((Some(group), track.gap()?)));
+                // One that answers nothing any more is over.
+                let apart = apart.filter(|(_, gap)| row.track.gap().is_none() && gap.missing.why != Reason::NoData);
+                let gaps = gaps.chain(apart);
+                let gaps = gaps.filter(|(_, gap)| !is_sources(gap) && !is_idle(gap));
+                for (group, gap) in gaps.filter(|(_, gap)| now.since(gap.since) >= threshold.no_data.after) {
+                    let (labels, fired) = About { group, ..about }.without_data(&gap);
                     wanted.insert((governed.source.clone(), labels), fired);
                 }
             }
@@ -220,7 +230,11 @@ impl About<'_> {
 
     fn fired(&self, starts_at: Instant, summary: String, description: String) -> Fired {
         let mut annotations = Labels::from([("summary".to_owned(), summary), ("description".to_owned(), description)]);
-        annotations.extend(self.threshold.advice.as_deref().map(|advice| ("advice".to_owned(), advice.to_owned())));
+        let hints = advice::hints(self.governed, self.row, self.threshold).map(|hint| &*hint.advice);
+        let advice: Vec<&str> = self.threshold.advice.as_deref().into_iter().chain(hints).collect();
+        if !advice.is_empty() {
+            annotations.insert("advice".to_owned(), advice.join("; "));
+        }
         annotations.extend(self.wording.runbook().map(|url| ("runbook_url".to_owned(), url.to_owned())));
         Fired { row: Some(self.name()), starts_at, annotations }
     }
@@ -248,7 +262,7 @@ impl About<'_> {
         let summary = format!("{} has no data", self.subject());
         let description = format!(
             "{}: {} since {}. What was breached is held. Policy {}/{}.",
-            self.threshold.name,
+            self.what(),
             standing::missing(gap.missing),
             gap.since,
             self.policy.0,

@@ -82,10 +82,10 @@ impl Groups {
         worst.map_or(Verdict::Within, |(severity, since)| Verdict::Pending { since, severity: severity.0 })
     }
 
-    /// What people are told: that of the worst one.
-    pub fn announced(&self, levels: &[Level]) -> Option<(Group, Announced)> {
-        let (group, _) = self.worst(levels)?;
-        Some((group.clone(), self.0.get(group)?.announced()))
+    /// What people are told: of each that is breached, or that answers no number.
+    pub fn announced(&self, levels: &[Level]) -> Vec<(Group, Announced)> {
+        let told = self.0.iter().filter(|(_, track)| track.breach(levels).is_some() || track.gap().is_some());
+        told.map(|(group, track)| (group.clone(), track.announced())).collect()
     }
 }
 

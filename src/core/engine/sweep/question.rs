@@ -8,9 +8,10 @@ use crate::{
     core::{
         facts::{Instant, Kind, Span},
         promql::{
-            FreeQuery, Freshness, Group, GroupReadings, Missing, Query, RangeWindow, Sample, SampleBatch, SeriesKey,
-            Shape, WorkloadKind,
+            FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Reading, Sample, SampleBatch, SeriesKey, Shape,
+            WorkloadKind,
         },
+        statistics,
     },
 };
 
@@ -32,8 +33,20 @@ const MAX_SLOWDOWN: i64 = 8;
 pub(super) enum Ask {
     /// A reading of many workloads.
     Shape(Shape),
+    /// The trend of so many readings of many workloads, one window after the other.
+    Trend(Shape, u16),
     /// A policy's own query.
     Free(FreeQuery),
+}
+
+impl Ask {
+    /// What is read of many workloads.
+    const fn shape(&self) -> Option<&Shape> {
+        match self {
+            Self::Shape(shape) | Self::Trend(shape, _) => Some(shape),
+            Self::Free(_) => None,
+        }
+    }
 }
 
 /// Which of a question's queries.
@@ -55,6 +68,10 @@ type Queried = (Part, String, Option<(Instant, Span)>);
 pub(super) struct Draft {
     pub wanted: BTreeSet<SeriesKey>,
     pub members: Vec<(u32, u16)>,
+    /// The shortest time between two askings that anybody wants; `None`: as often as the source is asked.
+    pub every: Option<Span>,
+    /// Whether somebody has never had an answer.
+    pub unjudged: bool,
     /// The longest `for` of anybody.
     pub lookback: Span,
 }
@@ -67,6 +84,8 @@ pub(super) struct Question {
     /// Number of the policy and of its row.
     pub members: Vec<(u32, u16)>,
     lookback: Span,
+    /// Time between two askings, where that is longer than the interval of the source.
+    every: Span,
     /// When it is asked next.
     due: Instant,
     /// How many intervals pass between two rounds.
@@ -87,7 +106,14 @@ pub(super) struct Round {
     value: Result<Values, Refusal>,
     freshness: Option<Result<SampleBatch, Refusal>>,
     past_step: Span,
-    past: BTreeMap<SeriesKey, Vec<(Instant, f64)>>,
+    past: Past,
+}
+
+/// Readings of before, by whose they are, and the numbers of observations that they were made of.
+#[derive(Debug, Default)]
+struct Past {
+    readings: BTreeMap<SeriesKey, Vec<(Instant, f64)>>,
+    counts: BTreeMap<SeriesKey, Vec<(Instant, f64)>>,
 }
 
 /// What a query answered.
@@ -100,14 +126,17 @@ enum Values {
 impl Question {
     pub fn new(ask: &Ask, draft: Draft, interval: Span, now: Instant, past: bool) -> Self {
         let (expr, freshness) = texts(ask, &draft.wanted, interval);
-        let (members, lookback) = (draft.members, draft.lookback);
-        Self { expr, freshness, members, lookback, due: now, slowdown: 1, past, round: None, failure: None }
+        let (members, lookback, every) = (draft.members, draft.lookback, draft.every.unwrap_or_default());
+        Self { expr, freshness, members, lookback, every, due: now, slowdown: 1, past, round: None, failure: None }
     }
 
     /// The same question for other askers.
-    pub fn redraw(self, ask: &Ask, draft: Draft, interval: Span) -> Self {
+    pub fn redraw(self, ask: &Ask, draft: Draft, interval: Span, now: Instant) -> Self {
         let (expr, freshness) = texts(ask, &draft.wanted, interval);
-        Self { expr, freshness, members: draft.members, lookback: draft.lookback, ..self }
+        let every = draft.every.unwrap_or_default();
+        // Somebody new does not wait until it is asked the next time: that may be a while.
+        let due = if every < self.every || (draft.unjudged && every > interval) { self.due.min(now) } else { self.due };
+        Self { expr, freshness, members: draft.members, lookback: draft.lookback, every, due, ..self }
     }
 
     /// Whether it is to be asked. A clock that was set back does not make anybody wait for it to catch up.
@@ -120,8 +149,15 @@ impl Question {
     }
 
     /// Begins a round.
-    pub fn ask(&mut self, at: Instant, interval: Span, version: u32) -> Vec<Queried> {
-        let mut queries = vec![(Part::Value, self.expr.to_string(), None)];
+    pub fn ask(&mut self, ask: &Ask, at: Instant, interval: Span, version: u32) -> Vec<Queried> {
+        let points = match ask {
+            Ask::Trend(shape, points) => Some((i64::try_from(shape.window().millis()).unwrap_or(i64::MAX), *points)),
+            Ask::Shape(_) | Ask::Free(_) => None,
+        };
+        let range = points.map(|(step, points)| {
+            (at - Span::millis(step.saturating_mul(i64::from(points.saturating_sub(1)))), Span::millis(step))
+        });
+        let mut queries = vec![(Part::Value, self.expr.to_string(), range)];
         queries.extend(self.freshness.as_ref().map(|expr| (Part::Freshness, expr.to_string(), None)));
         let mut past_step = Span::ZERO;
         if std::mem::take(&mut self.past) && self.lookback > Span::ZERO {
@@ -137,7 +173,7 @@ impl Question {
             value: Err(Refusal { reason: Reason::Unknown, message: String::new() }),
             freshness: None,
             past_step,
-            past: BTreeMap::new(),
+            past: Past::default(),
         });
         queries
     }
@@ -179,7 +215,7 @@ impl Question {
     }
 
     fn step(&self, interval: Span) -> Span {
-        interval.times(self.slowdown)
+        interval.max(self.every).times(self.slowdown)
     }
 }
 
@@ -200,7 +236,7 @@ fn max_age(interval: Span) -> Span {
 fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, Option<Box<str>>) {
     match ask {
         Ask::Free(query) => (query.expr().into(), None),
-        Ask::Shape(shape) => {
+        Ask::Shape(shape) | Ask::Trend(shape, _) => {
             let query = Query::Shaped { shape, wanted };
             let window = i64::try_from(shape.window().millis()).unwrap_or(i64::MAX);
             let needed = window > max_age(interval).as_millis();
@@ -211,20 +247,20 @@ fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, 
 
 impl Round {
     /// The reading of a row.
-    pub fn reading(&self, key: &SeriesKey, interval: Span) -> Result<f64, Missing> {
-        let value = match &self.value {
-            Ok(Values::Shaped(batch)) => batch.reading(key),
-            Ok(Values::Free(value)) => *value,
-            Err(refusal) => return Err(Missing::new(refusal.reason)),
+    pub fn reading(&self, key: &SeriesKey, interval: Span) -> Reading {
+        let (value, count) = match &self.value {
+            Ok(Values::Shaped(batch)) => (batch.reading(key), batch.count(key)),
+            Ok(Values::Free(value)) => (*value, None),
+            Err(refusal) => return Reading { value: Err(Missing::new(refusal.reason)), count: None },
         };
-        self.fresh(key, interval, value)
+        Reading { value: self.fresh(key, interval, value), count }
     }
 
     /// The readings of a row that keeps labels apart.
-    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<GroupReadings, Missing> {
+    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<Vec<(Group, Reading)>, Missing> {
         let readings = match &self.value {
             Ok(Values::Shaped(batch)) => batch.groups(key),
-            Ok(Values::Free(value)) => value.map(|value| vec![(Group::default(), Ok(value))]),
+            Ok(Values::Free(value)) => Ok(vec![(Group::default(), Reading { value: *value, count: None })]),
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
         self.fresh(key, interval, readings)
@@ -248,9 +284,13 @@ impl Round {
         }
     }
 
-    /// The readings of a row before this round, and how far two of them may be apart without a gap.
-    pub fn past(&self, key: &SeriesKey) -> (&[(Instant, f64)], Span) {
-        (self.past.get(key).map_or(&[], Vec::as_slice), self.past_step.times(CONTINUITY_INTERVALS))
+    /// The readings of a row before this round, with their numbers of observations, and how far two of them may be apart
+    /// without a gap.
+    pub fn past(&self, key: &SeriesKey) -> (Vec<(Instant, Reading)>, Span) {
+        let counts: BTreeMap<Instant, f64> = self.past.counts.get(key).into_iter().flatten().copied().collect();
+        let readings = self.past.readings.get(key).into_iter().flatten();
+        let past = readings.map(|(at, value)| (*at, Reading { value: Ok(*value), count: counts.get(at).copied() }));
+        (past.collect(), self.past_step.times(CONTINUITY_INTERVALS))
     }
 
     fn refusal(&self) -> Option<&Refusal> {
@@ -262,6 +302,7 @@ impl Round {
 fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> {
     match ask {
         Ask::Shape(_) => batch(ask, at, series, key).map(Values::Shaped),
+        Ask::Trend(shape, points) => Ok(Values::Shaped(trends(ask, shape, *points, at, series))),
         Ask::Free(query) => {
             timely(at, series)?;
             let values: Vec<f64> = series.iter().filter_map(|series| Some(series.points.last()?.1)).collect();
@@ -277,16 +318,37 @@ fn batch(
     key: fn(&Ask, &Series) -> Option<SeriesKey>,
 ) -> Result<SampleBatch, Refusal> {
     timely(at, series)?;
-    let samples = series.iter().filter_map(|series| {
+    let (counts, readings): (Vec<&Series>, Vec<&Series>) = series.iter().partition(|series| is_count(series));
+    let sample = |series: &&Series| {
         let value = series.points.last()?.1;
         Some(Sample { key: key(ask, series)?, value })
-    });
-    let nan = match ask {
-        Ask::Shape(shape) => shape.nan(),
-        Ask::Free(query) => query.nan(),
     };
-    Ok(SampleBatch::new(samples, nan))
+    let (nan, unread) = match ask {
+        Ask::Shape(shape) | Ask::Trend(shape, _) => (shape.nan(), shape.without_reading()),
+        Ask::Free(query) => (query.nan(), Reason::NoData),
+    };
+    let batch = SampleBatch::new(readings.iter().filter_map(sample), nan);
+    Ok(batch.counted(counts.iter().filter_map(sample), unread))
 }
+
+/// The trend of each series: its change as a share of its median, where that is more than chance. A series with points
+/// missing, or none of now, has too few of them.
+fn trends(ask: &Ask, shape: &Shape, points: u16, at: Instant, series: &[Series]) -> SampleBatch {
+    let step = seconds(Span::millis(i64::try_from(shape.window().millis()).unwrap_or(i64::MAX)));
+    let enough = usize::from(points) * MIN_POINTS_OF_TEN / 10;
+    let samples = series.iter().filter_map(|series| {
+        let values: Vec<f64> =
+            series.points.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
+        let recent = series.points.last().is_some_and(|(time, _)| at.seconds() - time < 1.5 * step);
+        let trend = statistics::trend(&values).filter(|_| recent && values.len() >= enough);
+        let value = trend.map_or(f64::NAN, |trend| if trend.is_significant() { trend.share } else { 0.0 });
+        Some(Sample { key: key(ask, series)?, value })
+    });
+    SampleBatch::new(samples, Reason::TooFewSamples)
+}
+
+/// Of ten points of a trend, so many must be there.
+const MIN_POINTS_OF_TEN: usize = 8;
 
 /// An answer carries the time it was computed for, which is the time that was asked for; a cache in between, or a backend
 /// that ignores the time, shows here.
@@ -304,7 +366,12 @@ fn timely(at: Instant, series: &[Series]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn past(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, f64)>> {
+fn past(ask: &Ask, series: Vec<Series>) -> Past {
+    let (counts, readings): (Vec<Series>, Vec<Series>) = series.into_iter().partition(is_count);
+    Past { readings: courses(ask, readings), counts: courses(ask, counts) }
+}
+
+fn courses(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, f64)>> {
     let mut past: BTreeMap<SeriesKey, Option<Vec<(Instant, f64)>>> = BTreeMap::new();
     for series in series {
         let Some(key) = key(ask, &series) else { continue };
@@ -317,17 +384,22 @@ fn past(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, f64
 
 /// Whose series it is; all of a free query belong to whoever asks.
 fn key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
-    match ask {
-        Ask::Shape(shape) => shape.key(|label| series.labels.get(label).map(|value| &**value)),
-        Ask::Free(_) => Some(nobody()),
+    match ask.shape() {
+        Some(shape) => shape.key(|label| series.labels.get(label).map(|value| &**value)),
+        None => Some(nobody()),
     }
+}
+
+/// Whether it tells numbers of observations.
+fn is_count(series: &Series) -> bool {
+    Shape::is_count(|label| series.labels.get(label).map(|value| &**value))
 }
 
 /// The same for what is asked of a workload (or namespace) as a whole.
 fn whole_key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
-    match ask {
-        Ask::Shape(shape) => shape.whole_key(|label| series.labels.get(label).map(|value| &**value)),
-        Ask::Free(_) => Some(nobody()),
+    match ask.shape() {
+        Some(shape) => shape.whole_key(|label| series.labels.get(label).map(|value| &**value)),
+        None => Some(nobody()),
     }
 }
 
@@ -342,7 +414,7 @@ pub(super) const fn workload(kind: Kind) -> Option<WorkloadKind> {
         Kind::Deployment => Some(WorkloadKind::Deployment),
         Kind::StatefulSet => Some(WorkloadKind::StatefulSet),
         Kind::DaemonSet => Some(WorkloadKind::DaemonSet),
-        Kind::HorizontalPodAutoscaler | Kind::ConfigMap => None,
+        Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => None,
     }
 }
 

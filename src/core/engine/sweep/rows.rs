@@ -8,15 +8,21 @@ use super::{
     question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
-    api::{PerformancePolicyStatus, conditions::Reason, names, policy::Sink},
+    api::{
+        PerformancePolicyStatus,
+        conditions::Reason,
+        names,
+        policy::{Severity, Sink},
+    },
     core::{
         evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
         policy::{
-            Policy, PolicyKey, Threshold,
+            Policy, PolicyKey, Profile, Threshold,
+            profiles::{Side, Switch, When},
             thresholds::{Level, Metric},
         },
-        promql::{self, Group, GroupReadings, Missing, SeriesKey},
+        promql::{self, Group, GroupReadings, Missing, Reading, SeriesKey},
         report,
         resolve::Rules,
         units::Quantity,
@@ -32,6 +38,8 @@ pub struct Subject<'a> {
     pub rules: &'a Rules,
     /// What it governs; none for a policy without target.
     pub targets: Vec<ObjectKey>,
+    /// Its thresholds under the profiles that are active on each target, or on a policy without any; none: its own.
+    pub thresholds: Vec<Arc<[Threshold]>>,
     /// Its status as it was last written: after a restart, a breach that was announced holds on.
     pub status: &'a PerformancePolicyStatus,
 }
@@ -58,12 +66,28 @@ pub(super) struct Governed {
     pub generation: i64,
     pub source: Box<str>,
     pub thresholds: Arc<[Threshold]>,
+    /// What is told as advice. Rows count on from the thresholds.
+    patterns: Arc<[Threshold]>,
+    /// Those of each target, where they are others.
+    of_targets: Vec<Arc<[Threshold]>>,
+    /// Profiles that readings enter and leave, by their position.
+    switches: Vec<(usize, Switch)>,
+    /// Where readings are, as seen by those.
+    sides: BTreeMap<(usize, Option<ObjectKey>), Sighting>,
     pub targets: Vec<ObjectKey>,
     has_target: bool,
     free_queries: bool,
     /// What its alerts carry; `None`: nobody is told.
     pub wording: Option<Wording>,
     pub rows: Vec<Row>,
+}
+
+/// Where a reading was, as seen by a profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sighting {
+    side: Side,
+    /// Until when that is news.
+    until: Instant,
 }
 
 /// One threshold on one target.
@@ -85,6 +109,10 @@ impl Governed {
             generation: subject.policy.identity.generation,
             source: subject.source().into(),
             thresholds: subject.policy.thresholds.clone(),
+            patterns: subject.policy.patterns.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches: switches(subject.policy),
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: subject.policy.target.is_some(),
             free_queries: subject.rules.spec.free_queries,
@@ -107,8 +135,13 @@ impl Governed {
         if !same_wording {
             self.wording = subject.wants_alerts().then(|| Wording::of(policy, rules));
         }
-        let same_thresholds = Arc::ptr_eq(&self.thresholds, &policy.thresholds) || self.thresholds == policy.thresholds;
+        let same = |a: &Arc<[Threshold]>, b: &Arc<[Threshold]>| Arc::ptr_eq(a, b) || a == b;
+        let same_thresholds = same(&self.thresholds, &policy.thresholds) && same(&self.patterns, &policy.patterns);
+        let switches = switches(policy);
         if same_thresholds
+            && self.of_targets.len() == subject.thresholds.len()
+            && self.of_targets.iter().zip(&subject.thresholds).all(|(a, b)| same(a, b))
+            && self.switches == switches
             && *self.source == *subject.source()
             && self.targets == subject.targets
             && self.has_target == policy.target.is_some()
@@ -120,6 +153,10 @@ impl Governed {
             generation: policy.identity.generation,
             source: subject.source().into(),
             thresholds: policy.thresholds.clone(),
+            patterns: policy.patterns.clone(),
+            of_targets: subject.thresholds.clone(),
+            switches,
+            sides: BTreeMap::new(),
             targets: subject.targets.clone(),
             has_target: policy.target.is_some(),
             free_queries: rules.spec.free_queries,
@@ -129,6 +166,10 @@ impl Governed {
         next.rows = next.all_rows(version);
         if next.source == self.source {
             next.inherit(self);
+            // What was read of a metric says the same of it, whatever profiles are active since.
+            if same_thresholds && next.switches == self.switches {
+                next.sides = std::mem::take(&mut self.sides);
+            }
         }
         *self = next;
         true
@@ -137,7 +178,7 @@ impl Governed {
     fn all_rows(&self, version: u32) -> Vec<Row> {
         let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let mut rows = Vec::new();
-        for (index, threshold) in self.thresholds.iter().enumerate() {
+        for (index, threshold) in self.thresholds.iter().chain(self.patterns.iter()).enumerate() {
             let row = |target| Row {
                 track: Track::default(),
                 groups: Groups::default(),
@@ -188,28 +229,99 @@ impl Governed {
             return;
         }
         for said in &subject.status.thresholds {
-            let index = self.rows.iter().position(|row| {
-                self.threshold(row).is_some_and(|threshold| *threshold.name == *said.name)
-                    && self.listed_target(row) == said.target
-            });
-            let Some(row) = index.and_then(|index| self.rows.get_mut(index)) else { continue };
-            let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { continue };
+            let Some((row, threshold)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
-                    let by = threshold.metric.by();
-                    let group = by.iter().map(|label| said.labels.get(label).map_or("", String::as_str).into());
-                    let track = if by.is_empty() { &mut row.track } else { row.groups.track(group.collect()) };
-                    track.recall(&threshold.levels, severity, since, value.amount.as_f64());
+                    row.recall(&threshold, &said.labels, severity, since, value.amount.as_f64());
                 }
-                ("NoData", ..) => row.track.recall_gap(since),
+                ("NoData", ..) if said.labels.is_empty() => row.track.recall_gap(since),
                 _ => {}
+            }
+        }
+        for said in &subject.status.advice {
+            let Some((row, pattern)) = self.named(&said.name, &said.target) else { continue };
+            let Some(row) = self.rows.get_mut(row) else { continue };
+            let value = said.value.split(' ').next().and_then(Quantity::parse);
+            if let Some(value) = value.filter(|_| pattern.pattern.is_some()) {
+                row.recall(&pattern, &said.labels, said.severity, report::instant(&said.since), value.amount.as_f64());
             }
         }
     }
 
+    /// The position of the row of that threshold or pattern on the target that a status lists so, and what it judges.
+    fn named(&self, name: &str, target: &Option<String>) -> Option<(usize, Threshold)> {
+        self.rows.iter().enumerate().find_map(|(index, row)| {
+            let watched = self.threshold(row).filter(|watched| *watched.name == *name)?;
+            (self.listed_target(row) == *target).then(|| (index, watched.clone()))
+        })
+    }
+
+    /// What a row judges: a threshold or a pattern.
     pub fn threshold(&self, row: &Row) -> Option<&Threshold> {
-        self.thresholds.get(usize::from(row.threshold))
+        watched(self.thresholds_of(row), &self.patterns, row)
+    }
+
+    /// Whether it judges anything.
+    pub fn watches_nothing(&self) -> bool {
+        self.thresholds.is_empty() && self.patterns.is_empty()
+    }
+
+    /// The thresholds of a row's target. A reading that is one for all targets is judged as the profiles say that are active on
+    /// all of them.
+    fn thresholds_of(&self, row: &Row) -> &Arc<[Threshold]> {
+        let own = match row.target {
+            Some(target) => self.of_targets.get(usize::from(target)),
+            None => self.of_targets.first().filter(|first| self.of_targets.iter().all(|other| other == *first)),
+        };
+        own.unwrap_or(&self.thresholds)
+    }
+
+    /// Where the reading of a profile's threshold is, if that is known now.
+    pub fn side(&self, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<Side> {
+        let own = self.sides.get(&(profile, target.cloned()));
+        let sighting = own.or_else(|| self.sides.get(&(profile, None)))?;
+        (now <= sighting.until).then_some(sighting.side)
+    }
+
+    /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
+    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
+        let mut news = false;
+        let watching: Vec<_> = self
+            .switches
+            .iter()
+            .copied()
+            .filter(|(_, switch)| switch.threshold == usize::from(row.threshold))
+            .collect();
+        for (profile, switch) in watching {
+            let Some(threshold) = self.threshold(row) else { return false };
+            let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
+                vec![threshold.read(round.reading(key, interval))]
+            } else {
+                let read = |(_, reading)| threshold.read(reading);
+                round.groups(key, interval).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
+            };
+            let sides = readings
+                .iter()
+                .map(|reading| reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value)));
+            let place = (profile, self.target(row).cloned());
+            // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
+            let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
+                Some(Side::Enter)
+            } else {
+                sides.reduce(|a, b| Some(a?.max(b?))).flatten()
+            };
+            match side {
+                Some(side) => {
+                    let sighting = Sighting { side, until: round.at + continuity };
+                    let before = self.sides.insert(place, sighting);
+                    news |= before.is_none_or(|before| before.side != side || before.until < round.at);
+                }
+                None => drop(self.sides.remove(&place)),
+            }
+        }
+        news
     }
 
     pub fn target(&self, row: &Row) -> Option<&ObjectKey> {
@@ -232,8 +344,9 @@ impl Governed {
     fn series_key(&self, policy: &PolicyKey, row: &Row) -> SeriesKey {
         match (self.threshold(row).map(|threshold| &threshold.metric), self.target(row)) {
             (Some(Metric::Free(_)), _) => nobody(),
-            (_, Some(target)) => SeriesKey::workload(&target.namespace, &target.name),
-            (_, None) => SeriesKey::namespace(&policy.0),
+            // Other objects have no pods of a known name: labels say what is theirs.
+            (_, Some(target)) if target.kind.is_workload() => SeriesKey::workload(&target.namespace, &target.name),
+            (_, Some(_) | None) => SeriesKey::namespace(&policy.0),
         }
     }
 
@@ -243,7 +356,9 @@ impl Governed {
             Metric::Free(query) => Some(Ask::Free(query.clone())),
             metric @ Metric::Series { .. } => {
                 let kind = self.target(row).and_then(|target| workload(target.kind));
-                metric.shape(identity, kind).map(Ask::Shape)
+                let points = self.threshold(row)?.pattern.map_or(1, |pattern| pattern.points);
+                let ask = |shape| if points > 1 { Ask::Trend(shape, points) } else { Ask::Shape(shape) };
+                metric.shape(identity, kind).map(ask)
             }
         }
     }
@@ -259,7 +374,10 @@ impl Governed {
         for (index, row) in self.rows.iter().enumerate() {
             let (Some(threshold), Some(ask)) = (self.threshold(row), self.ask(row, identity)) else { continue };
             let Ok(index) = u16::try_from(index) else { return };
+            let every = threshold.pattern.map_or(Span::ZERO, |pattern| pattern.every);
             let draft = drafts.entry(ask).or_default();
+            draft.every = Some(draft.every.map_or(every, |others| others.min(every)));
+            draft.unjudged |= !row.track.is_judged();
             draft.wanted.insert(self.series_key(policy, row));
             draft.members.push((number, index));
             let hold = threshold.levels.iter().map(|level| level.hold).max().unwrap_or_default();
@@ -271,20 +389,31 @@ impl Governed {
     pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, interval: Span) -> bool {
         let Some(row) = self.rows.get(index) else { return false };
         let key = self.series_key(policy, row);
-        let Some(row) = self.rows.get_mut(index) else { return false };
-        let Some(threshold) = self.thresholds.get(usize::from(row.threshold)) else { return false };
         // Nobody asked about it when the round began.
         if row.version > round.version {
             return false;
         }
+        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, interval);
+        let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
+        let Some(row) = self.rows.get_mut(index) else { return news };
+        let Some(threshold) = watched(&thresholds, &self.patterns, row) else { return news };
         let before = row.announced(&threshold.levels);
         if threshold.metric.by().is_empty() {
             row.judge(threshold, &key, round, continuity, interval);
         } else {
             row.judge_groups(threshold, &key, round, continuity, interval);
         }
-        row.announced(&threshold.levels) != before
+        news || row.announced(&threshold.levels) != before
     }
+}
+
+/// Profiles of a policy that readings enter and leave.
+fn switches(policy: &Policy) -> Vec<(usize, Switch)> {
+    let switch = |profile: &Profile| match profile.when {
+        Some(When::Threshold(switch)) => Some(switch),
+        Some(When::Schedule(_)) | None => None,
+    };
+    policy.profiles.iter().enumerate().filter_map(|(index, profile)| Some((index, switch(profile)?))).collect()
 }
 
 impl Row {
@@ -314,13 +443,28 @@ impl Row {
         }
     }
 
-    fn announced(&self, levels: &[Level]) -> (Announced, Option<(Group, Announced)>) {
+    fn announced(&self, levels: &[Level]) -> (Announced, Vec<(Group, Announced)>) {
         (self.track.announced(), self.groups.announced(levels))
+    }
+
+    /// Takes over a breach that a status lists.
+    fn recall(
+        &mut self,
+        threshold: &Threshold,
+        labels: &BTreeMap<String, String>,
+        severity: Severity,
+        since: Instant,
+        value: f64,
+    ) {
+        let by = threshold.metric.by();
+        let group = by.iter().map(|label| labels.get(label).map_or("", String::as_str).into());
+        let track = if by.is_empty() { &mut self.track } else { self.groups.track(group.collect()) };
+        track.recall(&threshold.levels, severity, since, value);
     }
 
     fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) {
         rebuild(&mut self.track, threshold, key, round, continuity);
-        let reading = round.reading(key, interval).map(|value| threshold.unit.to_base(value));
+        let reading = threshold.read(round.reading(key, interval));
         self.track.judge(&threshold.levels, round.at, reading, continuity);
     }
 
@@ -341,12 +485,11 @@ impl Row {
                 return;
             }
         };
+        let readings: GroupReadings =
+            readings.into_iter().map(|(group, reading)| (group, threshold.read(reading))).collect();
         // The row has a reading if any value of the labels has one; else it is missing for the reason of one of them.
         let any = readings.iter().map(|(_, reading)| *reading).reduce(Result::or);
         self.track.judge(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
-        let to_base =
-            |(group, reading): (Group, Result<f64, _>)| (group, reading.map(|value| threshold.unit.to_base(value)));
-        let readings: GroupReadings = readings.into_iter().map(to_base).collect();
         for (group, _) in &readings {
             let key = SeriesKey { group: group.clone(), ..key.clone() };
             rebuild(self.groups.track(group.clone()), threshold, &key, round, continuity);
@@ -355,11 +498,19 @@ impl Row {
     }
 }
 
+/// What a row judges.
+fn watched<'a>(thresholds: &'a [Threshold], patterns: &'a [Threshold], row: &Row) -> Option<&'a Threshold> {
+    let index = usize::from(row.threshold);
+    thresholds.get(index).or_else(|| patterns.get(index.checked_sub(thresholds.len())?))
+}
+
 /// Learns from what was read before the round.
 fn rebuild(track: &mut Track, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
     let (past, apart) = round.past(key);
     if !past.is_empty() {
-        let past: Vec<(Instant, f64)> = past.iter().map(|(at, value)| (*at, threshold.unit.to_base(*value))).collect();
+        // What had too few observations was no reading then, either.
+        let read = |(at, reading): (Instant, Reading)| Some((at, threshold.read(reading).ok()?));
+        let past: Vec<(Instant, f64)> = past.into_iter().filter_map(read).collect();
         track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::Refusal,
-    Sweep,
+    Sweep, advice,
     groups::spelled,
     rows::{Governed, Row},
     source::{Source, concerns_source},
@@ -15,7 +15,8 @@ use crate::{
     api::{
         PerformancePolicyStatus,
         conditions::{ConditionType, Reason},
-        status::ThresholdStatus,
+        policy::PatternKind,
+        status::{AdviceStatus, ThresholdStatus},
     },
     core::{
         evaluate::{Breach, Gap, Verdict},
@@ -46,6 +47,8 @@ pub struct Measured {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, over all targets, and those within their bounds.
     pub counts: (u32, u32),
+    /// Patterns that were found, and hints of thresholds that are breached together, the most urgent first.
+    pub advice: Vec<AdviceStatus>,
 }
 
 /// The latest reading of a threshold on a target.
@@ -53,8 +56,10 @@ pub struct Measured {
 pub struct Reading<'a> {
     /// The policy.
     pub policy: &'a PolicyKey,
-    /// Name of the threshold.
+    /// Name of the threshold or of the pattern.
     pub threshold: &'a str,
+    /// The kind, if it is a pattern.
+    pub pattern: Option<PatternKind>,
     /// The target; nothing where a reading is one for all.
     pub target: Option<&'a ObjectKey>,
     /// The values of the labels that the threshold keeps apart, such as `tier="gold"`.
@@ -70,7 +75,14 @@ pub struct Reading<'a> {
 impl Measured {
     fn nothing(truth: Truth, reason: Reason, message: &str) -> Self {
         let finding = Finding::new(truth, reason, message);
-        Self { compliant: finding.clone(), metrics: finding, stalled: None, thresholds: Vec::new(), counts: (0, 0) }
+        Self {
+            compliant: finding.clone(),
+            metrics: finding,
+            stalled: None,
+            thresholds: Vec::new(),
+            counts: (0, 0),
+            advice: Vec::new(),
+        }
     }
 }
 
@@ -84,7 +96,7 @@ impl Sweep {
             let nothing = Measured::nothing(Truth::Unknown, Reason::Unknown, "the policy is not measured");
             return said_before(written).filter(|_| !self.follows).unwrap_or(nothing);
         };
-        if governed.thresholds.is_empty() {
+        if governed.watches_nothing() {
             return Measured::nothing(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds");
         }
         if governed.rows.is_empty() {
@@ -93,6 +105,8 @@ impl Sweep {
         }
         let source = self.sources.get(&governed.source);
         let states: Vec<State<'_>> = governed.rows.iter().map(|row| State::of(governed, row, source)).collect();
+        // A pattern is no obligation: it has a say in whether the queries are answered, and in nothing else.
+        let (patterns, states): (Vec<_>, Vec<_>) = states.into_iter().partition(State::is_pattern);
         let unjudged = states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged));
         // Of a spec before this one, it says nothing about this one.
         let same_spec = written.observed_generation == Some(governed.generation);
@@ -106,10 +120,11 @@ impl Sweep {
         let within = states.iter().filter(|state| state.is_within()).count();
         let mut measured = Measured {
             compliant: compliant(&states),
-            metrics: metrics(&states, governed, source),
+            metrics: metrics(&[states.as_slice(), patterns.as_slice()], governed, source),
             stalled: None,
             thresholds: listed(&states, governed),
             counts: (count(states.len()), count(within)),
+            advice: advice::advice(governed),
         };
         if measured.metrics.reason == Reason::QueryInvalid {
             measured.stalled = Some((Reason::QueryInvalid, measured.metrics.message.clone()));
@@ -126,6 +141,7 @@ impl Sweep {
                     row.tracks().map(move |(group, track)| Reading {
                         policy,
                         threshold: &threshold.name,
+                        pattern: threshold.pattern.map(|pattern| pattern.kind),
                         target: governed.target(row),
                         series: group.map(|group| spelled(by, group)),
                         value: track.value(),
@@ -178,10 +194,11 @@ impl<'a> State<'a> {
         self.threshold.map_or(&[], |threshold| threshold.metric.by())
     }
 
-    /// Values by label, where labels are kept apart.
-    fn labels(&self) -> BTreeMap<String, String> {
-        let values = self.group.into_iter().flatten();
-        self.by().iter().zip(values).map(|(label, value)| (label.clone(), value.to_string())).collect()
+    const fn is_pattern(&self) -> bool {
+        match self.threshold {
+            Some(threshold) => threshold.pattern.is_some(),
+            None => false,
+        }
     }
 
     const fn is_within(&self) -> bool {
@@ -222,6 +239,9 @@ fn compliant(states: &[State<'_>]) -> Finding {
         return Finding::new(Truth::False, Reason::Breached, format!("{total}: {said}"));
     }
     // Where nothing happens nothing is too slow: idle thresholds are named, and leave the verdict to the others.
+    if states.is_empty() {
+        return Finding::new(Truth::Unknown, Reason::NoThresholds, "the policy has no thresholds");
+    }
     let (idle, blind): (Vec<_>, Vec<_>) =
         states.iter().filter(|state| state.gap().is_some()).partition(|state| state.is_idle());
     if !blind.is_empty() {
@@ -238,18 +258,19 @@ fn compliant(states: &[State<'_>]) -> Finding {
     let said = list(idle.iter().map(|state| state.name()));
     let hold = states.len() - idle.len();
     if hold == 0 {
-        return Finding::new(Truth::Unknown, Reason::NoData, format!("nothing happened in any window: {said}"));
+        return Finding::new(Truth::Unknown, Reason::NoData, format!("too little happened in any window: {said}"));
     }
-    let total = format!("{hold} of {} thresholds hold, and nothing happened in the window of the others", states.len());
+    let total =
+        format!("{hold} of {} thresholds hold, and too little happened in the window of the others", states.len());
     Finding::new(Truth::True, Reason::Within, format!("{total}: {said}"))
 }
 
-fn metrics(states: &[State<'_>], governed: &Governed, source: Option<&Source>) -> Finding {
+fn metrics(states: &[&[State<'_>]; 2], governed: &Governed, source: Option<&Source>) -> Finding {
     let Some(source) = source else {
         let message = format!("there is no MetricsSource \"{}\"", governed.source);
         return Finding::new(Truth::False, Reason::SourceNotFound, message);
     };
-    let blind = states.iter().filter(|state| !state.is_idle());
+    let blind = states.iter().copied().flatten().filter(|state| !state.is_idle());
     let mut blind: Vec<(&State<'_>, Gap)> = blind.filter_map(|state| Some((state, state.gap()?))).collect();
     // What concerns all of them first, then what only a person can help.
     blind.sort_by_key(|(_, gap)| (!concerns_source(gap.missing.why), gap.missing.why != Reason::QueryInvalid));
@@ -271,36 +292,48 @@ fn metrics(states: &[State<'_>], governed: &Governed, source: Option<&Source>) -
         }));
         return Finding::new(Truth::False, reason, said);
     }
-    if states.iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
+    // A pattern may be asked for seldom, and nobody waits for it.
+    if states[0].iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
         return Finding::new(Truth::Unknown, Reason::Unknown, "not everything has been asked yet");
     }
     Finding::new(Truth::True, Reason::Answered, format!("MetricsSource \"{}\" answers every query", governed.source))
 }
 
-/// Thresholds that are not within, the worst first.
+/// Thresholds that are not within, the worst first; where labels are kept apart, each value that is breached, because the
+/// next leader goes by it.
 fn listed(states: &[State<'_>], governed: &Governed) -> Vec<ThresholdStatus> {
-    let mut listed: Vec<&State<'_>> =
-        states.iter().filter(|state| state.breach.is_some() || state.gap().is_some()).collect();
-    listed.sort_by_key(|state| std::cmp::Reverse(state.breach.map(|breach| breach.severity)));
+    let mut listed = Vec::new();
+    for state in states {
+        let Some(threshold) = governed.threshold(state.row) else { continue };
+        let entry = |labels, word: &str, severity, since, value| ThresholdStatus {
+            name: threshold.name.to_string(),
+            target: state.target.clone(),
+            labels,
+            state: word.to_owned(),
+            severity,
+            since: report::time(since),
+            value,
+        };
+        let labelled = |group: Option<&Group>| labels(threshold.metric.by(), group);
+        if let Some(gap) = state.gap() {
+            let severity = state.breach.map(|breach| breach.severity);
+            let why = gap.missing.why.as_str().to_owned();
+            listed.push(entry(labelled(state.group), "NoData", severity, gap.since, why));
+        } else if state.breach.is_some() {
+            for (group, breach) in state.row.breaches(&threshold.levels) {
+                let value = breach.bound.unit().format(breach.value);
+                listed.push(entry(labelled(group), "Breached", Some(breach.severity), breach.since, value));
+            }
+        }
+    }
+    listed.sort_by_key(|entry| std::cmp::Reverse(entry.severity));
     listed
-        .into_iter()
-        .filter_map(|state| {
-            let (word, since, value) = match (state.gap(), state.breach) {
-                (Some(gap), _) => ("NoData", gap.since, gap.missing.why.as_str().to_owned()),
-                (None, Some(breach)) => ("Breached", breach.since, breach.bound.unit().format(breach.value)),
-                (None, None) => return None,
-            };
-            Some(ThresholdStatus {
-                name: governed.threshold(state.row)?.name.to_string(),
-                target: state.target.clone(),
-                labels: state.labels(),
-                state: word.to_owned(),
-                severity: state.breach.map(|breach| breach.severity),
-                since: report::time(since),
-                value,
-            })
-        })
-        .collect()
+}
+
+/// Values by label, where labels are kept apart.
+pub(super) fn labels(by: &[String], group: Option<&Group>) -> BTreeMap<String, String> {
+    let values = group.into_iter().flatten();
+    by.iter().zip(values).map(|(label, value)| (label.clone(), value.to_string())).collect()
 }
 
 /// What the status says now, if it says anything about this.
@@ -314,7 +347,8 @@ fn said_before(written: &PerformancePolicyStatus) -> Option<Measured> {
     let (compliant, metrics) = (finding(ConditionType::Compliant)?, finding(ConditionType::MetricsAvailable)?);
     let stalled = (metrics.reason == Reason::QueryInvalid).then(|| (metrics.reason, metrics.message.clone()));
     let counts = written.counts.as_ref().map_or((0, 0), |counts| (counts.thresholds, counts.thresholds_within));
-    Some(Measured { compliant, metrics, stalled, thresholds: written.thresholds.clone(), counts })
+    let (thresholds, advice) = (written.thresholds.clone(), written.advice.clone());
+    Some(Measured { compliant, metrics, stalled, thresholds, counts, advice })
 }
 
 const fn are(count: usize) -> &'static str {
@@ -336,7 +370,7 @@ pub(super) fn missing(missing: Missing) -> String {
     let text = match missing.why {
         Reason::NoData => "no series answers",
         Reason::NotANumber => "the reading is not a number",
-        Reason::TooFewSamples => "nothing happened in the window",
+        Reason::TooFewSamples => "too little happened in the window",
         Reason::StaleData => "the newest sample is too old",
         Reason::ClockSkew => "samples lie in the future: compare the clocks",
         Reason::AmbiguousResult => return format!("{} series answer where one must", missing.series),

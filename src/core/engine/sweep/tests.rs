@@ -1,5 +1,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "JSON reads best where it is made")]
 
+mod advice;
 mod alerting;
 mod apart;
 mod asking;

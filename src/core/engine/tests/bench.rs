@@ -49,7 +49,7 @@ impl Bench {
             events: Vec::new(),
             finalizers: Vec::new(),
         };
-        let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources];
+        let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets];
         streams.extend(Kind::ALL.map(Stream::Objects));
         for stream in streams {
             bench.tell(Input::Listed(stream, Listing { names: BTreeSet::new() }));

@@ -156,7 +156,7 @@ fn mistakes_are_told_before_there_is_a_cluster() {
         ),
         (
             "= env.HOME",
-            "InvalidSpec: settings.a is wrong at character 3: env.HOME is not known: formulas read limits, requests, resources, replicas, workers, pools, caches and settings",
+            "InvalidSpec: settings.a is wrong at character 3: env.HOME is not known: formulas read limits, requests, resources, replicas, workers, pools, caches, settings and runtime",
         ),
         (
             "= limits.disk",

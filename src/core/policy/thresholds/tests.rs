@@ -97,7 +97,16 @@ fn a_ratio_is_a_share_of_which_labels_narrow_both_sides_and_one() {
     assert_eq!((above.bound.to_string(), above.clear.to_string()), ("5%".into(), "4.5%".into()));
     let all = r#"sum by (namespace) (rate(requests_total{app="web",zone="b"}[1m]))"#;
     let failed = r#"sum by (namespace) (rate(requests_total{app="web",code="500",zone="c"}[1m]))"#;
-    assert_eq!(expr(&threshold), format!("({failed} or {all} * 0) / {all}"));
+    let known = r#"count by (namespace) (rate(requests_total{code!="",app="web",zone="b"}[1m]))"#;
+    let count = all.replace("rate(", "increase(");
+    assert_eq!(
+        expr(&threshold),
+        format!(
+            "({failed} or {all} * 0 and on (namespace) {known}) / {all} or \
+             label_replace({count},\"trimtab_part\",\"count\",\"\",\"\")"
+        )
+    );
+    assert_eq!(threshold.min_samples, 20);
     // The mean of a summary is a quotient of counters, and no share.
     let mean = json!({"numerator": {"counter": "gc_seconds_sum"}, "denominator": {"counter": "gc_seconds_count"}});
     let threshold = one(json!({"name": "gc", "metric": {"ratio": mean, "unit": "seconds"},
@@ -108,7 +117,7 @@ fn a_ratio_is_a_share_of_which_labels_narrow_both_sides_and_one() {
 #[test]
 fn a_slope_has_bounds_below_zero_and_a_variation_is_a_share() {
     let bounds = |statistic: &str, metric: &str, below: &str, above: &str| {
-        let threshold = one(json!({"name": "t", "metric": {"gauge": metric, "statistic": statistic},
+        let threshold = one(json!({"name": "t", "metric": {"gauge": metric, "statistic": statistic, "across": "Max"},
             "levels": [{"severity": "info", "above": above, "below": below}]}));
         let level = &threshold.levels[0];
         (level.below.unwrap().bound.to_string(), level.above.unwrap().bound.to_string())
@@ -117,6 +126,79 @@ fn a_slope_has_bounds_below_zero_and_a_variation_is_a_share() {
     assert_eq!(bounds("slope", "queue", "-2/s", "0.5/s"), ("-2/s".into(), "0.5/s".into()));
     assert_eq!(bounds("slope", "lag_seconds", "-10%", "10%"), ("-10%".into(), "10%".into()));
     assert_eq!(bounds("cv", "confidence", "0", "50%"), ("0%".into(), "50%".into()));
+}
+
+#[test]
+fn of_one_pod_it_is_the_one_that_the_levels_mean() {
+    let of = |statistic: &str, levels: serde_json::Value| {
+        let metric = json!({"gauge": "fps", "statistic": statistic});
+        parse(&spec(json!([{"name": "t", "metric": metric, "levels": levels}])))
+            .map(|parsed| expr(&parsed[0]).split(' ').next().unwrap().to_owned())
+    };
+    let (above, below) = (json!({"severity": "info", "above": 1}), json!({"severity": "warning", "below": 0}));
+    for statistic in ["p5", "slope", "cv"] {
+        assert_eq!(of(statistic, json!([above])), Ok("max".into()), "{statistic}");
+        assert_eq!(of(statistic, json!([below])), Ok("min".into()), "{statistic}");
+        assert_eq!(of(statistic, json!([])), Ok("max".into()), "{statistic}");
+        let message = of(statistic, json!([above, below])).unwrap_err()[0].to_string();
+        assert!(message.starts_with("thresholds.t.metric.across must be named where levels are above and below: "));
+    }
+    // Where pods are averaged there is nothing to choose.
+    assert_eq!(of("mean", json!([above, below])), Ok("avg".into()));
+}
+
+#[test]
+fn how_many_samples_there_must_be_follows_from_what_is_computed() {
+    let of = |metric: serde_json::Value| {
+        let threshold = one(json!({"name": "t", "metric": metric}));
+        (threshold.min_samples, expr(&threshold).contains("trimtab_part"))
+    };
+    let hits = json!({"numerator": {"counter": "hits"}, "denominator": {"counter": "lookups"}});
+    for (metric, least) in [
+        (json!({"histogram": "h", "statistic": "p95"}), 200),
+        (json!({"histogram": "h", "statistic": "p99"}), 1000),
+        (json!({"histogram": "h", "statistic": "mean"}), 20),
+        (json!({"ratio": hits}), 20),
+        (json!({"histogram": "h", "statistic": "p95", "minSamples": 7}), 7),
+        (json!({"counter": "c", "minSamples": 7}), 7),
+    ] {
+        assert_eq!(of(metric.clone()), (least, true), "{metric}");
+    }
+    for metric in [
+        json!({"histogram": "h", "statistic": "p95", "minSamples": 0}),
+        json!({"ratio": hits, "minSamples": 0}),
+        json!({"histogram": "h", "statistic": "rate"}),
+        json!({"counter": "c"}),
+        json!({"gauge": "g"}),
+    ] {
+        assert_eq!(of(metric.clone()), (0, false), "{metric}");
+    }
+    let slope = |more: serde_json::Value| {
+        let mut metric = json!({"gauge": "g", "statistic": "slope"});
+        metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        expr(&one(json!({"name": "t", "metric": metric})))
+    };
+    assert!(slope(json!({})).contains("offset 150s"));
+    assert!(slope(json!({"minSamples": 8})).contains(" >= 8)"));
+    assert!(slope(json!({"minSamples": 0})).ends_with("(deriv(g{app=\"web\",zone=\"a\"}[5m]))"));
+}
+
+#[test]
+fn hints_name_others_that_there_are() {
+    let up = |hints: serde_json::Value| json!({"name": "t", "metric": {"gauge": "up"}, "hints": hints});
+    let other = json!({"name": "u", "metric": {"gauge": "up"}});
+    let parsed = parse(&spec(json!([up(json!([{"when": ["u"], "advice": "look"}])), other]))).unwrap();
+    assert_eq!(parsed[0].hints, [Hint { when: vec!["u".into()], advice: "look".into() }]);
+    for (when, message) in [
+        (json!(["x"]), "must name other thresholds or patterns, not \"x\""),
+        (json!(["t"]), "must name other thresholds or patterns, not \"t\""),
+        (json!([]), "must name another threshold or a pattern"),
+    ] {
+        assert_eq!(
+            refused(up(json!([{"when": when, "advice": "look"}]))),
+            [format!("thresholds.t.hints[0].when {message}")]
+        );
+    }
 }
 
 #[test]
@@ -160,6 +242,26 @@ fn what_slips_past_admission_is_refused_all_the_same() {
             "metric.by must be pod or persistentvolumeclaim for VolumeUsed, not \"container\"",
         ),
         (json!({"builtin": "StartupTime", "by": ["uid"]}), "metric.by must be pod for StartupTime, not \"uid\""),
+        (
+            json!({"ratio": {"numerator": {"counter": "a"}, "denominator": {"counter": "b"}}, "unit": "percent"}),
+            "metric.unit must not be percent: what is divided is a share already, whatever its terms count in",
+        ),
+        (
+            json!({"gauge": "g", "statistic": "cv", "unit": "percent"}),
+            "metric.unit must be left out or ratio: cv is a share of the mean, whatever the metric counts in",
+        ),
+        (
+            json!({"histogram": "h", "statistic": "p95", "across": "Max"}),
+            "metric.across joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out",
+        ),
+        (
+            json!({"builtin": "Restarts", "minSamples": 3}),
+            "metric.minSamples is for what can be counted, and not for a builtin or a ratio of gauges: leave it out",
+        ),
+        (
+            json!({"gauge": "g", "matching": {"le": ".*"}}),
+            "metric.matching must not select \"le\": the query sets that label itself",
+        ),
         (json!({"gauge": "g", "by": ["a", "a"]}), "metric.by lists \"a\" twice"),
         (json!({"gauge": "g", "by": ["a", "b", "c"]}), "metric.by must have at most 2 labels, not 3"),
         (
@@ -218,7 +320,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             json!({"name": "x", "metric": {"query": "up", "window": "1m"}}),
-            "thresholds.x.metric has a query, which says everything itself: leave out labels, statistic, by and window",
+            "thresholds.x.metric has a query, which says everything itself: leave out labels, matching, statistic, by, across, window and minSamples",
         ),
         (
             json!({"name": "x", "metric": {"gauge": "up{}"}}),

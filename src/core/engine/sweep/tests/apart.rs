@@ -31,8 +31,10 @@ fn each_value_has_an_alert_and_the_status_shows_the_worst() {
     let status = lab.standing("web");
     assert_eq!(status.counts, (1, 0), "a threshold is one, however many values it keeps apart");
     let listed = &status.thresholds[0];
+    let severities: Vec<_> = status.thresholds.iter().filter_map(|listed| listed.severity).collect();
+    assert_eq!(severities, [Severity::Critical, Severity::Warning, Severity::Warning], "the next leader goes by it");
     let labels: Vec<_> = listed.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
-    assert_eq!((status.thresholds.len(), labels, listed.value.as_str()), (1, vec!["tier=bronze".to_owned()], "500"));
+    assert_eq!((labels, listed.value.as_str()), (vec!["tier=bronze".to_owned()], "500"));
     assert_eq!(
         status.compliant.message,
         format!("1 of 1 thresholds is breached: latency (tier=\"bronze\") was 500 at {START}, above 100 (critical)")
@@ -56,11 +58,18 @@ fn each_value_has_an_alert_and_the_status_shows_the_worst() {
 }
 
 #[test]
-fn one_value_without_a_number_hides_no_other_and_raises_no_alarm() {
+fn one_value_without_a_number_hides_no_other_and_is_an_alert_of_its_own() {
     let mut lab = Lab::with(latency("0s"));
     lab.tiers(&[("gold", f64::NAN), ("silver", 50.0)]);
-    lab.run(300);
-    assert_eq!((active(&lab), lab.reasons("web").1), (vec!["silver warning".to_owned()], Reason::Answered));
+    lab.run(60);
+    assert_eq!(active(&lab), ["silver warning"]);
+    lab.run(240);
+    assert_eq!(
+        (active(&lab), lab.reasons("web").1),
+        (vec!["gold warning".to_owned(), "silver warning".to_owned()], Reason::Answered)
+    );
+    let (_, missing) = lab.sent.iter().rfind(|(_, alert)| alert.labels["alertname"] == "TrimtabNoData").unwrap();
+    assert_eq!(missing.annotations["summary"], "latency (tier=\"gold\") of Deployment \"shop/web\" has no data");
     lab.tiers(&[("gold", f64::NAN), ("silver", f64::NAN)]);
     lab.run(61);
     assert_eq!(lab.reasons("web"), (Reason::Breached, Reason::NotANumber), "held");

@@ -24,6 +24,8 @@ pub struct Prometheus {
     pub readings: BTreeMap<(&'static str, &'static str), Vec<f64>>,
     /// Values of `web` by its label `tier`, for queries that keep it apart.
     pub tiers: BTreeMap<String, f64>,
+    /// How many observations every reading is made of.
+    pub samples: f64,
     /// How old the newest sample is.
     pub age: Span,
     /// What it was before now, for range queries.
@@ -41,6 +43,7 @@ impl Default for Prometheus {
         Self {
             readings: BTreeMap::new(),
             tiers: BTreeMap::new(),
+            samples: 1e6,
             age: Span::seconds(10),
             past: None,
             broken: None,
@@ -57,19 +60,29 @@ impl Prometheus {
             return Err(Refusal { reason, message: "HTTP 503".to_owned() });
         }
         if expr.contains("tier") {
-            let tiers = self.tiers.iter().map(|(tier, value)| {
+            let tiers = self.tiers.iter().flat_map(|(tier, value)| {
                 let mut series = self.series(expr, "web", *value, at, range);
-                series.labels.insert("tier".into(), tier.as_str().into());
+                for series in &mut series {
+                    series.labels.insert("tier".into(), tier.as_str().into());
+                }
                 series
             });
             return Ok(tiers.collect());
         }
         let found = self.readings.iter().filter(|((metric, _), _)| expr.contains(metric));
         let series = found.flat_map(|((_, workload), values)| values.iter().map(move |value| (*workload, *value)));
-        Ok(series.map(|(workload, value)| self.series(expr, workload, value, at, range)).collect())
+        Ok(series.flat_map(|(workload, value)| self.series(expr, workload, value, at, range)).collect())
     }
 
-    fn series(&self, expr: &str, workload: &str, value: f64, at: Instant, range: Option<(Instant, Span)>) -> Series {
+    /// A reading, and the number of its observations where that is asked for.
+    fn series(
+        &self,
+        expr: &str,
+        workload: &str,
+        value: f64,
+        at: Instant,
+        range: Option<(Instant, Span)>,
+    ) -> Vec<Series> {
         let labels = [("namespace", "shop"), ("trimtab_workload", workload)];
         let labels = labels.into_iter().map(|(label, value)| (label.into(), value.into())).collect();
         let points = match (range, self.past) {
@@ -81,7 +94,11 @@ impl Prometheus {
             (None, _) if expr.contains("timestamp(") => vec![((at + self.off).seconds(), (at - self.age).seconds())],
             (None, _) => vec![((at + self.off).seconds(), value)],
         };
-        Series { labels, points }
+        let readings = Series { labels, points };
+        let mut count = readings.clone();
+        count.labels.insert("trimtab_part".into(), "count".into());
+        count.points.iter_mut().for_each(|(_, value)| *value = self.samples);
+        if expr.contains("trimtab_part") { vec![readings, count] } else { vec![readings] }
     }
 }
 
@@ -157,6 +174,20 @@ impl Lab {
         self.policies.insert(policy.identity.key.clone(), policy);
     }
 
+    /// A policy `web` of these thresholds and patterns.
+    pub fn advised(thresholds: serde_json::Value, patterns: serde_json::Value) -> Self {
+        let mut lab = Self::new();
+        let policy: PerformancePolicy = serde_json::from_value(json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
+            "metadata": {"namespace": "shop", "name": "web", "uid": "web", "generation": 1, "resourceVersion": "1"},
+            "spec": {"target": {"kind": "Deployment", "name": "web"}, "thresholds": thresholds, "patterns": patterns}
+        }))
+        .unwrap();
+        let policy = Policy::parse(&policy).unwrap();
+        lab.policies.insert(policy.identity.key.clone(), policy);
+        lab
+    }
+
     pub fn read(&mut self, metric: &'static str, value: f64) {
         self.prometheus.readings.insert((metric, "web"), vec![value]);
     }
@@ -165,7 +196,9 @@ impl Lab {
     pub fn tiers(&mut self, tiers: &[(&str, f64)]) {
         self.prometheus.tiers = tiers.iter().map(|(tier, value)| ((*tier).to_owned(), *value)).collect();
         let newest = tiers.first().map(|(_, value)| vec![*value]);
-        self.prometheus.readings = newest.into_iter().map(|value| (("latency", "web"), value)).collect();
+        let metrics = ["latency", "skill_runs_total"];
+        let newest = newest.into_iter().flat_map(|value| metrics.map(|metric| ((metric, "web"), value.clone())));
+        self.prometheus.readings = newest.collect();
     }
 
     /// Ticks without answering. Returns what was asked.
@@ -175,6 +208,7 @@ impl Lab {
             .policies
             .iter()
             .map(|(key, policy)| Subject {
+                thresholds: Vec::new(),
                 policy,
                 rules: &self.rules,
                 targets: self.targets.clone(),

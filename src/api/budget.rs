@@ -1,0 +1,202 @@
+//! `ConnectionBudget`: what one database can bear, and who may use how much of it. Namespaced, and owned by whoever answers
+//! for the database.
+//!
+//! An omitted field means the following, applied by `core::allocate`:
+//!
+//! | field | omitted |
+//! |---|---|
+//! | `reserved` | 3: `superuser_reserved_connections` of `PostgreSQL` |
+//! | `others` | nobody else uses the database |
+//! | `headroom` | `10%` |
+//! | `pooler` | applications connect to the database itself |
+//! | `shares` | every pool counts as its policy and its workload say |
+//! | `shares[].drains` | `false`: a pod that is ending holds its connections |
+//! | `shares[].replicasMax` | the pods that the `DaemonSet` has now |
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{rules, status};
+
+/// Connections that are kept for people and for replication when the budget does not say.
+pub const DEFAULT_RESERVED: u32 = 3;
+/// Share that nobody gets when the budget does not say.
+pub const DEFAULT_HEADROOM: &str = "10%";
+/// Most allocations that a status lists.
+pub const MAX_ALLOCATIONS: usize = 64;
+
+/// What one database can bear.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "trimtab.dev",
+    version = "v1alpha1",
+    kind = "ConnectionBudget",
+    plural = "connectionbudgets",
+    shortname = "connbudget",
+    category = "trimtab",
+    namespaced,
+    status = "ConnectionBudgetStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "A ConnectionBudget says how many connections one database can bear. Pools name it; Trimtab adds up what they could open at worst, rollouts included, and refuses the value that would exceed it.",
+    validation = ("size(self.metadata.name) <= 63", "metadata.name must be at most 63 characters: policies refer by it"),
+    printcolumn(name = "Usable", type_ = "integer", json_path = ".status.usable"),
+    printcolumn(name = "Committed", type_ = "integer", json_path = ".status.committed"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::budget)]
+pub struct ConnectionBudgetSpec {
+    /// What the database accepts.
+    pub capacity: Capacity,
+    /// Connections of the capacity that are kept for people and for replication; default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub reserved: Option<u32>,
+    /// Consumers that no policy of the namespace governs, those of other namespaces included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub others: Vec<Other>,
+    /// Share of what is left that nobody gets, such as 10% (the default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::headroom)]
+    pub headroom: Option<String>,
+    /// A pooler such as `PgBouncer` between the applications and the database. Pools then count against its clients, and its
+    /// servers against the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<Pooler>,
+    /// What is known of single consumers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["policy".into(), "pool".into()]))]
+    pub shares: Vec<Share>,
+}
+
+/// What the database accepts.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Largest number of connections, such as `max_connections` of `PostgreSQL`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: u32,
+}
+
+/// A consumer that no policy of the namespace governs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Other {
+    /// Who it is.
+    #[schemars(transform = rules::dns_label)]
+    pub name: String,
+    /// Connections that it may open.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: u32,
+}
+
+/// A pooler between the applications and the database.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pooler {
+    /// How long a client keeps a server. Session: as long as it is connected, so that no more clients are served than there
+    /// are servers. Transaction or Statement: for one of these.
+    pub mode: PoolerMode,
+    /// Connections that it accepts from applications, such as `max_client_conn` of `PgBouncer`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub clients: u32,
+    /// Connections that it opens to the database, over all users and databases.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub servers: u32,
+}
+
+/// How long a client of a pooler keeps a server.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[schemars(description = "")]
+pub enum PoolerMode {
+    /// As long as it is connected.
+    Session,
+    /// For a transaction.
+    Transaction,
+    /// For a statement.
+    Statement,
+}
+
+/// What is known of one consumer.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.drains) || has(self.replicasMax)", "at least one of drains and replicasMax must be set"))]
+pub struct Share {
+    /// Name of the policy.
+    #[schemars(transform = rules::short_object_name)]
+    pub policy: String,
+    /// Name of its pool.
+    #[schemars(transform = rules::dns_label)]
+    pub pool: String,
+    /// Whether a pod closes this pool as soon as it is told to end. Default false: it holds its connections until it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drains: Option<bool>,
+    /// Most pods of a `DaemonSet`, as more nodes come. Default: those that it has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub replicas_max: Option<u32>,
+}
+
+/// What is known of a budget. Written on transitions only.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionBudgetStatus {
+    /// Generation that was processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The conditions Ready, and Exceeded while more is committed than is usable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "status::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Connections that all pools may open together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usable: Option<i64>,
+    /// Connections that they could open at worst, rollouts included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub committed: Option<i64>,
+    /// Connections that are left; below 0 when the budget is exceeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free: Option<i64>,
+    /// What each consumer could open at worst; the largest, if there are more than 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub allocations: Vec<Allocation>,
+}
+
+/// What one pool on one workload could open at worst.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation {
+    /// Name of the policy.
+    #[schemars(length(max = 63))]
+    pub policy: String,
+    /// Name of its pool.
+    #[schemars(length(max = 63))]
+    pub pool: String,
+    /// The workload, as Kind/name.
+    #[schemars(length(max = 300))]
+    pub target: String,
+    /// Connections of one pool: size and overflow.
+    pub per_process: i64,
+    /// Processes of a pod that have a pool each.
+    pub processes: i64,
+    /// Most pods.
+    pub pods_max: i64,
+    /// Pods beyond them during a rollout.
+    pub surge: i64,
+    /// Pods that are ending and hold connections during a rollout.
+    pub terminating: i64,
+    /// The product: what counts.
+    pub worst_case: i64,
+    /// What the policy was let in with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted: Option<i64>,
+    /// What the policy asks for and does not get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<i64>,
+}

@@ -1,0 +1,398 @@
+//! Connection budgets: what pools could open at worst, and who may grow.
+//!
+//! Pure arithmetic, which `lint`, `plan` and the controller share. Terms are kept, so that whoever refuses prints the sum and
+//! not only its result. Shares that are worked out come later; until then a pool gets what its policy asks for, or the policy
+//! is refused.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{
+    facts::{Kind, Object},
+    units::{Decimal, Value, ValueType},
+};
+use crate::api::{
+    ConnectionBudget, ConnectionBudgetSpec,
+    budget::{DEFAULT_HEADROOM, DEFAULT_RESERVED, Pooler, PoolerMode, Share},
+};
+
+/// What one pool of a policy adds up to in one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Name of the pool.
+    pub pool: Box<str>,
+    /// Name of the `ConnectionBudget` that it counts against.
+    pub budget: Option<Box<str>>,
+    /// Connections that one pool keeps.
+    pub size: i64,
+    /// Connections beyond them under load.
+    pub overflow: i64,
+    /// The process workers each of which has a pool, and how many there are.
+    pub workers: Option<(Box<str>, i64)>,
+}
+
+impl Load {
+    /// Connections of one pool.
+    #[must_use]
+    pub const fn connections(&self) -> i64 {
+        self.size.saturating_add(self.overflow)
+    }
+
+    /// Pools in one pod.
+    #[must_use]
+    pub fn processes(&self) -> i64 {
+        self.workers.as_ref().map_or(1, |(_, count)| *count)
+    }
+
+    /// Connections of one pod.
+    #[must_use]
+    pub fn per_pod(&self) -> i64 {
+        self.connections().saturating_mul(self.processes())
+    }
+}
+
+/// Pods of a workload that may hold connections at the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// Most pods at rest.
+    pub max: i64,
+    /// Pods beyond them while a rollout is under way.
+    pub surge: i64,
+    /// Pods that are ending while a rollout is under way: they count neither as pods nor as surge, and hold their connections.
+    pub terminating: i64,
+}
+
+impl Pods {
+    /// Pods of `target` at worst.
+    ///
+    /// `max` is the largest number at rest: see [`replicas_max`]. What a rollout adds follows from the update strategy, rounded
+    /// as Kubernetes rounds:
+    ///
+    /// | workload | surge | ending |
+    /// |---|---|---|
+    /// | Deployment, `RollingUpdate` | `maxSurge`, 25 % unless it says otherwise, rounded up | all, see below |
+    /// | Deployment, Recreate | 0 | 0: a new pod waits until the old ones are gone |
+    /// | `StatefulSet` | 0 | 0: a pod is made anew under its name, so the old one is gone |
+    /// | `DaemonSet` | `maxSurge`, 0 unless it says otherwise, rounded up | all if there is a surge, else 0: one pod per node |
+    ///
+    /// All pods of a Deployment may be ending at the same moment, unless it has `podReplacementPolicy: TerminationComplete`
+    /// (KEP-5882, which Kubernetes 1.37 does not serve yet) or the application `drains`: it closes its pool when it is told to
+    /// end.
+    #[must_use]
+    pub fn of(target: &Object, max: i64, drains: bool) -> Self {
+        let max = max.max(0);
+        let surge = surge(target, max);
+        let waits = target.text("/spec/podReplacementPolicy") == Some("TerminationComplete");
+        let overlaps = match target.key.kind {
+            Kind::Deployment => target.text("/spec/strategy/type") != Some("Recreate") && !waits,
+            Kind::DaemonSet => surge > 0,
+            Kind::StatefulSet
+            | Kind::HorizontalPodAutoscaler
+            | Kind::ConfigMap
+            | Kind::Cluster
+            | Kind::Pooler
+            | Kind::Stream => false,
+        };
+        Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn all(self) -> i64 {
+        self.max.saturating_add(self.surge).saturating_add(self.terminating)
+    }
+}
+
+impl fmt::Display for Pods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pods = if self.max == 1 { "pod" } else { "pods" };
+        if self.surge == 0 && self.terminating == 0 {
+            return write!(f, "{} {pods}", self.max);
+        }
+        write!(f, "({} {pods}", self.max)?;
+        for (count, what) in [(self.surge, "surge"), (self.terminating, "terminating")] {
+            if count > 0 {
+                write!(f, " + {count} {what}")?;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+/// Pods beyond the desired number that a rollout of `target` makes, when it has `max`.
+fn surge(target: &Object, max: i64) -> i64 {
+    let (strategy, default) = match target.key.kind {
+        Kind::Deployment => ("/spec/strategy", "25%"),
+        Kind::DaemonSet => ("/spec/updateStrategy", "0"),
+        Kind::StatefulSet
+        | Kind::HorizontalPodAutoscaler
+        | Kind::ConfigMap
+        | Kind::Cluster
+        | Kind::Pooler
+        | Kind::Stream => return 0,
+    };
+    if target.text(&format!("{strategy}/type")).is_some_and(|kind| kind != "RollingUpdate") {
+        return 0;
+    }
+    let pointer = format!("{strategy}/rollingUpdate/maxSurge");
+    let text = target.text(&pointer).unwrap_or(default);
+    match (target.integer(&pointer), text.strip_suffix('%').and_then(|percent| percent.parse::<i64>().ok())) {
+        (Some(pods), _) => pods.max(0),
+        (None, Some(percent)) => max.saturating_mul(percent).saturating_add(99).div_euclid(100).max(0),
+        // The API server takes a number or a percentage and nothing else.
+        (None, None) => text.parse().unwrap_or(max),
+    }
+}
+
+/// Most pods that `target` has at rest.
+///
+/// With an autoscaler, its maximum; else `bound`, the policy's own `replicas.max`, if it has one, else what is asked for now. A
+/// workload that is switched off may be switched on again, so it counts as one pod. Of a `DaemonSet`, `nodes` or the nodes that
+/// it has a pod on now, whichever is more.
+#[must_use]
+pub fn replicas_max(target: &Object, autoscaler: Option<&Object>, bound: Option<i64>, nodes: Option<i64>) -> i64 {
+    if target.key.kind == Kind::DaemonSet {
+        let now = target.integer("/status/desiredNumberScheduled").unwrap_or(0);
+        return nodes.unwrap_or(0).max(now).max(1);
+    }
+    let scaled = autoscaler.and_then(|autoscaler| autoscaler.integer("/spec/maxReplicas"));
+    bound.or(scaled).unwrap_or_else(|| target.integer("/spec/replicas").unwrap_or(1)).max(1)
+}
+
+/// What one pool on one workload could open at worst.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worst {
+    /// What it adds up to in one pod.
+    pub load: Load,
+    /// Pods that may hold connections at the same moment.
+    pub pods: Pods,
+}
+
+impl Worst {
+    /// Connections.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.load.per_pod().saturating_mul(self.pods.all())
+    }
+}
+
+/// The sum with its terms: `(20 + 10) connections × 4 web processes × (3 pods + 1 surge) = 480`.
+impl fmt::Display for Worst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.load.size, self.load.overflow) {
+            (size, 0) => write!(f, "{size} connections")?,
+            (size, overflow) => write!(f, "({size} + {overflow}) connections")?,
+        }
+        if let Some((worker, count)) = &self.load.workers {
+            write!(f, " × {count} {worker} processes")?;
+        }
+        write!(f, " × {} = {}", self.pods, self.connections())
+    }
+}
+
+/// What a budget has to give.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Room {
+    name: Box<str>,
+    capacity: i64,
+    reserved: i64,
+    others: Vec<(Box<str>, i64)>,
+    headroom: Decimal,
+    headroom_text: Box<str>,
+    pooler: Option<Pooler>,
+    shares: Vec<Share>,
+}
+
+impl Room {
+    /// What `budget` has to give.
+    ///
+    /// # Errors
+    /// What is wrong with its spec, continuing its name. The schema refuses that already.
+    pub fn of(budget: &ConnectionBudget) -> Result<Self, String> {
+        let ConnectionBudgetSpec { capacity, reserved, others, headroom, pooler, shares } = &budget.spec;
+        let text = headroom.as_deref().unwrap_or(DEFAULT_HEADROOM);
+        let share = Value::parse(ValueType::Ratio, text).map_err(|error| format!("headroom {error}"))?;
+        let share = share.amount().unwrap_or(Decimal::ZERO);
+        if share < Decimal::ZERO || share >= Decimal::ONE {
+            return Err(format!("headroom must be from 0% to below 100%, not {text}"));
+        }
+        Ok(Self {
+            name: budget.metadata.name.as_deref().unwrap_or_default().into(),
+            capacity: capacity.connections.into(),
+            reserved: reserved.unwrap_or(DEFAULT_RESERVED).into(),
+            others: others.iter().map(|other| (other.name.as_str().into(), other.connections.into())).collect(),
+            headroom: share,
+            headroom_text: text.into(),
+            pooler: pooler.clone(),
+            shares: shares.clone(),
+        })
+    }
+
+    /// Name of the budget.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Connections to the database that are left for everybody: `floor((capacity − reserved − Σ others) × (1 − headroom))`.
+    #[must_use]
+    pub fn database(&self) -> i64 {
+        let left =
+            self.others.iter().fold(self.capacity - self.reserved, |left, (_, other)| left.saturating_sub(*other));
+        let kept = Decimal::ONE.checked_sub(self.headroom).unwrap_or(Decimal::ZERO);
+        // At most 10^6 times 10^9 billionths.
+        let nanos = i128::from(left.max(0)) * kept.nanos();
+        i64::try_from(nanos.div_euclid(Decimal::ONE.nanos())).unwrap_or(0)
+    }
+
+    /// Connections that pools may open together: with a pooler its clients, else those to the database. A pooler that keeps a
+    /// server for every client serves no more clients than it has servers.
+    #[must_use]
+    pub fn usable(&self) -> i64 {
+        match &self.pooler {
+            None => self.database(),
+            Some(Pooler { mode: PoolerMode::Session, clients, servers }) => (*clients).min(*servers).into(),
+            Some(Pooler { mode: PoolerMode::Transaction | PoolerMode::Statement, clients, .. }) => (*clients).into(),
+        }
+    }
+
+    /// Why the budget holds nothing, whatever pools ask for: its pooler may open more connections than the database can bear.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let Pooler { servers, .. } = self.pooler.as_ref()?;
+        let database = self.database();
+        (i64::from(*servers) > database).then(|| {
+            format!(
+                "the pooler of budget \"{}\" may open {servers} connections, above the {database} that the database has ({}): \
+                 lower pooler.servers, and default_pool_size of the pooler with it",
+                self.name,
+                self.terms()
+            )
+        })
+    }
+
+    /// How the connections to the database come about: `100 − 3 reserved − 10 reporting, less 10% headroom`.
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let mut terms = format!("{} − {} reserved", self.capacity, self.reserved);
+        if let (count @ 4.., others) = (self.others.len(), self.others.iter().map(|(_, other)| other).sum::<i64>()) {
+            terms.push_str(&format!(" − {others} of {count} others"));
+        } else {
+            for (name, connections) in &self.others {
+                terms.push_str(&format!(" − {connections} {name}"));
+            }
+        }
+        if self.headroom > Decimal::ZERO {
+            terms.push_str(&format!(", less {} headroom", self.headroom_text));
+        }
+        terms
+    }
+
+    /// What is usable, and how it comes about: `the 78 that budget "grace-postgres" has (…)`.
+    #[must_use]
+    pub fn says(&self) -> String {
+        let (usable, name) = (self.usable(), &self.name);
+        match &self.pooler {
+            None => format!("the {usable} that budget \"{name}\" has ({})", self.terms()),
+            Some(Pooler { mode: PoolerMode::Session, clients, servers }) => format!(
+                "the {usable} that the pooler of budget \"{name}\" serves ({clients} clients, each of which keeps one of \
+                 {servers} servers)"
+            ),
+            Some(_) => format!("the {usable} clients that the pooler of budget \"{name}\" accepts"),
+        }
+    }
+
+    /// What is known of a pool of a policy.
+    #[must_use]
+    pub fn share(&self, policy: &str, pool: &str) -> Option<&Share> {
+        self.shares.iter().find(|share| share.policy == policy && share.pool == pool)
+    }
+
+    /// Most connections per process that fit: `floor(usable / (pods × processes))`.
+    #[must_use]
+    pub fn per_process(&self, taken: i64, worst: &Worst) -> i64 {
+        let pools = worst.pods.all().saturating_mul(worst.load.processes());
+        (self.usable() - taken).max(0).checked_div(pools).unwrap_or(0)
+    }
+
+    /// Why a consumer does not get what it asks for: the sum, and the three ways out. `taken` is what everybody else has.
+    #[must_use]
+    pub fn refusal(&self, worst: &Worst, taken: i64) -> String {
+        if let Some(fault) = self.fault() {
+            return fault;
+        }
+        let others = if taken > 0 { format!(", beside {taken} of others") } else { String::new() };
+        let fits = match self.per_process(taken, worst) {
+            0 => "not even one connection fits".to_owned(),
+            n => format!("{n} would fit"),
+        };
+        let each = if worst.load.workers.is_some() { " per process" } else { "" };
+        let pooler = if self.pooler.is_some() { "let the pooler accept more" } else { "put a pooler in front" };
+        format!(
+            "pool {} could open {worst}{others}, above {}; {fits}{each}: {pooler}, run fewer processes or allow fewer replicas",
+            worst.load.pool,
+            self.says()
+        )
+    }
+}
+
+/// A consumer of a budget, as far as the decision who may grow is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bid {
+    /// Which pool it is: two policies that have one size in the same place have one pool, which is counted once.
+    pub pool: usize,
+    /// Connections that it could open at worst with the values that are there.
+    pub held: i64,
+    /// Connections that it could open at worst with the values that its policy asks for.
+    pub asked: i64,
+    /// Whether it was let in before. Who was keeps what it has, whatever becomes of the budget.
+    pub settled: bool,
+    /// Whether its policy may write: who may not takes no place from others.
+    pub writes: bool,
+}
+
+/// What becomes of a [`Bid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Connections that count against the budget; 0 if the pool is counted with another bid.
+    pub committed: i64,
+    /// What everybody else has, where that leaves too little for what is asked.
+    pub refused: Option<i64>,
+}
+
+/// Decides who may grow. `bids` stand in the order in which consumers are served: those of the oldest policy first.
+///
+/// Everybody keeps what is there: nobody shrinks by a refusal. Who asks for no more than that is let be. Growth is granted one
+/// after the other from what is free then, so that of two that compete the older policy goes first, and what somebody has is
+/// not taken away by an older policy that comes or grows later.
+#[must_use]
+pub fn settle(usable: i64, bids: &[Bid]) -> Vec<Verdict> {
+    let mut pools: BTreeMap<usize, i64> = BTreeMap::new();
+    for bid in bids {
+        let held = pools.entry(bid.pool).or_default();
+        *held = bid.held.max(*held);
+    }
+    let mut total: i64 = pools.values().fold(0, |sum, held| sum.saturating_add(*held));
+    let mut refuse = |bid: &Bid| {
+        let committed = pools.entry(bid.pool).or_default();
+        let taken = total.saturating_sub(*committed);
+        if bid.settled && bid.asked <= *committed {
+            return None;
+        }
+        if taken.saturating_add(bid.asked) > usable {
+            return Some(taken);
+        }
+        if bid.writes {
+            *committed = bid.asked.max(*committed);
+            total = taken.saturating_add(*committed);
+        }
+        None
+    };
+    let refused: Vec<Option<i64>> = bids.iter().map(&mut refuse).collect();
+    // With the first bid of each pool.
+    let verdict =
+        |(bid, refused): (&Bid, Option<i64>)| Verdict { committed: pools.remove(&bid.pool).unwrap_or(0), refused };
+    bids.iter().zip(refused).map(verdict).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+//! Options in variables, from the policy to the pod template and back.
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::{api::PerformancePolicy, core::facts::Seen};
+
+const JAVA: &str = "JAVA_TOOL_OPTIONS";
+
+fn policy(spec: &Json) -> Policy {
+    let mut all =
+        json!({"mode": "Enforce", "deletionPolicy": "Restore", "target": {"kind": "Deployment", "name": "api"}});
+    for (key, value) in spec.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    let policy: PerformancePolicy = serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
+        "metadata": {"name": "p", "namespace": "shop", "uid": "u-p", "generation": 1}, "spec": all,
+    }))
+    .unwrap();
+    Policy::parse(&policy).unwrap()
+}
+
+fn jvm(section: Json) -> Policy {
+    policy(&json!({"runtime": {"jvm": section}}))
+}
+
+/// A Deployment with one container, as somebody's `kubectl apply` left it.
+fn deployment(container: Json) -> Json {
+    let mut app = json!({"name": "app", "resources": {"limits": {"memory": "2Gi"}}});
+    for (key, value) in container.as_object().unwrap() {
+        app[key] = value.clone();
+    }
+    let mut object = json!({
+        "metadata": {"name": "api", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1},
+        "spec": {"template": {"spec": {"containers": [app]}}},
+    });
+    let mut theirs = object.clone();
+    theirs.as_object_mut().unwrap().remove("metadata");
+    object["metadata"]["managedFields"] = json!([entry("kubectl", "Update", &theirs)]);
+    object
+}
+
+fn env(name: &str, value: &str) -> Json {
+    json!({"env": [{"name": name, "value": value}]})
+}
+
+/// An entry of `managedFields` that holds everything in `body`.
+fn entry(manager: &str, operation: &str, body: &Json) -> Json {
+    json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": fields(body)})
+}
+
+fn fields(value: &Json) -> Json {
+    let mut all = serde_json::Map::new();
+    match value {
+        Json::Object(map) => {
+            for (key, value) in map {
+                all.insert(format!("f:{key}"), fields(value));
+            }
+        }
+        Json::Array(items) if items.iter().all(|item| item["name"].is_string()) => {
+            for item in items {
+                let mut of = fields(item);
+                of["."] = json!({});
+                all.insert(format!("k:{{\"name\":{}}}", item["name"]), of);
+            }
+        }
+        _ => {}
+    }
+    Json::Object(all)
+}
+
+fn object(content: &Json) -> Object {
+    Seen::from_json(Kind::Deployment, &content.to_string()).unwrap().into_object()
+}
+
+fn planned(policy: &Policy, content: &Json) -> Plan {
+    let (target, config_maps, memory) = (object(content), BTreeMap::new(), Memory::default());
+    let case = Case {
+        policy,
+        target: &target,
+        autoscaler: None,
+        config_maps: &config_maps,
+        memory: &memory,
+        now: Instant::from_millis(0),
+    };
+    plan(&case)
+}
+
+fn text<'a>(content: &'a Json, name: &str) -> Option<&'a str> {
+    let variables = content["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
+    variables.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+}
+
+fn set(content: &mut Json, name: &str, value: &str) {
+    let container = &mut content["spec"]["template"]["spec"]["containers"][0];
+    if container["env"].is_null() {
+        container["env"] = json!([]);
+    }
+    let variables = container["env"].as_array_mut().unwrap();
+    match variables.iter_mut().find(|variable| variable["name"] == name) {
+        Some(variable) => variable["value"] = json!(value),
+        None => variables.push(json!({"name": name, "value": value})),
+    }
+}
+
+/// The object after the write of a plan, as the API server leaves it.
+#[track_caller]
+fn applied(plan: &Plan, content: &Json) -> Json {
+    let [Step::Apply(write)] = &plan.steps[..] else { panic!("{plan:#?}") };
+    let mut after = content.clone();
+    let variables = &write.body["spec"]["template"]["spec"]["containers"][0]["env"];
+    for variable in variables.as_array().into_iter().flatten() {
+        set(&mut after, variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
+    }
+    after["metadata"]["annotations"] = write.body["metadata"]["annotations"].clone();
+    let mut ours = write.body.clone();
+    for key in ["apiVersion", "kind"] {
+        ours.as_object_mut().unwrap().remove(key);
+    }
+    ours["metadata"] = json!({"annotations": write.body["metadata"]["annotations"]});
+    let entries = after["metadata"]["managedFields"].as_array_mut().unwrap();
+    entries.retain(|entry| entry["manager"] != "trimtab/p");
+    if write.force {
+        entries.retain(|entry| entry["manager"] != "kubectl");
+    }
+    entries.push(entry("trimtab/p", "Apply", &ours));
+    after
+}
+
+fn refusals(plan: &Plan) -> Vec<String> {
+    assert!(plan.refusals.is_empty() || plan.steps.is_empty());
+    plan.refusals.iter().map(|refusal| format!("{}: {}", refusal.reason, refusal.message)).collect()
+}
+
+fn heap() -> Json {
+    json!({"heapMax": {"value": "= limits.memory - 600Mi"}, "onConflict": "TakeOver"})
+}
+
+#[test]
+fn knobs_of_one_variable_are_one_field_and_go_back_to_the_byte() {
+    let original = "-Dfoo='a  b'\t-Xmx512m -javaagent:/agent.jar ";
+    let mut section = heap();
+    section["heapMin"] = json!({"value": "1Gi"});
+    section["collector"] = json!("G1");
+    let policy = jvm(section);
+    let before = deployment(env(JAVA, original));
+    let plan = planned(&policy, &before);
+    let [setting] = &plan.settings[..] else { panic!("{:#?}", plan.settings) };
+    assert_eq!(&*setting.path, "runtime.jvm.heapMax, runtime.jvm.heapMin, runtime.jvm.collector");
+    assert_eq!(setting.desired, "-Xmx1448m -Xms1g -XX:+UseG1GC");
+    assert_eq!(setting.live.as_deref(), Some("-Xmx512m"), "and nothing of what is somebody else's");
+    let rows: Vec<_> = setting.rows().map(|row| (row.path.to_string(), row.source)).collect();
+    assert_eq!(rows[0], ("runtime.jvm.heapMax".into(), "= limits.memory - 600Mi = 2Gi - 600Mi".into()));
+    assert_eq!(rows.len(), 3);
+
+    let after = applied(&plan, &before);
+    let wanted = "-Dfoo='a  b'\t-Xmx1448m -javaagent:/agent.jar -Xms1g -XX:+UseG1GC";
+    assert_eq!(text(&after, JAVA), Some(wanted));
+    let again = planned(&policy, &after);
+    assert_eq!(again.steps, []);
+    assert_eq!(again.settings[0].state, State::AtRest);
+
+    let Some(Step::Apply(write)) = restore(&object(&after), "p", "u-p", &[]) else { panic!("nothing to restore") };
+    let back = &write.body["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert_eq!(*back, json!([{"name": JAVA, "value": original}]));
+}
+
+#[test]
+fn what_somebody_adds_to_the_variable_meanwhile_stays_when_ours_goes_back() {
+    let policy = jvm(heap());
+    let before = deployment(env(JAVA, "-Dfoo=bar -Xmx512m"));
+    let mut content = applied(&planned(&policy, &before), &before);
+    set(&mut content, JAVA, "-Dfoo=bar -Xmx1448m -Dnew=1");
+    let entries = content["metadata"]["managedFields"].as_array_mut().unwrap();
+    let mut theirs = content_of(JAVA);
+    for entry in entries.iter_mut() {
+        // An update takes the field from us.
+        let env =
+            entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"app\"}"].as_object_mut();
+        env.unwrap().remove("f:env");
+    }
+    theirs["name"] = json!("app");
+    entries.push(entry("edit", "Update", &json!({"spec": {"template": {"spec": {"containers": [theirs]}}}})));
+    let plan = planned(&policy, &content);
+    assert_eq!((plan.conflicts.len(), plan.changes.len()), (0, 0), "{plan:#?}");
+    let content = applied(&plan, &content);
+    assert_eq!(text(&content, JAVA), Some("-Dfoo=bar -Xmx1448m -Dnew=1"));
+    assert_eq!(planned(&policy, &content).steps, []);
+    let Some(Step::Apply(write)) = restore(&object(&content), "p", "u-p", &[]) else { panic!("nothing to restore") };
+    let back = &write.body["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert_eq!(*back, json!([{"name": JAVA, "value": "-Dfoo=bar -Xmx512m -Dnew=1"}]));
+}
+
+fn content_of(name: &str) -> Json {
+    json!({"env": [{"name": name, "value": ""}]})
+}
+
+#[test]
+fn a_variable_that_is_not_there_is_made_and_taken_away() {
+    let policy = jvm(json!({"heapMax": {"value": "1Gi"}}));
+    let before = deployment(json!({}));
+    let after = applied(&planned(&policy, &before), &before);
+    assert_eq!(text(&after, JAVA), Some("-Xmx1g"));
+    let Some(Step::Apply(write)) = restore(&object(&after), "p", "u-p", &[]) else { panic!("nothing to restore") };
+    assert!(write.body.get("spec").is_none(), "what its owner stops sending is removed: {:#}", write.body);
+}
+
+#[test]
+fn a_variable_of_a_manifest_is_left_to_it_unless_every_knob_takes_it_over() {
+    let with = |take: bool| {
+        let on_conflict = if take { "TakeOver" } else { "Yield" };
+        policy(&json!({
+            "settings": [{"name": "meta", "type": "Bytes", "value": "128Mi", "option": "-XX:MaxMetaspaceSize", "onConflict": on_conflict}],
+            "runtime": {"jvm": heap()},
+        }))
+    };
+    let before = deployment(env(JAVA, "-Dfoo=bar"));
+    let plan = planned(&with(false), &before);
+    assert_eq!(plan.steps, []);
+    assert_eq!(plan.conflicts[0].reason, Reason::FieldManagerConflict);
+    let after = applied(&planned(&with(true), &before), &before);
+    assert_eq!(text(&after, JAVA), Some("-Dfoo=bar -XX:MaxMetaspaceSize=128m -Xmx1448m"));
+}
+
+#[test]
+fn a_value_that_is_there_in_another_spelling_is_at_rest() {
+    let policy = jvm(json!({"heapMax": {"value": "1Gi"}}));
+    let plan = planned(&policy, &deployment(env(JAVA, "-XX:MaxHeapSize=1048576k -Dfoo=bar")));
+    assert_eq!((plan.settings[0].state, plan.changes.len()), (State::AtRest, 0));
+    assert_eq!(plan.settings[0].live.as_deref(), Some("-Xmx1g"));
+}
+
+#[test]
+fn a_heap_is_held_against_the_limit_that_is_there() {
+    let policy = jvm(json!({"heapMax": {"value": "1500Mi"}, "nonHeap": "600Mi"}));
+    assert_eq!(
+        refusals(&planned(&policy, &deployment(json!({})))),
+        [
+            "MemoryAboveLimit: runtime.jvm.heapMax does not fit: heapMax 1500Mi + nonHeap 600Mi = 2100Mi, above limits.memory 2Gi \
+          (2048Mi): lower it to 1448Mi, or raise the limit"
+        ]
+    );
+    // A limit of the policy that is left to its manifest is not the limit.
+    let policy = self::policy(&json!({
+        "resources": [{"container": "app", "limits": {"memory": "4Gi"}}],
+        "runtime": {"jvm": {"heapMax": {"value": "1500Mi"}, "nonHeap": "600Mi"}},
+    }));
+    let told = refusals(&planned(&policy, &deployment(json!({}))));
+    assert!(told[0].starts_with("MemoryAboveLimit: runtime.jvm.heapMax does not fit"), "{told:?}");
+}
+
+#[test]
+fn a_variable_that_cannot_be_merged_into_is_refused() {
+    let policy = jvm(heap());
+    for (container, said) in [
+        (
+            env(JAVA, "-Da=\"b"),
+            "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" has a quote",
+        ),
+        (
+            env(JAVA, "$(EXTRA) -Da"),
+            "OptionsUnparseable: environment variable JAVA_TOOL_OPTIONS of container \"app\" holds $(EXTRA)",
+        ),
+        (
+            json!({"env": [{"name": JAVA, "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            "EnvFromSource: environment variable JAVA_TOOL_OPTIONS",
+        ),
+        (
+            json!({"env": [{"name": JAVA, "value": "-Da"}, {"name": "B", "value": "$(JAVA_TOOL_OPTIONS)"}]}),
+            "EnvReferenced: environment variable JAVA_TOOL_OPTIONS",
+        ),
+    ] {
+        let told = refusals(&planned(&policy, &deployment(container)));
+        assert!(told.len() == 1 && told[0].starts_with(said), "{told:#?}");
+    }
+}
+
+/// What is refused and what is warned of, for a policy and a container.
+#[track_caller]
+fn trap(policy: &Policy, container: Json, refused: &[&str], warned: &[&str]) {
+    let plan = planned(policy, &deployment(container));
+    let told = refusals(&plan);
+    let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+    let holds =
+        |all: &[String], parts: &[&str]| all.len() == parts.len() && all.iter().zip(parts).all(|(a, b)| a.contains(b));
+    assert!(holds(&told, refused), "refused {told:#?}");
+    assert!(holds(&warnings, warned), "warned {warnings:#?}");
+}
+
+#[test]
+fn options_of_a_jvm_that_are_read_later_are_found() {
+    let heap = || jvm(json!({"heapMax": {"value": "1Gi"}}));
+    let java = |args: Json| json!({"command": ["/usr/bin/java"], "args": args});
+    let late = "NoEffect: runtime.jvm.heapMax would have no effect on container \"app\" of Deployment/api: -Xmx2g in its command \
+                is read after JAVA_TOOL_OPTIONS";
+    trap(&heap(), java(json!(["-Xmx2g", "-jar", "app.jar"])), &[late], &[]);
+    trap(&heap(), json!({"command": ["sh", "-c", "exec java -Xmx2g -jar app.jar"]}), &[late], &[]);
+    trap(&heap(), json!({"args": ["-Xmx2g", "-jar", "app.jar"]}), &[late], &[]);
+    trap(&heap(), java(json!(["-jar", "app.jar", "-Xmx2g"])), &[], &[]);
+    trap(&heap(), java(json!(["-Xms1g", "-jar", "app.jar"])), &[], &[]);
+    trap(
+        &heap(),
+        env("_JAVA_OPTIONS", "-Da -XX:MaxHeapSize=2g"),
+        &["-XX:MaxHeapSize=2g in _JAVA_OPTIONS is read after"],
+        &[],
+    );
+    trap(&heap(), env("JDK_JAVA_OPTIONS", "-Xmx2g"), &["-Xmx2g in JDK_JAVA_OPTIONS is read after"], &[]);
+    trap(&heap(), env("JAVA_OPTS", "-Xmx2g"), &[], &["runtime.jvm.heapMax may have no effect: -Xmx2g in JAVA_OPTS"]);
+    let mut shell = json!({"command": ["sh", "-c", "java $JAVA_OPTS -jar app.jar"]});
+    shell["env"] = env("JAVA_OPTS", "-Da -Xmx2g")["env"].clone();
+    trap(&heap(), shell, &["-Xmx2g in its command"], &["-Xmx2g in JAVA_OPTS"]);
+    trap(&heap(), json!({"envFrom": [{"configMapRef": {"name": "c"}}]}), &[], &["which has an envFrom"]);
+    // The heap's share is idle beside its size, whoever sets it.
+    let take = |mut section: Json| {
+        section["onConflict"] = json!("TakeOver");
+        jvm(section)
+    };
+    let share = "makes -XX:MaxRAMPercentage=75 of container \"app\" idle";
+    trap(&take(json!({"heapMax": {"value": "1Gi"}})), env(JAVA, "-XX:MaxRAMPercentage=75"), &[], &[share]);
+    trap(&heap(), java(json!(["-XX:MaxRAMPercentage=75"])), &[], &[share]);
+    let percent = json!({"name": "ram", "type": "Ratio", "value": "75%", "option": "-XX:MaxRAMPercentage", "onConflict": "TakeOver"});
+    let percent = policy(&json!({"settings": [percent]}));
+    trap(
+        &percent,
+        env(JAVA, "-Xmx1g"),
+        &["settings.ram would have no effect on container \"app\" of Deployment/api: -Xmx1g sets the heap"],
+        &[],
+    );
+    // With these no JVM would start.
+    trap(
+        &take(json!({"heapMax": {"value": "1Gi"}})),
+        env(JAVA, "-Xms1500m"),
+        &[
+            "BoundsConflictWithTarget: runtime.jvm.heapMax is 1Gi, and container \"app\" of Deployment/api has -Xms1500m",
+        ],
+        &[],
+    );
+    trap(
+        &take(json!({"heapMin": {"value": "1Gi"}})),
+        java(json!(["-Xmx512m"])),
+        &["BoundsConflictWithTarget: runtime.jvm.heapMin"],
+        &[],
+    );
+    trap(
+        &take(json!({"collector": "G1"})),
+        java(json!(["-XX:+UseSerialGC"])),
+        &["-XX:+UseSerialGC in its command"],
+        &[],
+    );
+}
+
+#[test]
+fn options_of_node_that_are_read_later_are_found() {
+    let node = policy(&json!({"runtime": {"node": {"maxOldSpace": {"value": "1Gi"}, "onConflict": "TakeOver"}}}));
+    let command = |words: Json| json!({"command": words});
+    trap(
+        &node,
+        command(json!(["node", "--max_old_space_size=512", "server.js"])),
+        &["--max_old_space_size=512 in its command is read after NODE_OPTIONS"],
+        &[],
+    );
+    trap(&node, command(json!(["node", "server.js", "--max-old-space-size=512"])), &[], &[]);
+    trap(&node, command(json!(["npm", "start"])), &[], &[]);
+    trap(
+        &node,
+        env("NODE_OPTIONS", "--max-old-space-size-percentage=70"),
+        &["--max-old-space-size-percentage=70 in NODE_OPTIONS takes precedence"],
+        &[],
+    );
+    trap(
+        &node,
+        command(json!(["node", "--max-old-space-size-percentage=70"])),
+        &["in its command takes precedence"],
+        &[],
+    );
+}
+
+#[test]
+fn workers_that_are_read_later_are_found() {
+    let workers = |knob: Json| policy(&json!({"workers": [{"name": "web", "count": knob}]}));
+    let concurrency = || workers(json!({"value": 4, "env": "WEB_CONCURRENCY"}));
+    let option = || workers(json!({"value": 4, "option": "--workers"}));
+    let gunicorn = |words: &[&str]| {
+        let mut all = vec!["gunicorn", "app:app"];
+        all.extend(words);
+        json!({"command": all})
+    };
+    for (words, said) in
+        [(&["--workers", "2"][..], "--workers 2"), (&["-w2"], "-w2"), (&["--workers=2"], "--workers=2")]
+    {
+        trap(&concurrency(), gunicorn(words), &[&format!("{said} in its command is read after WEB_CONCURRENCY")], &[]);
+        trap(&option(), gunicorn(words), &[&format!("{said} in its command is read after GUNICORN_CMD_ARGS")], &[]);
+    }
+    trap(&concurrency(), json!({"args": ["--workers", "4"]}), &["--workers 4 in its command"], &[]);
+    trap(&concurrency(), json!({"args": ["-w", "4"]}), &[], &[]);
+    trap(
+        &concurrency(),
+        env("GUNICORN_CMD_ARGS", "-w 4"),
+        &["-w 4 in GUNICORN_CMD_ARGS is read after WEB_CONCURRENCY"],
+        &[],
+    );
+    trap(
+        &concurrency(),
+        gunicorn(&["-c", "gunicorn.conf.py"]),
+        &[],
+        &["workers.web.count may have no effect: gunicorn is started with a configuration file"],
+    );
+    trap(&option(), gunicorn(&["--worker-class", "gthread"]), &[], &[]);
+}
+
+#[test]
+fn traps_of_go_and_python_are_found() {
+    let go = policy(&json!({"runtime": {"go": {"memoryLimit": {"value": "1Gi"}}}}));
+    trap(&go, env("GOMAXPROCS", "4"), &[], &["runtime.go.memoryLimit is set beside GOMAXPROCS=4"]);
+    let procs = policy(&json!({"runtime": {"go": {"maxProcs": {"value": 2}}}}));
+    trap(&procs, json!({}), &[], &["runtime.go.maxProcs sets GOMAXPROCS: Go 1.25"]);
+    let python = policy(&json!({"runtime": {"python": {"cpuCount": {"value": 2}}}}));
+    let command = |words: Json| json!({"command": words});
+    trap(&python, command(json!(["python3.13", "-u", "-m", "app", "-E"])), &[], &[]);
+    trap(&python, command(json!(["python3", "-X", "cpu_count=4", "app.py"])), &["-X cpu_count in its command"], &[]);
+    trap(&python, command(json!(["python3", "-uE", "app.py"])), &["with -uE in its command, Python ignores"], &[]);
+}

@@ -1,0 +1,208 @@
+//! Every kind of pattern by real samples in a real Prometheus: it is found, told once, and silent where too little is known.
+//!
+//! What must stay silent stands beside what is found, as another value of the same label: one answer judges both.
+
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, api::ListParams};
+use serde_json::{Value, json};
+
+use super::{
+    OPTIONS,
+    rows::observed_at,
+    statistics::{
+        Application,
+        Course::{self, At, Grows, Swings},
+    },
+};
+use crate::{
+    cluster::{self, eventually},
+    here,
+    stage::PATIENCE,
+};
+
+type Series = Vec<(String, Course)>;
+
+/// Runs of a skill per second: those that succeed, and those that fail.
+fn runs(skill: &str, ok: f64, failed: f64) -> Series {
+    let of = |result: &str| format!("skill_runs_total{{skill=\"{skill}\",result=\"{result}\"}}");
+    let all = [(of("ok"), ok), (of("failed"), failed)];
+    all.into_iter().filter(|(_, rate)| *rate > 0.0).map(|(name, rate)| (name, Grows(rate))).collect()
+}
+
+fn of_runs(name: &str, kind: &str) -> Value {
+    let numerator = json!({"counter": "skill_runs_total", "labels": {"result": "ok"}});
+    let ratio = json!({"numerator": numerator, "denominator": {"counter": "skill_runs_total"}});
+    json!({"name": name, "kind": kind, "metric": {"ratio": ratio, "by": ["skill"], "window": "10s"}})
+}
+
+/// Durations of a task: so many per second of so many seconds.
+fn task(task: &str, seconds: f64, rate: f64) -> Series {
+    observed_at("task_seconds", &format!("task=\"{task}\""), seconds, rate)
+}
+
+fn of_tasks(name: &str, kind: &str) -> Value {
+    json!({"name": name, "kind": kind, "metric": {"histogram": "task_seconds", "by": ["task"], "window": "10s"}})
+}
+
+/// Waits until exactly this advice is given, as pattern, severity and values of labels.
+async fn advised(application: &Application, wanted: &[&str]) {
+    eventually(PATIENCE, &format!("the advice is {wanted:?}"), async || {
+        let status = application.stage.policy().await.status.unwrap_or_default();
+        let spelled = status.advice.iter().map(|advice| {
+            let labels: Vec<&str> = advice.labels.values().map(String::as_str).collect();
+            let severity = format!("{:?}", advice.severity).to_lowercase();
+            format!("{} {severity} {}", advice.name, labels.join(","))
+        });
+        let mut found: Vec<String> = spelled.collect();
+        found.sort();
+        if found == wanted { Ok(()) } else { Err(found) }
+    })
+    .await;
+}
+
+/// Waits until people were told so many advices; each is one Event.
+async fn told(application: &Application, wanted: usize) {
+    let events: Api<Event> = Api::namespaced(application.stage.cluster.client.clone(), &application.stage.namespace);
+    eventually(PATIENCE, &format!("{wanted} advices are Events"), async || {
+        let found = events.list(&ListParams::default()).await.expect("read Events").items;
+        let notes = found.into_iter().filter(|event| event.reason.as_deref() == Some("Advised"));
+        let notes: Vec<_> = notes.filter_map(|event| event.note).collect();
+        if notes.len() == wanted { Ok(()) } else { Err(notes) }
+    })
+    .await;
+}
+
+#[test]
+fn gr4_what_always_succeeds_or_fails_and_what_falls_back_is_told() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let fallbacks =
+            json!({"numerator": {"counter": "fallbacks_total"}, "denominator": {"counter": "answers_total"}});
+        let patterns = json!([
+            of_runs("succeeds", "AlwaysSucceeds"),
+            of_runs("fails", "AlwaysFails"),
+            {"name": "fallback", "kind": "FallbackRate", "metric": {"ratio": fallbacks, "by": ["skill"], "window": "10s"}},
+        ]);
+        let answers = |skill: &str, share: f64, rate: f64| -> Series {
+            let of = |name: &str| format!("{name}{{skill=\"{skill}\"}}");
+            vec![(of("fallbacks_total"), Grows(rate * share)), (of("answers_total"), Grows(rate))]
+        };
+        // Ten seconds of 10 runs per second do not show that 99 % succeed, nor 4 of 10 answers that 30 % fall back.
+        let few = [runs("rare", 10.0, 0.0), answers("rare", 0.4, 2.0)].concat();
+        let mixed = [runs("mixed", 90.0, 10.0), answers("mixed", 0.1, 100.0)].concat();
+        let bad = [runs("steady", 60.0, 0.0), runs("broken", 0.0, 20.0), answers("evasive", 0.4, 100.0)].concat();
+        let all = [few, mixed, bad].concat();
+        let application = Application::start_with(cluster, json!({"patterns": patterns}), &all).await;
+        let found = ["fails critical broken", "fallback warning evasive", "succeeds info steady"];
+        advised(&application, &found).await;
+        told(&application, 3).await;
+        // It is advice: no threshold is breached, nobody is paged, nothing is written.
+        application.stage.says(&[("Compliant", "Unknown/NoThresholds"), ("MetricsAvailable", "True/Answered")]).await;
+        application.alerts(&[]).await;
+        // One success ends what always fails, and one failure what always succeeds.
+        let few = [runs("rare", 10.0, 0.0), answers("rare", 0.4, 2.0)].concat();
+        let mixed = [runs("mixed", 90.0, 10.0), answers("mixed", 0.1, 100.0)].concat();
+        let well = [runs("steady", 60.0, 6.0), runs("broken", 20.0, 2.0), answers("evasive", 0.05, 100.0)].concat();
+        application.expose(&[few, mixed, well].concat());
+        advised(&application, &[]).await;
+        told(&application, 3).await;
+        assert_eq!(application.stage.target_writes(), ["patch deployments"], "the knob");
+    });
+}
+
+#[test]
+fn gr4_what_is_slow_or_scatters_is_told() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let scatter = json!([{"severity": "warning", "above": "50%"}]);
+        let patterns = json!([
+            of_tasks("slow", "Slow"),
+            {"name": "confidence", "kind": "Inconsistent", "levels": scatter,
+                "metric": {"gauge": "confidence", "by": ["skill"], "window": "45s"}},
+        ]);
+        let confidence = |skill: &str, course| -> Series { vec![(format!("confidence{{skill=\"{skill}\"}}"), course)] };
+        let quick = [task("quick", 1.0, 20.0), task("rare", 60.0, 1.0), confidence("sure", At(0.9))].concat();
+        let all = [quick.clone(), task("endless", 8.0, 20.0), confidence("torn", Swings(0.05, 0.95))].concat();
+        let application = Application::start_with(cluster, json!({"patterns": patterns}), &all).await;
+        // Thirty samples of a second each are not there yet, and the slow task is already told.
+        advised(&application, &["slow warning endless"]).await;
+        advised(&application, &["confidence warning torn", "slow warning endless"]).await;
+        application.expose(&[quick, task("endless", 1.0, 20.0), confidence("torn", At(0.5))].concat());
+        advised(&application, &[]).await;
+        told(&application, 2).await;
+    });
+}
+
+#[test]
+fn gr5_candidates_for_automation_and_optimisation_are_told() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let patterns =
+            json!([of_runs("automate", "AutomationCandidate"), of_tasks("optimise", "OptimizationCandidate")]);
+        let rest = [runs("rare", 1.0, 0.0), runs("flaky", 10.0, 3.0), task("quick", 600.0, 10.0)].concat();
+        let all = [rest.clone(), runs("routine", 40.0, 0.4), task("long", 1500.0, 10.0)].concat();
+        let application = Application::start_with(cluster, json!({"patterns": patterns}), &all).await;
+        advised(&application, &["automate info routine", "optimise info long"]).await;
+        // The second severity of the band.
+        application.expose(&[rest.clone(), runs("routine", 40.0, 0.4), task("long", 2400.0, 10.0)].concat());
+        advised(&application, &["automate info routine", "optimise warning long"]).await;
+        application.expose(&[rest, runs("routine", 40.0, 20.0), task("long", 600.0, 10.0)].concat());
+        advised(&application, &[]).await;
+    });
+}
+
+#[test]
+fn ab2_the_trend_of_batch_completion_time_is_told() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let metric = json!({"gauge": "batch_seconds", "by": ["batch"], "window": "48s"});
+        let levels = json!([{"severity": "info", "above": "10%"}, {"severity": "warning", "below": "-10%"}]);
+        let patterns = json!([{"name": "batch", "kind": "Trend", "metric": metric, "levels": levels}]);
+        let batch = |name: &str, course| (format!("batch_seconds{{batch=\"{name}\"}}"), course);
+        let all = [
+            batch("growing", Grows(1.0)),
+            batch("shrinking", Grows(-1.0)),
+            batch("steady", At(100.0)),
+            batch("noisy", Swings(90.0, 110.0)),
+            batch("empty", At(0.0)),
+        ];
+        let application = Application::start_with(cluster, json!({"patterns": patterns}), &all).await;
+        advised(&application, &["batch info growing", "batch warning shrinking"]).await;
+        application.stage.says(&[("MetricsAvailable", "True/Answered")]).await;
+        told(&application, 2).await;
+    });
+}
+
+#[test]
+fn al16_what_is_breached_together_tells_where_to_look() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let plain = |name: &str, metric: &str, side: &str, bound: &str| json!({"name": name, "metric": {"gauge": metric, "window": "3s"}, "levels": [{"severity": "info", side: bound}]});
+        let mut slow = plain("slow-responses", "response_seconds", "above", "100ms");
+        slow["advice"] = "look at the plans of queries".into();
+        slow["hints"] = json!([
+            {"when": ["consumer-lag"], "advice": "look at the lag of NATS consumers"},
+            {"when": ["hit-rate"], "advice": "look at the hit rate of Redis"}]);
+        let thresholds = json!([
+            slow,
+            plain("consumer-lag", "nats_consumer_pending", "above", "1000"),
+            plain("hit-rate", "redis_hit_ratio", "below", "80%"),
+        ]);
+        let exposed = |seconds, lag, hits| {
+            [("response_seconds", seconds), ("nats_consumer_pending", lag), ("redis_hit_ratio", hits)]
+                .map(|(name, value)| (name.to_owned(), At(value)))
+        };
+        let fields = json!({"thresholds": thresholds});
+        let application = Application::start_with(cluster, fields, &exposed(0.05, 10.0, 0.9)).await;
+        application.stage.says(&[("Compliant", "True/Within")]).await;
+        application.expose(&exposed(0.5, 5000.0, 0.9));
+        application.alerts(&["consumer-lag info", "slow-responses info"]).await;
+        advised(&application, &["slow-responses info "]).await;
+        eventually(PATIENCE, "the alert says where to look", async || {
+            let alerts = application.stage.alerts().await;
+            let slow = alerts.iter().find(|alert| alert["labels"]["threshold"] == "slow-responses");
+            let advice = slow.map(|alert| alert["annotations"]["advice"].clone());
+            let wanted = "look at the plans of queries; look at the lag of NATS consumers";
+            if advice.as_ref().is_some_and(|advice| *advice == wanted) { Ok(()) } else { Err(advice) }
+        })
+        .await;
+        application.expose(&exposed(0.05, 10.0, 0.9));
+        application.alerts(&[]).await;
+        advised(&application, &[]).await;
+    });
+}

@@ -1,0 +1,422 @@
+//! Connection budgets: nothing that we write lets pools open more connections than their budget has.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trimtab::{
+    api::{
+        budget::{Pooler, PoolerMode},
+        names,
+    },
+    core::{
+        engine::{Action, Effect, Patch},
+        facts::{Kind, ObjectKey, Span},
+    },
+};
+
+use super::{
+    people::{deployment, policy, variables, workload},
+    run::Run,
+    server::{Server, Stored},
+};
+
+/// Holds writes to what budgets have.
+///
+/// A decision can only be as good as what the engine knew. So a write is judged if it was decided while nothing was left to be
+/// shown to the engine, and if nobody has done anything since.
+#[derive(Default)]
+pub struct Budgets {
+    /// How often people did something.
+    moves: u64,
+    /// Patches that were decided on with everything in view, and after how many moves.
+    informed: BTreeMap<String, u64>,
+}
+
+impl Budgets {
+    pub fn moved(&mut self) {
+        self.moves += 1;
+        self.informed.clear();
+    }
+
+    pub fn decided(&mut self, effect: &Effect, informed: bool) {
+        if let (Action::Patch(patch), true) = (&effect.action, informed) {
+            self.informed.insert(format!("{patch:?}"), self.moves);
+        }
+    }
+
+    pub fn written(&mut self, patch: &Patch, before: &Stored, server: &Server) -> Result<(), String> {
+        if self.informed.remove(&format!("{patch:?}")) != Some(self.moves) {
+            return Ok(());
+        }
+        for (key, budget) in &server.budgets {
+            let (was, is) = (total(server, &key.1, Some(before)), total(server, &key.1, None));
+            let spec = &budget.spec;
+            let others: u32 = spec.others.iter().map(|other| other.connections).sum();
+            let share: f64 = spec.headroom.as_deref().unwrap_or("10%").trim_end_matches('%').parse().unwrap();
+            let left = f64::from(spec.capacity.connections) - f64::from(spec.reserved.unwrap_or(3)) - f64::from(others);
+            let database = (left * (100.0 - share) / 100.0).floor() as i64;
+            let usable = match &spec.pooler {
+                None => database,
+                Some(Pooler { servers, .. }) if i64::from(*servers) > database => 0,
+                Some(Pooler { mode: PoolerMode::Session, clients, servers }) => i64::from(*clients.min(servers)),
+                Some(Pooler { clients, .. }) => i64::from(*clients),
+            };
+            let goes_back = server
+                .policies
+                .values()
+                .filter_map(|policy| policy.status.as_ref())
+                .any(|status| status.quarantine.iter().any(|item| item.object == patch.object.short()));
+            // A policy that names no budget promises nothing, whoever else counts the variables that it sets.
+            let writer = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
+            let promises = server
+                .policies
+                .get(&policy(writer))
+                .is_some_and(|policy| policy.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1)));
+            if promises && is > was && is > usable && !goes_back {
+                return Err(format!(
+                    "pools could open {is} connections and could open {was} before a write to {}; budget {} has {usable}",
+                    patch.object.short(),
+                    key.1
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What all pools of a budget could open at worst, by what the objects say. `instead`: an object as it was.
+fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
+    let object = |key: &ObjectKey| match instead {
+        Some(stored) if stored.key == *key => stored.clone(),
+        _ => server.objects[key].clone(),
+    };
+    // Two policies that set one variable have one pool.
+    let mut pools: BTreeMap<(ObjectKey, String), i64> = BTreeMap::new();
+    for ((_, name), policy) in &server.policies {
+        let spec = json!(policy.spec);
+        let Some(target) = spec["target"].as_object() else { continue };
+        let chosen = |key: &&ObjectKey| {
+            key.kind.as_str() == target["kind"]
+                && match target.get("name") {
+                    Some(name) => *name == *key.name,
+                    None => object(key).at("/metadata/labels/tier") == "web",
+                }
+        };
+        for key in server.objects.keys().filter(chosen) {
+            let stored = object(key);
+            let containers = stored.at("/spec/template/spec/containers/0/env").clone();
+            let number = |knob: &Value| match knob["env"].as_str() {
+                None if knob.is_null() => Some(0),
+                None => knob["value"].as_i64(),
+                Some(variable) => {
+                    let found = containers.as_array()?.iter().find(|entry| entry["name"] == variable)?;
+                    found["value"].as_str()?.parse::<i64>().ok()
+                }
+            };
+            for pool in spec["pools"].as_array().into_iter().flatten().filter(|pool| pool["budget"] == budget) {
+                let mut workers = spec["workers"].as_array().into_iter().flatten();
+                let workers =
+                    workers.find(|group| pool["perWorker"] == group["name"]).map(|group| number(&group["count"]));
+                let processes = workers.unwrap_or(Some(1));
+                let (Some(size), Some(overflow), Some(processes)) =
+                    (number(&pool["size"]), number(&pool["overflow"]), processes)
+                else {
+                    continue;
+                };
+                let scaler = server.objects.keys().find(|other| {
+                    other.kind == Kind::HorizontalPodAutoscaler
+                        && object(other).at("/spec/scaleTargetRef/name") == &*key.name
+                });
+                let replicas = scaler
+                    .and_then(|scaler| object(scaler).at("/spec/maxReplicas").as_i64())
+                    .or_else(|| stored.at("/spec/replicas").as_i64())
+                    .unwrap_or(1)
+                    .max(1);
+                let drains =
+                    server.budgets[&super::people::policy(budget)].spec.shares.iter().any(|share| {
+                        share.policy == **name && share.pool == pool["name"] && share.drains == Some(true)
+                    });
+                let pods = match key.kind {
+                    Kind::Deployment => replicas + (replicas + 3) / 4 + if drains { 0 } else { replicas },
+                    Kind::DaemonSet => stored.status["desiredNumberScheduled"].as_i64().unwrap_or(0).max(1),
+                    _ => replicas,
+                };
+                let pool_of = pool["size"]["env"].as_str().map_or_else(|| format!("of {name}"), str::to_owned);
+                let most = pools.entry((key.clone(), pool_of)).or_default();
+                *most = ((size + overflow) * processes * pods).max(*most);
+            }
+        }
+    }
+    pools.values().sum()
+}
+
+// stories
+
+const BUDGET: &str = "grace-postgres";
+
+/// A shop with workloads of three pods each.
+fn shop(names: &[&str]) -> Run {
+    let mut run = Run::new(1);
+    for name in names {
+        install(&mut run, name, &json!({}));
+    }
+    run.pass(Span::seconds(10));
+    run
+}
+
+fn install(run: &mut Run, name: &str, container: &Value) {
+    let mut manifest = workload(name, container);
+    manifest["spec"]["replicas"] = json!(3);
+    run.people("install", |server, _| server.kubectl_apply(&deployment(name), &manifest));
+}
+
+/// (20 + 10) connections × 4 processes on `target`.
+fn grace(target: &str, size: i64) -> Value {
+    json!({
+        "mode": "Enforce", "target": {"kind": "Deployment", "name": target},
+        "workers": [{"name": "web", "count": {"value": 4, "env": "WORKERS"}}],
+        "pools": [{"name": "db", "perWorker": "web", "budget": BUDGET, "size": {"value": size, "env": "POOL"},
+            "overflow": {"value": 10, "env": "OVERFLOW"}}],
+    })
+}
+
+/// A pool of that size on `target`: 7 pods at worst.
+fn plain(target: &str, size: i64) -> Value {
+    json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": target},
+        "pools": [{"name": "db", "budget": BUDGET, "size": {"value": size, "env": "POOL"}}]})
+}
+
+fn capacity(connections: i64) -> Value {
+    json!({"capacity": {"connections": connections}, "others": [{"name": "reporting", "connections": 10}]})
+}
+
+fn budget(run: &mut Run, spec: &Value) {
+    run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, spec));
+}
+
+fn apply(run: &mut Run, name: &str, spec: &Value) {
+    run.people(&format!("apply policy {name}: {spec}"), |server, _| server.apply_policy(name, spec));
+}
+
+fn rest(run: &mut Run) {
+    run.come_to_rest(Span::seconds(120), Span::minutes(30));
+    run.stay_at_rest();
+}
+
+fn revisions(run: &Run, name: &str) -> u32 {
+    run.invariants.revisions.get(&deployment(name)).copied().unwrap_or(0)
+}
+
+fn pool(run: &Run, name: &str) -> Option<String> {
+    run.server.env(&deployment(name), "POOL")
+}
+
+#[track_caller]
+fn says(run: &Run, name: &str, kind: &str, status: &str, reason: &str) {
+    assert_eq!(run.server.condition(name, kind), Some((status.into(), reason.into())), "{name} {kind}");
+}
+
+fn message(run: &Run, name: &str) -> String {
+    let status = run.server.policies[&policy(name)].status.as_ref().unwrap();
+    status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().message.clone()
+}
+
+/// Usable, committed, and the reason of the budget's Ready.
+fn ledger(run: &Run) -> (i64, i64, String) {
+    let status = run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    let exceeded =
+        status.conditions.iter().any(|condition| condition.type_ == "Exceeded" && condition.status == "True");
+    assert_eq!(exceeded, ready.status == "False", "{status:?}");
+    (status.usable.unwrap(), status.committed.unwrap(), ready.reason.clone())
+}
+
+#[test]
+fn what_exceeds_a_budget_is_refused_with_the_sum_and_written_when_the_database_has_room() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &grace("api", 20));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(
+        message(&run, "p"),
+        "pool db could open (20 + 10) connections × 4 web processes × (3 pods + 1 surge + 3 terminating) = 840, above the 78 \
+         that budget \"grace-postgres\" has (100 − 3 reserved − 10 reporting, less 10% headroom); 2 would fit per process: put a \
+         pooler in front, run fewer processes or allow fewer replicas"
+    );
+    assert_eq!(run.server.condition("p", "Stalled"), None, "a larger database helps as well");
+    assert_eq!((revisions(&run, "api"), run.server.traces(&deployment("api")).len()), (0, 0), "nothing was written");
+    assert_eq!(ledger(&run), (78, 0, "Served".into()));
+    budget(&mut run, &capacity(1000));
+    rest(&mut run);
+    says(&run, "p", "Ready", "True", "Served");
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("20"), 1));
+    assert_eq!(ledger(&run), (888, 840, "Served".into()));
+}
+
+#[test]
+fn a_pooler_in_front_makes_room() {
+    let mut run = shop(&["api"]);
+    let mut spec = capacity(100);
+    spec["pooler"] = json!({"mode": "Transaction", "clients": 1000, "servers": 60});
+    budget(&mut run, &spec);
+    apply(&mut run, "p", &grace("api", 20));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("20"));
+    spec["pooler"]["servers"] = json!(80);
+    budget(&mut run, &spec);
+    rest(&mut run);
+    assert_eq!(ledger(&run), (1000, 840, "BudgetExceeded".into()), "the pooler may open more than the database has");
+    apply(&mut run, "p", &grace("api", 21));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(pool(&run, "api").as_deref(), Some("20"));
+}
+
+#[test]
+fn a_pool_waits_for_its_budget() {
+    let mut run = shop(&["api"]);
+    apply(&mut run, "p", &plain("api", 10));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+    says(&run, "p", "Reconciling", "True", "BudgetNotFound");
+    assert_eq!(run.server.condition("p", "Stalled"), None);
+    assert_eq!((pool(&run, "api"), revisions(&run, "api")), (None, 0));
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    says(&run, "p", "Ready", "True", "Served");
+    assert_eq!(pool(&run, "api").as_deref(), Some("10"));
+    run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+    apply(&mut run, "p", &plain("api", 11));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("10"), 1), "what is there stays");
+}
+
+#[test]
+fn of_two_that_compete_the_older_goes_first_and_the_younger_follows_when_it_has_gone() {
+    let mut run = shop(&["api", "web"]);
+    // As if both were applied at once, before the budget.
+    apply(&mut run, "z", &plain("web", 6));
+    run.pass(Span::seconds(2));
+    apply(&mut run, "a", &plain("api", 6));
+    run.pass(Span::seconds(2));
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    assert_eq!((pool(&run, "web").as_deref(), pool(&run, "api").as_deref()), (Some("6"), None));
+    says(&run, "z", "Ready", "True", "Served");
+    says(&run, "a", "Ready", "False", "BudgetExceeded");
+    let sum = "= 42, beside 42 of others, above the 78";
+    assert!(message(&run, "a").contains(sum), "{}", message(&run, "a"));
+    apply(&mut run, "z", &plain("web", 7));
+    rest(&mut run);
+    assert_eq!(pool(&run, "web").as_deref(), Some("7"), "there is room for it alone");
+    apply(&mut run, "z", &plain("web", 5));
+    rest(&mut run);
+    assert_eq!((pool(&run, "web").as_deref(), pool(&run, "api").as_deref()), (Some("5"), Some("6")), "one made room");
+    assert_eq!(ledger(&run), (78, 77, "Served".into()));
+    apply(&mut run, "z", &plain("web", 6));
+    rest(&mut run);
+    says(&run, "z", "Ready", "False", "BudgetExceeded");
+    assert_eq!(pool(&run, "api").as_deref(), Some("6"), "an older policy takes nothing away");
+    run.people("delete policy a", |server, _| server.delete_policy(&policy("a")));
+    rest(&mut run);
+    assert_eq!(pool(&run, "web").as_deref(), Some("6"));
+}
+
+#[test]
+fn a_crash_at_any_moment_lets_nobody_grow_twice() {
+    let play = |crash_at: Option<u64>| {
+        let mut run = shop(&["api", "web"]);
+        budget(&mut run, &capacity(100));
+        apply(&mut run, "z", &plain("web", 6));
+        apply(&mut run, "a", &plain("api", 6));
+        let events = run.pass_with_crash(Span::seconds(60), crash_at);
+        rest(&mut run);
+        let pools = [pool(&run, "web"), pool(&run, "api")];
+        assert_eq!(pools.iter().flatten().count(), 1, "crash at {crash_at:?}: {pools:?}");
+        events
+    };
+    for crash_at in 0..play(None) {
+        play(Some(crash_at));
+    }
+}
+
+#[test]
+fn nobody_shrinks_because_the_database_did_and_everybody_may() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &capacity(1000));
+    apply(&mut run, "p", &plain("api", 20));
+    rest(&mut run);
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 140, "BudgetExceeded".into()));
+    says(&run, "p", "Ready", "True", "Served");
+    assert_eq!(pool(&run, "api").as_deref(), Some("20"));
+    apply(&mut run, "p", &plain("api", 15));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("15"), "less is better, even if it is still too much");
+    apply(&mut run, "p", &plain("api", 16));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(pool(&run, "api").as_deref(), Some("15"));
+    run.crash();
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("15"));
+}
+
+#[test]
+fn pods_that_somebody_else_allows_are_told_and_nothing_of_ours_grows() {
+    let mut run = shop(&["api"]);
+    let autoscaler = ObjectKey::new(Kind::HorizontalPodAutoscaler, super::people::NAMESPACE, "api");
+    let scale = |most: i64| {
+        json!({"spec": {"minReplicas": 1, "maxReplicas": most,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}}})
+    };
+    run.people("an autoscaler", |server, _| server.kubectl_apply(&autoscaler, &scale(4)));
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 8));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("8"));
+    assert_eq!(ledger(&run), (78, 72, "Served".into()));
+    run.people("more pods", |server, _| server.kubectl_apply(&autoscaler, &scale(10)));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 184, "BudgetExceeded".into()));
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("8"), 1));
+    run.people("fewer pods", |server, _| server.kubectl_apply(&autoscaler, &scale(4)));
+    rest(&mut run);
+    says(&run, "p", "Ready", "True", "Served");
+}
+
+#[test]
+fn fewer_pods_come_before_more_connections_in_each() {
+    let mut run = shop(&["api"]);
+    let autoscaler = ObjectKey::new(Kind::HorizontalPodAutoscaler, super::people::NAMESPACE, "api");
+    run.people("an autoscaler", |server, _| {
+        let scaler = json!({"spec": {"minReplicas": 1, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}}});
+        server.kubectl_apply(&autoscaler, &scaler);
+        server.edit_as("kubectl-edit", &autoscaler, |tree| tree["spec"]["maxReplicas"] = json!(10));
+    });
+    budget(&mut run, &capacity(100));
+    let mut spec = plain("api", 8);
+    spec["replicas"] = json!({"max": 4, "onConflict": "TakeOver"});
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    assert_eq!(run.object(&autoscaler).at("/spec/maxReplicas"), 4);
+    assert_eq!(pool(&run, "api").as_deref(), Some("8"));
+    assert_eq!(ledger(&run), (78, 72, "Served".into()));
+}
+
+#[test]
+fn values_that_came_with_the_manifest_count_and_are_not_let_in_beyond_the_budget() {
+    let mut run = Run::new(1);
+    install(&mut run, "api", &json!({"env": variables(&[("POOL", "20")])}));
+    run.pass(Span::seconds(10));
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 20));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(ledger(&run), (78, 140, "BudgetExceeded".into()));
+    assert_eq!(revisions(&run, "api"), 0);
+}

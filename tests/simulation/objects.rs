@@ -1,0 +1,217 @@
+//! Stories of targets that are no workloads: a stream whose limits a policy sets.
+
+use serde_json::{Value, json};
+use trimtab::{
+    api::{PerformanceClass, names},
+    core::facts::{Kind, ObjectKey, Span},
+};
+
+use super::{
+    people::{NAMESPACE, policy},
+    run::Run,
+};
+
+fn stream() -> ObjectKey {
+    ObjectKey::new(Kind::Stream, NAMESPACE, "orders")
+}
+
+fn class(objects: &Value) -> PerformanceClass {
+    serde_json::from_value(json!({
+        "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformanceClass",
+        "metadata": {"name": "standard", "annotations": {names::IS_DEFAULT_CLASS: "true"}},
+        "spec": {"objects": objects},
+    }))
+    .unwrap()
+}
+
+/// A stream that its manifest gives subjects and no limits.
+fn manifest() -> Value {
+    json!({"metadata": {"labels": {"app": "orders"}}, "spec": {"name": "ORDERS", "subjects": ["orders.>"]}})
+}
+
+fn shop() -> Run {
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        server.put_class(class(&json!([{"kind": "Stream", "fields": ["spec.max*"]}])));
+        server.kubectl_apply(&stream(), &manifest());
+    });
+    run.pass(Span::seconds(10));
+    run.invariants.told.extend(["1000", "2000", "1073741824", "168h0m0s"].map(str::to_owned));
+    run
+}
+
+/// A policy with these settings.
+fn spec(settings: &Value) -> Value {
+    let target = json!({"apiVersion": "jetstream.nats.io/v1beta2", "kind": "Stream", "name": "orders"});
+    json!({"mode": "Enforce", "target": target, "settings": settings})
+}
+
+fn messages(value: &Value, allow: bool) -> Value {
+    let mut knob = json!({"name": "messages", "value": value, "field": "spec.maxMsgs"});
+    if allow {
+        knob["allowDestructive"] = json!(true);
+    }
+    spec(&json!([knob]))
+}
+
+fn apply(run: &mut Run, spec: &Value) {
+    run.people("apply policy p", |server, _| server.apply_policy("p", spec));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    run.stay_at_rest();
+}
+
+#[track_caller]
+fn says(run: &Run, kind: &str, status: &str, reason: &str) {
+    assert_eq!(run.server.condition("p", kind), Some((status.to_owned(), reason.to_owned())), "{kind}");
+}
+
+#[track_caller]
+fn has(run: &Run, field: &str, value: &Value) {
+    assert_eq!(run.object(&stream()).at(&format!("/spec/{field}")), value, "{field}");
+}
+
+#[test]
+fn limits_of_a_stream_are_raised_and_are_lowered_by_a_literal_that_may_only() {
+    let mut run = shop();
+    let untouched = run.object(&stream()).version;
+    apply(&mut run, &messages(&json!(1000), false));
+    says(&run, "Ready", "False", "DestructiveChange");
+    assert_eq!(run.object(&stream()).version, untouched, "from unlimited to a number deletes, too");
+
+    apply(&mut run, &messages(&json!(1000), true));
+    says(&run, "Applied", "True", "Applied");
+    has(&run, "maxMsgs", &json!(1000));
+    apply(&mut run, &messages(&json!(2000), false));
+    says(&run, "Applied", "True", "Applied");
+    has(&run, "maxMsgs", &json!(2000));
+
+    // What a formula gives never lowers it.
+    let settings = json!([
+        {"name": "base", "value": 500},
+        {"name": "messages", "value": "= 2 * settings.base", "field": "spec.maxMsgs"},
+    ]);
+    let before = run.object(&stream()).version;
+    apply(&mut run, &spec(&settings));
+    says(&run, "Ready", "False", "DestructiveChange");
+    assert_eq!(run.object(&stream()).version, before);
+
+    run.people("delete policy p", |server, _| server.delete_policy(&policy("p")));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    has(&run, "maxMsgs", &json!(2000));
+    assert_eq!(run.server.traces(&stream()), Vec::<String>::new());
+    run.people("apply the manifest", |server, _| {
+        let mut next = manifest();
+        next["spec"]["maxMsgs"] = json!(10);
+        server.server_side("kubectl", &stream(), &next, false).unwrap();
+    });
+    has(&run, "maxMsgs", &json!(10));
+}
+
+#[test]
+fn a_raise_by_hand_is_held_and_never_taken_back_by_deleting() {
+    let mut run = shop();
+    apply(&mut run, &messages(&json!(1000), true));
+    run.people("raise it by hand", |server, _| {
+        server.edit_as("kubectl-edit", &stream(), |tree| tree["spec"]["maxMsgs"] = json!(5000));
+    });
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Conflicted", "True", "ManualOverride");
+    has(&run, "maxMsgs", &json!(5000));
+    // A resumption takes it back where the policy may delete, and is refused where it may not.
+    apply(&mut run, &messages(&json!(1000), false));
+    says(&run, "Ready", "False", "DestructiveChange");
+    has(&run, "maxMsgs", &json!(5000));
+}
+
+#[test]
+fn what_was_there_before_is_not_put_back_where_that_would_delete() {
+    let mut run = shop();
+    run.people("a limit of somebody", |server, _| {
+        server.edit_as("kubectl-edit", &stream(), |tree| tree["spec"]["maxMsgs"] = json!(1000));
+    });
+    let restoring = |allow: bool| {
+        let mut spec = messages(&json!(2000), allow);
+        spec["deletionPolicy"] = json!("Restore");
+        spec["settings"][0]["onConflict"] = json!("TakeOver");
+        spec
+    };
+    apply(&mut run, &restoring(false));
+    has(&run, "maxMsgs", &json!(2000));
+    run.people("delete policy p", |server, _| server.delete_policy(&policy("p")));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Ready", "False", "DestructiveChange");
+    has(&run, "maxMsgs", &json!(2000));
+    run.people("say that it may", |server, _| server.apply_policy("p", &restoring(true)));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    has(&run, "maxMsgs", &json!(1000));
+    assert!(!run.server.policies.contains_key(&policy("p")));
+    assert_eq!(run.server.traces(&stream()), Vec::<String>::new());
+}
+
+#[test]
+fn a_kind_that_is_not_installed_keeps_nobody_waiting_and_is_governed_once_it_is() {
+    let mut run = shop();
+    run.people("uninstall nack", |server, _| server.uninstall(Kind::Stream));
+    apply(&mut run, &messages(&json!(1000), true));
+    says(&run, "Ready", "False", "KindNotServed");
+    says(&run, "Reconciling", "True", "KindNotServed");
+    assert_eq!(run.server.condition("p", "Stalled"), None);
+    // A process that starts without the kind serves everybody else, and the same policy.
+    run.crash();
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    assert!(run.leader.world.is_synced());
+    says(&run, "Ready", "False", "KindNotServed");
+
+    run.people("install nack", |server, _| {
+        server.install(Kind::Stream);
+        server.kubectl_apply(&stream(), &manifest());
+    });
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Applied", "True", "Applied");
+    has(&run, "maxMsgs", &json!(1000));
+
+    run.people("uninstall nack again", |server, _| server.uninstall(Kind::Stream));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Ready", "False", "KindNotServed");
+}
+
+#[test]
+fn the_status_of_a_stream_says_when_a_value_is_in_place() {
+    let mut run = shop();
+    run.people("nack has taken it up", |server, _| server.set_status(&stream(), json!({"observedGeneration": 1})));
+    apply(&mut run, &messages(&json!(1000), true));
+    says(&run, "Applied", "False", "TargetNotReady");
+    let ready = |status: &str| json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": status, "message": "insufficient storage"}]});
+    run.people("nack meets an error", |server, _| server.set_status(&stream(), ready("False")));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Applied", "False", "TargetNotReady");
+    run.people("nack is done", |server, _| server.set_status(&stream(), ready("True")));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Applied", "True", "Applied");
+}
+
+#[test]
+fn a_class_names_the_objects_and_fields_that_policies_may_set() {
+    let mut run = shop();
+    apply(&mut run, &spec(&json!([{"name": "replicas", "value": 3, "field": "spec.replicas"}])));
+    says(&run, "Accepted", "False", "ClassForbids");
+    run.people("the class allows it", |server, _| server.put_class(class(&json!([{"kind": "Stream"}]))));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    has(&run, "replicas", &json!(3));
+    run.people("the class allows nothing", |server, _| server.put_class(class(&json!([]))));
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    says(&run, "Accepted", "False", "ClassForbids");
+    has(&run, "replicas", &json!(3));
+}
+
+#[test]
+fn a_stream_that_nobody_shall_update_is_not_written() {
+    let mut run = shop();
+    run.people("prevent updates", |server, _| {
+        server.edit_as("kubectl-edit", &stream(), |tree| tree["spec"]["preventUpdate"] = json!(true));
+    });
+    let before = run.object(&stream()).version;
+    apply(&mut run, &messages(&json!(1000), true));
+    says(&run, "Ready", "False", "TargetPreventsUpdate");
+    assert_eq!(run.object(&stream()).version, before);
+}
