@@ -79,6 +79,7 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
+        parts: Vec::new(),
         why: None,
         parts: Vec::new(),
     }
@@ -127,6 +128,8 @@ fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &
         options: None,
         on_conflict: knob.on_conflict,
         read_at_start: None,
+        parts: Vec::new(),
+        options: None,
     })
 }
 
