@@ -378,6 +378,18 @@ fn largest() -> Value {
         "profile": name("profile", 7),
         "profiles": (0..8).map(profile).collect::<Vec<_>>(),
         "alerting": {"labels": labels},
+        "checklist": (0..64).map(|n| json!({"id": name("line", n), "text": "ü".repeat(512), "check": format!("{}alerting", "!".repeat(247))})).collect::<Vec<_>>(),
+        "reports": (0..8).map(|n| json!({
+            "name": format!("{}{n}", "T".repeat(62)),
+            "columns": vec!["c".repeat(128); 8],
+            "rows": vec![vec!["x".repeat(256); 8]; 32],
+            "statuses": (1..9).map(|n| json!({"upTo": format!("{n}0.000000001%"), "text": "w".repeat(128)})).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "loadTests": (0..8).map(|n| json!({
+            "name": format!("test-{n}-{}", "x".repeat(43)), "tool": "Locust", "service": "s".repeat(63), "port": 65535, "method": "POST",
+            "path": format!("/{}", "p".repeat(255)), "body": format!("\"{}\"", "b".repeat(1022)), "users": 100_000,
+            "duration": "000000029.000000000d", "tokenFrom": {"name": "s".repeat(253), "key": "k".repeat(253)},
+        })).collect::<Vec<_>>(),
     })
 }
 

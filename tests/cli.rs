@@ -42,19 +42,32 @@ fn golden(name: &str, program: &str, arguments: &[&str]) {
 fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
-    for command in
-        ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "export", "suspend", "resume", "version"]
-    {
+    for command in [
+        "crds",
+        "operator",
+        "uninstall",
+        "plan",
+        "lint",
+        "status",
+        "explain",
+        "report",
+        "export",
+        "suspend",
+        "resume",
+        "version",
+    ] {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
     assert_eq!(
         listed,
-        11 + 2,
-        "a command is missing above, or one is gone: eleven commands and two options were listed"
+        12 + 2,
+        "a command is missing above, or one is gone: twelve commands and two options were listed"
     );
-    golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
+    for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
+        golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
+    }
 }
 
 #[test]

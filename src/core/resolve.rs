@@ -247,7 +247,8 @@ pub fn memory(policy: &Policy, target: &Object, value: impl Fn(&str) -> Option<V
 const CONTAINERS: &str = "/spec/template/spec/containers";
 
 /// A request or a limit of the pod template.
-fn template(target: &Object, amount: &Amount) -> Option<Value> {
+#[must_use]
+pub fn template(target: &Object, amount: &Amount) -> Option<Value> {
     let Amount { container, bucket, resource } = amount;
     let pointers = [CONTAINERS, "/spec/template/spec/initContainers"];
     let spec = if let Some(name) = container {

@@ -79,7 +79,6 @@ fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<St
         live,
         source: desired.source.to_string(),
         state,
-        parts: Vec::new(),
         why: None,
         parts: Vec::new(),
     }
@@ -128,8 +127,6 @@ fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &
         options: None,
         on_conflict: knob.on_conflict,
         read_at_start: None,
-        parts: Vec::new(),
-        options: None,
     })
 }
 

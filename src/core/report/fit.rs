@@ -39,6 +39,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             status.active_profiles.len().saturating_sub(kept),
             longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept)),
             status.advice.len(),
+            status.checklist.as_ref().map_or(0, |checklist| checklist.failing.len()),
         ];
         let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
         // Without writing the whole status out again for every entry: there may be thousands.
@@ -53,6 +54,7 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             Some((7, _)) => last(&mut status.active_profiles),
             Some((8, _)) => longest_targets(status).map_or(0, last),
             Some((9, _)) => last(&mut status.advice),
+            Some((10, _)) => status.checklist.as_mut().map_or(0, |checklist| last(&mut checklist.failing)),
             Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
         };
     }
@@ -96,8 +98,8 @@ mod tests {
             conditions::{ConditionType, Reason},
             policy::ActiveBy,
             status::{
-                ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry,
-                SettingStatus, TargetStatus, ThresholdStatus,
+                ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry,
+                QuarantineEntry, SettingStatus, TargetStatus, ThresholdStatus,
             },
         },
         core::{
@@ -191,6 +193,11 @@ mod tests {
                 entries
             ],
             counts: Some(Counts::default()),
+            checklist: Some(ChecklistStatus {
+                failed: 64,
+                failing: vec![long(words); entries],
+                ..ChecklistStatus::default()
+            }),
             profile_summary: Some(long(words * 8)),
             active_profiles: vec![
                 ActiveProfile {
