@@ -35,4 +35,14 @@ mod together;
 
 /// Four nodes, because the examples ask for whole cores, with the sysctls that their class allows.
 pub const OPTIONS: cluster::Options =
-    cluster::Options { real_nodes: true, nodes: 4, prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+    cluster::Options { 
+    real_nodes: true,
+    nodes: 4,
+    prometheus: true,
+    audit: true,
+    variables: &[
+        ("CRDS", "1"),
+        ("UNSAFE_SYSCTLS", "net.core.somaxconn,net.ipv4.tcp_max_syn_backlog,net.ipv4.tcp_tw_reuse"),
+        ("UNSAFE_SYSCTLS_NODES", "all"),
+    ],
+};

@@ -91,9 +91,9 @@ pub const ROWS: &[Row] = &[
         item("analysis window 24 h", "mothership", "settings.analysis-window-hours", Line(MONITORING, "\"analysis\": {\"time_window_hours\": 24}")),
     ]},
     Row { id: "GR7", example: "grid", items: &[
-        item("in memory by default", "mothership", "settings.event-bus-redis", Env("EVENT_BUS_USE_REDIS", "false")),
-        item("redis_host localhost", "mothership", "settings.redis-host", Env("EVENT_BUS_REDIS_HOST", "localhost")),
-        item("redis_port 6379", "mothership", "settings.redis-port", Env("EVENT_BUS_REDIS_PORT", "6379")),
+        item("in memory by default", "mothership", "settings.event-bus-redis", Line(GRID, "use_redis: false    # in memory: one node")),
+        item("redis_host localhost", "mothership", "settings.redis-host", Line(GRID, "redis_host: localhost")),
+        item("redis_port 6379", "mothership", "settings.redis-port", Line(GRID, "redis_port: 6379")),
     ]},
     Row { id: "GR8", example: "grid", items: &[
         item("pool_size 10", "mothership", "pools.database.size", Line(GRID, "pool_size: 10       # per process")),
@@ -177,7 +177,7 @@ pub const ROWS: &[Row] = &[
         item("trust-score: 3600 s", "grace", "caches.trust-score.ttl", Env("TRUST_SCORE_TTL", "3600")),
         item("metrics-summary: 60 s", "grace", "caches.metrics-summary.ttl", Env("METRICS_SUMMARY_TTL", "60")),
         item("prefix grace:", "grace", "settings.cache-prefix", Env("CACHE_PREFIX", "grace:")),
-        item("Redis at localhost", "grace", "settings.redis-host", Env("REDIS_HOST", "localhost")),
+        item("Redis at localhost", "grace", "settings.redis-host", NotEnforceable("address")),
         item("port 6379", "grace", "settings.redis-port", Env("REDIS_PORT", "6379")),
         item("sessions in Redis when scaled out", "grace", "settings.sessions-in-redis", Env("SESSIONS_IN_REDIS", "true")),
     ]},

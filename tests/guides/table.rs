@@ -60,7 +60,7 @@ const OTHERS: &[Other] = &[
     Other { id: "VR3", text: "Qdrant: startup, memory, CPU", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.qdrant-memory", test: ("tests/real_metrics/rows.rs", "vr3") },
     Other { id: "VR3", text: "N8n: startup, memory, CPU", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.n8n-startup", test: ("tests/real_metrics/rows.rs", "vr3") },
     Other { id: "VR3", text: "Ollama: startup, memory, CPU", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.ollama-startup", test: ("tests/real_metrics/rows.rs", "vr3") },
-    Other { id: "VR11", text: "Ollama's model, 2 GB resident", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.ollama-memory", test: ("tests/real_metrics/rows.rs", "vr11") },
+    Other { id: "VR11", text: "Ollama's model, 2 GB resident", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.ollama-resident", test: ("tests/real_metrics/rows.rs", "vr11") },
     Other { id: "VR12", text: "parallel startup < 15 s", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.parallel-startup", test: ("tests/real_metrics/rows.rs", "vr12") },
     Other { id: "VR12", text: "refresh 25 times faster", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.refresh", test: ("tests/real_metrics/rows.rs", "vr12") },
     Other { id: "VR12", text: "query time −80 %", file: "examples/vrooli/repaired/policy.yaml", field: "thresholds.query-time", test: ("tests/real_metrics/rows.rs", "vr12") },
