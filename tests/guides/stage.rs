@@ -17,12 +17,17 @@ fn folder(example: &str) -> PathBuf {
     repository().join("examples").join(example)
 }
 
+/// Whether a file of a folder is meant for a cluster: what the API server refuses is for `lint` only.
+fn is_manifest(path: &PathBuf) -> bool {
+    path.extension().is_some_and(|end| end == "yaml") && path.file_name().is_some_and(|name| name != "refused.yaml")
+}
+
 /// The manifests of a file or a folder of an example, in another namespace where one is given.
 pub fn manifests(example: &str, place: &str, namespace: &str) -> String {
     let path = folder(example).join(place);
     let mut files = if path.is_dir() {
         let listed = path.read_dir().unwrap_or_else(|error| panic!("listing \"{}\": {error}", path.display()));
-        listed.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect()
+        listed.map(|entry| entry.unwrap().path()).filter(is_manifest).collect()
     } else {
         vec![path]
     };
@@ -47,6 +52,9 @@ pub fn workloads(world: &World, example: &str) {
     apply(world, &manifests(example, "app.yaml", &world.namespace));
     if folder(example).join("stream.yaml").exists() {
         apply(world, &manifests(example, "stream.yaml", &world.namespace));
+    }
+    if folder(example).join("class.yaml").exists() {
+        apply(world, &manifests(example, "class.yaml", &world.namespace));
     }
 }
 
