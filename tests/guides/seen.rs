@@ -111,7 +111,7 @@ async fn inside<'a>(world: &'a World, spec: &Value) -> Inside<'a> {
 }
 
 /// A pod of the workload that is neither ending nor of an older template.
-async fn some_pod(world: &World, app: &str) -> String {
+pub async fn some_pod(world: &World, app: &str) -> String {
     world.rolled_out(app);
     let mut pods = world.list("pods").await;
     pods.retain(|pod| pod["metadata"]["labels"]["app"] == app && pod["metadata"]["deletionTimestamp"].is_null());
