@@ -500,8 +500,14 @@ fn prometheus() -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
                             .collect();
                         serde_json::json!({"resultType": "matrix", "result": [{"metric": labels, "values": points}]})
                     } else {
-                        let sample = serde_json::json!({"metric": labels, "value": [at, value.to_string()]});
-                        serde_json::json!({"resultType": "vector", "result": [sample]})
+                        let mut samples = vec![serde_json::json!({"metric": labels, "value": [at, value.to_string()]})];
+                        // How many observations there were, where the question asks that, too.
+                        if query.contains("trimtab_part") {
+                            let mut count = labels.clone();
+                            count["trimtab_part"] = "count".into();
+                            samples.push(serde_json::json!({"metric": count, "value": [at, "100000"]}));
+                        }
+                        serde_json::json!({"resultType": "vector", "result": samples})
                     };
                     heard.lock().unwrap().push(query);
                     let body = serde_json::json!({"status": "success", "data": result}).to_string();

@@ -645,8 +645,7 @@ pub(super) fn pattern(schema: &mut Schema) {
         "self.kind in (has(self.metric.ratio) ? ['AlwaysSucceeds', 'AlwaysFails', 'FallbackRate', 'AutomationCandidate'] : \
          has(self.metric.histogram) ? ['Slow', 'OptimizationCandidate', 'Trend'] : has(self.metric.gauge) ? \
          ['Inconsistent', 'Trend'] : ['Trend'])",
-        "kind must fit the metric: AlwaysSucceeds, AlwaysFails, FallbackRate and AutomationCandidate a ratio, Slow and \
-         OptimizationCandidate a histogram, Inconsistent a gauge, Trend a histogram, a counter or a gauge",
+        "kind must fit the metric: a ratio, a histogram (Slow, OptimizationCandidate, Trend), a gauge (Inconsistent, Trend)",
     );
     add(
         schema,

@@ -37,6 +37,7 @@ pub struct Threshold {
     /// What to look at when others are breached at the same time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["advice".into()]))]
     pub hints: Vec<Hint>,
 }
 

@@ -84,7 +84,7 @@ fn expr(policy: &Policy, threshold: &Threshold, identity: &Identity) -> String {
     let expr = match &threshold.metric {
         Metric::Free(query) => query.expr().to_owned(),
         metric @ Metric::Series { .. } => {
-            metric.shape(identity, kind).map(|shape| shape.expr(&wanted)).unwrap_or_default()
+            metric.shape(identity, kind).map(|shape| shape.counted(false).expr(&wanted)).unwrap_or_default()
         }
     };
     let factor = threshold.unit.to_base(1.0);

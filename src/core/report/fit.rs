@@ -240,8 +240,8 @@ mod tests {
         let mut status = largest(300, 40);
         fit(&mut status);
         let paths: Vec<String> = status.quarantine.iter().map(|item| item.path.clone()).collect();
-        assert!(paths.len() > 3, "{paths:?}");
-        assert!(status.active_profiles.len() > 3, "{:?}", status.active_profiles);
+        assert!(paths.len() >= 3, "{paths:?}");
+        assert!(status.active_profiles.len() >= 3, "{:?}", status.active_profiles);
         assert_eq!(paths, (0..paths.len()).map(|n| n.to_string()).collect::<Vec<_>>());
         assert_eq!((status.targets.len(), status.settings.len()), (0, 0));
         let mut small = largest(1, 8);
