@@ -73,8 +73,8 @@ fn gc7_one_switch_moves_three_intervals_in_one_rollout_and_back() {
 #[test]
 fn gr7_redis_needs_a_host_and_then_one_rollout_switches_the_event_bus() {
     const PLACE: (&str, &str, &str) = ("mothership", "api", "/etc/grid/config.yaml");
-    const MEMORY: [&str; 3] = ["use_redis: false    # in memory: one node", "redis_host: localhost", "redis_port: 6379"];
-    const REDIS: [&str; 3] = ["use_redis: true    # in memory: one node", "redis_host: redis", "redis_port: 6379"];
+    const MEMORY: [&str; 3] = ["use_redis: false    # false: in memory, on one node", "redis_host: localhost", "redis_port: 6379"];
+    const REDIS: [&str; 3] = ["use_redis: true    # false: in memory, on one node", "redis_host: redis", "redis_port: 6379"];
     with_world(here!(), async |world| {
         copy(world, "grid", "mothership").await;
         shows(world, PLACE, MEMORY).await;
@@ -87,7 +87,7 @@ fn gr7_redis_needs_a_host_and_then_one_rollout_switches_the_event_bus() {
         let said = condition(&blocked, "ProfileBlocked")["message"].as_str().unwrap_or_default();
         assert!(said.contains("distributed") && said.contains("redis-host"), "{said}");
         world.caught_up().await;
-        let mut writes = mark.writes(&world.namespace);
+        let mut writes = mark.changes(&world.namespace);
         writes.retain(|write| !write.name.starts_with("barrier-"));
         assert_eq!(writes, [], "{}", told(&writes));
 

@@ -91,12 +91,12 @@ pub const ROWS: &[Row] = &[
         item("analysis window 24 h", "mothership", "settings.analysis-window-hours", Line(MONITORING, "\"analysis\": {\"time_window_hours\": 24}")),
     ]},
     Row { id: "GR7", example: "grid", items: &[
-        item("in memory by default", "mothership", "settings.event-bus-redis", Line(GRID, "use_redis: false    # in memory: one node")),
+        item("in memory by default", "mothership", "settings.event-bus-redis", Line(GRID, "use_redis: false    # false: in memory, on one node")),
         item("redis_host localhost", "mothership", "settings.redis-host", Line(GRID, "redis_host: localhost")),
         item("redis_port 6379", "mothership", "settings.redis-port", Line(GRID, "redis_port: 6379")),
     ]},
     Row { id: "GR8", example: "grid", items: &[
-        item("pool_size 10", "mothership", "pools.database.size", Line(GRID, "pool_size: 10       # per process")),
+        item("pool_size 10", "mothership", "pools.database.size", Line(GRID, "pool_size: 10        # per process")),
         item("max_overflow: 2 instead of 20, so that three pods and a rollout fit", "mothership", "pools.database.overflow", Line(GRID, "max_overflow: 2")),
         item("pool_timeout 30 s", "mothership", "settings.connect-timeout", Line(GRID, "pool_timeout: 30    # seconds")),
     ]},
@@ -241,7 +241,7 @@ pub const ROWS: &[Row] = &[
         item("dashboard updates debounced", "dialog", "settings.dashboard-interval", Env("DASHBOARD_INTERVAL_MS", "250")),
     ]},
     Row { id: "AL8", example: "alchemist", items: &[
-        item("buffer of the channel", "dialog", "settings.stream-channel-buffer", Line(ALCHEMIST, "channel_buffer = 64         # chunks")),
+        item("buffer of the channel", "dialog", "settings.stream-channel-buffer", Line(ALCHEMIST, "channel_buffer = 64      # chunks")),
         item("flushed every 5 tokens", "dialog", "settings.stream-flush-tokens", Line(ALCHEMIST, "flush_tokens = 5")),
         item("strings of capacity 100", "dialog", "settings.stream-string-capacity", NotEnforceable("constant of the code")),
     ]},
