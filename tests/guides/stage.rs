@@ -39,6 +39,12 @@ pub fn manifests(example: &str, place: &str, namespace: &str) -> String {
         .replace(&format!("metadata:\n  name: {example}\n  labels:"), &format!("metadata:\n  name: {namespace}\n  labels:"))
 }
 
+/// What an example has as its guide spells it, and the API server refuses.
+pub fn refused(example: &str, namespace: &str) -> Option<String> {
+    let file = "as-written/refused.yaml";
+    folder(example).join(file).exists().then(|| manifests(example, file, namespace))
+}
+
 /// Applies manifests as people do.
 pub fn apply(world: &World, text: &str) {
     world.try_kubectl(&["apply", "-f", "-"], text).unwrap_or_else(|said| panic!("applying {text}: {said}"));

@@ -1,7 +1,13 @@
 //! The table of all rows, in `docs/guides.md`: made from [`ROWS`] for what is written, and from a list for what is checked,
 //! reported and asked for. A row without a test fails here, and so does one whose field is not in its file.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
 
@@ -307,8 +313,12 @@ fn is_policy(document: &Value, name: &str) -> bool {
     document["kind"] == "PerformancePolicy" && document["metadata"]["name"] == name
 }
 
-fn documents(file: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(&read(file)).unwrap_or_else(|error| panic!("reading {file}: {error}"))
+/// The documents of a file, which is read once.
+fn documents(file: &str) -> Arc<Vec<Value>> {
+    static READ: Mutex<BTreeMap<String, Arc<Vec<Value>>>> = Mutex::new(BTreeMap::new());
+    let parse = || serde_saphyr::from_multiple(&read(file)).unwrap_or_else(|error| panic!("reading {file}: {error}"));
+    let mut all = READ.lock().unwrap();
+    Arc::clone(all.entry(file.to_owned()).or_insert_with(|| Arc::new(parse())))
 }
 
 /// Whether a path is in a spec: members by their names, items of lists by name, container or id, which may have dots.
@@ -382,7 +392,7 @@ const REPORTED: [(&str, &str); 5] =
 /// The items of a section of every policy of a file, by name, without what follows from the rest of that policy.
 fn section(file: &str, section: &str) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
-    for document in documents(file) {
+    for document in documents(file).iter() {
         for item in document["spec"][section].as_array().into_iter().flatten() {
             let name = item["name"].as_str().or_else(|| item["id"].as_str()).expect("a name");
             let said = if section == "checklist" { item["text"].clone() } else { item.clone() };

@@ -8,7 +8,7 @@ use crate::{
     audit::told,
     cluster::eventually,
     here,
-    stage::{EXAMPLES, apply, enforced, manifests, policies, workloads},
+    stage::{EXAMPLES, apply, enforced, manifests, policies, refused, workloads},
     world::{World, condition, traces, with_world, with_world_alone},
 };
 
@@ -24,6 +24,10 @@ async fn observed(world: &World, example: &str) -> World {
     let world = world.within(&namespace);
     workloads(&world, example);
     apply(&world, &manifests(example, "as-written", &namespace));
+    if let Some(refused) = refused(example, &namespace) {
+        let said = world.try_kubectl(&["apply", "-f", "-"], &refused).expect_err("the spelling of the guide is refused");
+        assert!(said.contains("maxBytes"), "{said}");
+    }
     for name in policies(&world).await {
         world
             .until("performancepolicies", &name, "the policy is looked at", |policy| {
