@@ -383,7 +383,7 @@ fn largest() -> Value {
             "name": format!("{}{n}", "T".repeat(62)),
             "columns": vec!["c".repeat(128); 8],
             "rows": vec![vec!["x".repeat(256); 8]; 32],
-            "statuses": (1..9).map(|n| json!({"upTo": format!("{n}0.000000001%"), "text": "w".repeat(128)})).collect::<Vec<_>>(),
+            "statuses": (1..9).map(|n| json!({"upTo": format!("{n}0.000000001%"), "text": format!("{}{n}", "w".repeat(127))})).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "loadTests": (0..8).map(|n| json!({
             "name": format!("test-{n}-{}", "x".repeat(43)), "tool": "Locust", "service": "s".repeat(63), "port": 65535, "method": "POST",
@@ -480,9 +480,10 @@ fn every_example_is_accepted_and_can_be_served() {
                 Some("PerformancePolicy") => ApiResource::erase::<PerformancePolicy>(&()),
                 Some("PerformanceClass") => ApiResource::erase::<PerformanceClass>(&()),
                 Some("MetricsSource") => ApiResource::erase::<MetricsSource>(&()),
+                Some("ConnectionBudget") => ApiResource::erase::<ConnectionBudget>(&()),
                 kind => panic!("\"{file}\" has kind {kind:?}"),
             };
-            let api: Api<DynamicObject> = if resource.kind == "PerformancePolicy" {
+            let api: Api<DynamicObject> = if matches!(&*resource.kind, "PerformancePolicy" | "ConnectionBudget") {
                 document["metadata"]["namespace"] = namespace.clone().into();
                 Api::namespaced_with(cluster.client.clone(), &namespace, &resource)
             } else {

@@ -322,8 +322,8 @@ impl Part {
         let columns = ["Threshold", "Object", "Reading", "Bounds", "State"];
         push("THRESHOLDS", &columns, self.thresholds.iter().map(threshold).collect());
         let value = |v: &ValueLine| {
-            let live = v.live.clone().unwrap_or_else(|| "(unset)".to_owned());
-            vec![v.path.clone(), v.object.clone(), v.value.clone(), live, v.landing.clone(), v.state.to_owned()]
+            let there = v.live.clone().unwrap_or_else(|| "(unset)".to_owned());
+            vec![v.path.clone(), v.object.clone(), v.value.clone(), there, v.landing.clone(), v.state.to_owned()]
         };
         let columns = ["Value", "Object", "Wanted", "Live", "Where", "State"];
         push("VALUES", &columns, self.values.iter().map(value).collect());

@@ -303,13 +303,13 @@ impl Reader<'_> {
         if service.is_none_or(|service| service.contains('.')) {
             self.refuse(path(".service"), "must be set: the target has no name that a Service could have");
         }
-        let text = test.duration.as_deref().unwrap_or("30s");
-        let seconds = Value::parse(ValueType::Duration, text).ok().and_then(|value| value.amount()?.to_i64());
+        let duration = test.duration.as_deref().unwrap_or("30s");
+        let seconds = Value::parse(ValueType::Duration, duration).ok().and_then(|value| value.amount()?.to_i64());
         let seconds = seconds.filter(|seconds| (1..=2_592_000).contains(seconds));
         if seconds.is_none() {
             self.refuse(
                 path(".duration"),
-                format!("must be whole seconds from 1s to 30d, not \"{}\"", text.escape_debug()),
+                format!("must be whole seconds from 1s to 30d, not \"{}\"", duration.escape_debug()),
             );
         }
         if self.wrong.len() > before {

@@ -75,6 +75,10 @@ impl Shape<'_> {
         for (path, name) in [("className", spec.class_name.as_deref()), ("metrics.source", source)] {
             self.expect(name.is_none_or(is_object_name), path, "must be an object's name");
         }
+        for pool in &spec.pools {
+            let name = pool.budget.as_deref().is_none_or(is_object_name);
+            self.expect(name, &format!("pools.{}.budget", pool.name), "must be an object's name");
+        }
     }
 
     /// Every list is keyed by name, and a name is a DNS label.
