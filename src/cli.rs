@@ -11,7 +11,9 @@ mod files;
 mod lint;
 mod operator;
 mod plan;
+mod readings;
 mod render;
+mod report;
 mod select;
 mod status;
 mod suspend;
@@ -52,6 +54,8 @@ enum Command {
     Status(status::Args),
     /// Show which policy governs which value of a workload
     Explain(explain::Args),
+    /// Report how policies stand, or compare two measurements
+    Report(Box<report::Args>),
     /// Print files for others that follow from policies
     Export(export::Args),
     /// Freeze the writes of a policy
@@ -112,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => return lint::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
+        Command::Report(args) => report::run(&args)?,
         Command::Export(args) => return export::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,

@@ -1,8 +1,8 @@
 //! The functional core: pure and synchronous. It has no async, client, clock, environment, randomness or logging.
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
-//! `units formula document promql catalogue options facts schedule lease statistics` · `policy ownership` · `record allocate` · `resolve evaluate` ·
-//! `plan` · `report lint` · `engine`.
+//! `units formula document promql catalogue options facts schedule lease statistics table` · `policy ownership` ·
+//! `record allocate` · `resolve evaluate` · `plan` · `report lint` · `paper` · `engine`.
 
 pub mod allocate;
 pub mod catalogue;
@@ -15,6 +15,7 @@ pub mod lease;
 pub mod lint;
 pub mod options;
 pub mod ownership;
+pub mod paper;
 pub mod plan;
 pub mod policy;
 pub mod promql;
@@ -23,4 +24,5 @@ pub mod report;
 pub mod resolve;
 pub mod schedule;
 pub mod statistics;
+pub mod table;
 pub mod units;

@@ -13,12 +13,25 @@ const CRATE: &[&[&str]] = &[&["api"], &["core"], &["shell"], &["cli"], &["bin"]]
 
 /// Rooms of `core`, lowest first. Rooms of the lowest row are leaves and may use each other as far as no circle arises.
 const CORE: &[&[&str]] = &[
-    &["units", "formula", "document", "promql", "catalogue", "options", "facts", "schedule", "lease", "statistics"],
+    &[
+        "units",
+        "formula",
+        "document",
+        "promql",
+        "catalogue",
+        "options",
+        "facts",
+        "schedule",
+        "lease",
+        "statistics",
+        "table",
+    ],
     &["policy", "ownership"],
     &["record", "allocate"],
     &["resolve", "evaluate"],
     &["plan"],
     &["report", "lint"],
+    &["paper"],
     &["engine"],
 ];
 

@@ -42,26 +42,39 @@ fn golden(name: &str, program: &str, arguments: &[&str]) {
 fn golden_help_of_every_command() {
     golden("help", TRIMTAB, &["--help"]);
     golden("help-plugin", PLUGIN, &["--help"]);
-    for command in
-        ["crds", "operator", "uninstall", "plan", "lint", "status", "explain", "export", "suspend", "resume", "version"]
-    {
+    for command in [
+        "crds",
+        "operator",
+        "uninstall",
+        "plan",
+        "lint",
+        "status",
+        "explain",
+        "report",
+        "export",
+        "suspend",
+        "resume",
+        "version",
+    ] {
         golden(&format!("help-{command}"), TRIMTAB, &[command, "--help"]);
     }
     let help = run(TRIMTAB, &["--help"]);
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
     assert_eq!(
         listed,
-        11 + 2,
-        "a command is missing above, or one is gone: eleven commands and two options were listed"
+        12 + 2,
+        "a command is missing above, or one is gone: twelve commands and two options were listed"
     );
-    golden("help-export-node-tuning", TRIMTAB, &["export", "node-tuning", "--help"]);
+    for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
+        golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
+    }
 }
 
 #[test]
 fn golden_plans_in_every_format() {
-    golden("plan-grace", TRIMTAB, &["plan", "-f", "examples/grace"]);
-    golden("plan-grace-json", TRIMTAB, &["plan", "-f", "examples/grace", "-o", "json"]);
-    golden("plan-grace-yaml", TRIMTAB, &["plan", "-f", "examples/grace", "-o", "yaml"]);
+    golden("plan-grace", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired"]);
+    golden("plan-grace-json", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"]);
+    golden("plan-grace-yaml", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "yaml"]);
     golden("plan-settled", TRIMTAB, &["plan", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-settled-all", TRIMTAB, &["plan", "--all", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
@@ -88,7 +101,7 @@ fn golden_findings_in_every_format() {
         golden(&format!("lint-{format}"), TRIMTAB, &["lint", "-f", "tests/data/cli/lint.yaml", "-o", format]);
     }
     golden("lint-shape", TRIMTAB, &["lint", "-f", "tests/data/cli/lint-shape.yaml"]);
-    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace"]);
+    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace", "-f", "examples/grace/repaired"]);
     golden("lint-explain", TRIMTAB, &["lint", "--explain", "tt0012"]);
     golden("lint-explain-unknown", TRIMTAB, &["lint", "--explain", "TT9999"]);
     golden("lint-without-policy", TRIMTAB, &["lint", "-f", "examples/grace/app.yaml"]);
@@ -153,7 +166,7 @@ fn golden_errors_say_what_to_do() {
 
 #[test]
 fn the_plan_is_one_json_document_on_stdout() {
-    let output = run(TRIMTAB, &["plan", "-f", "examples/grace", "-o", "json"]);
+    let output = run(TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"]);
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(plan["kind"], "PlanReport");
     let target = &plan["policies"][0]["targets"][0];
@@ -181,7 +194,7 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    for arguments in [&["crds"][..], &["version"], &["--help"], &["plan", "-f", "examples/grace"]] {
+    for arguments in [&["crds"][..], &["version"], &["--help"], &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = Command::new(TRIMTAB);
@@ -195,7 +208,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 #[test]
 fn what_cannot_be_written_is_an_error() {
-    for arguments in [&["version"][..], &["crds"], &["--help"], &["plan", "-f", "examples/grace", "-o", "json"]] {
+    for arguments in [&["version"][..], &["crds"], &["--help"], &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
         let mut command = Command::new(TRIMTAB);
         command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(full);

@@ -79,7 +79,7 @@ fn yaml_reads_back_as_the_definition() {
 }
 
 #[test]
-fn definitions_fit_twice_into_the_annotation_of_kubectl_apply() {
+fn definitions_fit_into_the_annotation_of_kubectl_apply() {
     for definition in DEFINITIONS.iter() {
         let bytes = serde_json::to_string(definition).expect("JSON").len();
         let kind = &definition.spec.names.kind;

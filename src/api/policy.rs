@@ -53,6 +53,14 @@
 //! | `profiles[].when.schedule.timeZone` | `UTC` |
 //! | `profiles[].load.thinkTime` | `0s` |
 //! | `alerting.sink` | the class's, else nobody is told |
+//! | `checklist[].check`, `attested` | the line is open |
+//! | `attested.evidence` | none is named |
+//! | `reports[].statuses` | `= status` is refused: there is no word |
+//! | `statuses[].upTo` | all that is beyond the one before |
+//! | `loadTests[].service` | the target's name |
+//! | `loadTests[].port`, `method`, `users` | 80, `GET`, 10 |
+//! | `loadTests[].requests`, `threads`, `duration` | 1000 (Ab), 2 (Wrk), `30s` |
+//! | `loadTests[].body`, `tokenFrom` | none is sent |
 //!
 //! An empty list or map means the same as an omitted one, and so does `null`, which the API server drops.
 
@@ -67,6 +75,7 @@ use super::class::PerformanceClassSpec;
 use super::{rules, status::PerformancePolicyStatus};
 
 mod knob;
+mod paper;
 mod pattern;
 mod profile;
 mod runtime;
@@ -77,6 +86,7 @@ pub use self::{
         Cache, CacheTier, ConfigMapKey, DocumentPath, Eviction, File, FileFormat, Invalidation, Kernel, Knob, Pool,
         Reload, Setting, SettingType, Sysctl, ValueFormat, WorkerUnit, Workers,
     },
+    paper::{Attestation, ChecklistItem, HttpMethod, LoadTest, LoadTool, Report, SecretKey, StatusWord},
     pattern::{Pattern, PatternKind, PatternMetric},
     profile::{ActiveBy, Load, Profile, Schedule, When},
     runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
@@ -200,6 +210,30 @@ pub struct PerformancePolicySpec {
     /// Who is told when a threshold does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerting: Option<Alerting>,
+    /// What somebody must have thought of. States are in status and in reports; nothing else follows from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub checklist: Vec<ChecklistItem>,
+    /// Tables for `trimtab report`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub reports: Vec<Report>,
+    /// Load tests for `trimtab export load-test`. The operator never runs one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub load_tests: Vec<LoadTest>,
+}
+
+impl PerformancePolicySpec {
+    /// The spec without what steers nothing: an edit of checklist, reports, load tests or alerting changes no object and gives
+    /// no reason to look at one again.
+    #[must_use]
+    pub fn steering(&self) -> Self {
+        Self { checklist: Vec::new(), reports: Vec::new(), load_tests: Vec::new(), alerting: None, ..self.clone() }
+    }
 }
 
 /// What a policy may do.
@@ -281,7 +315,7 @@ pub struct Target {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub api_version: Option<String>,
-    /// Kind: Deployment, StatefulSet or DaemonSet; or, where the class allows it, an object whose fields are set: a Cluster or
+    /// Kind: Deployment, `StatefulSet` or `DaemonSet`; or, where the class allows it, an object whose fields are set: a Cluster or
     /// Pooler of CloudNativePG, a Stream of nack (JetStream).
     pub kind: TargetKind,
     /// Name of one workload.

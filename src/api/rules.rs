@@ -314,6 +314,13 @@ pub(super) fn prose(schema: &mut Schema) {
     add(schema, format!("!self.matches('{CONTROL}')"), "must not contain control characters");
 }
 
+/// A few words for people.
+pub(super) fn words(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 128);
+    add(schema, format!("!self.matches('{CONTROL}')"), "must not contain control characters");
+}
+
 /// What a terminal or a log must never be sent.
 const CONTROL: &str =
     "[\\\\x00-\\\\x1f\\\\x7f\\\\x{80}-\\\\x{9f}\\\\x{200e}\\\\x{200f}\\\\x{202a}-\\\\x{202e}\\\\x{2066}-\\\\x{2069}]";
@@ -638,8 +645,7 @@ pub(super) fn pattern(schema: &mut Schema) {
         "self.kind in (has(self.metric.ratio) ? ['AlwaysSucceeds', 'AlwaysFails', 'FallbackRate', 'AutomationCandidate'] : \
          has(self.metric.histogram) ? ['Slow', 'OptimizationCandidate', 'Trend'] : has(self.metric.gauge) ? \
          ['Inconsistent', 'Trend'] : ['Trend'])",
-        "kind must fit the metric: AlwaysSucceeds, AlwaysFails, FallbackRate and AutomationCandidate a ratio, Slow and \
-         OptimizationCandidate a histogram, Inconsistent a gauge, Trend a histogram, a counter or a gauge",
+        "kind must fit the metric: a ratio, a histogram (Slow, OptimizationCandidate, Trend), a gauge (Inconsistent, Trend)",
     );
     add(
         schema,
@@ -754,6 +760,89 @@ pub(super) fn ratio(schema: &mut Schema) {
 /// One side of a ratio.
 pub(super) fn ratio_term(schema: &mut Schema) {
     add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");
+}
+
+// what a policy puts on paper
+
+/// A condition.
+pub(super) fn condition(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 256);
+    add(schema, "!self.startsWith('=')", "must be a condition without =");
+}
+
+/// A day.
+pub(super) fn day(schema: &mut Schema) {
+    text(schema, 10, "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "must be a day such as \"2026-11-01\", in quotes");
+}
+
+/// A share that may be more than all.
+pub(super) fn share(schema: &mut Schema) {
+    text(schema, 16, "^[0-9]{1,5}([.][0-9]{1,9})?%$", "must be a percentage such as 125%");
+}
+
+/// The name of a table.
+pub(super) fn table_name(schema: &mut Schema) {
+    text(schema, 63, "^[A-Z][A-Z0-9_]*$", "must be capitals, digits and _, such as SYSTEM_METRICS");
+}
+
+/// Headings of a table.
+pub(super) fn headings(schema: &mut Schema) {
+    set(schema, "minItems", 1);
+    set(schema, "maxItems", 8);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        words(items);
+    }
+}
+
+/// Rows of a table.
+pub(super) fn rows(schema: &mut Schema) {
+    set(schema, "maxItems", 32);
+    if let Some(items) = schema.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
+        set(items, "maxItems", 8);
+    }
+}
+
+/// Rules of a table as a whole.
+pub(super) fn report(schema: &mut Schema) {
+    add(
+        schema,
+        "self.rows.all(r, size(r) == size(self.columns))",
+        "each of rows must have one cell for each of columns",
+    );
+}
+
+/// A line of a checklist.
+pub(super) fn checklist_item(schema: &mut Schema) {
+    add(schema, "!has(self.check) || !has(self.attested)", "at most one of check and attested may be set");
+}
+
+/// The path of a URL, with its query.
+pub(super) fn url_path(schema: &mut Schema) {
+    text(schema, 256, "^/[-A-Za-z0-9._~/%:@!$&()*+,;=?]*$", "must be the path of a URL, beginning with /");
+}
+
+/// A JSON text that is sent.
+pub(super) fn json_body(schema: &mut Schema) {
+    set(schema, "minLength", 1);
+    set(schema, "maxLength", 1024);
+}
+
+/// A load test: what is set fits the tool.
+pub(super) fn load_test(schema: &mut Schema) {
+    add(schema, "self.tool == 'Ab' || !has(self.requests)", "requests is for Ab: set duration");
+    add(schema, "self.tool == 'Wrk' || !has(self.threads)", "threads is for Wrk");
+    add(schema, "self.tool != 'Ab' || !has(self.duration)", "Ab counts requests: leave out duration");
+    add(
+        schema,
+        "self.tool != 'Wscat' || !(has(self.method) || has(self.users))",
+        "Wscat opens one WebSocket: leave out method and users",
+    );
+    add(
+        schema,
+        "!has(self.body) || self.tool == 'Wscat' || (has(self.method) && self.method == 'POST')",
+        "body needs method: POST",
+    );
 }
 
 // profiles

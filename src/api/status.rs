@@ -67,6 +67,12 @@ fn listed(schema: &mut Schema) {
     schema.ensure_object().insert("maxItems".into(), MAX_LISTED.into());
 }
 
+/// The bound of a list of lines of a checklist.
+fn lines(schema: &mut Schema) {
+    listed(schema);
+    schema.ensure_object().insert("items".into(), json!({"type": "string", "maxLength": 63}));
+}
+
 /// What is known of a policy.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +128,9 @@ pub struct PerformancePolicyStatus {
     /// Totals, of which the lists show the worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// How the checklist stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<ChecklistStatus>,
     /// What would be written; in mode `Recommend`, or while a write waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
@@ -134,6 +143,25 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = list)]
     pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// How the lines of a checklist stand.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistStatus {
+    /// Lines whose check holds.
+    pub passed: u32,
+    /// Lines whose check does not hold.
+    pub failed: u32,
+    /// Lines that somebody attests.
+    pub attested: u32,
+    /// Lines that nobody has answered for.
+    pub open: u32,
+    /// Lines whose check cannot be worked out now; `trimtab report` says why.
+    pub unknown: u32,
+    /// At most 20 of the lines whose check does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = lines)]
+    pub failing: Vec<String>,
 }
 
 /// A profile that is active.

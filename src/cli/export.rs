@@ -1,8 +1,17 @@
-//! `export`: what follows from policies, for others to apply.
+//! `export`: what other programs take. One subcommand per kind of thing.
 
 mod node_tuning;
 
-use std::process::ExitCode;
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::{
+    report::{Found, Subjects},
+    select::emit,
+};
+use crate::core::paper::{dashboard, load, metrics::MetricsExport};
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
@@ -13,13 +22,113 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// A dashboard for Grafana: a panel for each threshold, with the operator's own queries and the bounds as lines
+    Dashboard(Box<Dashboard>),
+    /// A load test of spec.loadTests as a Job that runs it once; nobody but you runs it
+    LoadTest(Box<LoadTest>),
+    /// Readings, operations, alerts, trends and recommendations as JSON
+    Metrics(Box<Metrics>),
     /// Print what policies ask of the kernel and no pod can carry, as configuration of nodes
     NodeTuning(node_tuning::Args),
 }
 
-/// Prints what was asked for.
+#[derive(Debug, clap::Args)]
+struct Dashboard {
+    /// Title of the dashboard [default: the policy's name]
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    #[command(flatten)]
+    subjects: Subjects,
+}
+
+#[derive(Debug, clap::Args)]
+struct LoadTest {
+    /// Name of the test [default: the only one]
+    name: Option<String>,
+    /// Image that has the tool and a shell, such as locustio/locust for Locust or httpd for Ab
+    #[arg(long, value_name = "IMAGE")]
+    image: String,
+    /// Write the script and its files to a directory, in place of a manifest
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    #[command(flatten)]
+    subjects: Subjects,
+}
+
+#[derive(Debug, clap::Args)]
+struct Metrics {
+    #[command(flatten)]
+    subjects: Subjects,
+}
+
+/// Prints what is asked for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
-        What::NodeTuning(args) => node_tuning::run(args),
+        What::Dashboard(args) => dashboard_json(args)?,
+        What::LoadTest(args) => load_test(args)?,
+        What::Metrics(args) => metrics(args)?,
+        What::NodeTuning(args) => return node_tuning::run(args),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn metrics(args: &Metrics) -> anyhow::Result<()> {
+    let found = args.subjects.find(true)?;
+    served(&found)?;
+    let Some(readings) = &found.readings else {
+        bail!("nothing was read: give --readings FILE, a MetricsSource with -f, --prometheus URL, or --live");
+    };
+    print(&MetricsExport::new(&found.subjects(), readings))
+}
+
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    emit(&format!("{}\n", serde_json::to_string_pretty(value).context("writing JSON")?))
+}
+
+/// Refuses policies that cannot be parsed: an export that leaves something out unseen is worse than none.
+fn served(found: &Found) -> anyhow::Result<()> {
+    let broken = found.subjects().into_iter().find(|subject| subject.policy.is_none());
+    match broken {
+        Some(subject) => bail!("policy {}/{}: {}", subject.key.0, subject.key.1, subject.troubles.join("; ")),
+        None => Ok(()),
+    }
+}
+
+fn dashboard_json(args: &Dashboard) -> anyhow::Result<()> {
+    let found = args.subjects.find_unread()?;
+    served(&found)?;
+    let policies = found.policies();
+    let [first, ..] = policies[..] else { bail!("there is no policy to make a dashboard of") };
+    let title = args.title.clone().unwrap_or_else(|| first.identity.name().to_owned());
+    print(&dashboard::dashboard(&title, &policies, &found.identity))
+}
+
+fn load_test(args: &LoadTest) -> anyhow::Result<()> {
+    let found = args.subjects.find_unread()?;
+    served(&found)?;
+    let policies = found.policies();
+    let all = || policies.iter().flat_map(|policy| policy.load_tests.iter().map(|test| (&policy.identity.key, test)));
+    let named: Vec<_> = all().filter(|(_, test)| args.name.as_deref().is_none_or(|name| *test.name == *name)).collect();
+    let [(policy, test)] = named[..] else {
+        let known: Vec<&str> = all().map(|(_, test)| &*test.name).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        bail!("name one load test; the policies have {known}");
+    };
+    if let Some(folder) = &args.output_dir {
+        fs::create_dir_all(folder).with_context(|| format!("making directory \"{}\"", folder.display()))?;
+        for file in load::files(policy, test) {
+            let path = folder.join(file.name);
+            fs::write(&path, file.text).with_context(|| format!("writing \"{}\"", path.display()))?;
+        }
+        return Ok(());
+    }
+    let mut all = String::new();
+    for manifest in load::manifests(policy, test, &args.image) {
+        all.push_str(&document(&manifest)?);
+    }
+    emit(&all)
+}
+
+fn document(manifest: &Value) -> anyhow::Result<String> {
+    Ok(format!("---\n{}", serde_saphyr::to_string(manifest).context("writing YAML")?))
 }

@@ -15,9 +15,12 @@ use super::{
     select::talk,
 };
 use crate::{
-    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
+    api::{
+        ConnectionBudget, MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy, conditions::Reason,
+        source::Prometheus,
+    },
     core::{
-        engine::{Change, Config, Input, Listing, Stream, World, step},
+        engine::{Change, Config, Effect, Input, Listing, Stream, World, step},
         facts::{Instant, Kind, Release, Seen},
         ownership::LAST_APPLIED,
         policy::PolicyKey,
@@ -33,7 +36,7 @@ pub struct Surroundings {
 }
 
 /// Documents of a command: policies, and whatever else of the cluster was given.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Documents {
     /// Policies, in the order of the files.
     pub policies: Vec<PerformancePolicy>,
@@ -115,6 +118,70 @@ impl Documents {
             step(&mut world, Input::Object(Change::Applied(Box::new(object))), now);
         }
         world
+    }
+
+    /// The same world, led by this process and with nothing left to be listed, and what it asks for.
+    #[must_use]
+    pub fn into_leading_world(self, surroundings: &Surroundings, now: Instant) -> (World, Vec<Effect>) {
+        let names = |name: &Option<String>| (Box::<str>::from(""), Box::<str>::from(name.clone().unwrap_or_default()));
+        let classes = self.classes.iter().map(|class| names(&class.metadata.name)).collect();
+        let sources = self.sources.iter().map(|source| names(&source.metadata.name)).collect();
+        let budget = |budget: &ConnectionBudget| {
+            let of = &budget.metadata;
+            let text = |text: &Option<String>| Box::<str>::from(text.clone().unwrap_or_default());
+            (text(&of.namespace), text(&of.name))
+        };
+        let budgets = self.budgets.iter().map(budget).collect();
+        let of_kind = |kind: Kind| {
+            let objects = self.objects.iter().filter(|seen| seen.key.kind == kind);
+            objects.map(|seen| (seen.key.namespace.clone(), seen.key.name.clone())).collect()
+        };
+        let mut lists = vec![(Stream::Classes, classes), (Stream::Sources, sources), (Stream::Budgets, budgets)];
+        lists.extend(Kind::ALL.map(|kind| (Stream::Objects(kind), of_kind(kind))));
+        let mut world = self.into_world(surroundings, now);
+        for (stream, names) in lists {
+            step(&mut world, Input::Listed(stream, Listing { names }), now);
+        }
+        let effects = step(&mut world, Input::Leadership(true), now);
+        (world, effects)
+    }
+
+    /// The metrics sources.
+    #[must_use]
+    pub fn sources(&self) -> &[MetricsSource] {
+        &self.sources
+    }
+
+    /// Lets every policy be read from the server at `url`. How series tell their workload stays what its source says.
+    pub fn read_from(&mut self, url: &str) {
+        let of_policies =
+            self.policies.iter().map(|policy| policy.spec.metrics.as_ref().and_then(|m| m.source.clone()));
+        let of_classes = self.classes.iter().map(|class| class.spec.source.clone());
+        let mut names: Vec<String> =
+            of_policies.chain(of_classes).map(|name| name.unwrap_or_else(|| "default".to_owned())).collect();
+        names.push("default".to_owned());
+        names.sort();
+        names.dedup();
+        for name in names {
+            if !self.sources.iter().any(|source| source.metadata.name.as_deref() == Some(&*name)) {
+                self.sources.push(MetricsSource::new(&name, MetricsSourceSpec::default()));
+            }
+        }
+        for source in &mut self.sources {
+            // What the operator needs to be let in is mounted where the operator runs.
+            source.spec.prometheus = Prometheus { url: url.to_owned(), ..Prometheus::default() };
+        }
+    }
+
+    /// Adds the cluster's metrics sources, as far as they may be read and no file has one of the name.
+    pub async fn add_sources(&mut self, client: &Client) -> anyhow::Result<()> {
+        let Some(sources) = list(Api::<MetricsSource>::all(client.clone()), "metricssources").await? else {
+            talk("note: you may not list metricssources; --prometheus URL names a server");
+            return Ok(());
+        };
+        let known: Vec<_> = self.sources.iter().map(|mine| mine.metadata.name.clone()).collect();
+        self.sources.extend(sources.into_iter().filter(|source| !known.contains(&source.metadata.name)));
+        Ok(())
     }
 
     /// Makes the policies of these names be under one profile, those that have it.

@@ -108,6 +108,9 @@ struct Unmeasured {
 #[derive(Debug)]
 struct Entry {
     identity: Identity,
+    /// Hash of the part of the spec that steers, and the generation in which it became so. An edit of the rest is no reason
+    /// to write: what waits for a newer spec waits for one that steers otherwise.
+    steered: (u64, i64),
     parsed: Result<Policy, Vec<Invalid>>,
     /// Status on the server, as far as we know.
     written: PerformancePolicyStatus,

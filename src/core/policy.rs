@@ -23,7 +23,9 @@ use crate::api::{
 };
 
 mod given;
+mod paper;
 pub mod patterns;
+mod probe;
 pub mod profiles;
 mod rules;
 pub mod runtime;
@@ -32,6 +34,8 @@ pub mod thresholds;
 
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
+    paper::{Cell, Line, LoadTest, Means, RESERVED, Sheet},
+    probe::{Fact, Probe, Sight},
     profiles::{Profile, ProfileSet},
     thresholds::Threshold,
 };
@@ -84,6 +88,12 @@ pub struct Policy {
     shares_config_maps: bool,
     /// Where alerts go; `None`: as the class says.
     pub sink: Option<Sink>,
+    /// What somebody must have thought of.
+    pub checklist: Arc<[Line]>,
+    /// Tables of its own.
+    pub sheets: Arc<[Sheet]>,
+    /// Load tests.
+    pub load_tests: Arc<[LoadTest]>,
     /// The spec's own words, for what needs no parsing: the metrics source, alert labels.
     pub spec: PerformancePolicySpec,
 }
@@ -342,6 +352,12 @@ impl Policy {
                 message: "has a landing place, but the policy has no target: set spec.target".into(),
             });
         }
+        // What has been refused above would only be refused once more.
+        let legible = wrong.is_empty();
+        let vision = probe::Vision { scope: &scope, spec, thresholds: &thresholds };
+        let mut reader = paper::Reader { vision, wrong: &mut wrong };
+        let (checklist, sheets, load_tests) =
+            if legible { (reader.lines(), reader.sheets(), reader.load_tests()) } else { Default::default() };
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
         let parsed = Self {
             identity: Identity::of(policy),
@@ -373,6 +389,9 @@ impl Policy {
             apart,
             shares_config_maps,
             sink: spec.alerting.as_ref().and_then(|a| a.sink),
+            checklist: checklist.into(),
+            sheets: sheets.into(),
+            load_tests: load_tests.into(),
             spec: spec.clone(),
         };
         // The policy as it stands is right; is it, too, under each of its profiles?

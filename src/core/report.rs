@@ -3,6 +3,7 @@
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
 mod active;
+pub mod checklist;
 mod fit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,8 @@ use crate::api::{
     conditions::{ConditionType, Reason},
     policy::{ActiveBy, Mode},
     status::{
-        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, Counts, HistoryEntry, QuarantineEntry, SettingStatus,
-        TargetStatus, ThresholdStatus,
+        ActiveProfile, AdviceStatus, AppliedStatus, ChangeStatus, ChecklistStatus, Counts, HistoryEntry,
+        QuarantineEntry, SettingStatus, TargetStatus, ThresholdStatus,
     },
 };
 
@@ -112,6 +113,8 @@ pub struct Standing {
     pub thresholds: Vec<ThresholdStatus>,
     /// Thresholds in all, and those within.
     pub threshold_counts: (u32, u32),
+    /// How the checklist stands; `None`: there is none.
+    pub checklist: Option<ChecklistStatus>,
     /// Patterns that were found, and hints of thresholds that are breached together.
     pub advice: Vec<AdviceStatus>,
 }
@@ -201,6 +204,7 @@ pub fn status(
             thresholds: standing.threshold_counts.0,
             thresholds_within: standing.threshold_counts.1,
         }),
+        checklist: standing.checklist.clone(),
         plan: if standing.show_plan {
             standing.changes.iter().take(MAX_ENTRIES).map(change).collect()
         } else {

@@ -11,10 +11,12 @@
 //! | [`Value`] | a typed literal of a policy |
 //! | [`ValueFormat`](crate::api::policy::ValueFormat) | how a value is spelled where the application reads it (`as:`) |
 //! | [`ResourceQuantity`] | Kubernetes' own text form of CPU and memory |
+//! | [`Figure`] | an amount as people write it in a table |
 //! | [`Bound`], [`MetricUnit`], [`BaseUnit`] | the limits of thresholds and the units of metrics |
 
 mod bound;
 mod decimal;
+mod figure;
 mod format;
 mod quantity;
 mod reading;
@@ -24,6 +26,7 @@ mod value;
 pub use self::{
     bound::{BaseUnit, Bound, BoundError, Hysteresis, MetricUnit},
     decimal::{Decimal, DecimalError, SCALE_DIGITS},
+    figure::{Better, Figure},
     format::RenderError,
     quantity::{Dimension, Quantity, Unit},
     resource::{ResourceQuantity, ResourceQuantityError},

@@ -9,13 +9,13 @@ use crate::{
     world::{World, condition, policy, with_world, workload},
 };
 
-/// A service that says nothing of its load until somebody writes it down, and that real Prometheus scrapes.
+/// A service that says nothing of its load until somebody writes it down, and that real Prometheus scrapes: its server takes
+/// the type of an answer from the file's name, and Prometheus reads no other type than text.
 fn service() -> Value {
-    let serve =
-        "mkdir -p /tmp/www; : > /tmp/www/metrics; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
+    let serve = "mkdir -p /tmp/www; : > /tmp/www/metrics.txt; httpd -p 8080 -h /tmp/www; trap 'exit 0' TERM; sleep 1000000 & wait";
     let mut service = workload("api", &json!({"command": ["sh", "-c", serve, "app"]}), &json!({}));
     service["spec"]["template"]["metadata"]["annotations"] =
-        json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080"});
+        json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics.txt"});
     service
 }
 
@@ -47,7 +47,7 @@ fn intervals() -> Value {
 }
 
 async fn load(world: &World, load: u32) {
-    let write = format!("echo 'requests_in_flight {load}' > /tmp/www/metrics");
+    let write = format!("echo 'requests_in_flight {load}' > /tmp/www/metrics.txt");
     world.inside(&world.pod("api").await, &["sh", "-c", &write]);
 }
 

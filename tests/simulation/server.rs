@@ -539,16 +539,18 @@ impl Server {
             return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
         }
         let series = |part: Option<&'static str>| {
-            move |(workload, value): (&Box<str>, &f64)| {
+            move |(workload, value): (&str, f64)| {
                 let part = part.map(|part| ("trimtab_part", part));
                 let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)].into_iter().chain(part);
                 let labels = labels.map(|(name, value)| (name.into(), value.into())).collect();
-                let value = if expr.contains("timestamp(") { at.seconds() } else { *value };
+                let value = if expr.contains("timestamp(") { at.seconds() } else { value };
                 Series { labels, points: vec![(at.seconds(), value)] }
             }
         };
+        let readings = self.readings.iter().map(|(workload, value)| (&**workload, *value));
         let counts = self.samples.iter().filter(|_| expr.contains("trimtab_part"));
-        Ok(self.readings.iter().map(series(None)).chain(counts.map(series(Some("count")))).collect())
+        let counts = counts.map(|(workload, value)| (&**workload, *value));
+        Ok(readings.map(series(None)).chain(counts.map(series(Some("count")))).collect())
     }
 
     /// The complete list of a stream, as a watch begins with it.

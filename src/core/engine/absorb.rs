@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
 };
 
@@ -116,15 +117,19 @@ impl World {
                 }
                 entry.parsed = parse(policy);
                 entry.under.clear();
-                if changed {
+                let steers = steering(policy);
+                if entry.steered.0 != steers {
+                    entry.steered = (steers, entry.identity.generation);
                     entry.backoffs.clear();
+                }
+                if changed {
                     entry.refused_status = None;
                     self.unmeasured.policies = true;
                 }
             }
             _ => {
                 self.unmeasured.policies = true;
-                self.policies.insert(key.clone(), Entry::new(parse(policy), identity, status, now));
+                self.policies.insert(key.clone(), Entry::new(parse(policy), identity, steering(policy), status, now));
             }
         }
         self.mark(key);
@@ -384,10 +389,18 @@ fn names_object(policy: &Policy, key: &ObjectKey, labels: &BTreeMap<String, Stri
     policy.target.as_ref().is_some_and(|target| target.kind == key.kind && target.choice.matches(&key.name, labels))
 }
 
+/// A hash of the part of a spec that steers. It is never stored.
+fn steering(policy: &PerformancePolicy) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&policy.spec.steering()).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Entry {
     fn new(
         parsed: Result<Policy, Vec<Invalid>>,
         identity: Identity,
+        steers: u64,
         status: PerformancePolicyStatus,
         now: Instant,
     ) -> Self {
@@ -397,6 +410,7 @@ impl Entry {
             under: BTreeMap::new(),
             told: memoir.quarantine.clone(),
             claims: claims(&identity.key.0, &status),
+            steered: (steers, identity.generation),
             identity,
             parsed,
             written: status,

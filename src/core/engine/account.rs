@@ -1,10 +1,12 @@
 //! The engine's view of one policy for people: what `plan` and `explain` print is what the controller would write.
 
+use std::sync::Arc;
+
 use super::{World, ledger::Ledger};
 use crate::{
     api::conditions::Reason,
     core::{
-        facts::{Instant, ObjectKey, Progress, progress},
+        facts::{Instant, Object, ObjectKey, Progress, progress},
         plan::Plan,
         policy::{Policy, PolicyKey},
         resolve::{self, Rules},
@@ -28,6 +30,8 @@ pub struct Account {
     pub blocked: Vec<(Reason, String)>,
     /// What would happen to each target, in whatever mode the policy is.
     pub targets: Vec<TargetAccount>,
+    /// Whether breaches are told to anybody.
+    pub told: bool,
 }
 
 /// What would happen to one target.
@@ -45,6 +49,8 @@ pub struct TargetAccount {
     pub replicas: i64,
     /// What the pools could open at worst, of what their budgets have.
     pub budgets: Vec<String>,
+    /// The object as it is.
+    pub object: Arc<Object>,
 }
 
 impl World {
@@ -66,6 +72,7 @@ impl World {
             writes: Ok(()),
             blocked: Vec::new(),
             targets: Vec::new(),
+            told: false,
         };
         let policy = match &entry.parsed {
             Ok(policy) => policy,
@@ -84,6 +91,7 @@ impl World {
         };
         account.class.clone_from(&rules.class);
         account.writes = may_write(policy, &rules);
+        account.told = self.is_told(policy);
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
                 let switched = self.switched(entry, policy, &rules, &targets, now);
@@ -92,18 +100,19 @@ impl World {
                     list.push((blocked.reason, blocked.message));
                 }
                 for target in targets {
-                    let Some(object) = self.objects.get(&target) else { continue };
+                    let Some(object) = self.objects.shared(&target) else { continue };
                     let (profiles, under) = self.under_now(entry, policy, &target, now);
                     let policy = under.as_deref().unwrap_or(policy);
-                    let mut plan = self.plan_target(entry, policy, object, now);
+                    let mut plan = self.plan_target(entry, policy, &object, now);
                     let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
                         profiles,
                         plan,
                         budgets,
-                        progress: progress(object),
+                        progress: progress(&object),
                         replicas: object.integer("/spec/replicas").unwrap_or(1),
                         key: target,
+                        object,
                     });
                 }
             }

@@ -11,11 +11,15 @@ use crate::{
     api::{
         conditions::{ConditionType, Reason},
         policy::Mode,
+        status::ChecklistStatus,
     },
     core::{
         plan,
         policy::Policy,
-        report::{self, Finding, Standing, Truth},
+        report::{
+            self, Finding, Standing, Truth,
+            checklist::{self, Around},
+        },
     },
 };
 
@@ -33,6 +37,7 @@ impl World {
         let stalled = measured.stalled.clone();
         let mut standing = untouched(policy.mode, is_accepted(), measured);
         standing.show_plan = policy.mode == Mode::Recommend;
+        standing.checklist = self.checklist(entry, policy, &visits);
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
         let mut warnings: Vec<String> = Vec::new();
@@ -75,7 +80,7 @@ impl World {
         // A person asked for this very profile.
         if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
             standing.not_ready = Some((forced.reason, forced.message.clone()));
-            standing.reconciling = standing.not_ready.clone();
+            standing.reconciling.clone_from(&standing.not_ready);
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
@@ -122,6 +127,32 @@ impl World {
         }
         standing
     }
+
+    /// How the checklist stands. What the status says of this very spec holds until everything has been read and measured: a
+    /// new leader is no reason to write.
+    fn checklist(&self, entry: &Entry, policy: &Policy, visits: &[Visit]) -> Option<ChecklistStatus> {
+        if policy.checklist.is_empty() {
+            return None;
+        }
+        let objects: Vec<_> = visits.iter().map(|visit| self.objects.shared(&visit.standing.key)).collect();
+        let readings = self.sweep.known(&policy.identity.key);
+        let complete = readings.is_some()
+            && objects.iter().zip(visits).all(|(object, visit)| object.is_some() && visit.plan.unread.is_empty());
+        let same_spec = entry.written.observed_generation == Some(entry.identity.generation);
+        if let (false, true, Some(before)) = (complete, same_spec, &entry.written.checklist) {
+            return Some(before.clone());
+        }
+        let readings = readings.unwrap_or_default();
+        let targets: Vec<_> =
+            objects.iter().zip(visits).filter_map(|(object, visit)| Some((&**object.as_ref()?, &visit.plan))).collect();
+        let around = Around { readings: &readings, alerting: self.is_told(policy) };
+        checklist::summary(&checklist::judge(policy, &targets, around))
+    }
+
+    /// Whether breaches of a policy are told to anybody.
+    pub(super) fn is_told(&self, policy: &Policy) -> bool {
+        policy.sink.is_some() || self.rules(policy).is_ok_and(|rules| rules.spec.sink.is_some())
+    }
 }
 
 pub(super) fn is_accepted() -> Finding {
@@ -148,6 +179,7 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         show_plan: false,
         thresholds: measured.thresholds,
         threshold_counts: measured.counts,
+        checklist: None,
         advice: measured.advice,
     }
 }

@@ -24,6 +24,12 @@ impl World {
         self.sweep.readings()
     }
 
+    /// Name of the source that is asked for a policy.
+    #[must_use]
+    pub fn source_of(&self, policy: &PolicyKey) -> Option<Box<str>> {
+        self.sweep.source_of(policy)
+    }
+
     /// Asks what is due and sends alerts. Not more often than once per tick, unless a policy, class or source changed; and
     /// at most once per [`FOLLOW`] then, because it goes through all policies, of which a thousand may change at once.
     pub(super) fn measure(&mut self, ticked: bool, now: Instant, out: &mut Vec<Effect>) {

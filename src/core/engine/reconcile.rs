@@ -323,9 +323,8 @@ impl World {
         let rolling = rolling.map(|change| (change.path.clone(), [change.from.clone(), change.to.clone()])).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
-            let counts = |(generation, at): &&(i64, Instant)| {
-                *generation == entry.identity.generation && now.since(*at) < plan::CONTEST
-            };
+            let counts =
+                |(generation, at): &&(i64, Instant)| *generation >= entry.steered.1 && now.since(*at) < plan::CONTEST;
             scalings.iter().filter(counts).count()
         });
         let elders = self.elders(entry, target);
@@ -407,7 +406,7 @@ impl Entry {
     /// Whether somebody wants back what a hold leaves to a person. Times of two clocks are not compared.
     fn lifts(&self, hold: &HoldSince) -> bool {
         let resumed = self.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
-        hold.generation < self.identity.generation || (resumed.is_some() && resumed != hold.resumed)
+        hold.generation < self.steered.1 || (resumed.is_some() && resumed != hold.resumed)
     }
 }
 

@@ -230,7 +230,8 @@ impl Scope {
         Ok(Expression { formula, code, reads, is_vague })
     }
 
-    fn find(&self, path: &Path, container: Option<&str>) -> Result<(Place, Type), String> {
+    /// What a reference of a value stands for, where the value belongs to `container`.
+    pub(super) fn find(&self, path: &Path, container: Option<&str>) -> Result<(Place, Type), String> {
         let segments: Vec<&str> = path.segments().collect();
         match segments[..] {
             [bucket, resource] if BUCKETS.contains(&bucket) => {
@@ -249,7 +250,7 @@ impl Scope {
     }
 
     /// The container whose limits are meant.
-    fn container_of<'a>(&'a self, container: Option<&'a str>) -> Result<Option<&'a str>, String> {
+    pub(super) fn container_of<'a>(&'a self, container: Option<&'a str>) -> Result<Option<&'a str>, String> {
         let mut named = self.containers.iter();
         match (container, named.next(), named.next()) {
             (Some(container), ..) => Ok(Some(container)),
@@ -268,15 +269,20 @@ impl Scope {
     }
 
     fn amount(&self, container: Option<&str>, bucket: &str, resource: &str) -> Result<(Place, Type), String> {
-        let known = |words: [&'static str; 2], word: &str| words.into_iter().find(|known| *known == word);
-        let (Some(bucket), Some(resource)) = (known(BUCKETS, bucket), known(RESOURCES, resource)) else {
-            return Err("is not known: there are limits.cpu, limits.memory, requests.cpu and requests.memory".into());
-        };
-        let amount = Amount { container: container.map(Into::into), bucket, resource };
+        let amount = Self::template(container, bucket, resource)?;
         let is = amount.value_type().into();
         let path = container.map(|container| format!("resources.{container}.{bucket}.{resource}"));
         let governed = path.and_then(|path| self.types.get_key_value(path.as_str()));
         Ok((governed.map_or(Place::Template(amount), |(path, _)| Place::Knob(path.clone())), is))
+    }
+
+    /// A request or a limit of the pod template, whatever the policy sets.
+    pub(super) fn template(container: Option<&str>, bucket: &str, resource: &str) -> Result<Amount, String> {
+        let known = |words: [&'static str; 2], word: &str| words.into_iter().find(|known| *known == word);
+        match (known(BUCKETS, bucket), known(RESOURCES, resource)) {
+            (Some(bucket), Some(resource)) => Ok(Amount { container: container.map(Into::into), bucket, resource }),
+            _ => Err("is not known: there are limits.cpu, limits.memory, requests.cpu and requests.memory".into()),
+        }
     }
 
     fn unknown(&self, path: &Path) -> String {

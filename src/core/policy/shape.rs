@@ -75,6 +75,10 @@ impl Shape<'_> {
         for (path, name) in [("className", spec.class_name.as_deref()), ("metrics.source", source)] {
             self.expect(name.is_none_or(is_object_name), path, "must be an object's name");
         }
+        for pool in &spec.pools {
+            let name = pool.budget.as_deref().is_none_or(|name| name.len() <= MAX_LABEL && is_object_name(name));
+            self.expect(name, &format!("pools.{}.budget", pool.name), "must be an object's name");
+        }
     }
 
     /// Every list is keyed by name, and a name is a DNS label.
@@ -86,6 +90,8 @@ impl Shape<'_> {
         self.keys("settings", spec.settings.iter().map(|item| &*item.name));
         self.keys("files", spec.files.iter().map(|item| &*item.name));
         self.keys("thresholds", spec.thresholds.iter().map(|item| &*item.name));
+        self.keys("checklist", spec.checklist.iter().map(|item| &*item.id));
+        self.keys("loadTests", spec.load_tests.iter().map(|item| &*item.name));
         self.keys("patterns", spec.patterns.iter().map(|item| &*item.name));
         self.keys("profiles", spec.profiles.iter().map(|item| &*item.name));
     }
@@ -230,6 +236,21 @@ impl Shape<'_> {
         if let Some(metrics) = &spec.metrics {
             self.selected("metrics.labels", &metrics.labels);
         }
+        for item in &spec.checklist {
+            let attested = item.attested.iter().flat_map(|a| [Some(&a.by), a.evidence.as_ref()]).flatten();
+            let plain = attested.chain([&item.text]).all(|text| !text.contains(is_control));
+            self.expect(plain, &format!("checklist.{}", item.id), "must not contain control characters");
+        }
+        for test in &spec.load_tests {
+            let path = |member: &str| format!("loadTests.{}.{member}", test.name);
+            let service = test.service.as_deref().is_none_or(is_dns_label);
+            self.expect(service, &path("service"), "must be the name of a Service");
+            let secret = test.token_from.as_ref();
+            let name = secret.is_none_or(|secret| is_object_name(&secret.name));
+            self.expect(name, &path("tokenFrom.name"), "must be an object's name");
+            let key = secret.is_none_or(|secret| is_data_key(&secret.key));
+            self.expect(key, &path("tokenFrom.key"), "must be letters, digits, -, _ and .");
+        }
         let Some(alerting) = &spec.alerting else { return };
         let names = alerting.labels.keys().all(|name| is_label_name(name));
         self.expect(names, "alerting.labels", "must be label names: letters, digits and _");
@@ -273,6 +294,12 @@ fn is_lower(char: char) -> bool {
 
 fn is_dns_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_word(text, is_lower, |char| char == '-')
+}
+
+/// A key of a `ConfigMap` or a Secret.
+fn is_data_key(text: &str) -> bool {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    (1..=253).contains(&text.len()) && text.chars().all(allowed)
 }
 
 /// Whether `text` is the name of a kernel parameter, its parts separated by dots.

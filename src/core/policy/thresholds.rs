@@ -19,7 +19,7 @@ use crate::{
             Across, Builtin, FreeQuery, Identity, Least, Measure, MetricKind, Missing, PART_LABEL, RatioOf, Reading,
             Selector, SelectorError, Shape, Statistic, WORKLOAD_LABEL, Window, WorkloadKind, is_plain_label,
         },
-        units::{Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
+        units::{Better, Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
     },
 };
 
@@ -67,6 +67,35 @@ pub struct Hint {
     pub when: Vec<Box<str>>,
     /// What to look at then.
     pub advice: Box<str>,
+}
+
+impl Threshold {
+    /// The bound of a severity; without one, of the mildest level. Of a band, the upper side.
+    #[must_use]
+    pub fn target(&self, severity: Option<&str>) -> Option<Bound> {
+        let level = match severity {
+            Some(named) => self.levels.iter().find(|level| word(level.severity) == named)?,
+            None => self.levels.last()?,
+        };
+        level.above.or(level.below).map(|limit| limit.bound)
+    }
+
+    /// Whether more is better: where there are lower bounds only.
+    #[must_use]
+    pub fn better(&self) -> Option<Better> {
+        let level = self.levels.last()?;
+        Some(if level.above.is_some() { Better::Lower } else { Better::Higher })
+    }
+
+    /// The worse of two readings.
+    #[must_use]
+    pub fn worse(&self, one: Option<f64>, other: f64) -> f64 {
+        match (one, self.better()) {
+            (None, _) => other,
+            (Some(one), Some(Better::Higher)) => one.min(other),
+            (Some(one), _) => one.max(other),
+        }
+    }
 }
 
 /// What is read.

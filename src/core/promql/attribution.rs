@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{any_of, is_plain_label, quote};
+use crate::api::MetricsSourceSpec;
 
 /// The label under which a workload's name stands in an answer, where it is cut out of the pod's name.
 pub const WORKLOAD_LABEL: &str = "trimtab_workload";
@@ -71,6 +72,18 @@ impl Default for Identity {
 }
 
 impl Identity {
+    /// The labels of a source, defaults applied.
+    #[must_use]
+    pub fn of(spec: &MetricsSourceSpec) -> Self {
+        let default = Self::default();
+        let identity = spec.identity.clone().unwrap_or_default();
+        Self {
+            namespace: identity.namespace.unwrap_or(default.namespace),
+            pod: identity.pod.unwrap_or(default.pod),
+            workload: identity.workload,
+        }
+    }
+
     /// How series of a workload are told apart by these labels; without a workload, those of a namespace.
     #[must_use]
     pub fn attribution(&self, workload: Option<WorkloadKind>) -> Attribution {

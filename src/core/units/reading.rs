@@ -41,7 +41,7 @@ fn scaled(reading: f64, steps: &[Step]) -> String {
 }
 
 /// Three significant digits, all digits before the point, and at least `decimals` after it; no trailing zeros.
-fn rounded(number: f64, decimals: usize) -> String {
+pub(super) fn rounded(number: f64, decimals: usize) -> String {
     if number.abs() >= 1e15 {
         return format!("{number:e}");
     }

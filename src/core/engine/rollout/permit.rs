@@ -29,10 +29,8 @@ impl World {
         if self.busy.contains(object) || self.busy.contains(&target.key) {
             return Err(Some(Finding::new(Truth::False, Reason::Pending, "a write is under way")));
         }
-        if let Some(backoff) = entry
-            .backoffs
-            .get(object)
-            .filter(|backoff| backoff.generation == entry.identity.generation && backoff.until > now)
+        if let Some(backoff) =
+            entry.backoffs.get(object).filter(|backoff| backoff.generation >= entry.steered.1 && backoff.until > now)
         {
             entry.wake = Some(entry.wake.map_or(backoff.until, |at| at.min(backoff.until)));
             return Err(Some(backoff.why.clone()));
@@ -59,7 +57,7 @@ impl World {
             // Of what came to nothing, nothing moves any more, and what the policy says may be what helps.
             Progress::Failed { .. } if ours.is_none() => {}
             Progress::Running | Progress::Failed { .. }
-                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.identity.generation)) => {}
+                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.steered.1)) => {}
             Progress::Running | Progress::Failed { .. }
                 if ours.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
             {

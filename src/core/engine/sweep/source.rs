@@ -155,17 +155,11 @@ impl Source {
 
 impl SourceSpec {
     fn new(spec: &MetricsSourceSpec) -> Self {
-        let default = promql::Identity::default();
-        let identity = spec.identity.clone().unwrap_or_default();
         Self {
             text: spec.clone(),
             // The schema has checked it; whoever came around that gets the default.
             interval: spec.interval.as_deref().and_then(span).unwrap_or(DEFAULT_INTERVAL).max(MIN_INTERVAL),
-            identity: promql::Identity {
-                namespace: identity.namespace.unwrap_or(default.namespace),
-                pod: identity.pod.unwrap_or(default.pod),
-                workload: identity.workload,
-            },
+            identity: promql::Identity::of(spec),
         }
     }
 }

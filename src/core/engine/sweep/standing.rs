@@ -26,7 +26,10 @@ use crate::{
             thresholds::{Level, word},
         },
         promql::{Group, Missing, Shape},
-        report::{self, Finding, Truth},
+        report::{
+            self, Finding, Truth,
+            checklist::{self, Known},
+        },
         units::{Decimal, Dimension, Quantity},
     },
 };
@@ -130,6 +133,49 @@ impl Sweep {
             measured.stalled = Some((Reason::QueryInvalid, measured.metrics.message.clone()));
         }
         measured
+    }
+
+    /// What is known of a policy's thresholds; `None` until each of them has been judged.
+    #[must_use]
+    pub fn known(&self, policy: &PolicyKey) -> Option<checklist::Readings> {
+        let Some(governed) = self.policies.get(policy) else { return self.follows.then(BTreeMap::new) };
+        let source = self.sources.get(&governed.source);
+        let mut known: BTreeMap<Box<str>, Known> = BTreeMap::new();
+        for row in &governed.rows {
+            let state = State::of(governed, row, source);
+            let Some(threshold) = state.threshold else { continue };
+            let (word, within) = match (state.verdict, state.breach) {
+                (Verdict::Unjudged, _) => return None,
+                (Verdict::NoData(_), None) => ("NoData", None),
+                (Verdict::NoData(_), Some(_)) => ("NoData", Some(false)),
+                (Verdict::Within, _) => ("Within", Some(true)),
+                (Verdict::Pending { .. }, _) => ("Pending", Some(true)),
+                (Verdict::Breached(_), _) => ("Breached", Some(false)),
+            };
+            let current = row.tracks().filter_map(|(_, track)| track.value());
+            let current = current.fold(None, |worst, value| Some(threshold.worse(worst, value)));
+            let first = !known.contains_key(&threshold.name);
+            let merged = known.entry(threshold.name.clone()).or_default();
+            merged.within = match (merged.within, within) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (before, now) if first => now.or(before),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            };
+            if first || merged.state == "Within" || word == "Breached" {
+                merged.state = word;
+            }
+            if let Some(value) = current {
+                merged.current = Some(threshold.worse(merged.current, value));
+            }
+        }
+        Some(known)
+    }
+
+    /// Name of the source that is asked for a policy.
+    #[must_use]
+    pub fn source_of(&self, policy: &PolicyKey) -> Option<Box<str>> {
+        self.policies.get(policy).map(|governed| governed.source.clone())
     }
 
     /// The latest readings of all policies.

@@ -266,6 +266,55 @@ fn a_workload_that_somebody_scales_back_is_scaled_twice_within_an_hour() {
 }
 
 #[test]
+fn an_edit_of_what_only_reports_is_no_reason_to_write() {
+    let mut bench = Bench::new();
+    let web = bench.deployment(8);
+    let mut policy = bench.manifest("bounds", "replicas", &json!({"max": 5, "onConflict": "TakeOver"}));
+    let reporting = [
+        ("checklist", json!([{"id": "few", "text": "Few pods", "check": "live.replicas <= 5"}])),
+        ("reports", json!([{"name": "PODS", "columns": ["Pods"], "rows": [["= live.replicas"]]}])),
+        ("loadTests", json!([{"name": "root", "tool": "Ab", "path": "/"}])),
+        ("alerting", json!({"labels": {"team": "a"}})),
+    ];
+    let tell = |bench: &mut Bench, policy: &Value| {
+        bench.tell(Input::Policy(Change::Applied(Box::new(serde_json::from_value(policy.clone()).unwrap()))));
+    };
+    tell(&mut bench, &policy);
+    for (generation, (section, value)) in (2..).zip(reporting) {
+        bench.show(&web);
+        bench.pass(Span::minutes(1));
+        bench.change(&web, |object| object["spec"]["replicas"] = json!(8));
+        bench.version += 1;
+        policy["spec"][section] = value;
+        policy["metadata"]["generation"] = json!(generation);
+        policy["metadata"]["resourceVersion"] = json!(bench.version.to_string());
+        tell(&mut bench, &policy);
+    }
+    bench.show(&web);
+    bench.pass(Span::minutes(1));
+    // Each edit is a generation, and of another one the same fight would begin anew.
+    assert_eq!(bench.patches.len(), 2, "{:#?}", bench.patches);
+    assert_eq!(bench.condition("bounds", "Conflicted"), "Contested");
+    let status = &bench.statuses["bounds"];
+    assert_eq!(status["observedGeneration"], 5, "what was edited is told all the same");
+    assert_eq!(
+        status["checklist"],
+        json!({"passed": 0, "failed": 1, "attested": 0, "open": 0, "unknown": 0, "failing": ["few"]})
+    );
+    // An edit of the rest is one.
+    bench.version += 1;
+    policy["spec"]["replicas"]["max"] = json!(4);
+    policy["metadata"]["generation"] = json!(9);
+    policy["metadata"]["resourceVersion"] = json!(bench.version.to_string());
+    tell(&mut bench, &policy);
+    bench.pass(Span::minutes(1));
+    assert_eq!((bench.patches.len(), bench.replicas(&web)), (3, 4));
+    bench.show(&web);
+    bench.pass(Span::minutes(1));
+    assert_eq!(bench.statuses["bounds"]["checklist"]["passed"], 1);
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_not_replaced() {
     for damaged in [r#"{"v":2,"uid":"u-bounds"}"#, r#"{"v":1,"#, "?"] {
         let mut bench = Bench::new();
