@@ -37,14 +37,16 @@ fn main() {
 
 /// The command itself over a folder of many policies, each with its workload, from start to end.
 fn linting() -> (Duration, usize) {
-    let policy = include_str!("../examples/grace/policy.yaml");
+    let policy = include_str!("../examples/grace/repaired/policy.yaml");
+    let budget = include_str!("../examples/grace/repaired/budget.yaml");
     let folder = tempfile::tempdir().expect("a directory");
     let mut size = 0;
     for number in 0..POLICIES {
-        let named = policy.replace("name: grace, namespace: grace", &format!("name: grace, namespace: ns-{number}"));
+        let both = format!("{policy}\n---\n{budget}");
+        let named = both.replace("namespace: grace}", &format!("namespace: ns-{number}}}"));
         let workload = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "grace-api", "namespace": format!("ns-{number}")},
-            "spec": {"template": {"spec": {"containers": [{"name": "api", "args": ["gunicorn", "--bind", "0.0.0.0:8000"]}]}}},
+            "spec": {"template": {"spec": {"containers": [{"name": "api", "args": ["serve"]}]}}},
         });
         let text = format!("{named}\n---\n{workload}\n");
         size += text.len();

@@ -53,13 +53,49 @@ fn every_contradiction_of_the_guides_is_found_and_nothing_in_their_repairs() {
     for (name, expected) in CONTRADICTIONS {
         let found = findings(&[folder.join(format!("{name}.as-written.yaml"))]);
         let codes: BTreeSet<&str> = found.iter().map(|finding| finding.code.number()).collect();
-        assert_eq!(codes, BTreeSet::from_iter(expected.iter().copied()), "{name}: {found:#?}");
+        assert_eq!(codes, expected.iter().copied().collect::<BTreeSet<_>>(), "{name}: {found:#?}");
         let left = findings(&[folder.join(format!("{name}.repaired.yaml"))]);
         assert!(left.is_empty(), "{name}, repaired: {left:#?}");
     }
     let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let pairs: BTreeSet<String> = files.filter_map(|file| Some(file.split_once('.')?.0.to_owned())).collect();
     assert_eq!(pairs, CONTRADICTIONS.iter().map(|(name, _)| (*name).to_owned()).collect(), "a file is in no test");
+}
+
+/// What each guide as written must give: the contradictions of its own, and no other.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    ("ai-beast", &[]),
+    ("alchemist", &["TT0020", "TT0023", "TT0050", "TT0070", "TT0071", "TT0072", "TT0095"]),
+    ("grace", &["TT0020", "TT0023", "TT0041", "TT0042", "TT0053", "TT0080", "TT0092"]),
+    ("grid", &["TT0021", "TT0023", "TT0030"]),
+    ("vrooli", &["TT0041", "TT0052", "TT0060", "TT0100"]),
+];
+
+#[test]
+fn every_example_contradicts_itself_as_written_and_is_clean_as_repaired() {
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trimtab"));
+        let output = command.arg("lint").args(arguments).current_dir(root()).output().expect("run trimtab");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.lines().all(|line| line.starts_with("note: ")), "{arguments:?}: {said}");
+        output
+    };
+    for (example, expected) in EXAMPLES {
+        let folder = format!("examples/{example}");
+        let (app, written, repaired) =
+            (format!("{folder}/app.yaml"), format!("{folder}/as-written"), format!("{folder}/repaired"));
+        let output = run(&["-f", &app, "-f", &written, "-o", "json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let found = found["findings"].as_array().expect("findings");
+        let codes: BTreeSet<&str> = found.iter().map(|finding| finding["code"].as_str().expect("a code")).collect();
+        assert_eq!(codes, BTreeSet::from_iter(expected.iter().copied()), "{example}: {found:#?}");
+        let clean = run(&["--fail-on", "info", "-f", &folder, "-f", &repaired]);
+        assert!(clean.status.success(), "{example}: {}", String::from_utf8_lossy(&clean.stdout));
+    }
+    let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = folders.filter(|path| path.join("as-written").exists());
+    let names: Vec<String> = folders.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(BTreeSet::from_iter(names.iter().map(String::as_str)), EXAMPLES.iter().map(|(name, _)| *name).collect());
 }
 
 #[test]

@@ -66,3 +66,12 @@ mod together;
 mod tools;
 #[path = "operator/world.rs"]
 mod world;
+
+/// Three nodes, because Grace asks for a whole core per pod. The last one allows an unsafe sysctl.
+pub const OPTIONS: cluster::Options = cluster::Options {
+    real_nodes: true,
+    nodes: 3,
+    prometheus: true,
+    audit: true,
+    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn"), ("CRDS", "1")],
+};

@@ -109,7 +109,8 @@ alternatives() {
 
 Without root, Go or cgroup v1 there are two ways on:
 
-  cargo run -- plan -f examples/grace            what the policy would change, from files, without a cluster
+  cargo run -- plan -f examples/grace -f examples/grace/repaired
+                                                 what the policy would change, from files, without a cluster
   make demo CLUSTER=current IMAGE=registry.example.com/trimtab:0.1.0 PROMETHEUS=http://prometheus.monitoring:9090
                                                  in the cluster of your kubeconfig, with images that you pushed there;
                                                  examples/grace/demo.sh images builds them
@@ -263,10 +264,10 @@ done
 wait_for 90 "Grace and its load run" grace rollout status deployment/grace-api deployment/load --timeout=1s
 
 step "policy: the Grace guide, in mode Recommend: it measures, alerts and plans, and writes nothing"
-sed -E -e 's/^( *mode:) Enforce/\1 Recommend/' -e 's/(statistic: [a-z0-9]+)\}/\1, window: 20s}/' -e 's/for: [0-9]+m/for: 4s/' "$here/policy.yaml" > "$work/policy.yaml"
-note "the demo is in a hurry: it overlays window (20s) and for (4s) of examples/grace/policy.yaml, and the operator's interval (2s); nothing else"
+sed -E -e 's/^( *mode:) Enforce/\1 Recommend/' -e 's/(statistic: [a-z0-9]+)\}/\1, window: 20s}/' -e 's/for: [0-9]+m/for: 4s/' "$here/repaired/policy.yaml" > "$work/policy.yaml"
+note "the demo is in a hurry: it overlays window (20s) and for (4s) of examples/grace/repaired/policy.yaml, and the operator's interval (2s); nothing else"
 before=$(template)
-kubectl apply -f "$work/policy.yaml" | indent
+kubectl apply -f "$here/repaired/budget.yaml" -f "$work/policy.yaml" | indent
 if [ -n "$prometheus" ]; then
   wait_for 90 "a threshold is breached" condition Compliant False
   if [ -n "$seen_alertmanager" ]; then

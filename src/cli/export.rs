@@ -122,11 +122,11 @@ fn load_test(args: &LoadTest) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let mut text = String::new();
+    let mut all = String::new();
     for manifest in load::manifests(policy, test, &args.image) {
-        text.push_str(&document(&manifest)?);
+        all.push_str(&document(&manifest)?);
     }
-    emit(&text)
+    emit(&all)
 }
 
 fn document(manifest: &Value) -> anyhow::Result<String> {

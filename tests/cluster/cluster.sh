@@ -18,7 +18,8 @@
 #   CLUSTER_OWNER=PID  the cluster ends when that process ends       AUDIT=1        log every request (path: CLUSTER_AUDIT)
 #   APISERVER_FLAGS, KCM_FLAGS   further flags                       PROM_INTERVAL=2s, ALERT_WEBHOOK=URL
 #   CRDS=1             with the folder of other projects' CRDs (share/crds beside the tools)
-#   KUBELET_SYNC=2s    refresh of ConfigMap volumes                  UNSAFE_SYSCTLS  allowed on the last node, comma-separated
+#   KUBELET_SYNC=2s    refresh of ConfigMap volumes
+#   UNSAFE_SYSCTLS     comma-separated, allowed on the last node     UNSAFE_SYSCTLS_NODES=last  all: allowed on every node
 #   CLUSTER_CACHE      tools made by build.sh (default: built now if missing)
 #   CLUSTER_STATE      state of all clusters; not under /var/lib or /var/log, and every directory above it searchable by others
 set -euo pipefail

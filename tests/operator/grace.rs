@@ -39,7 +39,7 @@ fn apply(world: &World, text: &str) {
 /// delays and the class are others.
 fn policy(world: &World, class: &str) -> String {
     let text = overlaid(
-        &file(world, "policy.yaml"),
+        &file(world, "repaired/policy.yaml"),
         &[
             ("statistic: p95}", "statistic: p95, window: 20s, minSamples: 20}"),
             ("statistic: max}", "statistic: max, window: 20s}"),
@@ -177,6 +177,7 @@ fn grace_is_governed_from_the_first_breach_to_the_end_of_its_policy() {
         apply(world, &file(world, "app.yaml"));
         world.rolled_out("grace-api");
         apply(world, &file(world, "load.yaml"));
+        apply(world, &file(world, "repaired/budget.yaml"));
 
         let enforce = policy(world, class);
         breached_and_told(world, &enforce).await;
@@ -192,13 +193,14 @@ fn grace_is_governed_from_the_first_breach_to_the_end_of_its_policy() {
                 "WEB_CONCURRENCY=4",
                 "DB_POOL_SIZE=20",
                 "DB_MAX_OVERFLOW=10",
-                "DB_POOL_TIMEOUT=30",
                 "TRUST_SCORE_TTL=3600",
                 "METRICS_SUMMARY_TTL=60",
                 "REFLECTION_INTERVAL=10",
                 "META_LOOP_INTERVAL=300",
                 "HEALTH_CHECK_INTERVAL=30",
-                "TASK_MAX_PARALLEL=3",
+                "TASK_MAX_PARALLEL=2",
+                "PYTHON_CPU_COUNT=2",
+                "DB_POOL_PRE_PING=true",
             ],
         )
         .await;

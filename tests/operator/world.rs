@@ -19,15 +19,6 @@ use crate::{
     operator,
 };
 
-/// Three nodes, because Grace asks for a whole core per pod. The last one allows an unsafe sysctl.
-const OPTIONS: cluster::Options = cluster::Options {
-    real_nodes: true,
-    nodes: 3,
-    prometheus: true,
-    audit: true,
-    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn"), ("CRDS", "1")],
-};
-
 /// Time for anything that takes a rollout or two on a machine that builds at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -42,7 +33,7 @@ pub fn with_world_alone(test: &'static str, body: impl AsyncFnOnce(&World)) {
 }
 
 fn run(test: &'static str, alone: bool, body: impl AsyncFnOnce(&World)) {
-    cluster::test(&OPTIONS, test, async |cluster| {
+    cluster::test(&crate::OPTIONS, test, async |cluster| {
         install();
         let turn = File::create(cluster_dir().join("turn.lock")).expect("create the lock of the tests");
         if alone { turn.lock() } else { turn.lock_shared() }.expect("wait for this test's turn");

@@ -108,7 +108,7 @@ pub struct LoadTest {
     pub body: Option<String>,
     /// Users, or connections that are open at a time; default 10. Wscat has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100000))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub users: Option<u32>,
     /// Requests in all; Ab only, default 1000.
     #[serde(skip_serializing_if = "Option::is_none")]

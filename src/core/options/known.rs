@@ -1,6 +1,6 @@
 //! The catalogue of options that a policy may set.
 
-use std::ops::Range;
+use std::{net::SocketAddr, ops::Range};
 
 use super::Variable;
 use crate::{
@@ -29,6 +29,10 @@ pub enum Unit {
     Switch,
     /// One of [`COLLECTORS`].
     Collector,
+    /// One of [`WORKER_CLASSES`].
+    WorkerClass,
+    /// An IP address and a port: `0.0.0.0:8000`.
+    Socket,
 }
 
 /// An option that a policy may set.
@@ -50,6 +54,18 @@ pub struct Known {
 pub const COLLECTORS: [&str; 5] = ["Serial", "Parallel", "G1", "Z", "Shenandoah"];
 /// What else selects a collector, in some version of the JVM.
 const OTHER_COLLECTORS: [&str; 4] = ["ParallelOld", "ConcMarkSweep", "ParNew", "Epsilon"];
+
+/// Kinds of workers of gunicorn. Any other word would be a module that Python loads.
+pub const WORKER_CLASSES: [&str; 8] = [
+    "sync",
+    "gthread",
+    "gevent",
+    "eventlet",
+    "tornado",
+    "uvicorn.workers.UvicornWorker",
+    "uvicorn.workers.UvicornH11Worker",
+    "uvicorn_worker.UvicornWorker",
+];
 
 const fn java(token: &'static str, unit: Unit) -> Known {
     Known { token, variable: Variable::JavaToolOptions, unit, glue: "=", others: &[] }
@@ -79,7 +95,7 @@ pub const COLLECTOR: &str = "-XX:+Use*GC";
 pub const SWITCHES: [&str; 2] = ["-XX:+AlwaysPreTouch", "-XX:+ParallelRefProcEnabled"];
 
 /// All of them. The numbers and names are of OpenJDK 8 to 25, Node.js 12 to 24 and gunicorn 20 to 23.
-static KNOWN: [Known; 36] = [
+static KNOWN: [Known; 38] = [
     short(HEAP_MAX, &[("-XX:MaxHeapSize", "=")]),
     short(HEAP_MIN, &[("-XX:InitialHeapSize", "=")]),
     short("-Xmn", &[]),
@@ -116,6 +132,8 @@ static KNOWN: [Known; 36] = [
     gunicorn("--max-requests", Unit::Count, &[]),
     gunicorn("--max-requests-jitter", Unit::Count, &[]),
     gunicorn("--limit-request-fields", Unit::Count, &[]),
+    gunicorn("--worker-class", Unit::WorkerClass, &[("-k", "")]),
+    gunicorn("--bind", Unit::Socket, &[("-b", "")]),
 ];
 
 /// The option that a policy names by `token`.
@@ -148,7 +166,7 @@ impl Known {
             Unit::Count => ValueType::Integer,
             Unit::Percent => ValueType::Ratio,
             Unit::Switch => ValueType::Boolean,
-            Unit::Collector => ValueType::Enum,
+            Unit::Collector | Unit::WorkerClass | Unit::Socket => ValueType::Enum,
         }
     }
 
@@ -172,7 +190,12 @@ impl Known {
             Unit::Bytes => Some(ValueFormat::Bytes),
             Unit::Milliseconds => Some(ValueFormat::Milliseconds),
             Unit::Seconds => Some(ValueFormat::Seconds),
-            Unit::Count | Unit::Percent | Unit::Switch | Unit::Collector => None,
+            Unit::Count
+            | Unit::Percent
+            | Unit::Switch
+            | Unit::Collector
+            | Unit::WorkerClass
+            | Unit::Socket => None,
         };
         let mismatch = || format!("{} takes a {}, not a {}", self.token, self.value_type(), value.value_type());
         if value.value_type() != self.value_type() {
@@ -184,6 +207,12 @@ impl Known {
                 Ok(format!("-XX:+Use{name}GC"))
             }
             (Unit::Collector, _) => Err(format!("must be one of {}", COLLECTORS.join(", "))),
+            (Unit::WorkerClass, Value::Enum(name)) if !WORKER_CLASSES.contains(&name.as_str()) => {
+                Err(format!("must be one of {}", WORKER_CLASSES.join(", ")))
+            }
+            (Unit::Socket, Value::Enum(socket)) if socket.parse::<SocketAddr>().is_err() => {
+                Err("must be an IP address and a port, such as 0.0.0.0:8000".to_owned())
+            }
             (Unit::Percent, Value::Ratio(share)) => {
                 let percent = share.checked_mul(Decimal::from_int(100)).ok_or_else(mismatch)?.to_string();
                 let point = if percent.contains('.') { "" } else { ".0" };
@@ -213,7 +242,7 @@ impl Known {
                 let percent = Decimal::parse(text).ok()?;
                 Value::from_amount(ValueType::Ratio, percent.exact_div(Decimal::from_int(100))?).ok()
             }
-            Unit::Count | Unit::Switch | Unit::Collector => read(None),
+            Unit::Count | Unit::Switch | Unit::Collector | Unit::WorkerClass | Unit::Socket => read(None),
         }
     }
 
@@ -273,9 +302,8 @@ impl Known {
             }
             // `--workers 4`; the JVM has no such form.
             return match (self.variable, next) {
-                (Variable::JavaToolOptions, _) => whole(""),
+                (Variable::JavaToolOptions, _) | (_, None) => whole(""),
                 (_, Some(next)) => Some((next.to_owned(), true)),
-                (_, None) => whole(""),
             };
         }
         None

@@ -163,17 +163,17 @@ fn locust(title: &str, test: &LoadTest) -> String {
 }
 
 fn wrk(title: &str, test: &LoadTest) -> String {
-    let mut text = format!("-- {title}\n");
+    let mut script = format!("-- {title}\n");
     if test.method == HttpMethod::Post {
-        text.push_str("wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\n");
+        script.push_str("wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\n");
     }
     if test.body.is_some() {
-        text.push_str("wrk.body = assert(io.open(os.getenv(\"HERE\") .. \"/body.json\")):read(\"*a\")\n");
+        script.push_str("wrk.body = assert(io.open(os.getenv(\"HERE\") .. \"/body.json\")):read(\"*a\")\n");
     }
     if test.token_from.is_some() {
-        text.push_str(&format!("wrk.headers[\"Authorization\"] = \"Bearer \" .. assert(os.getenv(\"{TOKEN}\"))\n"));
+        script.push_str(&format!("wrk.headers[\"Authorization\"] = \"Bearer \" .. assert(os.getenv(\"{TOKEN}\"))\n"));
     }
-    text
+    script
 }
 
 /// A text as one word of a POSIX shell.

@@ -6,9 +6,9 @@ use super::{
     API_VERSION, Subject,
     document::OperationSummary,
     readings::{Reading, Readings, judge},
-    statistics::{LEAST_POINTS, trend},
+    statistics::course as course_of,
 };
-use crate::core::{facts::Instant, policy::Threshold};
+use crate::core::{facts::Instant, policy::Threshold, statistics::MIN_TREND_POINTS};
 
 /// The export.
 #[derive(Debug, Serialize)]
@@ -159,13 +159,13 @@ impl MetricsExport {
 fn course(of: Of, reading: &Reading) -> Course {
     let points: Vec<(f64, f64)> =
         reading.points.iter().filter_map(|point| Some((Instant::parse(&point.at)?.seconds(), point.value))).collect();
-    let found = trend(&points);
-    let none = if points.len() < LEAST_POINTS { "TooFewPoints" } else { "Steady" };
+    let found = course_of(&points);
+    let none = if points.len() < MIN_TREND_POINTS { "TooFewPoints" } else { "Steady" };
     Course {
         of,
         points: points.len(),
-        direction: found.map_or(none, |trend| trend.direction),
-        per_hour: found.map(|trend| trend.per_hour),
+        direction: found.map_or(none, |course| course.direction),
+        per_hour: found.map(|course| course.per_hour),
     }
 }
 

@@ -1,4 +1,8 @@
-//! Means, standard deviations and trends of small samples.
+//! Means and standard deviations of small samples, and where they are going.
+
+#[cfg(doc)]
+use crate::core::statistics::MIN_TREND_POINTS;
+use crate::core::statistics::trend;
 
 /// Mean and sample standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,59 +36,28 @@ impl Summary {
     }
 }
 
-/// Least number of points that a direction is told of.
-pub(super) const LEAST_POINTS: usize = 8;
-/// Most points that are looked at: of more, the newest.
-const MOST_POINTS: usize = 500;
-
 /// Where a series is going.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Trend {
+pub(super) struct Course {
     /// `Rising`, `Falling` or `Steady`.
     pub direction: &'static str,
     /// Median of the slopes between any two points, per hour.
     pub per_hour: f64,
 }
 
-/// The trend of points of time in seconds and value; nothing of fewer than [`LEAST_POINTS`].
+/// Where points of time in seconds and value are going; nothing of fewer than [`MIN_TREND_POINTS`], or of one moment.
 ///
-/// The direction is that of the test of Mann and Kendall at 95 %, with its correction for equal values, and the slope that of
-/// Theil and Sen: neither is led astray by single spikes.
-pub(super) fn trend(points: &[(f64, f64)]) -> Option<Trend> {
-    let points = points.get(points.len().saturating_sub(MOST_POINTS)..)?;
-    if points.len() < LEAST_POINTS {
-        return None;
-    }
-    let mut score = 0.0;
-    let mut slopes = Vec::new();
-    for (index, (at, value)) in points.iter().enumerate() {
-        for (later, other) in points.iter().skip(index + 1) {
-            if later > at {
-                slopes.push((other - value) / (later - at));
-                score += f64::from(i8::from(other > value) - i8::from(other < value));
-            }
-        }
-    }
-    slopes.sort_by(f64::total_cmp);
-    let middle = |at: usize| slopes.get(at).copied();
-    let half = slopes.len() / 2;
-    let median =
-        if slopes.len() % 2 == 1 { middle(half)? } else { f64::midpoint(middle(half.checked_sub(1)?)?, middle(half)?) };
-    let n = float(points.len());
-    let spread = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
-    let mut values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
-    values.sort_by(f64::total_cmp);
-    let ties: f64 = values.chunk_by(|a, b| a.total_cmp(b).is_eq()).map(|same| spread(float(same.len()))).sum();
-    let variance = (spread(n) - ties) / 18.0;
-    let z = if variance > 0.0 && score != 0.0 { (score - score.signum()) / variance.sqrt() } else { 0.0 };
-    let direction = if z > 1.96 {
-        "Rising"
-    } else if z < -1.96 {
-        "Falling"
-    } else {
-        "Steady"
+/// Recorded points are at equal distances, as a range query gives them.
+pub(super) fn course(points: &[(f64, f64)]) -> Option<Course> {
+    let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
+    let found = trend(&values)?;
+    let hours = (points.last()?.0 - points.first()?.0) / 3600.0;
+    let direction = match found.change {
+        change if !found.is_significant() || change == 0.0 => "Steady",
+        change if change > 0.0 => "Rising",
+        _ => "Falling",
     };
-    Some(Trend { direction, per_hour: median * 3600.0 })
+    (hours > 0.0).then_some(Course { direction, per_hour: found.change / hours })
 }
 
 #[cfg(test)]
@@ -107,17 +80,17 @@ mod tests {
     }
 
     #[test]
-    fn a_trend_needs_points_and_survives_a_spike() {
-        let direction = |values: &[f64]| trend(&series(values)).map(|trend| trend.direction);
-        assert_eq!(direction(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), None);
-        assert_eq!(direction(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), Some("Rising"));
-        assert_eq!(direction(&[8.0, 7.0, 6.0, 99.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0]), Some("Falling"));
-        assert_eq!(direction(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]), Some("Steady"));
+    fn a_course_has_a_direction_where_the_trend_is_more_than_chance() {
+        let rising: Vec<f64> = (0..12).map(f64::from).collect();
+        let falling: Vec<f64> = rising.iter().rev().copied().collect();
+        let direction = |values: &[f64]| course(&series(values)).map(|course| course.direction);
+        assert_eq!(direction(&rising[..7]), None);
+        assert_eq!(direction(&rising), Some("Rising"));
+        assert_eq!(direction(&falling), Some("Falling"));
         assert_eq!(direction(&[5.0; 20]), Some("Steady"));
-        let rising = trend(&series(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])).unwrap();
-        assert!((rising.per_hour - 60.0).abs() < 1e-9);
+        assert!((course(&series(&rising)).unwrap().per_hour - 60.0).abs() < 1e-9);
         // Points of one time have no slope.
-        assert_eq!(trend(&[(0.0, 1.0); 9]), None);
+        assert_eq!(course(&[(0.0, 1.0); 12]), None);
     }
 
     proptest! {

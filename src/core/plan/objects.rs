@@ -149,8 +149,8 @@ pub(super) fn bar(situation: &Situation<'_>, path: &str, live: Option<&Json>, va
         return refusal(Reason::TargetPreventsUpdate, format!("{} is not written: {why}", target.key.short()));
     }
     // Where a profile sets the value, leaving it would be what lowers it, and nobody would have asked for that.
-    let mut moved = situation.policy.profiles.iter().flat_map(Profile::knobs);
-    let moves = moved.any(|(index, _)| situation.policy.knobs.get(index).is_some_and(|knob| *knob.path == *path));
+    let mut set = situation.policy.profiles.iter().flat_map(Profile::knobs);
+    let moves = set.any(|(index, _)| situation.policy.knobs.get(index).is_some_and(|knob| *knob.path == *path));
     let by_hand = desired.knob.allow_destructive && desired.source == Source::Spec && !moves;
     match place.effect(live, value) {
         Effect::Harmless => None,

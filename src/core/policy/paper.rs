@@ -33,7 +33,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Means {
     /// A formula.
-    Check(Probe),
+    Check(Box<Probe>),
     /// A person.
     Attested(Attestation),
     /// Nobody so far.
@@ -59,7 +59,7 @@ pub enum Cell {
     /// As written.
     Text(Box<str>),
     /// What a formula gives.
-    Formula(Probe),
+    Formula(Box<Probe>),
     /// The word for the row.
     Status,
     /// How many times better the row's second amount is.
@@ -140,7 +140,7 @@ impl Reader<'_> {
             (Some(text), None) => {
                 let formula = Formula::parse(text).map_err(|error| error.to_string());
                 let probe = formula.and_then(|f| self.vision.check(f, Some(&Type::Boolean), Asker::Checklist));
-                Means::Check(probe.map_err(|message| self.refuse(path(".check"), message)).ok()?)
+                Means::Check(Box::new(probe.map_err(|message| self.refuse(path(".check"), message)).ok()?))
             }
             (None, Some(attested)) => {
                 // The schema knows the digits; that there is such a day, only the calendar.
@@ -220,7 +220,7 @@ impl Reader<'_> {
                 "improvement" => Some(Cell::Improvement),
                 _ => {
                     let probe = self.vision.check(formula, None, Asker::Report);
-                    probe.map(Cell::Formula).map_err(|message| self.refuse(path, message)).ok()
+                    probe.map(|probe| Cell::Formula(Box::new(probe))).map_err(|message| self.refuse(path, message)).ok()
                 }
             },
         }
@@ -303,13 +303,13 @@ impl Reader<'_> {
         if service.is_none_or(|service| service.contains('.')) {
             self.refuse(path(".service"), "must be set: the target has no name that a Service could have");
         }
-        let text = test.duration.as_deref().unwrap_or("30s");
-        let seconds = Value::parse(ValueType::Duration, text).ok().and_then(|value| value.amount()?.to_i64());
+        let duration = test.duration.as_deref().unwrap_or("30s");
+        let seconds = Value::parse(ValueType::Duration, duration).ok().and_then(|value| value.amount()?.to_i64());
         let seconds = seconds.filter(|seconds| (1..=2_592_000).contains(seconds));
         if seconds.is_none() {
             self.refuse(
                 path(".duration"),
-                format!("must be whole seconds from 1s to 30d, not \"{}\"", text.escape_debug()),
+                format!("must be whole seconds from 1s to 30d, not \"{}\"", duration.escape_debug()),
             );
         }
         if self.wrong.len() > before {

@@ -218,8 +218,8 @@ fn whole_keys_hold_no_places(knobs: &[Knob], files: &[File], wrong: &mut Vec<Inv
     for knob in knobs {
         let Landing::Document { file, .. } = &knob.landing else { continue };
         let Some(file) = files.get(*file) else { continue };
-        let fills = |other: &&Knob| matches!(&other.landing, Landing::ConfigMapKey { name, key, .. } if *name == file.config_map && *key == file.key);
-        if let Some(other) = knobs.iter().find(fills) {
+        let whole = |other: &&Knob| matches!(&other.landing, Landing::ConfigMapKey { name, key, .. } if *name == file.config_map && *key == file.key);
+        if let Some(other) = knobs.iter().find(whole) {
             let message = format!(
                 "edits the key {} of ConfigMap/{}, which {} fills as a whole: use one of path and configMapKey",
                 file.key, file.config_map, other.path

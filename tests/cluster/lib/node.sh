@@ -68,7 +68,7 @@ crashLoopBackOff: {maxContainerRestartPeriod: 1s}     # tests that kill a contai
 configMapAndSecretChangeDetectionStrategy: Watch
 syncFrequency: ${KUBELET_SYNC:-2s}                    # a changed ConfigMap reaches its volume within about this time
 nodeStatusUpdateFrequency: 4s
-allowedUnsafeSysctls: [$([ "$I" != $((NODES - 1)) ] || echo "${UNSAFE_SYSCTLS:-}")]
+allowedUnsafeSysctls: [$(if [ "$I" = $((NODES - 1)) ] || [ "${UNSAFE_SYSCTLS_NODES:-last}" = all ]; then echo "${UNSAFE_SYSCTLS:-}"; fi)]
 K
 }
 
