@@ -411,6 +411,17 @@ fn the_largest_policy_is_accepted_and_within_the_budget_of_rules() {
     });
 }
 
+/// `kubectl apply` keeps what it applied in an annotation of the definition, and annotations have a limit.
+#[test]
+fn definitions_can_be_applied_by_kubectl_as_the_client() {
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        cluster.install_crds().await;
+        let folder = cluster::repository().join("crds");
+        let said = cluster.kubectl(&["apply", "--dry-run=server", "-f", folder.to_str().expect("UTF-8")], "");
+        assert_eq!(said.lines().filter(|line| line.contains("(server dry run)")).count(), crds::all().len(), "{said}");
+    });
+}
+
 #[test]
 fn null_means_omitted() {
     cluster::test(&OPTIONS, here!(), async |cluster| {

@@ -35,12 +35,13 @@ fn apply(world: &World, text: &str) {
     world.try_kubectl(&["apply", "-f", "-"], text).unwrap_or_else(|said| panic!("applying {text}: {said}"));
 }
 
-/// Tests have less time than the guide: nothing but its windows, delays and the class are others.
+/// Tests have less time than the guide: nothing but its windows, with what must happen in them, its
+/// delays and the class are others.
 fn policy(world: &World, class: &str) -> String {
     let text = overlaid(
         &file(world, "repaired/policy.yaml"),
         &[
-            ("statistic: p95}", "statistic: p95, window: 20s}"),
+            ("statistic: p95}", "statistic: p95, window: 20s, minSamples: 20}"),
             ("statistic: max}", "statistic: max, window: 20s}"),
             ("statistic: rate}", "statistic: rate, window: 20s}"),
             ("for: 2m", "for: 4s"),
