@@ -73,8 +73,16 @@ fn golden_help_of_every_command() {
 #[test]
 fn golden_plans_in_every_format() {
     golden("plan-grace", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired"]);
-    golden("plan-grace-json", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"]);
-    golden("plan-grace-yaml", TRIMTAB, &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "yaml"]);
+    golden(
+        "plan-grace-json",
+        TRIMTAB,
+        &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"],
+    );
+    golden(
+        "plan-grace-yaml",
+        TRIMTAB,
+        &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "yaml"],
+    );
     golden("plan-settled", TRIMTAB, &["plan", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-settled-all", TRIMTAB, &["plan", "--all", "-f", "tests/data/cli/settled.yaml"]);
     golden("plan-refused", TRIMTAB, &["plan", "-f", "tests/data/cli/refused.yaml"]);
@@ -101,7 +109,11 @@ fn golden_findings_in_every_format() {
         golden(&format!("lint-{format}"), TRIMTAB, &["lint", "-f", "tests/data/cli/lint.yaml", "-o", format]);
     }
     golden("lint-shape", TRIMTAB, &["lint", "-f", "tests/data/cli/lint-shape.yaml"]);
-    golden("lint-clean", TRIMTAB, &["lint", "--fail-on", "info", "-f", "examples/grace", "-f", "examples/grace/repaired"]);
+    golden(
+        "lint-clean",
+        TRIMTAB,
+        &["lint", "--fail-on", "info", "-f", "examples/grace", "-f", "examples/grace/repaired"],
+    );
     golden("lint-explain", TRIMTAB, &["lint", "--explain", "tt0012"]);
     golden("lint-explain-unknown", TRIMTAB, &["lint", "--explain", "TT9999"]);
     golden("lint-without-policy", TRIMTAB, &["lint", "-f", "examples/grace/app.yaml"]);
@@ -194,7 +206,9 @@ fn definitions_are_printed_as_documents_or_as_one_list() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    for arguments in [&["crds"][..], &["version"], &["--help"], &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired"]] {
+    for arguments in
+        [&["crds"][..], &["version"], &["--help"], &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired"]]
+    {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let mut command = Command::new(TRIMTAB);
@@ -208,7 +222,12 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 #[test]
 fn what_cannot_be_written_is_an_error() {
-    for arguments in [&["version"][..], &["crds"], &["--help"], &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"]] {
+    for arguments in [
+        &["version"][..],
+        &["crds"],
+        &["--help"],
+        &["plan", "-f", "examples/grace", "-f", "examples/grace/repaired", "-o", "json"],
+    ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
         let mut command = Command::new(TRIMTAB);
         command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(full);

@@ -36,8 +36,7 @@ mod table;
 mod together;
 
 /// Four nodes, because the examples ask for whole cores, with the sysctls that their class allows.
-pub const OPTIONS: cluster::Options =
-    cluster::Options { 
+pub const OPTIONS: cluster::Options = cluster::Options {
     real_nodes: true,
     nodes: 4,
     prometheus: true,

@@ -73,8 +73,10 @@ fn gc7_one_switch_moves_three_intervals_in_one_rollout_and_back() {
 #[test]
 fn gr7_redis_needs_a_host_and_then_one_rollout_switches_the_event_bus() {
     const PLACE: (&str, &str, &str) = ("mothership", "api", "/etc/grid/config.yaml");
-    const MEMORY: [&str; 3] = ["use_redis: false    # false: in memory, on one node", "redis_host: localhost", "redis_port: 6379"];
-    const REDIS: [&str; 3] = ["use_redis: true    # false: in memory, on one node", "redis_host: redis", "redis_port: 6379"];
+    const MEMORY: [&str; 3] =
+        ["use_redis: false    # false: in memory, on one node", "redis_host: localhost", "redis_port: 6379"];
+    const REDIS: [&str; 3] =
+        ["use_redis: true    # false: in memory, on one node", "redis_host: redis", "redis_port: 6379"];
     with_world(here!(), async |world| {
         copy(world, "grid", "mothership").await;
         shows(world, PLACE, MEMORY).await;

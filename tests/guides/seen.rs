@@ -48,11 +48,19 @@ impl Inside<'_> {
             Seen::Env(name, value) => same(&self.variable(name)?, value),
             Seen::Token(name, token) => {
                 let value = self.variable(name)?;
-                if value.split(' ').filter(|word| word == token).count() == 1 { Ok(()) } else { Err(format!("{token} is not once in {value:?}")) }
+                if value.split(' ').filter(|word| word == token).count() == 1 {
+                    Ok(())
+                } else {
+                    Err(format!("{token} is not once in {value:?}"))
+                }
             }
             Seen::Line(file, line) => {
                 let text = self.cat(file)?;
-                if text.lines().any(|one| one.trim() == *line) { Ok(()) } else { Err(format!("{line:?} is no line of {text}")) }
+                if text.lines().any(|one| one.trim() == *line) {
+                    Ok(())
+                } else {
+                    Err(format!("{line:?} is no line of {text}"))
+                }
             }
             Seen::Memory(bytes) => {
                 let is = self.first(["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"])?;

@@ -32,11 +32,16 @@ pub fn manifests(example: &str, place: &str, namespace: &str) -> String {
         vec![path]
     };
     files.sort();
-    let read = |path: &PathBuf| fs::read_to_string(path).unwrap_or_else(|error| panic!("reading \"{}\": {error}", path.display()));
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("reading \"{}\": {error}", path.display()))
+    };
     let text = files.iter().map(read).collect::<Vec<_>>().join("\n---\n");
     text.replace(&format!("namespace: {example}"), &format!("namespace: {namespace}"))
         .replace(&format!("metadata: {{name: {example}}}\n"), &format!("metadata: {{name: {namespace}}}\n"))
-        .replace(&format!("metadata:\n  name: {example}\n  labels:"), &format!("metadata:\n  name: {namespace}\n  labels:"))
+        .replace(
+            &format!("metadata:\n  name: {example}\n  labels:"),
+            &format!("metadata:\n  name: {namespace}\n  labels:"),
+        )
 }
 
 /// What an example has as its guide spells it, and the API server refuses.

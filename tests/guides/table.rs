@@ -362,7 +362,8 @@ fn line_of(row: &Row, item: &Item) -> Line {
 
 /// Everything about a row.
 fn lines(id: &str) -> Vec<Line> {
-    let written = ROWS.iter().filter(|row| row.id == id).flat_map(|row| row.items.iter().map(move |item| line_of(row, item)));
+    let written =
+        ROWS.iter().filter(|row| row.id == id).flat_map(|row| row.items.iter().map(move |item| line_of(row, item)));
     let others = OTHERS.iter().filter(|other| other.id == id).map(|other| Line {
         text: other.text.to_owned(),
         file: other.file.to_owned(),
@@ -406,7 +407,8 @@ fn section(file: &str, section: &str) -> BTreeMap<String, Value> {
 fn examples_have_the_checklists_tables_and_load_tests_that_are_held_to_golden_files() {
     for (data, example) in REPORTED {
         for name in ["checklist", "reports", "loadTests"] {
-            let (held, is) = (format!("tests/data/reports/{data}.yaml"), format!("examples/{example}/repaired/policy.yaml"));
+            let (held, is) =
+                (format!("tests/data/reports/{data}.yaml"), format!("examples/{example}/repaired/policy.yaml"));
             assert_eq!(section(&is, name), section(&held, name), "{name} of {is}, as in {held}");
         }
     }
@@ -422,7 +424,8 @@ fn golden_every_row_has_a_field_and_a_test() {
     );
     let mut wrong = Vec::new();
     for (letters, guide, numbers) in IDS {
-        write!(table, "\n## {guide}\n\n| row | what | field | where it is seen | test |\n|---|---|---|---|---|\n").unwrap();
+        write!(table, "\n## {guide}\n\n| row | what | field | where it is seen | test |\n|---|---|---|---|---|\n")
+            .unwrap();
         for id in numbers.map(|number| format!("{letters}{number}")) {
             let lines = lines(&id);
             if lines.is_empty() {
@@ -440,7 +443,11 @@ fn golden_every_row_has_a_field_and_a_test() {
                 writeln!(
                     table,
                     "| {id} | {} | `{}` in [{folder}](../{file}) | {} | `{}` in {} |",
-                    cell(&text), cell(&field), cell(&seen), test.1, test.0
+                    cell(&text),
+                    cell(&field),
+                    cell(&seen),
+                    test.1,
+                    test.0
                 )
                 .unwrap();
             }

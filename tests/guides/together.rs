@@ -25,7 +25,8 @@ async fn observed(world: &World, example: &str) -> World {
     workloads(&world, example);
     apply(&world, &manifests(example, "as-written", &namespace));
     if let Some(refused) = refused(example, &namespace) {
-        let said = world.try_kubectl(&["apply", "-f", "-"], &refused).expect_err("the spelling of the guide is refused");
+        let said =
+            world.try_kubectl(&["apply", "-f", "-"], &refused).expect_err("the spelling of the guide is refused");
         assert!(said.contains("maxBytes"), "{said}");
     }
     for name in policies(&world).await {
@@ -56,7 +57,10 @@ fn all_five_rest_together_as_repaired_and_as_written() {
             }
             if world.namespace.ends_with("-as-written") {
                 for deployment in world.list("deployments").await {
-                    assert!(traces(&deployment).is_empty() && deployment["metadata"]["generation"] == 1, "{deployment:#}");
+                    assert!(
+                        traces(&deployment).is_empty() && deployment["metadata"]["generation"] == 1,
+                        "{deployment:#}"
+                    );
                 }
             }
         }

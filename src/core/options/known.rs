@@ -190,12 +190,7 @@ impl Known {
             Unit::Bytes => Some(ValueFormat::Bytes),
             Unit::Milliseconds => Some(ValueFormat::Milliseconds),
             Unit::Seconds => Some(ValueFormat::Seconds),
-            Unit::Count
-            | Unit::Percent
-            | Unit::Switch
-            | Unit::Collector
-            | Unit::WorkerClass
-            | Unit::Socket => None,
+            Unit::Count | Unit::Percent | Unit::Switch | Unit::Collector | Unit::WorkerClass | Unit::Socket => None,
         };
         let mismatch = || format!("{} takes a {}, not a {}", self.token, self.value_type(), value.value_type());
         if value.value_type() != self.value_type() {
