@@ -11,6 +11,7 @@ mod simulation {
     pub mod budgets;
     pub mod controllers;
     pub mod formulas;
+    pub mod interplay;
     pub mod invariants;
     pub mod objects;
     pub mod people;

@@ -315,7 +315,7 @@ pub struct Target {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub api_version: Option<String>,
-    /// Kind: Deployment, StatefulSet or DaemonSet; or, where the class allows it, an object whose fields are set: a Cluster or
+    /// Kind: Deployment, `StatefulSet` or `DaemonSet`; or, where the class allows it, an object whose fields are set: a Cluster or
     /// Pooler of CloudNativePG, a Stream of nack (JetStream).
     pub kind: TargetKind,
     /// Name of one workload.

@@ -174,12 +174,12 @@ pub type Stays = BTreeMap<Box<str>, Option<Value>>;
 pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
     let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
     let mut wrong = policy.check_values(&worked);
-    let known = |path: &str| match stays.get(path) {
-        Some(stays) => stays.clone(),
-        None => {
-            let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
-            worked.as_ref().ok().map(|worked| worked.value.clone())
+    let known = |path: &str| {
+        if let Some(stays) = stays.get(path) {
+            return stays.clone();
         }
+        let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
+        worked.as_ref().ok().map(|worked| worked.value.clone())
     };
     // What somebody else has set is theirs, unless it is this policy that takes the room away.
     let limit = |knob: &Knob| matches!(knob.landing, Landing::Resource { bucket: "limits", resource: "memory" });

@@ -55,7 +55,7 @@ impl Table {
     #[must_use]
     pub fn html(&self) -> String {
         let line = |tag: &str, cells: &[String]| {
-            let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", html(cell))).collect();
+            let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", html(cell))).collect::<Vec<_>>().concat();
             format!("<tr>{cells}</tr>\n")
         };
         let rows: String = self.rows.iter().map(|row| line("td", row)).collect();

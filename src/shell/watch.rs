@@ -55,7 +55,7 @@ pub const STREAMS: [Stream; 12] = [
 ];
 
 /// Time after which it is looked again for a kind that the cluster does not serve.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// Time after which a kind that is gone all of a sudden is looked for once more, before its objects count as gone.
 const DOUBT: Duration = Duration::from_secs(5);
 
@@ -316,8 +316,8 @@ async fn end(follow: impl Future<Output = End> + Send) {
 /// The status code of an error.
 fn code(error: &watcher::Error) -> Option<u16> {
     match error {
-        watcher::Error::WatchError(status) => Some(status.code),
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        watcher::Error::WatchError(status)
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
         _ => None,
     }

@@ -266,7 +266,7 @@ fn what_restoring_empties_becomes_no_null_that_the_definition_refuses() {
         world.delete_policy("p");
         let left = released(world, "clusters").await;
         assert!(left["spec"]["postgresql"]["parameters"].get("work_mem").is_none(), "{left:#}");
-        eventually(Duration::from_secs(60), "the policy is gone", async || {
+        eventually(Duration::from_mins(1), "the policy is gone", async || {
             world.try_get("performancepolicies", "p").await.map_or(Ok(()), Err)
         })
         .await;

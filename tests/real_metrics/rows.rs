@@ -28,6 +28,7 @@ struct Item {
 /// Window of everything: a few scrapes.
 const WINDOW: &str = "5s";
 
+#[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
 fn item(name: &str, mut metric: Value, levels: Value, good: Series, bad: Vec<(Series, &'static str)>) -> Item {
     metric["window"] = WINDOW.into();
     let threshold = json!({"name": name, "metric": metric, "levels": levels});

@@ -287,6 +287,8 @@ fn a_pool_waits_for_its_budget() {
     says(&run, "p", "Ready", "True", "Served");
     assert_eq!(pool(&run, "api").as_deref(), Some("10"));
     run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+    // Budgets and policies are watched apart: who hears of the policy first grows into the budget that was.
+    rest(&mut run);
     apply(&mut run, "p", &plain("api", 11));
     rest(&mut run);
     says(&run, "p", "Ready", "False", "BudgetNotFound");

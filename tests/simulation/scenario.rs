@@ -378,11 +378,12 @@ fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
     manifest
 }
 
-/// What is worked out from a limit is what that limit gives.
+/// What is worked out from a limit is what that limit gives. Where there are profiles, [`switched`] looks at it.
 fn follows(run: &Run, policy: &PerformancePolicy) {
     let spec = json!(policy.spec);
     let size = &spec["pools"][0]["size"];
-    let Some(variable) = size["env"].as_str().filter(|_| size["value"] == FORMULA) else { return };
+    let is_plain = size["value"] == FORMULA && policy.spec.profiles.is_empty();
+    let Some(variable) = size["env"].as_str().filter(|_| is_plain) else { return };
     let target = spec["target"].clone();
     let chosen = |stored: &&Stored| match target["name"].as_str() {
         Some(name) => *stored.key.name == *name,
@@ -445,8 +446,9 @@ fn switched(run: &Run, policy: &PerformancePolicy) {
         }
         let variable = spec["pools"][0]["size"]["env"].as_str().unwrap();
         let live = run.server.env(&stored.key, variable);
-        if size != FORMULA && live != Some(size.to_string()) {
-            run.fail(&format!("{name} is applied to {short}, and {variable} is {live:?} and not {size}"));
+        let expected = if size == FORMULA { derived(stored) } else { Some(size.to_string()) };
+        if live != expected {
+            run.fail(&format!("{name} is applied to {short}, and {variable} is {live:?} and not {expected:?}"));
         }
     }
 }

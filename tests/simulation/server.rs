@@ -162,6 +162,8 @@ pub struct Server {
     pub source: Option<MetricsSource>,
     /// What it reads of the gauge of each workload; nothing of those that are not here.
     pub readings: BTreeMap<Box<str>, f64>,
+    /// How many observations readings are made of, where a query asks for that.
+    pub samples: BTreeMap<Box<str>, f64>,
     /// Whether it answers nothing at all.
     pub silent: bool,
     /// What the watches have to show and have not been given yet.
@@ -536,13 +538,19 @@ impl Server {
         if self.silent {
             return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
         }
-        let series = |(workload, value): (&Box<str>, &f64)| {
-            let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)];
-            let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-            let value = if expr.contains("timestamp(") { at.seconds() } else { *value };
-            Series { labels, points: vec![(at.seconds(), value)] }
+        let series = |part: Option<&'static str>| {
+            move |(workload, value): (&str, f64)| {
+                let part = part.map(|part| ("trimtab_part", part));
+                let labels = [("namespace", NAMESPACE), ("trimtab_workload", workload)].into_iter().chain(part);
+                let labels = labels.map(|(name, value)| (name.into(), value.into())).collect();
+                let value = if expr.contains("timestamp(") { at.seconds() } else { value };
+                Series { labels, points: vec![(at.seconds(), value)] }
+            }
         };
-        Ok(self.readings.iter().map(series).collect())
+        let readings = self.readings.iter().map(|(workload, value)| (&**workload, *value));
+        let counts = self.samples.iter().filter(|_| expr.contains("trimtab_part"));
+        let counts = counts.map(|(workload, value)| (&**workload, *value));
+        Ok(readings.map(series(None)).chain(counts.map(series(Some("count")))).collect())
     }
 
     /// The complete list of a stream, as a watch begins with it.

@@ -105,8 +105,8 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::flag)]
     pub arg: Option<String>,
-    /// Option of a JVM, of Node.js or of gunicorn that is set in the variable where it reads them (JAVA_TOOL_OPTIONS,
-    /// NODE_OPTIONS, GUNICORN_CMD_ARGS), such as -XX:MaxMetaspaceSize, --max-old-space-size or --workers. Other options
+    /// Option of a JVM, of Node.js or of gunicorn that is set in the variable where it reads them (`JAVA_TOOL_OPTIONS`,
+    /// `NODE_OPTIONS`, `GUNICORN_CMD_ARGS`), such as -XX:MaxMetaspaceSize, --max-old-space-size or --workers. Other options
     /// there stay as they are. It is spelled as its reader wants it: leave out as.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::runtime_option)]
@@ -118,7 +118,7 @@ pub struct Knob {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_key: Option<ConfigMapKey>,
     /// A field of a target that is no workload, such as spec.maxAge of a Stream or
-    /// spec.postgresql.parameters.work_mem of a Cluster.
+    /// `spec.postgresql.parameters.work_mem` of a Cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::field_path)]
     pub field: Option<String>,
@@ -310,7 +310,7 @@ pub struct Cache {
     /// Name of the cache.
     #[schemars(transform = rules::dns_label)]
     pub name: String,
-    /// Where it is: InProcess (each process has its own), Shared (a server such as Redis) or Disk. An outer tier must not
+    /// Where it is: `InProcess` (each process has its own), Shared (a server such as Redis) or Disk. An outer tier must not
     /// forget before an inner one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<CacheTier>,
@@ -408,7 +408,7 @@ pub struct Kernel {
 /// A kernel parameter.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sysctl {
-    /// Name, such as net.ipv4.tcp_fin_timeout.
+    /// Name, such as `net.ipv4.tcp_fin_timeout`.
     #[schemars(transform = rules::sysctl_name)]
     pub name: String,
     /// Value, such as 15 or "1024 65535".

@@ -14,16 +14,16 @@ use super::{
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = ("has(self.jvm) || has(self.node) || has(self.go) || has(self.python)", "at least one of jvm, node, go and python must be set"))]
 pub struct Runtime {
-    /// A JVM: options in JAVA_TOOL_OPTIONS.
+    /// A JVM: options in `JAVA_TOOL_OPTIONS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jvm: Option<Jvm>,
-    /// Node.js: options in NODE_OPTIONS.
+    /// Node.js: options in `NODE_OPTIONS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<Node>,
     /// Go: GOMEMLIMIT, GOMAXPROCS and GOGC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub go: Option<Go>,
-    /// Python 3.13 and later: PYTHON_CPU_COUNT.
+    /// Python 3.13 and later: `PYTHON_CPU_COUNT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub python: Option<Python>,
 }
@@ -106,7 +106,7 @@ pub struct Jvm {
     /// Whether references are processed in parallel (-XX:+ParallelRefProcEnabled).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_ref_proc: Option<bool>,
-    /// What to do when somebody else owns JAVA_TOOL_OPTIONS: Yield (default) or `TakeOver`.
+    /// What to do when somebody else owns `JAVA_TOOL_OPTIONS`: Yield (default) or `TakeOver`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
 }
@@ -128,7 +128,7 @@ pub struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub per_worker: Option<String>,
-    /// What to do when somebody else owns NODE_OPTIONS: Yield (default) or `TakeOver`.
+    /// What to do when somebody else owns `NODE_OPTIONS`: Yield (default) or `TakeOver`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
 }
@@ -166,11 +166,11 @@ pub struct Python {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]
     pub container: Option<String>,
-    /// Processors that Python believes to have (PYTHON_CPU_COUNT, read by Python 3.13 and later), such as = ceil(limits.cpu).
+    /// Processors that Python believes to have (`PYTHON_CPU_COUNT`, read by Python 3.13 and later), such as = ceil(limits.cpu).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::runtime_count)]
     pub cpu_count: Option<RuntimeValue>,
-    /// What to do when somebody else owns PYTHON_CPU_COUNT: Yield (default) or `TakeOver`.
+    /// What to do when somebody else owns `PYTHON_CPU_COUNT`: Yield (default) or `TakeOver`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
 }

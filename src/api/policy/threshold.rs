@@ -109,7 +109,7 @@ pub struct Metric {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::positive_duration)]
     pub window: Option<String>,
-    /// Observations that the window must have, or there is no reading (TooFewSamples). Default: of a percentile of a
+    /// Observations that the window must have, or there is no reading (`TooFewSamples`). Default: of a percentile of a
     /// histogram 10/(1-q), which is 200 for p95 and 1000 for p99; of its mean and of a ratio of counters 20; else 0. Of a
     /// gauge: samples that a series must have to count.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -153,7 +153,7 @@ impl Asked {
         let mut parts = Vec::new();
         if !self.node.is_empty() {
             parts.push((Part::Tuned, "OpenShift, Node Tuning Operator".to_owned(), self.tuned(name, label)?));
-            let lines: String = self.node.iter().map(|(name, (value, _))| format!("{name} = {value}\n")).collect();
+            let lines = self.node.iter().flat_map(|(name, (value, _))| [name, " = ", value, "\n"]).collect::<String>();
             parts.push((
                 Part::Sysctl,
                 format!("any Linux: /etc/sysctl.d/90-{name}.conf of each node, then \"sysctl --system\""),
@@ -225,7 +225,7 @@ fn together(policies: &[String], parts: &[(Part, String, String)]) -> String {
         policies.join(", ")
     );
     for (part, title, body) in parts {
-        let title: String = title.lines().map(|line| format!("# {line}\n")).collect();
+        let title: String = title.lines().flat_map(|line| ["# ", line, "\n"]).collect();
         let is_manifest = *part == Part::Tuned;
         let comment = |line: &str| if is_manifest { format!("{line}\n") } else { format!("#   {line}\n") };
         let body: String = body.lines().map(comment).collect();

@@ -80,7 +80,7 @@ impl World {
         // A person asked for this very profile.
         if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
             standing.not_ready = Some((forced.reason, forced.message.clone()));
-            standing.reconciling = standing.not_ready.clone();
+            standing.reconciling.clone_from(&standing.not_ready);
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());

@@ -297,9 +297,8 @@ impl Known {
             }
             // `--workers 4`; the JVM has no such form.
             return match (self.variable, next) {
-                (Variable::JavaToolOptions, _) => whole(""),
+                (Variable::JavaToolOptions, _) | (_, None) => whole(""),
                 (_, Some(next)) => Some((next.to_owned(), true)),
-                (_, None) => whole(""),
             };
         }
         None

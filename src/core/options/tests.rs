@@ -212,7 +212,7 @@ fn foreign(variable: Variable) -> impl Strategy<Value = String> {
         prop_oneof![4 => Just(" "), 1 => Just("  "), 1 => Just(if variable == NodeOptions { "   " } else { "\t\n" })];
     let word = prop::sample::select(words);
     (prop::collection::vec((gap.clone(), word), 0..6), prop_oneof![3 => Just(""), 1 => gap])
-        .prop_map(|(words, end)| words.iter().map(|(gap, word)| format!("{gap}{word}")).collect::<String>() + end)
+        .prop_map(|(words, end)| words.iter().flat_map(|(gap, word)| [*gap, *word]).collect::<String>() + end)
 }
 
 fn ours(variable: Variable) -> impl Strategy<Value = (&'static str, String, &'static str)> {

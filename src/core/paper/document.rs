@@ -115,7 +115,8 @@ struct ValueLine {
 struct Advice {
     about: String,
     because: String,
-    advice: String,
+    #[serde(rename = "advice")]
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -330,7 +331,7 @@ impl Part {
         let belongs = |v: &ValueLine| vec![v.path.clone(), v.value.clone(), v.landing.clone(), v.source.clone()];
         let columns = ["Value", "Wanted", "Where it belongs", "Why"];
         push("NOT_ENFORCEABLE", &columns, self.not_enforceable.iter().map(belongs).collect());
-        let advice = |a: &Advice| vec![a.about.clone(), a.because.clone(), a.advice.clone()];
+        let advice = |a: &Advice| vec![a.about.clone(), a.because.clone(), a.text.clone()];
         push("ADVICE", &["About", "Because", "Advice"], self.advice.iter().map(advice).collect());
         tables
     }
@@ -410,7 +411,7 @@ fn advice(policy: &Policy, lines: &[ThresholdLine]) -> Vec<Advice> {
         Some(Advice {
             about: line.name.clone(),
             because: format!("{}{at}{series}, bounds: {}", line.reading, line.bounds),
-            advice: threshold.advice.as_ref()?.to_string(),
+            text: threshold.advice.as_ref()?.to_string(),
         })
     });
     advised.collect()
@@ -518,9 +519,8 @@ fn show(row: &[Cell], sheet: &Sheet, policy: &Policy, views: &[View<'_>]) -> Vec
     });
     for (cell, shown) in row.iter().zip(&mut shown) {
         match cell {
-            Cell::Status if blind => "no data".clone_into(&mut shown.text),
+            Cell::Status | Cell::Improvement if blind => "no data".clone_into(&mut shown.text),
             Cell::Status => shown.text = pair.map_or_else(|| "unknown".to_owned(), |pair| status(pair, sheet)),
-            Cell::Improvement if blind => "no data".clone_into(&mut shown.text),
             Cell::Improvement => shown.text = pair.map_or_else(|| "n/a".to_owned(), improvement),
             Cell::Text(_) | Cell::Formula(_) => {}
         }

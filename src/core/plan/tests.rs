@@ -21,11 +21,13 @@ fn policy(spec: &Json) -> Policy {
     Policy::parse(&policy).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
 fn jvm(section: Json) -> Policy {
     policy(&json!({"runtime": {"jvm": section}}))
 }
 
 /// A Deployment with one container, as somebody's `kubectl apply` left it.
+#[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
 fn deployment(container: Json) -> Json {
     let mut app = json!({"name": "app", "resources": {"limits": {"memory": "2Gi"}}});
     for (key, value) in container.as_object().unwrap() {

@@ -270,7 +270,7 @@ impl Sight<'_> {
             self.no_effect(desired, "its command", &word, "WEB_CONCURRENCY", plan);
         } else if let Some(word) = self.in_variable(workers, variable) {
             self.no_effect(desired, variable, &word, "WEB_CONCURRENCY", plan);
-        } else if let Some(other) = self.all.iter().copied().find(|other| is_ours(&other)) {
+        } else if let Some(other) = self.all.iter().copied().find(|other| is_ours(other)) {
             let word = &other.knob.path;
             self.no_effect(desired, variable, word, "WEB_CONCURRENCY", plan);
         }

@@ -513,9 +513,10 @@ fn options(
         text: said(|part| Some(&part.desired)),
         live_text: (!live_text.is_empty()).then_some(live_text),
         // The text is one field: who leaves a part of it, leaves all of it.
-        on_conflict: match all.iter().all(|desired| desired.knob.on_conflict == OnConflict::TakeOver) {
-            true => OnConflict::TakeOver,
-            false => OnConflict::Yield,
+        on_conflict: if all.iter().all(|desired| desired.knob.on_conflict == OnConflict::TakeOver) {
+            OnConflict::TakeOver
+        } else {
+            OnConflict::Yield
         },
         read_at_start: None,
         parts: together.into_parts(),

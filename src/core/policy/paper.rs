@@ -33,7 +33,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Means {
     /// A formula.
-    Check(Probe),
+    Check(Box<Probe>),
     /// A person.
     Attested(Attestation),
     /// Nobody so far.
@@ -59,7 +59,7 @@ pub enum Cell {
     /// As written.
     Text(Box<str>),
     /// What a formula gives.
-    Formula(Probe),
+    Formula(Box<Probe>),
     /// The word for the row.
     Status,
     /// How many times better the row's second amount is.
@@ -140,7 +140,7 @@ impl Reader<'_> {
             (Some(text), None) => {
                 let formula = Formula::parse(text).map_err(|error| error.to_string());
                 let probe = formula.and_then(|f| self.vision.check(f, Some(&Type::Boolean), Asker::Checklist));
-                Means::Check(probe.map_err(|message| self.refuse(path(".check"), message)).ok()?)
+                Means::Check(Box::new(probe.map_err(|message| self.refuse(path(".check"), message)).ok()?))
             }
             (None, Some(attested)) => {
                 // The schema knows the digits; that there is such a day, only the calendar.
@@ -220,7 +220,7 @@ impl Reader<'_> {
                 "improvement" => Some(Cell::Improvement),
                 _ => {
                     let probe = self.vision.check(formula, None, Asker::Report);
-                    probe.map(Cell::Formula).map_err(|message| self.refuse(path, message)).ok()
+                    probe.map(|probe| Cell::Formula(Box::new(probe))).map_err(|message| self.refuse(path, message)).ok()
                 }
             },
         }

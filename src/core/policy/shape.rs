@@ -76,7 +76,7 @@ impl Shape<'_> {
             self.expect(name.is_none_or(is_object_name), path, "must be an object's name");
         }
         for pool in &spec.pools {
-            let name = pool.budget.as_deref().is_none_or(is_object_name);
+            let name = pool.budget.as_deref().is_none_or(|name| name.len() <= MAX_LABEL && is_object_name(name));
             self.expect(name, &format!("pools.{}.budget", pool.name), "must be an object's name");
         }
     }

@@ -114,6 +114,7 @@ mod tests {
     }
 
     /// More of everything than a policy may have, with the longest words, each of which JSON escapes.
+    #[expect(clippy::too_many_lines, reason = "one of everything")]
     fn largest(entries: usize, words: usize) -> PerformancePolicyStatus {
         let at = time(Instant::from_millis(1_763_700_000_000));
         let kinds = [

@@ -30,6 +30,7 @@ fn windows(schedule: &Schedule, from: &str, to: &str) -> Vec<(String, String)> {
 
 #[test]
 fn windows_follow_the_clocks_of_their_zone() {
+    #[expect(clippy::type_complexity, reason = "a table")]
     #[rustfmt::skip]
     let vectors: &[(&str, i64, &str, &str, &str, &[(&str, &str)])] = &[
         ("0 2 * * *", 120, "UTC", "2026-11-28T00:00:00Z", "2026-11-30T00:00:00Z",

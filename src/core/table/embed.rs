@@ -189,7 +189,7 @@ mod tests {
         ) {
             let (start, end) = (b"<!-- EMBED:A:START -->".as_slice(), b"<!-- EMBED:A:END -->".as_slice());
             let document = [&before, start, &old, end, &after].concat();
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             let made = put(&document, "A", &text).unwrap();
             prop_assert!(made.starts_with(&[&before, start].concat()));
             prop_assert!(made.ends_with(&[end, &after].concat()));

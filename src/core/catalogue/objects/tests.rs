@@ -83,6 +83,7 @@ fn values_fit_their_field_or_are_told_what_would() {
 #[test]
 fn values_are_written_with_the_type_that_the_object_reads() {
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
     fn check(kind: Kind, path: &str, text: &str, want: Option<Json>) {
         assert_eq!(place(kind, path).json(text).ok(), want, "{path} of {text:?}");
     }

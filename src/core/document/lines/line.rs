@@ -58,15 +58,19 @@ fn refuse_hidden(region: &str, address: &Address) -> Result<(), Mismatch> {
                 let name = line.split(['=', ':', ';', '#']).next().unwrap_or_default();
                 name.trim_matches(BLANKS).to_lowercase() == key
             };
-            match lines.any(is_key) {
-                true => Err(Mismatch::Hidden("in another case or in a line that continues a value")),
-                false => Ok(()),
+            if lines.any(is_key) {
+                Err(Mismatch::Hidden("in another case or in a line that continues a value"))
+            } else {
+                Ok(())
             }
         }
-        DocumentFormat::Properties => match lines.any(|line| matches!(line, "#---" | "!---")) {
-            true => Err(Mismatch::Hidden("or count only the part that it is in, as the document has parts (#---)")),
-            false => Ok(()),
-        },
+        DocumentFormat::Properties => {
+            if lines.any(|line| matches!(line, "#---" | "!---")) {
+                Err(Mismatch::Hidden("or count only the part that it is in, as the document has parts (#---)"))
+            } else {
+                Ok(())
+            }
+        }
         DocumentFormat::Conf | DocumentFormat::Yaml | DocumentFormat::Toml | DocumentFormat::Json => Ok(()),
     }
 }

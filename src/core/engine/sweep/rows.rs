@@ -229,7 +229,7 @@ impl Governed {
             return;
         }
         for said in &subject.status.thresholds {
-            let Some((row, threshold)) = self.named(&said.name, &said.target) else { continue };
+            let Some((row, threshold)) = self.named(&said.name, said.target.as_deref()) else { continue };
             let Some(row) = self.rows.get_mut(row) else { continue };
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
@@ -241,7 +241,7 @@ impl Governed {
             }
         }
         for said in &subject.status.advice {
-            let Some((row, pattern)) = self.named(&said.name, &said.target) else { continue };
+            let Some((row, pattern)) = self.named(&said.name, said.target.as_deref()) else { continue };
             let Some(row) = self.rows.get_mut(row) else { continue };
             let value = said.value.split(' ').next().and_then(Quantity::parse);
             if let Some(value) = value.filter(|_| pattern.pattern.is_some()) {
@@ -251,10 +251,10 @@ impl Governed {
     }
 
     /// The position of the row of that threshold or pattern on the target that a status lists so, and what it judges.
-    fn named(&self, name: &str, target: &Option<String>) -> Option<(usize, Threshold)> {
+    fn named(&self, name: &str, target: Option<&str>) -> Option<(usize, Threshold)> {
         self.rows.iter().enumerate().find_map(|(index, row)| {
             let watched = self.threshold(row).filter(|watched| *watched.name == *name)?;
-            (self.listed_target(row) == *target).then(|| (index, watched.clone()))
+            (self.listed_target(row).as_deref() == target).then(|| (index, watched.clone()))
         })
     }
 

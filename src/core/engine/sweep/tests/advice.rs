@@ -101,6 +101,11 @@ fn patterns_are_silent_with_too_few_observations_and_hold_until_there_are_half()
     assert_eq!((lab.standing("web").advice.len(), lab.reasons("web").1), (0, Reason::Answered));
 }
 
+/// Whole days since the start.
+fn day(at: Instant) -> f64 {
+    f64::from(i32::try_from(at.since(START).as_millis() / 86_400_000).unwrap())
+}
+
 #[test]
 fn a_trend_is_told_in_its_share_and_noise_is_not() {
     let trend = json!([{"name": "batch", "kind": "Trend", "metric": {"histogram": "batch_seconds"}}]);
@@ -114,9 +119,6 @@ fn a_trend_is_told_in_its_share_and_noise_is_not() {
         assert_eq!(lab.reasons("web").1, Reason::Answered);
         spelled(&lab.standing("web").advice)
     };
-    fn day(at: Instant) -> f64 {
-        (at.since(START).as_millis() / 86_400_000) as f64
-    }
     assert_eq!(advice(|at| 200.0 + 4.0 * day(at)), [" Info 29.89% of its median over the window"]);
     assert_eq!(advice(|at| 200.0 + 0.1 * day(at)), Vec::<String>::new(), "it is too small");
     assert_eq!(advice(|at| 200.0 - 4.0 * day(at)), Vec::<String>::new(), "it falls");
