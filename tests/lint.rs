@@ -88,14 +88,17 @@ fn every_example_contradicts_itself_as_written_and_is_clean_as_repaired() {
         let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let found = found["findings"].as_array().expect("findings");
         let codes: BTreeSet<&str> = found.iter().map(|finding| finding["code"].as_str().expect("a code")).collect();
-        assert_eq!(codes, BTreeSet::from_iter(expected.iter().copied()), "{example}: {found:#?}");
+        assert_eq!(codes, expected.iter().copied().collect::<BTreeSet<_>>(), "{example}: {found:#?}");
         let clean = run(&["--fail-on", "info", "-f", &folder, "-f", &repaired]);
         assert!(clean.status.success(), "{example}: {}", String::from_utf8_lossy(&clean.stdout));
     }
     let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
     let folders = folders.filter(|path| path.join("as-written").exists());
     let names: Vec<String> = folders.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-    assert_eq!(BTreeSet::from_iter(names.iter().map(String::as_str)), EXAMPLES.iter().map(|(name, _)| *name).collect());
+    assert_eq!(
+        names.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        EXAMPLES.iter().map(|(name, _)| *name).collect()
+    );
 }
 
 #[test]

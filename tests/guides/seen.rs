@@ -130,12 +130,12 @@ async fn see(world: &World, item: &Item) {
     let spec = policy(world, item.policy).await["spec"].clone();
     match item.seen {
         Seen::Declared(value) => assert_eq!(declared(&spec, item.path), Some(value.into()), "{}", item.text),
-        Seen::NotEnforceable(word) => {
+        Seen::NotEnforceable(part) => {
             let settings = explained(world, item.policy);
             let setting = settings.iter().find(|setting| setting["path"] == item.path);
             let setting = setting.unwrap_or_else(|| panic!("{} is not explained: {settings:#?}", item.path));
             assert_eq!(setting["state"], "NotEnforceable", "{setting:#}");
-            assert!(setting.to_string().contains(word), "{word:?} is not said: {setting:#}");
+            assert!(setting.to_string().contains(part), "{part:?} is not said: {setting:#}");
         }
         _ => {
             // Files reach a container some seconds after their ConfigMap.

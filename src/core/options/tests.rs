@@ -147,6 +147,8 @@ fn values_are_spelled_as_their_option_reads_them_or_refused() {
         ),
         ("-Xmx", "1000", Err("cannot write 1k as jvm without rounding it: change the value or choose a finer format")),
         ("--workers", "-1", Err("must be ≥ 0, not -1")),
+        ("--worker-class", "uvicorn.workers.UvicornWorker", Ok("--worker-class=uvicorn.workers.UvicornWorker")),
+        ("--bind", "0.0.0.0:8000", Ok("--bind=0.0.0.0:8000")),
     ] {
         let known = option(token);
         let rendered = known.render(&Value::parse(known.value_type(), value).unwrap());
@@ -159,6 +161,16 @@ fn values_are_spelled_as_their_option_reads_them_or_refused() {
     let wrong = option("--workers").render(&Value::parse(ValueType::Duration, "4s").unwrap());
     assert_eq!(wrong, Err("--workers takes a Integer, not a Duration".into()));
     assert!(option(COLLECTOR).render(&Value::Enum("CMS -javaagent:x".into())).is_err());
+    // A worker class is a module that Python loads, and a socket may be a file: of both only what is known to be harmless.
+    for (token, value) in [
+        ("--worker-class", "my.module.Worker"),
+        ("--worker-class", ""),
+        ("--bind", "unix:/tmp/socket"),
+        ("--bind", "example.com:80"),
+        ("--bind", "0.0.0.0:8000 --config=x.py"),
+    ] {
+        assert!(option(token).render(&Value::Enum(value.into())).is_err(), "{token} {value}");
+    }
 }
 
 #[test]
@@ -176,6 +188,8 @@ fn every_token_is_there_once_and_none_loads_code() {
             ValueType::Duration => "30s",
             ValueType::Ratio => "80%",
             ValueType::Boolean => "true",
+            ValueType::Enum if token == "--bind" => "0.0.0.0:8000",
+            ValueType::Enum => "gthread",
             _ => "4",
         };
         let text = word(token, value);
