@@ -109,6 +109,9 @@ struct ValueLine {
     landing: String,
     source: String,
     state: &'static str,
+    /// Why nothing carries it, and where it belongs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -328,8 +331,9 @@ impl Part {
         };
         let columns = ["Value", "Object", "Wanted", "Live", "Where", "State"];
         push("VALUES", &columns, self.values.iter().map(value).collect());
-        let belongs = |v: &ValueLine| vec![v.path.clone(), v.value.clone(), v.landing.clone(), v.source.clone()];
-        let columns = ["Value", "Wanted", "Where it belongs", "Why"];
+        let belongs =
+            |v: &ValueLine| vec![v.path.clone(), v.value.clone(), v.why.clone().unwrap_or_else(|| v.landing.clone())];
+        let columns = ["Value", "Wanted", "Why, and where it belongs"];
         push("NOT_ENFORCEABLE", &columns, self.not_enforceable.iter().map(belongs).collect());
         let advice = |a: &Advice| vec![a.about.clone(), a.because.clone(), a.text.clone()];
         push("ADVICE", &["About", "Because", "Advice"], self.advice.iter().map(advice).collect());
@@ -428,6 +432,7 @@ impl ValueLine {
             landing: setting.landing.clone(),
             source: setting.source.clone(),
             state: setting.state.as_str(),
+            why: setting.why.as_deref().map(ToOwned::to_owned),
         }
     }
 }

@@ -33,16 +33,16 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         names.push(None);
     }
     for name in names {
-        let jvm = jvm(subject, subject.container(name));
+        let jvm = jvm(subject, name);
         request(subject, &jvm, subject.resource(name, "requests", "memory"), findings);
         limit(subject, &jvm, subject.resource(name, "limits", "memory"), findings);
     }
 }
 
 /// What the manifest tells the JVM, and the policy over it.
-fn jvm(subject: &Subject<'_>, container: Option<Container<'_>>) -> Jvm {
+fn jvm(subject: &Subject<'_>, name: Option<&str>) -> Jvm {
     let mut jvm = Jvm { paths: ("target".to_owned(), "target".to_owned()), ..Jvm::default() };
-    if let Some(container) = container {
+    if let Some(container) = subject.container(name) {
         let variables = VARIABLES.into_iter().filter_map(|name| container.env(name));
         for word in variables.flat_map(str::split_ascii_whitespace).chain(container.words()) {
             match (word.strip_prefix("-Xms"), word.strip_prefix("-Xmx")) {
@@ -53,7 +53,7 @@ fn jvm(subject: &Subject<'_>, container: Option<Container<'_>>) -> Jvm {
         }
     }
     for (knob, value) in subject.values() {
-        if !knob.path.starts_with("runtime.") {
+        if !knob.path.starts_with("runtime.") || elsewhere(name, subject.container_of(knob)) {
             continue;
         }
         match knob.path.rsplit('.').next() {
@@ -64,11 +64,23 @@ fn jvm(subject: &Subject<'_>, container: Option<Container<'_>>) -> Jvm {
         }
     }
     for options in runtimes(subject) {
+        if elsewhere(name, options["container"].as_str().or(target_container(subject))) {
+            continue;
+        }
         jvm.touches |= options["alwaysPreTouch"] == true;
         let beside = options["nonHeap"].as_str().and_then(|text| Value::parse(ValueType::Bytes, text).ok());
         jvm.beside = beside.and_then(|value| value.amount()).or(jvm.beside);
     }
     jvm
+}
+
+/// Whether what belongs to one container is looked at for another.
+fn elsewhere(name: Option<&str>, of: Option<&str>) -> bool {
+    name.zip(of).is_some_and(|(name, of)| name != of)
+}
+
+fn target_container<'a>(subject: &Subject<'a>) -> Option<&'a str> {
+    subject.spec["target"]["container"].as_str()
 }
 
 /// The `jvm` sections of `runtime`, which is one section or a list of them by container.

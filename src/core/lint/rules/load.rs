@@ -35,7 +35,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         }
         let mean = cycle - think;
         if let Some((name, bound)) = target(subject, profile).filter(|(_, bound)| mean >= *bound) {
-            let less = if think > 0.0 { format!(", less {} think time", about_time(think)) } else { String::new() };
+            let less = if think > 0.0 {
+                format!(", less {} think time", about_time(think))
+            } else {
+                " (no think time is stated)".to_owned()
+            };
             let message = format!(
                 "means {sum} for each request{less}: a mean response time of {}, which is not below the {} of {name}",
                 about_time(mean),

@@ -33,7 +33,7 @@ fn wait(subject: &Subject<'_>, path: &str, findings: &mut Vec<Finding>) {
         && let Some(times) = wait.checked_div(bound)
     {
         let message = format!(
-            "is {}, {:.0} times the {} that {} allows at most: an exhausted pool shows as slow requests, not as errors",
+            "is {}, {:.1} times the {} that {} allows at most: an exhausted pool shows as slow requests, not as errors",
             subject.told(path),
             times.as_f64(),
             Quantity::new(bound, Dimension::Duration),

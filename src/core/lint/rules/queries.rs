@@ -90,6 +90,8 @@ fn quantile(call: &Call<'_>, all: &[Call<'_>], find: &mut impl FnMut(Code, Strin
                 rate.name
             ),
         ),
+        // A recorded series has been rated and summed by its rule.
+        None if buckets.contains(':') => {}
         None => find(
             Code::QuantilePerPod,
             "takes histogram_quantile of buckets since the start of each pod: rate them, and sum by (le)".to_owned(),

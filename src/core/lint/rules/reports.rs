@@ -105,7 +105,17 @@ fn rank(word: &str, scale: &[(String, Option<f64>)]) -> Option<usize> {
         return scale.iter().position(|(known, _)| known == word);
     }
     let word = word.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|known| word.contains(known));
+    let spaced: String = word.chars().map(|char| if char.is_alphanumeric() { char } else { ' ' }).collect();
+    let spaced = format!(" {spaced} ");
+    // Whole words only, and nothing that a "not" turns round.
+    if ["not", "no", "never"].iter().any(|not| spaced.contains(&format!(" {not} "))) {
+        return None;
+    }
+    let is_said = |known: &&str| {
+        let is_sign = !known.is_ascii();
+        if is_sign { word.contains(*known) } else { spaced.contains(&format!(" {known} ")) }
+    };
+    let says = |words: &[&str]| words.iter().any(|known| is_said(known));
     match (says(&GOOD), says(&BAD)) {
         (true, false) => Some(0),
         (false, true) => Some(1),

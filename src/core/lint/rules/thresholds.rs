@@ -62,13 +62,15 @@ fn severities(subject: &Subject<'_>, threshold: &Threshold, findings: &mut Vec<F
 
 /// A share has an end at both sides.
 fn never(subject: &Subject<'_>, threshold: &Threshold, findings: &mut Vec<Finding>) {
-    let is_builtin_share = subject
-        .policy
-        .spec
-        .thresholds
-        .iter()
-        .find(|wire| wire.name == *threshold.name)
-        .is_some_and(|wire| wire.metric.ratio.is_some() || wire.metric.builtin.is_some());
+    let is_builtin_share =
+        subject.policy.spec.thresholds.iter().find(|wire| wire.name == *threshold.name).is_some_and(|wire| {
+            // Of two metrics one may be several times the other, such as retries and requests.
+            let of_one = |ratio: &wire::Ratio| {
+                (&ratio.numerator.counter, &ratio.numerator.gauge)
+                    == (&ratio.denominator.counter, &ratio.denominator.gauge)
+            };
+            wire.metric.ratio.as_ref().is_some_and(of_one) || wire.metric.builtin.is_some()
+        });
     for level in &threshold.levels {
         // A gauge called a ratio may well exceed one (a load, a burn rate); a share of counters or of a limit cannot.
         let over = level.above.filter(|limit| {

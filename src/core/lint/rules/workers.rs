@@ -16,7 +16,7 @@ use crate::{
 /// Processes per core above which they only get in each other's way: gunicorn's documentation ends at four.
 const MOST_PER_CORE: i64 = 4;
 /// Variables by which runtimes are told how many CPUs there are.
-const TOLD_BY: [&str; 3] = ["PYTHON_CPU_COUNT", "GOMAXPROCS", "UV_THREADPOOL_SIZE"];
+const TOLD_BY: [&str; 2] = ["PYTHON_CPU_COUNT", "GOMAXPROCS"];
 /// Words by which programs ask for the CPUs of the node.
 const ASKS: [&str; 5] = ["cpu_count()", "os.cpus()", "nproc", "_NPROCESSORS_ONLN", "availableParallelism()"];
 
@@ -32,9 +32,8 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let Some(whole) = cores.value.ceil().and_then(Decimal::to_i64) else { continue };
         if group.unit.unwrap_or_default() == WorkerUnit::Process && count > whole.saturating_mul(MOST_PER_CORE) {
             let message = format!(
-                "is {}: {} processes per core of {}, and more than {MOST_PER_CORE} are throttled instead of working",
+                "is {}, for {}: more than {MOST_PER_CORE} processes per core are throttled instead of working",
                 subject.told(&path),
-                count / whole,
                 cores.cores()
             );
             findings.push(subject.find(Code::WorkersOversubscribed, path, message));
@@ -96,10 +95,20 @@ fn told(subject: &Subject<'_>, knob: &Knob, findings: &mut Vec<Finding>) {
 fn runtime_knows(subject: &Subject<'_>) -> bool {
     let by_knob = subject.policy.knobs.iter().any(|knob| match &knob.landing {
         Landing::Env(name) => TOLD_BY.contains(&&**name),
+        Landing::Option(known) => known.token == "-XX:ActiveProcessorCount",
         _ => knob.path.starts_with("runtime.") && (knob.path.ends_with("cpuCount") || knob.path.ends_with("maxProcs")),
     });
     let mut all = subject.workload.into_iter().flat_map(containers);
     by_knob || all.any(|container| TOLD_BY.iter().any(|name| container.env(name).is_some()))
+}
+
+/// Whether `text` has `word`, and not as a part of a longer name.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |char: char| char.is_alphanumeric() || char == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (text.get(..at), text.get(at + word.len()..));
+        !before.is_some_and(|before| before.ends_with(part)) && !after.is_some_and(|after| after.starts_with(part))
+    })
 }
 
 /// A command line that asks for the node's CPUs in a container with a CPU limit.
@@ -107,7 +116,7 @@ fn asks(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(target) = &subject.policy.target else { return };
     for container in subject.workload.into_iter().flat_map(containers) {
         let governed = target.container.as_deref().is_none_or(|name| name == container.name());
-        let asks = container.words().find_map(|word| ASKS.into_iter().find(|ask| word.contains(ask)));
+        let asks = container.words().find_map(|word| ASKS.into_iter().find(|ask| has_word(word, ask)));
         let limit = subject.resource(Some(container.name()), "limits", "cpu");
         if let (true, Some(ask), Some(limit)) = (governed && !runtime_knows(subject), asks, limit) {
             let message = format!(
