@@ -161,6 +161,10 @@ struct RefusedStatus {
 #[derive(Debug)]
 struct Wanted {
     status: PerformancePolicyStatus,
+    /// The profiles that it tells of, all of them, even where it is cut.
+    active: Vec<ActiveProfile>,
+    /// The quarantine that it tells of.
+    quarantine: Vec<QuarantineEntry>,
     /// Since when some status has been wanted.
     since: Instant,
     due: Instant,

@@ -441,14 +441,20 @@ fn object_field(policy: &Policy, knob: &Knob, place: &objects::Place, rules: &Ru
         refuse(format!("{}.field", knob.path), message);
     }
     let most = rules.spec.limits.as_ref().and_then(|limits| limits.replicas).filter(|_| place.counts_pods());
-    if let Some(most) = most {
+    let Some(most) = most else { return };
+    let by_profiles = policy.profiles.iter().flat_map(|profile| {
+        let knobs =
+            profile.knobs().filter(|(index, _)| policy.knobs.get(*index).is_some_and(|set| set.path == knob.path));
+        knobs.map(|(_, value)| (format!("profiles.{}.set.{}", profile.name, knob.path), value))
+    });
+    for (path, value) in std::iter::once((knob.path.to_string(), &knob.value)).chain(by_profiles) {
         // What a formula gives is known to the rules by its upper bound only.
-        let (bound, subject) = match knob.value.literal() {
+        let (bound, subject) = match value.literal() {
             Some(value) => (Some(value), "must be"),
             None => (knob.max.as_ref().and_then(Given::literal), "must have a max"),
         };
         if bound.and_then(Value::to_i64).is_none_or(|bound| bound > i64::from(most)) {
-            refuse(knob.path.to_string(), format!("{subject} ≤ {most} under {}", rules.name()));
+            refuse(path, format!("{subject} ≤ {most} under {}", rules.name()));
         }
     }
 }

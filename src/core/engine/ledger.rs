@@ -18,7 +18,7 @@ use crate::{
     },
     core::{
         allocate::{self, Bid, Load, Pods, Room, Verdict, Worst},
-        facts::{Instant, Kind, Object, ObjectKey, Span},
+        facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
         plan::{Plan, Refusal, landing},
         policy::{Policy, PolicyKey},
         report::{self, Finding, Truth},
@@ -232,7 +232,16 @@ impl World {
         });
         let rules = rules.unwrap_or_else(|_| Rules::built_in());
         let documents = Self::named_config_maps(policy);
-        for target in self.targets(policy, &rules).unwrap_or_default() {
+        let targets = match self.targets(policy, &rules) {
+            Ok(targets) => targets,
+            Err(unserved) if unserved.reason == Reason::NoTargets => Vec::new(),
+            // What it governs is not said, and keeps what it has.
+            Err(_) => {
+                books.consumers = self.last_known(entry);
+                return books;
+            }
+        };
+        for target in targets {
             let object = self.objects.shared(&target);
             let unread = object.is_none().then_some(&target).or_else(|| self.unread_autoscaler(&target));
             let (Some(object), None) = (object, unread) else {
@@ -245,7 +254,9 @@ impl World {
             books.unread.extend(plan.unread.iter().cloned());
             let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
             let mut touched = documents.iter().chain([&target]);
-            let in_flight = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
+            // Until a rollout is over, whoever began it, pods of before hold what they were granted.
+            let in_flight = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key))
+                || progress(&object) != Progress::Complete;
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };
                 let place = Place { budget, target: target.clone(), pool: pool.name.clone() };
@@ -387,12 +398,12 @@ impl World {
     /// Holds what is planned for a target to the budgets that the policy names, and remembers what was granted.
     ///
     /// What is refused leaves everything on the target as it is, whatever the rest of the plan is. `goes_back`: a rollout of ours
-    /// has failed there, and what was there before it comes back in any case.
+    /// has failed there, and what was there before it comes back in any case, unless something grows with it.
     pub(super) fn hold_to_budgets(&mut self, policy: &Policy, target: &ObjectKey, goes_back: bool, plan: &mut Plan) {
         if !is_consumer(policy) {
             return;
         }
-        let (refusals, unread, grants) = self.decide(&self.ledger, policy, target);
+        let (refusals, unread, grants, grows) = self.decide(&self.ledger, policy, target);
         for (place, granted) in grants {
             let key = (policy.identity.key.clone(), place);
             if self.ledger.granted.get(&key) != Some(&granted) {
@@ -400,20 +411,22 @@ impl World {
                 self.ledger.granted.insert(key, granted);
             }
         }
-        restrain(plan, refusals, unread, goes_back);
+        restrain(plan, refusals, unread, goes_back && !grows);
     }
 
-    /// What keeps the values of a policy from a target, what has to be read before that is known, and what is granted.
+    /// What keeps the values of a policy from a target, what has to be read before that is known, what is granted, and whether
+    /// anything asks for more than pods may have now.
     fn decide(
         &self,
         ledger: &Ledger,
         policy: &Policy,
         target: &ObjectKey,
-    ) -> (Vec<Refusal>, Vec<ObjectKey>, Vec<(Place, i64)>) {
+    ) -> (Vec<Refusal>, Vec<ObjectKey>, Vec<(Place, i64)>, bool) {
         let namespace = &policy.identity.key.0;
         let (mut refusals, mut unread, mut grants) = (Vec::new(), Vec::new(), Vec::new());
         let mut refuse = |reason: Reason, message: String| refusals.push(Refusal { reason, message, stalled: false });
         let mut seen = BTreeSet::new();
+        let mut grows = false;
         for pool in &policy.pools {
             let Some(name) = pool.budget.as_deref().filter(|name| seen.insert(*name)) else { continue };
             let budget: BudgetKey = (namespace.clone(), name.into());
@@ -440,6 +453,7 @@ impl World {
                 .iter()
                 .filter(|judged| *judged.policy == policy.identity.key && judged.consumer.place.target == *target);
             for Judged { consumer, bid, verdict, granted, .. } in mine {
+                grows |= bid.asked > bid.held;
                 if let (Some(taken), Some(asked)) = (verdict.refused, &consumer.asked) {
                     refuse(Reason::BudgetExceeded, room.refusal(asked, taken));
                 } else if !bid.settled {
@@ -458,7 +472,7 @@ impl World {
                 }
             }
         }
-        (refusals, unread, grants)
+        (refusals, unread, grants, grows)
     }
 
     /// The same for people: what would be refused, and the sums.
@@ -469,7 +483,7 @@ impl World {
         target: &ObjectKey,
         plan: &mut Plan,
     ) -> Vec<String> {
-        let (refusals, unread, _) = self.decide(ledger, policy, target);
+        let (refusals, unread, ..) = self.decide(ledger, policy, target);
         let refused = !refusals.is_empty();
         restrain(plan, refusals, unread, false);
         let books = ledger.books.get(&policy.identity.key);

@@ -30,8 +30,8 @@ impl World {
             entry.told_active = entry.memoir.active.listed();
             return;
         }
-        // A quarantine holds up a rollback, a switch of profiles the values that follow from it, and a spec change is answered at once: as soon as the write that follows from it
-        // has an answer, so that one status tells both.
+        // A quarantine holds up a rollback, and a switch of profiles the values that follow from it. A spec change is answered at
+        // once: as soon as the write that follows from it has an answer, so that one status tells both.
         let pending = standing.applied.as_ref().is_some_and(|applied| applied.reason == Reason::Pending);
         let due = if entry.told != entry.memoir.quarantine || !entry.knows_profiles() {
             now
@@ -47,7 +47,9 @@ impl World {
         let same = entry.wanted.as_ref().filter(|wanted| report::says_the_same(&wanted.status, &status));
         let due = due.min(since + COALESCE.times(2)).min(same.map_or(due, |wanted| wanted.due));
         let due = entry.refused_status.as_ref().map_or(due, |refused| due.max(refused.until));
-        entry.wanted = Some(Wanted { status, since, due });
+        // What was known when it was made up: what came to be known since, the next one tells.
+        let (active, quarantine) = (entry.memoir.active.listed(), entry.memoir.quarantine.clone());
+        entry.wanted = Some(Wanted { status, active, quarantine, since, due });
     }
 
     /// Writes the statuses that are due.
@@ -78,14 +80,12 @@ impl World {
 
     fn publish_one(&mut self, key: &PolicyKey, out: &mut Vec<Effect>) {
         let Some(entry) = self.policies.get_mut(key) else { return };
-        let Some(Wanted { status, .. }) = entry.wanted.take() else { return };
+        let Some(Wanted { status, active, quarantine, .. }) = entry.wanted.take() else { return };
         entry.status_in_flight = true;
         let uid = entry.identity.uid.clone();
         // A status that is tried again says nothing twice.
         let before = entry.refused_status.as_ref().map_or(&entry.written, |refused| &refused.status);
         let notices = report::notices(before, &status);
-        let quarantine = entry.memoir.quarantine.clone();
-        let active = entry.memoir.active.listed();
         let action = Action::Status { policy: key.clone(), uid: uid.clone(), status: Box::new(status.clone()) };
         let doing = Doing::Status { policy: key.clone(), status: Box::new(status), quarantine, active };
         self.emit(action, doing, out);

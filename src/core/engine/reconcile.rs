@@ -77,7 +77,7 @@ impl World {
         }
         let standing = self.standing(key, entry, blocked, now, out);
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
-        if !entry.holds.values().any(|hold| entry.lifts(hold)) {
+        if !entry.holds.iter().any(|(key, hold)| entry.lifts(key, hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
             entry.memoir.resumed = resumed.or(entry.memoir.resumed);
         }
@@ -297,7 +297,7 @@ impl World {
         let holds = entry
             .holds
             .iter()
-            .map(|(key, hold)| (key.clone(), if entry.lifts(hold) { Hold::Lifted } else { Hold::Held }))
+            .map(|(key, hold)| (key.clone(), if entry.lifts(key, hold) { Hold::Lifted } else { Hold::Held }))
             .collect();
         let short = target.key.short();
         let applied = entry.claims.get_key_value(&target.key).map(|(key, hash)| (key.clone(), hash.clone()));
@@ -319,7 +319,8 @@ impl World {
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);
-        let rolling = rollout.filter(|rollout| rollout.rest.is_none()).into_iter().flat_map(|rollout| &rollout.changes);
+        // One that rests has pods of both, too.
+        let rolling = rollout.into_iter().flat_map(|rollout| &rollout.changes);
         let rolling = rolling.map(|change| (change.path.clone(), [change.from.clone(), change.to.clone()])).collect();
         let orphans = rollout.map_or(Orphans::Release, |rollout| rollout.orphans(entry.knows_quarantine()));
         let scalings = entry.scalings.get(&target.key).map_or(0, |scalings| {
@@ -365,7 +366,7 @@ impl World {
         // A hold that is lifted lasts until the write that takes the fields back has succeeded: that may have to wait.
         let mut holds = std::mem::take(&mut entry.holds);
         holds.retain(|key, hold| {
-            !concerned(key) || plan.overridden.contains(key) || entry.lifts(hold) && !plan.steps.is_empty()
+            !concerned(key) || plan.overridden.contains(key) || entry.lifts(key, hold) && !plan.steps.is_empty()
         });
         entry.holds = holds;
     }
@@ -404,9 +405,12 @@ impl World {
 
 impl Entry {
     /// Whether somebody wants back what a hold leaves to a person. Times of two clocks are not compared.
-    fn lifts(&self, hold: &HoldSince) -> bool {
+    ///
+    /// What a person did to an object of another project may keep data: no edit of the policy undoes that, only a resumption.
+    fn lifts(&self, key: &ObjectKey, hold: &HoldSince) -> bool {
         let resumed = self.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
-        hold.generation < self.steered.1 || (resumed.is_some() && resumed != hold.resumed)
+        let edited = hold.generation < self.steered.1 && !key.kind.is_foreign();
+        edited || (resumed.is_some() && resumed != hold.resumed)
     }
 }
 

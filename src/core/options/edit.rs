@@ -48,11 +48,7 @@ pub fn restore(variable: Variable, current: &str, original: &str, wanted: &[Want
         let Some(last) = found.last() else { continue };
         match find_text(known, original)? {
             Some(was) => text.replace_range(bytes(&words, last), &was),
-            None => {
-                for found in found.iter().rev() {
-                    remove(&mut text, &words, found);
-                }
-            }
+            None => remove_first(variable, &mut text, known, found.len())?,
         }
     }
     Ok(text)
@@ -87,10 +83,19 @@ fn set_one(variable: Variable, mut text: String, known: &Known, wanted: &str) ->
         return Ok(text);
     }
     text.replace_range(bytes(&words, last), wanted);
-    for found in earlier.iter().rev() {
-        remove(&mut text, &words, found);
-    }
+    remove_first(variable, &mut text, known, earlier.len())?;
     Ok(text)
+}
+
+/// Takes the first `count` of an option out. The text is split anew each time: what is taken out moves what is behind it.
+fn remove_first(variable: Variable, text: &mut String, known: &Known, count: usize) -> Result<(), SplitError> {
+    for _ in 0..count {
+        let words = variable.split(text)?;
+        if let Some(first) = find(known, &words).first() {
+            remove(text, &words, first);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the text of a value means what the words `wanted` say.

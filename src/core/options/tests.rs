@@ -311,3 +311,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn however_often_an_option_is_there_it_is_there_once_afterwards() {
+    let most = known("-Xmx").unwrap();
+    for before in
+        ["-Xmx1g  -Xmx2g -Xmx3g", "-Xmx1g                    -Xmx2g -Xmx3g", "-Da -Xmx1g\n-Xmx2g\t-Xmx3g -Xmx4g -Db"]
+    {
+        let after = set(JavaToolOptions, before, &[(most, "-Xmx9g")]).unwrap();
+        assert_eq!(
+            after.split_ascii_whitespace().filter(|word| word.starts_with("-Xmx")).collect::<Vec<_>>(),
+            ["-Xmx9g"]
+        );
+        assert_eq!(restore(JavaToolOptions, &after, before, &[(most, "-Xmx9g")]).unwrap(), before);
+        // Somebody else has changed the text meanwhile, and there was none of it before.
+        let rest = restore(JavaToolOptions, before, "", &[(most, "-Xmx9g")]).unwrap();
+        assert!(!rest.contains("-Xmx"), "{rest:?}");
+    }
+}

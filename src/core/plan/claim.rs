@@ -93,6 +93,17 @@ pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>
     draft.finish(plan)
 }
 
+impl Wish {
+    /// What of a value people are told: of a text that others write in, too, our options only.
+    fn told(&self, value: &Json) -> Option<String> {
+        let Some(options) = &self.options else { return Some(text(value)) };
+        let all = value.as_str().unwrap_or_default();
+        let ours: Vec<String> =
+            options.words.iter().filter_map(|(known, _)| options::find_text(known, all).ok().flatten()).collect();
+        (!ours.is_empty()).then(|| ours.join(" "))
+    }
+}
+
 impl Options {
     /// What is live now, with our options as they were before us; nothing where that is what is known already.
     fn rebased(&self, was: Option<&Json>, live: Option<&Json>) -> Option<Json> {
@@ -279,8 +290,8 @@ impl<'a> Draft<'a> {
             }
             note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
-            if wish.value.is_array() {
-                // Their new list is what ours is made of now, so it is what was there before, too.
+            if wish.value.is_array() || wish.options.is_some() {
+                // Their new list, or text, is what ours is made of now, so it is what was there before, too.
                 self.record.paths.insert(wish.field.clone(), live.cloned());
             }
             return (self.change(wish, live), None);
@@ -295,7 +306,7 @@ impl<'a> Draft<'a> {
         self.overridden = true;
         let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
         let message = format!(
-            "{who} changed {}{}: it is held as it is. Change the policy, or run \"kubectl trimtab resume {}\", to take it back",
+            "{who} changed {}{}: it is held as it is. {} \"kubectl trimtab resume {}\", to take it back",
             wish.landing,
             // What others write into a ConfigMap is not for everybody who can read the policy.
             if self.object.key.kind == Kind::ConfigMap {
@@ -303,6 +314,7 @@ impl<'a> Draft<'a> {
             } else {
                 format!(" from {} to {}", wish.text, wish.live_text.as_deref().unwrap_or("nothing"))
             },
+            if self.object.key.kind.is_foreign() { "Run" } else { "Change the policy, or run" },
             self.situation.policy.identity.name(),
         );
         (State::Yielded, Some(self.conflict(Reason::ManualOverride, wish, message)))
@@ -329,7 +341,7 @@ impl<'a> Draft<'a> {
                 object: self.object.key.clone(),
                 path: wish.path.clone(),
                 from: Some(wish.text.clone()),
-                to: previous.as_ref().map(text),
+                to: previous.as_ref().and_then(|previous| wish.told(previous)),
                 because: "the rollout of this value failed".into(),
             };
             self.changes.push((wish.field.clone(), change));

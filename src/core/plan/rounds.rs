@@ -215,7 +215,9 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
         if desired.knob.landing == Landing::Variable {
             return desired.value.to_i64();
         }
-        let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
+        // Knobs that share a field change together, and `read` finds the own part in what they say.
+        let mut changes = case.memory.rolling.iter();
+        let rolling = of.and_then(|of| changes.find(|(paths, _)| paths.split(", ").any(|one| one == path))?.1.get(of));
         let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob))?;
         resolve::read(desired.knob, &text)?.to_i64()
     };

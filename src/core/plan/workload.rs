@@ -543,6 +543,11 @@ fn merge(variable: Variable, landing: &str, live: &str, all: &[&Desired<'_>]) ->
             let message = format!("{} lands where {first} lands already: option {}", desired.knob.path, known.token);
             return Err((Reason::InvalidSpec, message));
         }
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        if known.unit == options::Unit::Socket && known.find(&texts).len() > 1 {
+            let message = format!("{landing} gives {} more than once, and each is listened on: leave one", known.token);
+            return Err((Reason::Unsupported, message));
+        }
         let was = options::find_text(known, live).map_err(|error| unreadable(&error))?;
         // Another spelling of the same value is no change.
         let same = options::set(variable, was.as_deref().unwrap_or_default(), &[(known, &desired.text)]);

@@ -87,7 +87,7 @@ impl ActiveProfiles {
             (active, targets)
         });
         let everywhere = self.everywhere.iter().map(|active| (active, Vec::new()));
-        everywhere
+        let mut all: Vec<ActiveProfile> = everywhere
             .chain(own)
             .map(|(active, targets)| ActiveProfile {
                 name: active.profile.to_string(),
@@ -95,6 +95,9 @@ impl ActiveProfiles {
                 by: active.by,
                 targets,
             })
-            .collect()
+            .collect();
+        // In one order, whether they were switched on or are remembered.
+        all.sort_by(|a, b| (&a.name, &a.since.0, &a.targets).cmp(&(&b.name, &b.since.0, &b.targets)));
+        all
     }
 }

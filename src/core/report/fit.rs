@@ -37,7 +37,8 @@ fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
             newest.saturating_sub(kept),
             // What is active on which target, the next leader goes by as well.
             status.active_profiles.len().saturating_sub(kept),
-            longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept)),
+            // None is all of them.
+            longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept.max(1))),
             status.advice.len(),
             status.checklist.as_ref().map_or(0, |checklist| checklist.failing.len()),
         ];

@@ -194,8 +194,11 @@ fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Pl
             Some(Change {
                 object: object.key.clone(),
                 path,
-                from: previous.as_ref().map(words),
-                to: field.lookup(&object.content).map(words),
+                from: previous.as_ref().map(words).filter(|_| setting.is_none_or(|setting| setting.parts.is_empty())),
+                // As the plan spells it, by which a value that fails is known; the rest of a shared text is others'.
+                to: setting
+                    .and_then(|setting| setting.live.clone())
+                    .or_else(|| field.lookup(&object.content).map(words)),
                 because: "found after a restart".into(),
             })
         })

@@ -2,7 +2,7 @@
 
 use super::super::{
     Code, Finding,
-    manifests::{Container, containers},
+    manifests::containers,
     subject::{Known, Subject},
 };
 use crate::core::units::{Decimal, Dimension, Quantity, Value, ValueType};
