@@ -60,6 +60,7 @@ fn everything() -> Vec<Value> {
     let replicas = json!({"replicas": {"min": 2, "max": 3, "onConflict": "TakeOver"}});
     let document = json!({
         "deletionPolicy": "Restore",
+        "pools": [{"name": "database", "budget": "database", "size": {"value": 5, "env": "DATABASE_POOL"}}],
         "files": [{"name": "config", "configMap": "config", "key": "config.yaml", "format": "YAML"}],
         "settings": [{"name": "limit", "type": "Integer", "value": 50, "path": {"file": "config", "at": "/limit"}}],
         "thresholds": [{"name": "up", "metric": {"gauge": "up"}, "levels": [{"severity": "info", "below": 1}]}],
@@ -80,6 +81,10 @@ fn everything() -> Vec<Value> {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
                 "minReplicas": 1, "maxReplicas": 5,
             },
+        }),
+        json!({
+            "apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget", "metadata": {"name": "database"},
+            "spec": {"capacity": {"connections": 100}},
         }),
         workload("Deployment", "document"),
         policy("Deployment", "document", &document),

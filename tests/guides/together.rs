@@ -98,7 +98,9 @@ fn one_change_of_a_limit_moves_heap_pool_and_workers_in_one_rollout() {
         apply(world, &manifests("alchemist", "app.yaml", &namespace));
         apply(world, &manifests("alchemist", "repaired/budget.yaml", &namespace));
         apply(world, &manifests("alchemist", "class.yaml", &namespace));
-        apply(world, &manifests("alchemist", "repaired/policy.yaml", &namespace));
+        // The nodes have whole cores for the examples themselves, and for no copy of them.
+        let policy = manifests("alchemist", "repaired/policy.yaml", &namespace);
+        apply(world, &policy.replace("requests: {cpu: \"1\"", "requests: {cpu: 50m"));
         world.settled("dialog").await;
         let sets = world.replica_sets("dialog").await.len();
         let deployment = world.get("deployments", "dialog").await;

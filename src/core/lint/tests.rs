@@ -258,7 +258,13 @@ fn thresholds() {
     let inverted = json!([level("warning", "above", "500ms"), level("critical", "above", "100ms")]);
     finds(&threshold(p95("a_seconds"), ordered), &[]);
     finds(&threshold(p95("a_seconds"), inverted), &["TT0090 thresholds.t.levels.warning.above"]);
-    let ratio = json!({"ratio": {"numerator": {"counter": "a_total"}, "denominator": {"counter": "b_total"}}});
+    let of = |whole: &str| {
+        let part = json!({"counter": "a_total", "labels": {"code": "500"}});
+        json!({"ratio": {"numerator": part, "denominator": {"counter": whole}}})
+    };
+    let ratio = of("a_total");
+    // Of two metrics one may be several times the other.
+    finds(&threshold(of("b_total"), json!([level("warning", "above", "100%")])), &[]);
     finds(
         &threshold(ratio.clone(), json!([level("warning", "above", "100%")])),
         &["TT0091 thresholds.t.levels.warning.above"],
@@ -343,7 +349,7 @@ fn load_levels() {
     assert_eq!(
         ruled(include_str!("../../../tests/data/lint/10-load.as-written.yaml")),
         [
-            "TT0080 profiles.heavy.load means 1,000 users / 1,000/s = 1.0 s for each request: a mean response time of 1.0 s, \
+            "TT0080 profiles.heavy.load means 1,000 users / 1,000/s = 1.0 s for each request (no think time is stated): a mean response time of 1.0 s, \
              which is not below the 1.0 s of chat-p95"
         ]
     );
