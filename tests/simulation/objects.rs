@@ -117,10 +117,12 @@ fn a_raise_by_hand_is_held_and_never_taken_back_by_deleting() {
     run.come_to_rest(Span::seconds(60), Span::minutes(10));
     says(&run, "Conflicted", "True", "ManualOverride");
     has(&run, "maxMsgs", &json!(5000));
-    // A resumption takes it back where the policy may delete, and is refused where it may not.
-    apply(&mut run, &messages(&json!(1000), false));
-    says(&run, "Ready", "False", "DestructiveChange");
-    has(&run, "maxMsgs", &json!(5000));
+    // No edit of the policy undoes what a person did to keep data, whatever it may: only a resumption would.
+    for (limit, may) in [(1000, false), (900, true)] {
+        apply(&mut run, &messages(&json!(limit), may));
+        says(&run, "Conflicted", "True", "ManualOverride");
+        has(&run, "maxMsgs", &json!(5000));
+    }
 }
 
 #[test]
