@@ -73,7 +73,7 @@ const OTHERS: &[Other] = &[
     Other { id: "GC1", text: "chat < 100 ms", file: "examples/grace/repaired/policy.yaml", field: "thresholds.chat-p95", test: ("tests/real_metrics/rows.rs", "gc1") },
     Other { id: "GC1", text: "reflection < 500 ms", file: "examples/grace/repaired/policy.yaml", field: "thresholds.reflection-p95", test: ("tests/real_metrics/rows.rs", "gc1") },
     Other { id: "GC1", text: "health check < 50 ms", file: "examples/grace/repaired/policy.yaml", field: "thresholds.health-check", test: ("tests/real_metrics/rows.rs", "gc1") },
-    Other { id: "GC1", text: "sandbox, no number", file: "examples/grace/repaired/policy.yaml", field: "thresholds.sandbox", test: ("tests/real_metrics/rows.rs", "gc1") },
+    Other { id: "GC1", text: "sandbox, no number", file: "examples/grace/as-written/policy.yaml", field: "thresholds.sandbox", test: ("tests/real_metrics/rows.rs", "gc1") },
     Other { id: "GC2", text: "light load: p95 and throughput", file: "examples/grace/repaired/policy.yaml", field: "profiles.light", test: ("tests/real_metrics/rows.rs", "gc2") },
     Other { id: "GC2", text: "medium load: p95 and throughput", file: "examples/grace/repaired/policy.yaml", field: "profiles.medium", test: ("tests/real_metrics/rows.rs", "gc2") },
     Other { id: "GC2", text: "heavy load: p95 and throughput", file: "examples/grace/repaired/policy.yaml", field: "profiles.heavy", test: ("tests/real_metrics/rows.rs", "gc2") },

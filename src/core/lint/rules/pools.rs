@@ -32,8 +32,10 @@ fn wait(subject: &Subject<'_>, path: &str, findings: &mut Vec<Finding>) {
     if let Some((threshold, bound)) = patient.filter(|(_, bound)| wait > *bound)
         && let Some(times) = wait.checked_div(bound)
     {
+        // 1.3 times, and 150 times.
+        let places = usize::from(times < Decimal::from_int(10));
         let message = format!(
-            "is {}, {:.1} times the {} that {} allows at most: an exhausted pool shows as slow requests, not as errors",
+            "is {}, {:.places$} times the {} that {} allows at most: an exhausted pool shows as slow requests, not as errors",
             subject.told(path),
             times.as_f64(),
             Quantity::new(bound, Dimension::Duration),
