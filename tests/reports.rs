@@ -503,9 +503,9 @@ fn prometheus() -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
                         let mut samples = vec![serde_json::json!({"metric": labels, "value": [at, value.to_string()]})];
                         // How many observations there were, where the question asks that, too.
                         if query.contains("trimtab_part") {
-                            let mut counted = labels.clone();
-                            counted["trimtab_part"] = "count".into();
-                            samples.push(serde_json::json!({"metric": counted, "value": [at, "100000"]}));
+                            let mut observed = labels.clone();
+                            observed["trimtab_part"] = "count".into();
+                            samples.push(serde_json::json!({"metric": observed, "value": [at, "100000"]}));
                         }
                         serde_json::json!({"resultType": "vector", "result": samples})
                     };

@@ -416,6 +416,7 @@ impl World {
 
     /// What keeps the values of a policy from a target, what has to be read before that is known, what is granted, and whether
     /// anything asks for more than pods may have now.
+    #[expect(clippy::type_complexity, reason = "four answers to one question")]
     fn decide(
         &self,
         ledger: &Ledger,

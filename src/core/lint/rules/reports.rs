@@ -115,7 +115,7 @@ fn rank(word: &str, scale: &[(String, Option<f64>)]) -> Option<usize> {
         let is_sign = !known.is_ascii();
         if is_sign { word.contains(*known) } else { spaced.contains(&format!(" {known} ")) }
     };
-    let says = |words: &[&str]| words.iter().any(|known| is_said(known));
+    let says = |words: &[&str]| words.iter().any(is_said);
     match (says(&GOOD), says(&BAD)) {
         (true, false) => Some(0),
         (false, true) => Some(1),
