@@ -511,11 +511,11 @@ fn prometheus() -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
                     };
                     heard.lock().unwrap().push(query);
                     let body = serde_json::json!({"status": "success", "data": result}).to_string();
-                    let head = format!(
+                    let opening = format!(
                         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
                         body.len()
                     );
-                    if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+                    if stream.write_all(format!("{opening}{body}").as_bytes()).is_err() {
                         return;
                     }
                 }
