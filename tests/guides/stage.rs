@@ -18,7 +18,7 @@ fn folder(example: &str) -> PathBuf {
 }
 
 /// Whether a file of a folder is meant for a cluster: what the API server refuses is for `lint` only.
-fn is_manifest(path: &PathBuf) -> bool {
+fn is_manifest(path: &std::path::Path) -> bool {
     path.extension().is_some_and(|end| end == "yaml") && path.file_name().is_some_and(|name| name != "refused.yaml")
 }
 

@@ -64,7 +64,7 @@ fn all_five_rest_together_as_repaired_and_as_written() {
                 }
             }
         }
-        let marks: Vec<_> = worlds.iter().map(|world| world.mark()).collect();
+        let marks: Vec<_> = worlds.iter().map(super::world::World::mark).collect();
         let start = world.sweeps(METRIC).len();
         eventually(Duration::from_mins(3), "the operator has swept thirty times", async || {
             let swept = world.sweeps(METRIC).len() - start;
