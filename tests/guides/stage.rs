@@ -27,7 +27,7 @@ pub fn manifests(example: &str, place: &str, namespace: &str) -> String {
     let path = folder(example).join(place);
     let mut files = if path.is_dir() {
         let listed = path.read_dir().unwrap_or_else(|error| panic!("listing \"{}\": {error}", path.display()));
-        listed.map(|entry| entry.unwrap().path()).filter(is_manifest).collect()
+        listed.map(|entry| entry.unwrap().path()).filter(|path| is_manifest(path)).collect()
     } else {
         vec![path]
     };
