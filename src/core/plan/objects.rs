@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::{
     Conflict, Plan, Refusal, Setting, Situation, State,
     claim::{self, Wish},
+    workload::view,
 };
 use crate::{
     api::{conditions::Reason, names},
@@ -67,21 +68,6 @@ pub(super) fn live(target: &Object, place: &Place) -> Option<String> {
 
 fn path(place: &Place) -> FieldPath {
     place.members.iter().fold(FieldPath::default(), |path, member| path.field(member))
-}
-
-fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<String>, state: State) -> Setting {
-    Setting {
-        path: desired.knob.path.clone(),
-        object: target.key.clone(),
-        field: None,
-        landing,
-        desired: desired.text.clone(),
-        live,
-        source: desired.source.to_string(),
-        state,
-        why: None,
-        parts: Vec::new(),
-    }
 }
 
 fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &mut Plan) -> Option<Wish> {

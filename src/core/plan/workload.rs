@@ -229,7 +229,14 @@ pub(super) fn refuse(plan: &mut Plan, reason: Reason, message: String) {
     }
 }
 
-fn view(target: &Object, desired: &Desired<'_>, landing: String, live: Option<String>, state: State) -> Setting {
+/// What people are told of a value and its place.
+pub(super) fn view(
+    target: &Object,
+    desired: &Desired<'_>,
+    landing: String,
+    live: Option<String>,
+    state: State,
+) -> Setting {
     Setting {
         path: desired.knob.path.clone(),
         object: target.key.clone(),
