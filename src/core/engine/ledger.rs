@@ -387,9 +387,10 @@ impl World {
             all.iter().position(same)
         };
         let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
-            let others = all.iter().enumerate().filter(|(_, (_, other, beside))| {
-                *other != policy && beside.place.target == consumer.place.target
-            });
+            let others = all
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, other, beside))| *other != policy && beside.place.target == consumer.place.target);
             let grows = |(number, (.., beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
                 let connections = consumer.drags(beside)?;
                 Some((pool(beside).unwrap_or(number), connections))
