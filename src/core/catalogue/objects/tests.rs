@@ -25,7 +25,7 @@ fn what_is_not_in_the_table_is_refused_with_what_is() {
     check(
         Kind::Stream,
         "spec.denyPurge",
-        "must be a field of a Stream that Trimtab knows: spec.maxMsgs, spec.maxBytes,",
+        "must be a field of a Stream that Trimtab knows: spec.name, spec.maxMsgs, spec.maxBytes,",
     );
     check(Kind::Stream, "spec.maxMsgs.x", "must be a field of a Stream");
     check(Kind::Deployment, "spec.paused", "must be a field of a Deployment");
