@@ -123,21 +123,37 @@ fn levels(rate: f64, p95: f64) -> Vec<[String; 2]> {
     fs::write(&file, readings.to_string()).expect("write the readings");
     let file = file.to_str().expect("a path in UTF-8");
     let report = |table: &str| {
-        stdout(&["report", "-f", "examples/grace", "-f", "examples/grace/repaired", "--readings", file, "--table", table])
+        stdout(&[
+            "report",
+            "-f",
+            "examples/grace",
+            "-f",
+            "examples/grace/repaired",
+            "--readings",
+            file,
+            "--table",
+            table,
+        ])
     };
     // The bound that is in force is the level's.
     let thresholds = report("THRESHOLDS");
-    let bound = if rate > 600.0 { "1s" } else if rate > 150.0 { "500ms" } else { "200ms" };
-    assert!(thresholds.lines().any(|line| line.contains("load-p95") && line.contains(&format!("above {bound}"))), "{thresholds}");
+    let bound = if rate > 600.0 {
+        "1s"
+    } else if rate > 150.0 {
+        "500ms"
+    } else {
+        "200ms"
+    };
+    assert!(
+        thresholds.lines().any(|line| line.contains("load-p95") && line.contains(&format!("above {bound}"))),
+        "{thresholds}"
+    );
     cells(&report("LOAD_LEVELS")).into_iter().map(|row| [row[6].clone(), row[7].clone()]).collect()
 }
 
 #[test]
 fn gc2_load_levels_are_judged_under_their_load_with_targets_of_their_own_and_preconditions() {
-    assert_golden(
-        "tests/golden/reports/gc2-load-levels.md",
-        &example("grace", &["--table", "LOAD_LEVELS"]),
-    );
+    assert_golden("tests/golden/reports/gc2-load-levels.md", &example("grace", &["--table", "LOAD_LEVELS"]));
     let statuses = |rate, p95| levels(rate, p95).into_iter().map(|[_, status]| status).collect::<Vec<_>>();
     let (lower, higher) = ("under a lower load", "under a higher load");
     assert_eq!(statuses(100.0, 0.19), ["Good", lower, lower]);
@@ -477,7 +493,12 @@ fn gc10_indexes_have_a_state() {
 
 #[test]
 fn gc11_frontend_and_scaling_have_a_state() {
-    row("grace", "gc11", 10, &[("cores", "Unknown"), ("load-balancer", "Passed"), ("postgresql", "Unknown"), ("redis", "Passed")]);
+    row(
+        "grace",
+        "gc11",
+        10,
+        &[("cores", "Unknown"), ("load-balancer", "Passed"), ("postgresql", "Unknown"), ("redis", "Passed")],
+    );
 }
 
 #[test]
@@ -535,7 +556,8 @@ spec:
   - {id: not-secret, text: "nor its contrary", check: 'settings.secret == "b"'}
 "#;
     fs::write(&file, policy).expect("write the policy");
-    let table = |name: &str| cells(&stdout(&["report", "-f", file.to_str().expect("a path in UTF-8"), "--table", name]));
+    let table =
+        |name: &str| cells(&stdout(&["report", "-f", file.to_str().expect("a path in UTF-8"), "--table", name]));
     let lines = table("CHECKLIST");
     let states: Vec<[&str; 2]> = lines.iter().map(|line| [&*line[0], &*line[1]]).collect();
     let expected = [

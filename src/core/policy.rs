@@ -412,7 +412,8 @@ impl Policy {
     pub fn is_carried(&self, path: &str) -> bool {
         let mut carried: BTreeSet<&str> = BTreeSet::from([path]);
         loop {
-            let follows = |knob: &&Knob| carried.contains(&*knob.path) || knob.inputs().any(|input| carried.contains(input));
+            let follows =
+                |knob: &&Knob| carried.contains(&*knob.path) || knob.inputs().any(|input| carried.contains(input));
             let followers: Vec<&Knob> = self.knobs.iter().filter(follows).collect();
             if followers.iter().any(|knob| knob.landing.is_written()) {
                 return true;

@@ -60,7 +60,8 @@ impl Before {
 
     fn limit(&self, resource: &str) -> Option<Amount> {
         let text = self.container["resources"]["limits"][resource].as_str()?;
-        let amount = if resource == "cpu" { Amount::parse(ValueType::Cpu, text).ok() } else { Amount::parse_memory(text).ok() };
+        let amount =
+            if resource == "cpu" { Amount::parse(ValueType::Cpu, text).ok() } else { Amount::parse_memory(text).ok() };
         Some(amount.unwrap_or_else(|| panic!("{resource} {text} is no amount")))
     }
 
@@ -71,7 +72,9 @@ impl Before {
             Seen::Env(name, value) => self.variable(name) == Some(value),
             Seen::Token(name, token) | Seen::Kept(name, token) => self.words(name).contains(&token),
             Seen::Line(path, line) => self.file(path).lines().any(|one| one.trim() == line),
-            Seen::Memory(bytes) => self.limit("memory").is_some_and(|limit| limit.to_i64() == i64::try_from(bytes).ok()),
+            Seen::Memory(bytes) => {
+                self.limit("memory").is_some_and(|limit| limit.to_i64() == i64::try_from(bytes).ok())
+            }
             Seen::Cpu(quota) => {
                 let share = |limit: Amount| limit.amount().map(|cores| cores.as_f64() * 100_000.0);
                 self.limit("cpu").and_then(share).is_some_and(|quota_of_it| (quota_of_it - quota as f64).abs() < 1.0)
@@ -81,7 +84,9 @@ impl Before {
                 let name = file.replace('/', ".");
                 sysctls.is_some_and(|all| all.iter().any(|one| one["name"] == *name && one["value"] == *value))
             }
-            Seen::Object(pointer, text) | Seen::Held(pointer, text) => self.target.pointer(pointer) == Some(&json(text)),
+            Seen::Object(pointer, text) | Seen::Held(pointer, text) => {
+                self.target.pointer(pointer) == Some(&json(text))
+            }
             Seen::Template(pointer, text) => self.container.pointer(pointer) == Some(&json(text)),
             Seen::NotEnforceable(_) | Seen::Declared(_) => return None,
         })

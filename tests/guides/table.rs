@@ -390,7 +390,8 @@ fn lines(id: &str) -> Vec<Line> {
 fn has_test(file: &str, name: &str) -> bool {
     let text = read(file);
     // Some are made from a list of names.
-    let listed = text.split_once("\nrows! {").and_then(|(_, rest)| rest.split_once("\n}")).map_or("", |(listed, _)| listed);
+    let listed =
+        text.split_once("\nrows! {").and_then(|(_, rest)| rest.split_once("\n}")).map_or("", |(listed, _)| listed);
     let mut listed = listed.lines().filter(|line| !line.trim_start().starts_with("//"));
     if listed.any(|line| line.split_whitespace().any(|word| word == name)) {
         return true;

@@ -61,7 +61,8 @@ fn shown_by(test: &str) -> Vec<(String, String)> {
     let lines = guides.lines().filter(|line| line.ends_with(&end));
     let found: Vec<_> = lines
         .map(|line| {
-            let (field, rest) = line.split_once("| `").and_then(|(_, rest)| rest.split_once("` in [")).expect("a field");
+            let (field, rest) =
+                line.split_once("| `").and_then(|(_, rest)| rest.split_once("` in [")).expect("a field");
             let (_, rest) = rest.split_once("](../").expect("a link");
             let (file, _) = rest.split_once(')').expect("a file");
             (file.to_owned(), field.to_owned())
@@ -201,6 +202,8 @@ impl Item {
     /// Several thresholds of a row may read one metric, and are never good and bad apart then: each has metrics of its own here.
     fn new(file: &str, field: &str) -> Self {
         let mut threshold = item_of(file, field);
+        // Hints are about other thresholds.
+        threshold.as_object_mut().expect("a threshold").remove("hints");
         let prefix = threshold["name"].as_str().expect("a name").replace('-', "_");
         let metric = &mut threshold["metric"];
         metric["window"] = WINDOW.into();
@@ -216,7 +219,7 @@ impl Item {
                 }
             }
         }
-        for level in threshold["levels"].as_array_mut().into_iter().flatten() {
+        for level in threshold.get_mut("levels").and_then(Value::as_array_mut).into_iter().flatten() {
             level.as_object_mut().expect("a level").remove("for");
         }
         let bounds = bounds(&threshold);
@@ -375,7 +378,7 @@ fn gc2() {
         let quick = |name: &str| {
             let mut threshold = item_of(FILE, &format!("thresholds.{name}"));
             threshold["metric"]["window"] = WINDOW.into();
-            for level in threshold["levels"].as_array_mut().into_iter().flatten() {
+            for level in threshold.get_mut("levels").and_then(Value::as_array_mut).into_iter().flatten() {
                 level.as_object_mut().expect("a level").remove("for");
             }
             threshold
@@ -403,7 +406,10 @@ fn gc2() {
             bounds(&threshold).remove(0)
         };
         let bounds: Vec<Bound> = levels.iter().map(bound).collect();
-        assert!(bounds.windows(2).all(|two| two[0].breached() < two[1].cleared()), "each level bears more than the one before");
+        assert!(
+            bounds.windows(2).all(|two| two[0].breached() < two[1].cleared()),
+            "each level bears more than the one before"
+        );
         let values = bounds.iter().flat_map(|bound| [bound.inside(), bound.breached(), bound.cleared()]);
         let edges = edges(&values.collect::<Vec<_>>());
         let histogram = spec["thresholds"].as_array().into_iter().flatten().find(|one| one["name"] == "load-p95");
@@ -437,8 +443,10 @@ fn gc2() {
     });
 }
 
-/// Waits until exactly these profiles are active.
+/// Waits until exactly these profiles are active; the status has them by name.
 async fn active(application: &Application, wanted: &[&str]) {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
     eventually(PATIENCE, &format!("the profiles {wanted:?} are active"), async || {
         let status = application.stage.policy().await.status.unwrap_or_default();
         let names: Vec<String> = status.active_profiles.into_iter().map(|profile| profile.name).collect();

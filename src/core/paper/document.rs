@@ -197,7 +197,8 @@ impl Subject<'_> {
     /// The policy with the profiles that are active.
     pub(super) fn in_force<'p>(&self, policy: &'p Policy, readings: Option<&Readings>) -> InForce<'p> {
         let targets = self.targets.iter().enumerate();
-        let named = targets.map(|(index, (object, _))| (*object, self.profiles.get(index).copied().unwrap_or_default()));
+        let named =
+            targets.map(|(index, (object, _))| (*object, self.profiles.get(index).copied().unwrap_or_default()));
         InForce::new(policy, named, readings)
     }
 }

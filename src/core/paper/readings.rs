@@ -236,10 +236,8 @@ impl<'a> InForce<'a> {
         targets: impl IntoIterator<Item = (&'b Object, &'b [Box<str>])>,
         readings: Option<&Readings>,
     ) -> Self {
-        let mut on: Vec<OnTarget> = targets
-            .into_iter()
-            .map(|(object, names)| OnTarget::new(policy, Some(object), names, readings))
-            .collect();
+        let mut on: Vec<OnTarget> =
+            targets.into_iter().map(|(object, names)| OnTarget::new(policy, Some(object), names, readings)).collect();
         if on.is_empty() {
             on.push(OnTarget::new(policy, None, &[], readings));
         }

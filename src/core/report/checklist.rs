@@ -91,7 +91,10 @@ impl<'a> View<'a> {
         for knob in policy.knobs.iter().filter(|knob| knob.landing == Landing::Variable) {
             if self.values.contains_key(&knob.path) && !policy.is_carried(&knob.path) {
                 self.values.remove(&knob.path);
-                let why = format!("{} lands nowhere, so nothing shows it: give it a landing place, or attest the line", knob.path);
+                let why = format!(
+                    "{} lands nowhere, so nothing shows it: give it a landing place, or attest the line",
+                    knob.path
+                );
                 self.unseen.insert(knob.path.clone(), why);
             }
         }

@@ -146,9 +146,7 @@ fn every_node_process_has_a_heap_of_its_own() {
 
 #[test]
 fn every_process_may_be_a_jvm_of_its_own() {
-    let policy = |count: u32, jvm: Json| {
-        json!({"resources": limits("4Gi"), "workers": [{"name": "dialog", "count": {"value": count}}], "runtime": {"jvm": jvm}})
-    };
+    let policy = |count: u32, jvm: Json| json!({"resources": limits("4Gi"), "workers": [{"name": "dialog", "count": {"value": count}}], "runtime": {"jvm": jvm}});
     let heap = json!({"heapMax": {"value": "2Gi"}, "nonHeap": "600Mi", "perWorker": "dialog"});
     refused(
         &policy(2, heap.clone()),
@@ -157,7 +155,9 @@ fn every_process_may_be_a_jvm_of_its_own() {
     );
     drop(parse(&policy(1, heap)).unwrap());
     // What the message says, fits.
-    drop(parse(&policy(2, json!({"heapMax": {"value": "1448Mi"}, "nonHeap": "600Mi", "perWorker": "dialog"}))).unwrap());
+    drop(
+        parse(&policy(2, json!({"heapMax": {"value": "1448Mi"}, "nonHeap": "600Mi", "perWorker": "dialog"}))).unwrap(),
+    );
     refused(
         &policy(2, json!({"heapMax": {"value": "2Gi"}, "perWorker": "dialog"})),
         "MemoryAboveLimit: runtime.jvm.heapMax does not fit: heapMax 2048Mi × 2 dialog processes = 4096Mi leaves nothing of \
