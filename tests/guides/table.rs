@@ -372,6 +372,44 @@ fn line_of(row: &Row, item: &Item) -> Line {
     }
 }
 
+/// The numbers of a threshold, a pattern or a profile: one that changes shows in the table.
+fn numbers(file: &str, field: &str) -> String {
+    let found = field.split_once('.').filter(|_| is_yaml(file)).and_then(|(section, name)| {
+        let of =
+            |document: &Value| document["spec"][section].as_array()?.iter().find(|item| item["name"] == name).cloned();
+        documents(file).iter().find_map(of).map(|item| (section, item))
+    });
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    let Some((section, item)) = found else { return String::new() };
+    match section {
+        "thresholds" | "patterns" => {
+            let levels = item["levels"].as_array().into_iter().flatten();
+            let side = |level: &Value, side: &str| level.get(side).map(|bound| format!("{side} {}", plain(bound)));
+            let levels = levels.map(|level| {
+                let sides: Vec<String> = ["above", "below"].iter().filter_map(|name| side(level, name)).collect();
+                format!("{} {}", plain(&level["severity"]), sides.join(" or "))
+            });
+            let levels: Vec<String> = levels.collect();
+            let what =
+                item["metric"]["statistic"].as_str().map(|statistic| format!("{statistic}: ")).unwrap_or_default();
+            let levels = if levels.is_empty() { "no bound".to_owned() } else { levels.join(", ") };
+            if section == "patterns" && item.get("levels").is_none() { String::new() } else { what + &levels }
+        }
+        "profiles" => {
+            let load = item["load"].as_object().into_iter().flatten();
+            let load = load.map(|(name, value)| format!("{name} {}", plain(value)));
+            let set = item["set"].as_object().into_iter().flatten();
+            let set = set.map(|(path, value)| format!("{path} {}", plain(value)));
+            load.chain(set).collect::<Vec<_>>().join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn is_yaml(file: &str) -> bool {
+    std::path::Path::new(file).extension().is_some_and(|end| end == "yaml")
+}
+
 /// Everything about a row.
 fn lines(id: &str) -> Vec<Line> {
     let written =
@@ -380,7 +418,7 @@ fn lines(id: &str) -> Vec<Line> {
         text: other.text.to_owned(),
         file: other.file.to_owned(),
         field: other.field.to_owned(),
-        seen: String::new(),
+        seen: numbers(other.file, other.field),
         test: (other.test.0.to_owned(), other.test.1.to_owned()),
     });
     written.chain(others).collect()
@@ -437,16 +475,18 @@ fn golden_every_row_has_a_field_and_a_test() {
     );
     let mut wrong = Vec::new();
     for (letters, guide, numbers) in IDS {
-        write!(table, "\n## {guide}\n\n| row | what | field | where it is seen | test |\n|---|---|---|---|---|\n")
-            .unwrap();
+        write!(
+            table,
+            "\n## {guide}\n\n| row | what | field | where it is seen, or its numbers | test |\n|---|---|---|---|---|\n"
+        )
+        .unwrap();
         for id in numbers.map(|number| format!("{letters}{number}")) {
             let lines = lines(&id);
             if lines.is_empty() {
                 wrong.push(format!("{id} has no test"));
             }
             for Line { text, file, field, seen, test } in lines {
-                let is_yaml = std::path::Path::new(&file).extension().is_some_and(|end| end == "yaml");
-                if is_yaml && !documents(&file).iter().any(|document| has(&document["spec"], &field)) {
+                if is_yaml(&file) && !documents(&file).iter().any(|document| has(&document["spec"], &field)) {
                     wrong.push(format!("{id}: {field} is not in {file}"));
                 }
                 if !has_test(&test.0, &test.1) {

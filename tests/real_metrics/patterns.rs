@@ -87,11 +87,11 @@ fn gr4_what_always_succeeds_or_fails_and_what_falls_back_is_told() {
         // Runs are counted by their results, and fallbacks of all of them: another counter each, for this test.
         let mut fallbacks = fallbacks;
         fallbacks["metric"]["ratio"]["denominator"]["counter"] = "answers_total".into();
-        let falls = fallbacks["metric"]["ratio"]["numerator"]["counter"].as_str().expect("a counter").to_owned();
+        let fallen = fallbacks["metric"]["ratio"]["numerator"]["counter"].as_str().expect("a counter").to_owned();
         let many = above(&fallbacks, 0);
         let answers = |skill: &str, share: f64, rate: f64| -> Series {
             let of = |name: &str| format!("{name}{{{}}}", label(&fallbacks, skill));
-            vec![(of(&falls), Grows(rate * share)), (of("answers_total"), Grows(rate))]
+            vec![(of(&fallen), Grows(rate * share)), (of("answers_total"), Grows(rate))]
         };
         let patterns = json!([succeeds, fails, fallbacks]);
         // Ten seconds of 10 runs per second do not show that 99 % succeed, nor 4 of 10 answers that 30 % fall back.

@@ -123,9 +123,8 @@ async fn run(courses: Arc<Mutex<Courses>>, exposed: Arc<Mutex<String>>) {
         for (name, value, course) in courses.lock().unwrap().iter_mut() {
             *value = match *course {
                 At(value) => value,
-                Grows(rate) => *value + rate * elapsed,
                 Climbs(from, _) if value.abs() < f64::EPSILON => from,
-                Climbs(_, rate) => *value + rate * elapsed,
+                Grows(rate) | Climbs(_, rate) => *value + rate * elapsed,
                 Swings(low, high) => {
                     if up {
                         high

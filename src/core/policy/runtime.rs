@@ -354,11 +354,11 @@ impl Memory {
         let message = match &self.of {
             Of::HeapMax { non_heap: Some(beside), workers } => {
                 let each = sum(&self.value, beside)?;
-                let total = times(&each, (count(workers), 1))?;
-                let most = times(limit, (1, count(workers)))?.amount()?.checked_sub(beside.amount()?)?;
+                let total = times(&each, (count(workers.as_ref()), 1))?;
+                let most = times(limit, (1, count(workers.as_ref())))?.amount()?.checked_sub(beside.amount()?)?;
                 (total > *limit).then(|| {
                     let sum = format!("{member} {} + nonHeap {}", mebibytes(&self.value), mebibytes(beside));
-                    let (sum, fewer) = match several(workers) {
+                    let (sum, fewer) = match several(workers.as_ref()) {
                         Some(each) => (format!("({sum}) × {each}"), ", run fewer processes"),
                         None => (sum, ""),
                     };
@@ -370,20 +370,20 @@ impl Memory {
                 })
             }
             Of::HeapMax { non_heap: None, workers } => {
-                let total = times(&self.value, (count(workers), 1))?;
-                let sum = || format!(" × {} = {}", several(workers).unwrap_or_default(), mebibytes(&total));
+                let total = times(&self.value, (count(workers.as_ref()), 1))?;
+                let sum = || format!(" × {} = {}", several(workers.as_ref()).unwrap_or_default(), mebibytes(&total));
                 (total >= *limit).then(|| {
                     format!(
                         "does not fit: {member} {}{} leaves nothing of {above} for what a JVM takes beside the heap: lower it, \
                          or raise the limit, and say in nonHeap what that is",
                         mebibytes(&self.value),
-                        several(workers).map(|_| sum()).unwrap_or_default(),
+                        several(workers.as_ref()).map(|_| sum()).unwrap_or_default(),
                     )
                 })
             }
             Of::HeapMin { .. } => None,
             Of::OldSpace { workers } => {
-                let total = times(&self.value, (count(workers), 1))?;
+                let total = times(&self.value, (count(workers.as_ref()), 1))?;
                 let most = times(limit, NODE_SHARE)?;
                 let each =
                     |(name, count): &Workers| format!(" × {count} {name} processes = {}", mebibytes(&total));
@@ -417,9 +417,9 @@ impl Memory {
                 let request = self.request.as_ref()?;
                 let each =
                     non_heap.as_ref().map_or_else(|| Some(self.value.clone()), |beside| sum(&self.value, beside))?;
-                let total = times(&each, (count(workers), 1))?;
+                let total = times(&each, (count(workers.as_ref()), 1))?;
                 let heap = format!("heapMin {}", mebibytes(&self.value));
-                let parts = match (non_heap, several(workers)) {
+                let parts = match (non_heap, several(workers.as_ref())) {
                     (None, None) => heap,
                     (Some(beside), None) => format!("{heap} + nonHeap {} = {}", mebibytes(beside), mebibytes(&total)),
                     (None, Some(each)) => format!("{heap} × {each} = {}", mebibytes(&total)),
@@ -452,13 +452,13 @@ impl Memory {
 }
 
 /// How many processes there are.
-fn count(workers: &Option<Workers>) -> i64 {
-    workers.as_ref().map_or(1, |(_, count)| (*count).max(1))
+fn count(workers: Option<&Workers>) -> i64 {
+    workers.map_or(1, |(_, count)| (*count).max(1))
 }
 
 /// Processes for a sum, where there are several.
-fn several(workers: &Option<Workers>) -> Option<String> {
-    workers.as_ref().filter(|(_, count)| *count > 1).map(|(name, count)| format!("{count} {name} processes"))
+fn several(workers: Option<&Workers>) -> Option<String> {
+    workers.filter(|(_, count)| *count > 1).map(|(name, count)| format!("{count} {name} processes"))
 }
 
 fn size(amount: Decimal) -> Option<Value> {
