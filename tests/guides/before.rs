@@ -2,7 +2,7 @@
 //! waits for. Needs no cluster.
 
 use serde_json::Value;
-use trimtab::core::units::{Value as Amount, ValueType};
+use trimtab::core::units::{Decimal, Value as Amount, ValueType};
 
 use crate::{
     rows::{ROWS, Seen},
@@ -76,8 +76,9 @@ impl Before {
                 self.limit("memory").is_some_and(|limit| limit.to_i64() == i64::try_from(bytes).ok())
             }
             Seen::Cpu(quota) => {
-                let share = |limit: Amount| limit.amount().map(|cores| cores.as_f64() * 100_000.0);
-                self.limit("cpu").and_then(share).is_some_and(|quota_of_it| (quota_of_it - quota as f64).abs() < 1.0)
+                let of_100_ms = Decimal::from_int(100_000);
+                let share = |limit: Amount| limit.amount()?.checked_mul(of_100_ms)?.to_i64();
+                self.limit("cpu").is_some_and(|limit| share(limit) == i64::try_from(quota).ok())
             }
             Seen::Sysctl(file, value) => {
                 let sysctls = self.target["spec"]["template"]["spec"]["securityContext"]["sysctls"].as_array();

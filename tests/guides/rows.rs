@@ -119,7 +119,7 @@ pub const ROWS: &[Row] = &[
         item("gzip from 1000 B", "mothership", "settings.gzip-minimum-size", Line(GRID, "gzip_minimum_size: 1000")),
         item("case memory at most 100 MB", "mothership", "settings.case-memory-mb", Line(GRID, "max_size_mb: 100")),
         item("with automatic cleanup", "mothership", "settings.case-memory-cleanup", Line(GRID, "auto_cleanup: true")),
-        item("at .case_memory", "mothership", "settings.case-memory-path", Line(GRID, "path: .case_memory")),
+        item("at .case_memory", "mothership", "settings.case-memory-path", Line(GRID, "path: \".case_memory\"")),
         item("events published in batches", "mothership", "settings.event-batch", Env("EVENT_PUBLISH_BATCHED", "true")),
     ]},
     // ---- Vrooli
