@@ -301,7 +301,7 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
             let live = row.live.as_deref().unwrap_or("(unset)");
             let value = match s.state {
                 State::AtRest => live.to_owned(),
-                State::NotEnforceable => row.desired.clone(),
+                State::Variable | State::NotEnforceable => row.desired.clone(),
                 _ => format!("{live} → {}", row.desired),
             };
             vec![mark.to_owned(), row.path.to_string(), value, s.landing.clone()]
