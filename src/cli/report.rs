@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     core::{
-        engine::Account,
+        engine::{Account, TargetAccount},
         facts::Span,
         paper::{Document, Readings, Subject, compare::Comparison},
         policy::{Policy, PolicyKey},
         promql::Identity,
+        report::checklist::{Made, Target},
         table::{Table, embed},
         units::{Decimal, Value, ValueType},
     },
@@ -29,8 +30,8 @@ use crate::{
 /// What can be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every report has the tables CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, where \
-there is something to say, beside those of spec.reports. In a document, a table stands between <!-- EMBED:NAME:START --> and \
+    after_help = "Every report has the tables PROFILES, CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, \
+where there is something to say, beside those of spec.reports. It judges what active profiles make of a policy. In a document, a table stands between <!-- EMBED:NAME:START --> and \
 <!-- EMBED:NAME:END -->."
 )]
 pub struct Args {
@@ -119,13 +120,19 @@ impl Found {
     }
 }
 
-fn subject(account: &Account) -> Subject<'_> {
-    let Account { key, policy, troubles, targets, told, .. } = account;
+fn subject<'a>(account: &'a Account) -> Subject<'a> {
+    let Account { key, policy, troubles, targets, told, profiles, under, .. } = account;
+    let policy = policy.as_ref();
+    let target = |target: &'a TargetAccount| {
+        let made = Made { policy: target.under.as_deref().or(policy)?, profiles: &target.profiles };
+        Some(Target { object: &target.object, plan: &target.plan, made })
+    };
     Subject {
         key,
-        policy: policy.as_ref(),
+        policy,
+        alone: policy.map(|policy| Made { policy: under.as_deref().unwrap_or(policy), profiles }),
         troubles: troubles.iter().map(|(reason, message)| format!("{reason}: {message}")).collect(),
-        targets: targets.iter().map(|target| (&*target.object, &target.plan)).collect(),
+        targets: targets.iter().filter_map(target).collect(),
         alerting: *told,
     }
 }

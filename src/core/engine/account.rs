@@ -32,6 +32,10 @@ pub struct Account {
     pub targets: Vec<TargetAccount>,
     /// Whether breaches are told to anybody.
     pub told: bool,
+    /// Names of the profiles that are active on a policy that has no target.
+    pub profiles: Vec<Box<str>>,
+    /// The policy under those; `None`: as it is.
+    pub under: Option<Arc<Policy>>,
 }
 
 /// What would happen to one target.
@@ -51,6 +55,8 @@ pub struct TargetAccount {
     pub budgets: Vec<String>,
     /// The object as it is.
     pub object: Arc<Object>,
+    /// The policy under the profiles that are active on it; `None`: as it is.
+    pub under: Option<Arc<Policy>>,
 }
 
 impl World {
@@ -73,6 +79,8 @@ impl World {
             blocked: Vec::new(),
             targets: Vec::new(),
             told: false,
+            profiles: Vec::new(),
+            under: None,
         };
         let policy = match &entry.parsed {
             Ok(policy) => policy,
@@ -92,6 +100,9 @@ impl World {
         account.class.clone_from(&rules.class);
         account.writes = may_write(policy, &rules);
         account.told = self.is_told(policy);
+        if policy.target.is_none() {
+            (account.profiles, account.under) = self.under_on(entry, policy, &[], now);
+        }
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
                 let switched = self.switched(entry, policy, &rules, &targets, now);
@@ -106,6 +117,7 @@ impl World {
                     let mut plan = self.plan_target(entry, policy, &object, now);
                     let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
+                        under,
                         profiles,
                         plan,
                         budgets,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::API_VERSION;
+use super::{API_VERSION, Subject};
 use crate::core::{
     facts::Instant,
     policy::{Policy, PolicyKey, Threshold, thresholds::Limit},
@@ -153,14 +153,14 @@ impl Readings {
     }
 
     /// What they say of the thresholds of a policy, for checks and formulas.
-    #[must_use]
-    pub fn known(&self, policy: &Policy) -> checklist::Readings {
+    pub(super) fn known(&self, subject: &Subject<'_>) -> checklist::Readings {
         let mut known = checklist::Readings::new();
-        for threshold in policy.thresholds.iter() {
+        for threshold in subject.policy.into_iter().flat_map(|policy| policy.thresholds.iter()) {
             let mut whole = Known { within: Some(true), current: None, state: "Within" };
             let mut any = false;
-            for reading in self.of(&policy.identity.key, &threshold.name) {
+            for reading in self.of(subject.key, &threshold.name) {
                 any = true;
+                let threshold = subject.judged_by(reading).unwrap_or(threshold);
                 match (judge(threshold, reading).state, whole.within) {
                     ("Breached", _) => (whole.within, whole.state) = (Some(false), "Breached"),
                     ("NoData", Some(true)) => (whole.within, whole.state) = (None, "NoData"),
@@ -183,7 +183,7 @@ impl Readings {
     /// A reading in another unit than its threshold's.
     pub fn check(&self, policies: &[&Policy]) -> Result<(), String> {
         for policy in policies {
-            for threshold in policy.thresholds.iter() {
+            for threshold in policy.thresholds.iter().chain(policy.patterns.iter()) {
                 let unit = threshold.unit.base().as_str();
                 let other = self
                     .of(&policy.identity.key, &threshold.name)
