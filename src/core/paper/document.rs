@@ -17,7 +17,7 @@ use crate::{
             thresholds::{Level, word},
         },
         report::checklist::{self, Around, Made, Target, View},
-        table::{Table, html, markdown},
+        table::{Table, html, markdown, markdown_line},
         units::{BaseUnit, Better, Dimension, Figure},
     },
 };
@@ -286,7 +286,7 @@ impl Document {
         for part in &self.policies {
             out.push_str(&format!("\n## {}/{}\n", markdown(&part.namespace), markdown(&part.name)));
             for trouble in &part.troubles {
-                out.push_str(&format!("\n> {}\n", markdown(trouble)));
+                out.push_str(&format!("\n> {}\n", markdown_line(trouble)));
             }
             for table in part.tables() {
                 out.push_str(&format!("\n### {}\n\n{}", table.name, table.markdown()));
