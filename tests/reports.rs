@@ -163,7 +163,8 @@ fn gr4_patterns_are_advice_of_the_report_and_of_the_export() {
         let all = export["recommendations"].as_array().unwrap().iter();
         all.filter(|one| one["kind"] == kind).cloned().collect::<Vec<_>>()
     };
-    for kind in ["AlwaysSucceeds", "AlwaysFails", "Slow", "Inconsistent", "FallbackRate", "AutomationCandidate", "Hint"] {
+    for kind in ["AlwaysSucceeds", "AlwaysFails", "Slow", "Inconsistent", "FallbackRate", "AutomationCandidate", "Hint"]
+    {
         assert_eq!(of(kind).len(), 1, "{kind}: {export:#}");
     }
     let fails = &of("AlwaysFails")[0];

@@ -37,7 +37,8 @@ where there is something to say, beside those of spec.reports. It judges what ac
 pub struct Args {
     #[command(flatten)]
     subjects: Subjects,
-    /// Measurement before a change, a file of readings; with --after: means, standard deviations and what changed
+    /// Measurement before a change, a file of readings; with --after: means, standard deviations and what changed, of operations
+    /// that were run and of thresholds that were recorded
     #[arg(long, value_name = "FILE", requires = "after", conflicts_with_all = ["filename", "live", "readings", "prometheus", "record"])]
     before: Option<PathBuf>,
     /// Measurement after it

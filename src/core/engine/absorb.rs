@@ -427,6 +427,7 @@ impl Entry {
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),
             backoffs: BTreeMap::new(),
+            absent_since: None,
             wake: None,
             waiting: None,
         }

@@ -26,6 +26,10 @@ impl World {
         let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
         if report::says_the_same(&status, &entry.written) {
             entry.wanted = None;
+            // What waits for everybody to know goes on with the next tick: nothing else may happen for a long time.
+            if !(entry.knows_profiles() && entry.knows_quarantine()) {
+                entry.wake = Some(entry.wake.map_or(now, |wake| wake.min(now)));
+            }
             entry.told.clone_from(&entry.memoir.quarantine);
             entry.told_active = entry.memoir.active.listed();
             return;

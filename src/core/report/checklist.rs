@@ -86,7 +86,8 @@ impl<'a> View<'a> {
         let worked = policy.work_out(|_| None, |amount| resolve::template(target?.object, amount));
         let mut values: BTreeMap<Box<str>, Option<Value>> = BTreeMap::new();
         for (knob, worked) in policy.knobs.iter().zip(worked) {
-            let setting = target.and_then(|target| target.plan.settings.iter().find(|setting| setting.path == knob.path));
+            let setting =
+                target.and_then(|target| target.plan.settings.iter().find(|setting| setting.path == knob.path));
             let value = match setting.map(|setting| (setting.state, &setting.live)) {
                 Some((State::Yielded | State::Quarantined | State::Refused, live)) => {
                     live.as_deref().and_then(|text| resolve::read(knob, text))
