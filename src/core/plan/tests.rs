@@ -470,6 +470,19 @@ fn what_the_policy_itself_has_left_in_the_way_goes_with_the_same_write() {
     let content = applied(&planned(&heap(json!({"heapMax": {"value": "1Gi"}})), &original), &original);
     let told = refusals(&planned(&percent(), &content));
     assert!(told[0].contains("-Xmx512m in JAVA_TOOL_OPTIONS sets the heap, and makes it idle"), "{told:?}");
+    // A variable in which nothing else is set any more is left as it is, as every value of a removed knob: it is said whose it is.
+    let workers = |landing: Json| {
+        let mut count = json!({"value": 4});
+        count.as_object_mut().unwrap().extend(landing.as_object().unwrap().clone());
+        policy(&json!({"workers": [{"name": "web", "count": count}]}))
+    };
+    let original = deployment(json!({}));
+    let content = applied(&planned(&workers(json!({"option": "--workers"})), &original), &original);
+    let told = refusals(&planned(&workers(json!({"env": "WEB_CONCURRENCY"})), &content));
+    assert!(
+        told[0].contains("--workers=4 in GUNICORN_CMD_ARGS, where this policy has left it, is read after WEB_CONCURRENCY"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -422,7 +422,13 @@ impl Sight<'_> {
         if let Some(word) = written(workers, words).filter(is_certain) {
             self.no_effect(desired, COMMAND, &word, "WEB_CONCURRENCY", plan);
         } else if let Some(word) = self.in_variable(workers, variable) {
-            self.no_effect(desired, variable, &word, "WEB_CONCURRENCY", plan);
+            let is_left = !self.written.clear(self.container, workers.variable, &self.all).taken.is_empty();
+            let place = if is_left {
+                format!("{variable}, where this policy has left it,")
+            } else {
+                variable.to_owned()
+            };
+            self.no_effect(desired, &place, &word, "WEB_CONCURRENCY", plan);
         } else if let Some(other) = self.all.iter().copied().find(|other| is_ours(other)) {
             let word = &other.knob.path;
             self.no_effect(desired, variable, word, "WEB_CONCURRENCY", plan);
