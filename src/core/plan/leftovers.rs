@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Number of workers of servers of Python, which an option beats.
+const WEB_CONCURRENCY: &str = "WEB_CONCURRENCY";
+
 /// What the policy has written into a target, as the target tells.
 pub(super) struct Written {
     owned: FieldSet,
@@ -35,6 +38,15 @@ pub(super) struct Cleared {
 
 impl Written {
     pub fn on(situation: &Situation<'_>) -> Self {
+        // Nothing else can have anything of ours in its way, and who owns what takes its time to read.
+        let is_concerned = |desired: &Desired<'_>| match &desired.knob.landing {
+            Landing::Option(_) => true,
+            Landing::Env(name) => **name == *WEB_CONCURRENCY,
+            _ => false,
+        };
+        if !situation.desired.iter().any(is_concerned) {
+            return Self { owned: FieldSet::default(), record: None };
+        }
         let (identity, meta) = (&situation.policy.identity, &situation.target.meta);
         let record = Record::of(meta, identity.name()).and_then(Result::ok).filter(|record| record.uid == identity.uid);
         // Without a record nobody knows what was there before.
@@ -96,7 +108,7 @@ fn stands_in_the_way(known: &Known, value: Option<&Value>, asked: &[&Desired<'_>
         options::MAX_RAM => asks(options::HEAP_MAX).is_some(),
         options::HEAP_MIN | options::SOFT_MAX => !fits(options::HEAP_MAX, |other, most| other <= most),
         options::WORKERS => {
-            let is_concurrency = |desired: &&Desired<'_>| matches!(&desired.knob.landing, Landing::Env(name) if **name == *"WEB_CONCURRENCY");
+            let is_concurrency = |desired: &&Desired<'_>| matches!(&desired.knob.landing, Landing::Env(name) if **name == *WEB_CONCURRENCY);
             asked.iter().any(is_concurrency)
         }
         _ => false,

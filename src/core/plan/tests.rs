@@ -480,7 +480,8 @@ fn what_the_policy_itself_has_left_in_the_way_goes_with_the_same_write() {
     let content = applied(&planned(&workers(json!({"option": "--workers"})), &original), &original);
     let told = refusals(&planned(&workers(json!({"env": "WEB_CONCURRENCY"})), &content));
     assert!(
-        told[0].contains("--workers=4 in GUNICORN_CMD_ARGS, where this policy has left it, is read after WEB_CONCURRENCY"),
+        told[0]
+            .contains("--workers=4 in GUNICORN_CMD_ARGS, where this policy has left it, is read after WEB_CONCURRENCY"),
         "{told:?}"
     );
 }

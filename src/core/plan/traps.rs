@@ -423,11 +423,8 @@ impl Sight<'_> {
             self.no_effect(desired, COMMAND, &word, "WEB_CONCURRENCY", plan);
         } else if let Some(word) = self.in_variable(workers, variable) {
             let is_left = !self.written.clear(self.container, workers.variable, &self.all).taken.is_empty();
-            let place = if is_left {
-                format!("{variable}, where this policy has left it,")
-            } else {
-                variable.to_owned()
-            };
+            let place =
+                if is_left { format!("{variable}, where this policy has left it,") } else { variable.to_owned() };
             self.no_effect(desired, &place, &word, "WEB_CONCURRENCY", plan);
         } else if let Some(other) = self.all.iter().copied().find(|other| is_ours(other)) {
             let word = &other.knob.path;
