@@ -103,12 +103,12 @@ impl Comparison {
         let columns = ["Operation", "Measure", "Before (mean ± sd)", "n", "After (mean ± sd)", "n", "Change"];
         let mut table = Table::new("COMPARISON", &columns);
         for row in &self.rows {
-            let side = |side: &Side| match base_unit(row.unit).filter(|_| row.measure == READING) {
-                Some(unit) => format!("{} ± {}", unit.format(side.mean), unit.format(side.standard_deviation)),
-                None => {
-                    let (scale, unit) = scale(row);
-                    format!("{:.2} ± {:.2} {unit}", positive(side.mean / scale), side.standard_deviation / scale)
+            let side = |side: &Side| {
+                if let Some(unit) = base_unit(row.unit).filter(|_| row.measure == READING) {
+                    return format!("{} ± {}", unit.format(side.mean), unit.format(side.standard_deviation));
                 }
+                let (scale, unit) = scale(row);
+                format!("{:.2} ± {:.2} {unit}", positive(side.mean / scale), side.standard_deviation / scale)
             };
             let change = row.change.map_or_else(
                 || "n/a".to_owned(),

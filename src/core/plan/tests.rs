@@ -426,25 +426,24 @@ fn what_the_policy_itself_has_left_in_the_way_goes_with_the_same_write() {
         section["onConflict"] = json!("TakeOver");
         jvm(section)
     };
+    // Nothing stands for the share.
+    let made = |section: &Json| if section.is_null() { percent() } else { heap(section.clone()) };
+    let most = |value: &str| json!({"heapMax": {"value": value}});
     for (before, first, then, after) in [
         // The variable was not there, had words of others, or an option of before that does not stand in the way.
-        (None, heap(json!({"heapMax": {"value": "1Gi"}})), percent(), "-XX:MaxRAMPercentage=75.0"),
+        (None, most("1Gi"), Json::Null, "-XX:MaxRAMPercentage=75.0"),
         (
             Some("-Da -javaagent:/a.jar"),
-            heap(json!({"heapMax": {"value": "1Gi"}, "collector": "G1"})),
-            percent(),
+            json!({"heapMax": {"value": "1Gi"}, "collector": "G1"}),
+            Json::Null,
             // What stands in nobody's way stays, as values of removed knobs do.
             "-Da -javaagent:/a.jar -XX:+UseG1GC -XX:MaxRAMPercentage=75.0",
         ),
-        (None, percent(), heap(json!({"heapMax": {"value": "1Gi"}})), "-Xmx1g"),
-        (
-            Some("-Xms64m"),
-            heap(json!({"heapMin": {"value": "1Gi"}})),
-            heap(json!({"heapMax": {"value": "512Mi"}})),
-            "-Xms64m -Xmx512m",
-        ),
-        (None, heap(json!({"heapMax": {"value": "512Mi"}})), heap(json!({"heapMin": {"value": "1Gi"}})), "-Xms1g"),
+        (None, Json::Null, most("1Gi"), "-Xmx1g"),
+        (Some("-Xms64m"), json!({"heapMin": {"value": "1Gi"}}), most("512Mi"), "-Xms64m -Xmx512m"),
+        (None, most("512Mi"), json!({"heapMin": {"value": "1Gi"}}), "-Xms1g"),
     ] {
+        let (first, then) = (made(&first), made(&then));
         let original = deployment(before.map_or(json!({}), |text| env(JAVA, text)));
         let content = applied(&planned(&first, &original), &original);
         let plan = planned(&then, &content);

@@ -354,7 +354,7 @@ impl Sight<'_> {
         for place in places.iter().filter(|place| ours.is_none() || place.name != own) {
             let Some(word) = written(known, &place.words) else { continue };
             // What cannot be read is not judged.
-            let Some(value) = value(known, &word) else { return None };
+            let value = value(known, &word)?;
             effective = Some(Effective { value, word, place: place.name, is_certain: place.is_certain, by: None });
         }
         effective
