@@ -74,24 +74,31 @@ impl Table {
 pub fn markdown(text: &str) -> String {
     let text = one_line(text);
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
     let mut before: Option<char> = None;
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied();
+    for (at, c) in text.char_indices() {
+        let rest = text.get(at + c.len_utf8()..).unwrap_or_default();
+        let next = rest.chars().next();
         match c {
             '|' | '\\' | '`' | '*' | '[' | '~' | '$' => out.extend(['\\', c]),
             // Inside of a word it is a character by itself.
             '_' if ![before, next].iter().all(|beside| beside.is_some_and(char::is_alphanumeric)) => {
                 out.extend(['\\', c]);
             }
-            // `<20s` stays as it is; what could be a tag, a comment or a marker does not.
-            '<' if next.is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(next)) => out.push_str("&lt;"),
+            // `<20s` stays as it is; what could be a tag, a comment, a marker or an address does not.
+            '<' if next.is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(next)) || is_address(rest) => {
+                out.push_str("&lt;");
+            }
             '&' if next.is_some_and(|next| next.is_ascii_alphanumeric() || next == '#') => out.push_str("&amp;"),
             _ => out.push(c),
         }
         before = Some(c);
     }
     out
+}
+
+/// Whether `<` and this could be an address of mail, which would be a link without its brackets.
+fn is_address(rest: &str) -> bool {
+    rest.split_once('>').is_some_and(|(inside, _)| inside.contains('@') && !inside.contains(' '))
 }
 
 /// A text as a Markdown line of its own: neither does its begin make it a heading, a list, a quotation or a rule.
@@ -188,6 +195,7 @@ mod tests {
     fn any_text() -> impl Strategy<Value = String> {
         prop_oneof![
             "[a-c0-2 _*~|`<>&\\\\!\\[\\](){}#$@:/.=+'\"^-]{0,24}",
+            "[<>{@0a.!?:/]{0,8}",
             "([a-c]|[_*~`$]{1,3}|é|—|€| ){0,12}",
             "(\\|[ :-]|[0-9]{1,3}[.)] |[-+*>#=] |&amp;|&#124;|<!-- |https?://a_b_ |\\[\\^1\\]: ){0,6}",
             "[^\\x00]{0,24}",
@@ -200,6 +208,7 @@ mod tests {
             ("a|b", "a\\|b"),
             ("a\nb\tc", "a b c"),
             ("<b>", "&lt;b>"),
+            ("<{x@0>, <20s@b>", "&lt;{x@0>, &lt;20s@b>"),
             ("<!-- EMBED:X:END -->", "&lt;!-- EMBED:X:END -->"),
             ("[x](y)", "\\[x](y)"),
             ("`id` \\| &lt;", "\\`id\\` \\\\\\| &amp;lt;"),

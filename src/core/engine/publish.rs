@@ -26,9 +26,9 @@ impl World {
         let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
         if report::says_the_same(&status, &entry.written) {
             entry.wanted = None;
-            // What waits for everybody to know goes on with the next tick: nothing else may happen for a long time.
-            if !(entry.knows_profiles() && entry.knows_quarantine()) {
-                entry.wake = Some(entry.wake.map_or(now, |wake| wake.min(now)));
+            // A write of ours may have been executed whose answer was lost; what waits for it, was not planned in this pass.
+            if entry.told != entry.memoir.quarantine || !entry.knows_profiles() {
+                entry.wake = Some(now);
             }
             entry.told.clone_from(&entry.memoir.quarantine);
             entry.told_active = entry.memoir.active.listed();

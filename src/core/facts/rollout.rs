@@ -29,6 +29,10 @@ pub enum Progress {
 #[must_use]
 pub fn progress(workload: &Object) -> Progress {
     let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
+    // Others have no rollout of ours, and need not have a status either: see `unsettled`.
+    if !workload.key.kind.is_workload() {
+        return Progress::Complete;
+    }
     if n("/status/observedGeneration") < workload.meta.generation {
         return Progress::Running;
     }
@@ -60,7 +64,6 @@ pub fn progress(workload: &Object) -> Progress {
             }
             if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
         }
-        // They have no rollout of ours: see `unsettled`.
         Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => {
             Progress::Complete
         }
