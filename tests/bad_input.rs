@@ -50,6 +50,8 @@ const REFUSED: &str = "every_refusal_has_its_word_and_writes_nothing";
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     row(1, "min above max", &[], &[(ADMISSION, CASES)]),
+    row(2, "a step of a knob, which no knob has yet", &[],
+        &[(REFUSALS, "a_field_that_does_not_exist_is_refused_and_where_it_is_dropped_nothing_is_written")]),
     row(3, "a negative duration", &[], &[(ADMISSION, CASES)]),
     row(4, "a duration such as 5mm", &[], &[(ADMISSION, CASES)]),
     row(5, "a duration that overflows", &[], &[(ADMISSION, CASES)]),
@@ -157,6 +159,9 @@ const ROWS: &[Row] = &[
           (KERNEL, "what_nothing_carries_is_told_with_its_reason_and_never_written")]),
     row(62, "connection strings and secrets as values", &[],
         &[(ADMISSION, CASES), (CATALOGUE, "connection_strings_and_secrets_are_told_from_words")]),
+    row(63, "options with which a JVM would not start, or that would have no effect", &[BoundsConflictWithTarget, NoEffect],
+        &[("tests/operator/runtime.rs", "values_that_do_not_fit_or_would_have_no_effect_are_refused_and_write_nothing"),
+          ("src/core/plan/tests.rs", "what_keeps_a_jvm_from_its_start_is_refused_wherever_it_stands")]),
 ];
 
 fn text(file: &str) -> String {

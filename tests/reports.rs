@@ -209,6 +209,40 @@ fn gr5_tasks_that_are_slow_or_often_repeated_are_suggested() {
 }
 
 #[test]
+fn gr4_patterns_are_advice_of_the_report_and_of_the_export() {
+    let advice = report("grid", &["--table", "ADVICE"]);
+    for row in [
+        "| always-succeeds (AlwaysSucceeds) | 5210 tries without a failure on Deployment/grid (task=\"heartbeat\") | it never failed",
+        "| always-fails (AlwaysFails) | 40 tries without a success on Deployment/grid (task=\"deploy\") | it failed every time",
+        "| slow (Slow) | 7.25s on average on Deployment/grid (task=\"summary\") | it is slow on average: profile it",
+        "| confidence (Inconsistent) | 41% of the mean is the deviation on Deployment/grid (task=\"triage\") | its readings scatter",
+        "| fallback (FallbackRate) | 34% of all tries at least on Deployment/grid | it falls back often",
+        "| to-automate (AutomationCandidate) | 93% of all tries succeed at least on Deployment/grid (task=\"triage\") |",
+        "| cpu-usage (Hint) | breached with success-rate and always-fails on Deployment/grid | look at retries",
+    ] {
+        assert!(advice.contains(row), "{row}: {advice}");
+    }
+    assert!(!advice.contains("task=\"rare\"") && !advice.contains("| 0 tries"), "too little shows nothing: {advice}");
+    let (policy, readings) = (policy("grid"), readings("grid"));
+    let export = stdout(&["export", "metrics", "-f", &policy, "--readings", &readings]);
+    let export: Value = serde_json::from_str(&export).expect("JSON");
+    let of = |kind: &str| {
+        let all = export["recommendations"].as_array().unwrap().iter();
+        all.filter(|one| one["kind"] == kind).cloned().collect::<Vec<_>>()
+    };
+    for kind in ["AlwaysSucceeds", "AlwaysFails", "Slow", "Inconsistent", "FallbackRate", "AutomationCandidate", "Hint"]
+    {
+        assert_eq!(of(kind).len(), 1, "{kind}: {export:#}");
+    }
+    let fails = &of("AlwaysFails")[0];
+    assert_eq!(
+        (&fails["metric"], &fails["series"], &fails["severity"]),
+        (&"always-fails".into(), &"task=\"deploy\"".into(), &"critical".into())
+    );
+    assert!(export["system"].as_array().unwrap().iter().all(|metric| metric["metric"] != "always-fails"));
+}
+
+#[test]
 fn gr6_metrics_are_exported_with_operations_alerts_trends_and_recommendations() {
     let (policy, readings) = (policy("grid"), readings("grid"));
     let export = ["export", "metrics", "-f", &policy, "--readings", &readings];
@@ -600,6 +634,62 @@ fn golden_reports_in_every_format() {
         "tests/golden/reports/report-thresholds.csv",
         &report("grid", &["-o", "csv", "--table", "THRESHOLDS"]),
     );
+}
+
+#[test]
+fn a_report_judges_what_active_profiles_make_of_the_policy_on_each_target() {
+    for table in ["PROFILES", "CHECKLIST", "THRESHOLDS", "POOLS"] {
+        golden_table(&format!("profiles-{}.md", table.to_lowercase()), "profiles", table);
+    }
+    let report: Value = serde_json::from_str(&report("profiles", &["-o", "json"])).expect("JSON");
+    let report = &report["policies"][0];
+    assert_eq!(
+        report["profiles"],
+        serde_json::json!([
+            {"profiles": ["high-traffic"], "objects": ["Deployment/large"]},
+            {"profiles": [], "objects": ["Deployment/small"]},
+        ])
+    );
+    let detail = &report["checklist"]["lines"][0]["detail"];
+    assert_eq!(*detail, "pools.db.size <= 20 does not hold on Deployment/large under profile high-traffic");
+    // 200ms are within the bound of the profile, 150ms are beyond that of the policy.
+    let judged: Vec<[&Value; 3]> = report["thresholds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| [&line["object"], &line["bounds"], &line["state"]])
+        .collect();
+    assert_eq!(
+        judged,
+        [
+            [&Value::from("Deployment/large"), &"warning above 250ms".into(), &"Within".into()],
+            [&Value::from("Deployment/small"), &"warning above 100ms".into(), &"Breached".into()],
+        ]
+    );
+    let row: Vec<&str> =
+        report["tables"][0]["rows"][0].as_array().unwrap().iter().map(|cell| cell["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        row,
+        [
+            "connections",
+            "40 (Deployment/large) / 10 (Deployment/small)",
+            "20",
+            "Too Many (Deployment/large) / Good (Deployment/small)"
+        ]
+    );
+    // What is advised is advised of what is breached there.
+    assert_eq!(report["advice"].as_array().unwrap().len(), 1);
+    let (policy, readings) = (policy("profiles"), readings("profiles"));
+    let export = stdout(&["export", "metrics", "-f", &policy, "--readings", &readings]);
+    let export: Value = serde_json::from_str(&export).expect("JSON");
+    assert_eq!((&export["summary"]["within"], &export["summary"]["breached"]), (&1.into(), &1.into()));
+    // Without readings each target has its bounds all the same.
+    let blind = stdout(&["report", "-f", &policy, "--table", "THRESHOLDS"]);
+    for line in
+        ["| Deployment/large | no data | warning above 250ms |", "| Deployment/small | no data | warning above 100ms |"]
+    {
+        assert!(blind.contains(line), "{blind}");
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn metrics(args: &Metrics) -> anyhow::Result<()> {
     let Some(readings) = &found.readings else {
         bail!("nothing was read: give --readings FILE, a MetricsSource with -f, --prometheus URL, or --live");
     };
-    print(&MetricsExport::new(&found.subjects(), readings))
+    print(&MetricsExport::new(&found.subjects(&found.profiles()), readings))
 }
 
 fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
@@ -87,7 +87,8 @@ fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// Refuses policies that cannot be parsed: an export that leaves something out unseen is worse than none.
 fn served(found: &Found) -> anyhow::Result<()> {
-    let broken = found.subjects().into_iter().find(|subject| subject.policy.is_none());
+    let profiles = found.profiles();
+    let broken = found.subjects(&profiles).into_iter().find(|subject| subject.policy.is_none());
     match broken {
         Some(subject) => bail!("policy {}/{}: {}", subject.key.0, subject.key.1, subject.troubles.join("; ")),
         None => Ok(()),

@@ -109,7 +109,7 @@ pub async fn measure(
     readings.thresholds.sort_by_key(places);
     for account in accounts {
         let Some(policy) = &account.policy else { continue };
-        for threshold in policy.thresholds.iter() {
+        for threshold in policy.thresholds.iter().chain(policy.patterns.iter()) {
             for reading in &mut readings.thresholds {
                 let is_of = reading.namespace == *account.key.0
                     && reading.policy == *account.key.1
@@ -118,7 +118,8 @@ pub async fn measure(
                     continue;
                 }
                 reading.unit = Some(threshold.unit.base().as_str().to_owned());
-                if let (Some(past), None) = (past, &reading.series) {
+                // What a pattern shows is made of a long past already.
+                if let (Some(past), None, None) = (past, &reading.series, &threshold.pattern) {
                     let target = reading.target.clone();
                     reading.points = points(&world, policy, threshold, target.as_deref(), &backends, past, now).await;
                 }

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     core::{
-        engine::Account,
+        engine::{Account, TargetAccount},
         facts::Span,
-        paper::{Document, Readings, Subject, compare::Comparison},
+        paper::{Document, Readings, Subject, compare::Comparison, readings::Switched},
         policy::{Policy, PolicyKey},
         promql::Identity,
+        report::checklist::Target,
         table::{Table, embed},
         units::{Decimal, Value, ValueType},
     },
@@ -29,14 +30,15 @@ use crate::{
 /// What can be typed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every report has the tables CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, where \
-there is something to say, beside those of spec.reports. In a document, a table stands between <!-- EMBED:NAME:START --> and \
+    after_help = "Every report has the tables PROFILES, CHECKLIST, THRESHOLDS, VALUES, NOT_ENFORCEABLE, ADVICE and OPERATIONS, \
+where there is something to say, beside those of spec.reports. It judges what active profiles make of a policy. In a document, a table stands between <!-- EMBED:NAME:START --> and \
 <!-- EMBED:NAME:END -->."
 )]
 pub struct Args {
     #[command(flatten)]
     subjects: Subjects,
-    /// Measurement before a change, a file of readings; with --after: means, standard deviations and what changed
+    /// Measurement before a change, a file of readings; with --after: means, standard deviations and what changed, of operations
+    /// that were run and of thresholds that were recorded
     #[arg(long, value_name = "FILE", requires = "after", conflicts_with_all = ["filename", "live", "readings", "prometheus", "record"])]
     before: Option<PathBuf>,
     /// Measurement after it
@@ -108,9 +110,14 @@ pub struct Found {
 }
 
 impl Found {
+    /// The profiles of each policy, as far as they and readings tell: see [`Self::subjects`].
+    pub fn profiles(&self) -> Vec<Profiles> {
+        self.accounts.iter().map(|account| Profiles::of(account, self.readings.as_ref())).collect()
+    }
+
     /// What reports are made of.
-    pub fn subjects(&self) -> Vec<Subject<'_>> {
-        self.accounts.iter().map(subject).collect()
+    pub fn subjects<'a>(&'a self, profiles: &'a [Profiles]) -> Vec<Subject<'a>> {
+        self.accounts.iter().zip(profiles).map(|(account, profiles)| subject(account, profiles)).collect()
     }
 
     /// The policies that can be served.
@@ -119,14 +126,40 @@ impl Found {
     }
 }
 
-fn subject(account: &Account) -> Subject<'_> {
+/// Which profiles of a policy are active.
+#[derive(Debug)]
+pub struct Profiles {
+    /// Where there is no target.
+    alone: Option<Switched>,
+    /// On each target, in their order.
+    targets: Vec<Option<Switched>>,
+}
+
+impl Profiles {
+    fn of(account: &Account, readings: Option<&Readings>) -> Self {
+        let policy = account.policy.as_ref();
+        let on =
+            |target: &TargetAccount| Some(Switched::new(policy?, Some(&target.object), &target.profiles, readings));
+        Self {
+            alone: policy.map(|policy| Switched::new(policy, None, &account.profiles, readings)),
+            targets: account.targets.iter().map(on).collect(),
+        }
+    }
+}
+
+fn subject<'a>(account: &'a Account, profiles: &'a Profiles) -> Subject<'a> {
     let Account { key, policy, troubles, targets, told, .. } = account;
+    let policy = policy.as_ref();
+    let made = |switched: &'a Option<Switched>| Some(switched.as_ref()?.made(policy?));
+    let target = |(target, switched): (&'a TargetAccount, &'a Option<Switched>)| {
+        Some(Target { object: &target.object, plan: &target.plan, made: made(switched)? })
+    };
     Subject {
         key,
-        policy: policy.as_ref(),
+        policy,
+        alone: made(&profiles.alone),
         troubles: troubles.iter().map(|(reason, message)| format!("{reason}: {message}")).collect(),
-        targets: targets.iter().map(|target| (&*target.object, &target.plan)).collect(),
-        profiles: targets.iter().map(|target| &*target.profiles).collect(),
+        targets: targets.iter().zip(&profiles.targets).filter_map(target).collect(),
         alerting: *told,
     }
 }
@@ -233,7 +266,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         readings.method.clone_from(&args.method);
         replace(file, json(&readings)?.as_bytes())?;
     }
-    let document = Document::new(&found.subjects(), found.readings.as_ref());
+    let document = Document::new(&found.subjects(&found.profiles()), found.readings.as_ref());
     match (&args.into, &args.table, args.output) {
         (Some(file), named, _) => embed_into(file, &document.tables(), named.as_deref()),
         (None, None, Format::Json) => emit(&json(&document)?),

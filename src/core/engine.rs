@@ -143,6 +143,8 @@ struct Entry {
     /// Objects whose fields were put back for the deletion of the policy. What is still different, admission keeps different.
     restored: BTreeSet<ObjectKey>,
     backoffs: BTreeMap<ObjectKey, Backoff>,
+    /// Since when the kind of its target is not served, while it is being deleted.
+    absent_since: Option<Instant>,
     /// Time at which to look again although nothing happened.
     wake: Option<Instant>,
     /// Since when a write has waited for a rollout elsewhere to end.

@@ -19,7 +19,10 @@ mod split;
 
 pub use self::{
     edit::{Wanted, find_text, restore, set},
-    known::{COLLECTOR, COLLECTORS, HEAP_MAX, HEAP_MIN, Known, MAX_OLD_SPACE, SWITCHES, Unit, known, tokens},
+    known::{
+        COLLECTOR, COLLECTORS, HEAP_MAX, HEAP_MIN, Known, MAX_OLD_SPACE, MAX_RAM, MIN_HEAP, SOFT_MAX, SWITCHES, Unit,
+        WORKERS, is_collector, known, of, tokens,
+    },
     split::{SplitError, Variable, Word, shell_words},
 };
 

@@ -3,6 +3,7 @@
 //!
 //! | module | makes |
 //! |---|---|
+//! | `advice` | what is worth doing, for reports and for the summary |
 //! | [`readings`] | what was read at a time, as a file holds it |
 //! | [`document`] | a report of policies |
 //! | [`compare`] | means and standard deviations of before and after |
@@ -10,6 +11,7 @@
 //! | [`dashboard`] | panels for Grafana |
 //! | [`load`] | load tests as Jobs |
 
+mod advice;
 pub mod compare;
 pub mod dashboard;
 pub mod document;

@@ -6,6 +6,7 @@
 
 mod claim;
 mod config_map;
+mod leftovers;
 mod objects;
 mod replicas;
 mod restore;

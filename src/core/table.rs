@@ -67,26 +67,53 @@ impl Table {
     }
 }
 
-/// A text as a part of a Markdown line: what would begin a cell, a tag, an entity, a link or code is only a character.
+/// A text as a part of a Markdown line (`CommonMark` with GitHub's extensions): what would begin a cell, a tag, an entity, a link,
+/// a formula, code, emphasis or a strike-through is only a character. What is none of these stays as people wrote it: `<20s`,
+/// `DB_POOL_SIZE`, `a & b`.
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let text = one_line(text);
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied();
+    let mut before: Option<char> = None;
+    for (at, c) in text.char_indices() {
+        let rest = text.get(at + c.len_utf8()..).unwrap_or_default();
+        let next = rest.chars().next();
         match c {
-            '|' | '\\' | '`' | '*' | '[' => {
-                out.push('\\');
-                out.push(c);
+            '|' | '\\' | '`' | '*' | '[' | '~' | '$' => out.extend(['\\', c]),
+            // Inside of a word it is a character by itself.
+            '_' if ![before, next].iter().all(|beside| beside.is_some_and(char::is_alphanumeric)) => {
+                out.extend(['\\', c]);
             }
-            // `<20s` stays as it is; what could be a tag, a comment or a marker does not.
-            '<' if next.is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(next)) => out.push_str("&lt;"),
+            // `<20s` stays as it is; what could be a tag, a comment, a marker or an address does not.
+            '<' if next.is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(next)) || is_address(rest) => {
+                out.push_str("&lt;");
+            }
             '&' if next.is_some_and(|next| next.is_ascii_alphanumeric() || next == '#') => out.push_str("&amp;"),
             _ => out.push(c),
         }
+        before = Some(c);
     }
     out
+}
+
+/// Whether `<` and this could be an address of mail, which would be a link without its brackets.
+fn is_address(rest: &str) -> bool {
+    rest.split_once('>').is_some_and(|(inside, _)| inside.contains('@') && !inside.contains(' '))
+}
+
+/// A text as a Markdown line of its own: neither does its begin make it a heading, a list, a quotation or a rule.
+#[must_use]
+pub fn markdown_line(text: &str) -> String {
+    let text = one_line(text);
+    let text = text.trim_matches(' ');
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let mark = match text.get(digits..).and_then(|rest| rest.chars().next()) {
+        Some('.' | ')') if digits > 0 => Some(digits),
+        Some('#' | '+' | '-' | '=' | '>' | ':') if digits == 0 => Some(0),
+        _ => None,
+    };
+    let Some((head, tail)) = mark.and_then(|at| text.split_at_checked(at)) else { return markdown(text) };
+    format!("{head}\\{}", markdown(tail))
 }
 
 /// A text as a cell of CSV. What a spreadsheet would take for a formula is marked as text.
@@ -139,17 +166,69 @@ mod tests {
         assert!(table.html().contains("<tr><td>API p95</td><td>&lt;20s</td></tr>"));
     }
 
+    /// What a reader of Markdown makes of a text: its cells, or its only paragraph; nothing where anything in it is more than
+    /// text.
+    fn read_back(markdown: &str) -> Option<Vec<String>> {
+        use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+        let options = Options::ENABLE_TABLES
+            | Options::ENABLE_STRIKETHROUGH
+            | Options::ENABLE_FOOTNOTES
+            | Options::ENABLE_TASKLISTS
+            | Options::ENABLE_GFM
+            | Options::ENABLE_MATH;
+        let mut all = Vec::new();
+        for event in Parser::new_ext(markdown, options) {
+            match event {
+                Event::Start(Tag::TableCell | Tag::Paragraph) => all.push(String::new()),
+                Event::Start(Tag::Table(_) | Tag::TableHead | Tag::TableRow)
+                | Event::End(
+                    TagEnd::Table | TagEnd::TableHead | TagEnd::TableRow | TagEnd::TableCell | TagEnd::Paragraph,
+                ) => {}
+                Event::Text(text) => all.last_mut()?.push_str(&text),
+                _ => return None,
+            }
+        }
+        Some(all)
+    }
+
+    /// Texts in which everything that Markdown takes for its own is frequent.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-c0-2 _*~|`<>&\\\\!\\[\\](){}#$@:/.=+'\"^-]{0,24}",
+            "[<>{@0a.!?:/]{0,8}",
+            "([a-c]|[_*~`$]{1,3}|é|—|€| ){0,12}",
+            "(\\|[ :-]|[0-9]{1,3}[.)] |[-+*>#=] |&amp;|&#124;|<!-- |https?://a_b_ |\\[\\^1\\]: ){0,6}",
+            "[^\\x00]{0,24}",
+        ]
+    }
+
     #[test]
     fn no_cell_is_more_than_text() {
         for (cell, spelled) in [
             ("a|b", "a\\|b"),
             ("a\nb\tc", "a b c"),
             ("<b>", "&lt;b>"),
+            ("<{x@0>, <20s@b>", "&lt;{x@0>, &lt;20s@b>"),
             ("<!-- EMBED:X:END -->", "&lt;!-- EMBED:X:END -->"),
             ("[x](y)", "\\[x](y)"),
             ("`id` \\| &lt;", "\\`id\\` \\\\\\| &amp;lt;"),
+            ("_a_ *b* ~~c~~ $d$", "\\_a\\_ \\*b\\* \\~\\~c\\~\\~ \\$d\\$"),
+            // What reads as it is stays as it is.
+            ("DB_POOL_SIZE & more: <20s, 3 > 2 (x) #1", "DB_POOL_SIZE & more: <20s, 3 > 2 (x) #1"),
         ] {
             assert_eq!(markdown(cell), spelled);
+        }
+        for (line, spelled) in [
+            ("# a", "\\# a"),
+            ("- a", "\\- a"),
+            ("1. a", "1\\. a"),
+            ("12) a", "12\\) a"),
+            ("> a", "\\> a"),
+            ("  a", "a"),
+            ("12 a", "12 a"),
+            ("*a", "\\*a"),
+        ] {
+            assert_eq!(markdown_line(line), spelled);
         }
         for (cell, spelled) in [
             ("=1+1", "'=1+1"),
@@ -164,6 +243,25 @@ mod tests {
             assert_eq!(csv(cell), spelled);
         }
         assert_eq!(html("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_reader_of_markdown_gives_every_text_back(cells in proptest::collection::vec(any_text(), 1..4)) {
+            // Only blanks go at the ends.
+            let plain = |text: &String| one_line(text).trim_matches(' ').to_owned();
+            let mut table = Table { columns: cells.clone(), ..Table::new("T", &[]) };
+            table.rows.push(cells.clone());
+            let markdown = table.markdown();
+            let wanted: Vec<String> = cells.iter().chain(&cells).map(plain).collect();
+            prop_assert_eq!(read_back(&markdown), Some(wanted), "{}", markdown);
+            for line in cells.iter().map(plain).filter(|line| !line.is_empty()) {
+                let markdown = markdown_line(&line);
+                prop_assert_eq!(read_back(&markdown), Some(vec![line]), "{}", markdown);
+            }
+        }
     }
 
     proptest! {

@@ -208,6 +208,11 @@ fn a_field_that_does_not_exist_is_refused_and_where_it_is_dropped_nothing_is_wri
         let misspelt = policy("p", &json!({"poools": [{"name": "db", "size": {"value": 20, "env": "DB_POOL_SIZE"}}]}));
         let said = world.try_apply(&misspelt, &[]).unwrap_err();
         assert!(said.contains("unknown field \"spec.poools\""), "{said}");
+        // Steps of a knob come with tuning.
+        let step =
+            policy("p", &json!({"pools": [{"name": "db", "size": {"value": 20, "step": 0, "env": "DB_POOL_SIZE"}}]}));
+        let said = world.try_apply(&step, &[]).unwrap_err();
+        assert!(said.contains("unknown field \"spec.pools[0].size.step\""), "{said}");
         assert!(world.try_get("performancepolicies", "p").await.is_none());
 
         let mark = world.mark();

@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::told,
+    cluster::eventually,
     here,
-    world::{World, assert_no_trace, condition, env_of, policy, traces, with_world, workload},
+    world::{PATIENCE, World, assert_no_trace, condition, env_of, policy, traces, with_world, workload},
 };
 
+const JAVA_TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
 const JAVA: &str = "-Dfoo='a  b'\t-Xmx24m -javaagent:/agent.jar ";
 const NODE: &str = "--require \"./a b.js\"  --max_old_space_size=24 --no-warnings";
 const GUNICORN: &str = "--bind '0.0.0.0:8000' -w 2  --name 'the app'";
@@ -108,12 +110,51 @@ fn options_join_what_is_in_their_variables_by_one_rollout_and_go_back_to_the_byt
 }
 
 #[test]
+fn a_heap_that_becomes_a_share_takes_its_own_option_out_in_the_same_rollout() {
+    with_world(here!(), async |world| {
+        let small = json!({"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "16Mi"}}});
+        world.run_workload(&workload("api", &small, &json!({})));
+        let heap = json!({"jvm": {"heapMax": {"value": "40Mi"}}});
+        world.apply(&policy("p", &json!({"deletionPolicy": "Restore", "runtime": heap})));
+        world.settled("p").await;
+        has(&environment(world).await, &[(JAVA_TOOL_OPTIONS, "-Xmx40m")]);
+        let sets = world.replica_sets("api").await.len();
+
+        let share = json!([{"name": "heap", "type": "Ratio", "value": "50%", "option": "-XX:MaxRAMPercentage"}]);
+        world.apply(&policy("p", &json!({"deletionPolicy": "Restore", "settings": share})));
+        eventually(PATIENCE, "the share is in place of the heap", async || {
+            let set = env_of(&world.deployment().await, JAVA_TOOL_OPTIONS);
+            if set.as_deref() == Some("-XX:MaxRAMPercentage=50.0") { Ok(()) } else { Err(set) }
+        })
+        .await;
+        let settled = world.settled("p").await;
+        assert_eq!(condition(&settled, "Ready")["status"], "True", "{settled:#}");
+        assert_eq!(
+            world.replica_sets("api").await.len(),
+            sets + 1,
+            "one rollout takes the one out and puts the other in"
+        );
+        has(&environment(world).await, &[(JAVA_TOOL_OPTIONS, "-XX:MaxRAMPercentage=50.0")]);
+        let newest = &settled["status"]["history"][0]["changes"][0];
+        assert_eq!((&newest["from"], &newest["to"]), (&json!("-Xmx40m"), &json!("-XX:MaxRAMPercentage=50.0")));
+
+        world.kubectl(&["delete", "performancepolicy", "p", "--timeout=60s"]);
+        let left = world.until("deployments", "api", "api is released", |object| traces(object).is_empty()).await;
+        assert_eq!(env_of(&left, JAVA_TOOL_OPTIONS), None);
+    });
+}
+
+#[test]
 fn values_that_do_not_fit_or_would_have_no_effect_are_refused_and_write_nothing() {
     with_world(here!(), async |world| {
         let container = json!({
             "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "16Mi"}},
             "args": ["gunicorn", "app:app", "--workers", "4"],
-            "env": [{"name": "_JAVA_OPTIONS", "value": "-Xss1m"}, {"name": "NODE_OPTIONS", "value": "--title=\"a"}],
+            "env": [
+                {"name": "_JAVA_OPTIONS", "value": "-Xss1m"},
+                {"name": "JAVA_OPTS", "value": "-XX:+UseSerialGC -Xms32m"},
+                {"name": "NODE_OPTIONS", "value": "--title=\"a"},
+            ],
         });
         world.run_workload(&workload("api", &container, &json!({})));
         let mark = world.mark();
@@ -131,6 +172,17 @@ fn values_that_do_not_fit_or_would_have_no_effect_are_refused_and_write_nothing(
                 ),
                 "NoEffect",
                 "-Xss1m in _JAVA_OPTIONS is read after JAVA_TOOL_OPTIONS",
+            ),
+            (
+                runtime("two-collectors", json!({"jvm": {"collector": "G1"}})),
+                "BoundsConflictWithTarget",
+                "-XX:+UseSerialGC in JAVA_OPTS: with -XX:+UseG1GC in JAVA_TOOL_OPTIONS that makes two garbage collectors, and the \
+                 JVM would not start",
+            ),
+            (
+                runtime("small-heap", json!({"jvm": {"heapMax": {"value": "24Mi"}}})),
+                "BoundsConflictWithTarget",
+                "-Xms32m in JAVA_OPTS: an initial heap of 32Mi is above the largest of 24Mi",
             ),
             (
                 policy("web", &json!({"workers": [{"name": "web", "count": {"value": 2, "env": "WEB_CONCURRENCY"}}]})),

@@ -177,6 +177,52 @@ fn a_kind_that_is_not_installed_keeps_nobody_waiting_and_is_governed_once_it_is(
     says(&run, "Ready", "False", "KindNotServed");
 }
 
+/// Whoever replaces a definition, or serves another version of it for a while, does not lose the way back.
+#[test]
+fn a_policy_that_restores_waits_for_a_kind_that_is_not_served_and_not_for_ever() {
+    for (gone, crash) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut run = shop();
+        run.people("a limit of somebody", |server, _| {
+            server.edit_as("kubectl-edit", &stream(), |tree| tree["spec"]["maxMsgs"] = json!(1000));
+        });
+        let mut spec = messages(&json!(2000), true);
+        spec["deletionPolicy"] = json!("Restore");
+        spec["settings"][0]["onConflict"] = json!("TakeOver");
+        apply(&mut run, &spec);
+        has(&run, "maxMsgs", &json!(2000));
+        run.people("the kind is not served any more", |server, _| {
+            if gone { server.uninstall(Kind::Stream) } else { server.unserve(Kind::Stream) }
+        });
+        run.pass(Span::minutes(2));
+        run.people("delete policy p", |server, _| server.delete_policy(&policy("p")));
+        run.pass(Span::minutes(20));
+        if crash {
+            run.crash();
+        }
+        run.pass(Span::minutes(20));
+        says(&run, "Ready", "False", "KindNotServed");
+        let status = run.server.policies[&policy("p")].status.clone().unwrap();
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+        assert_eq!(
+            ready.message,
+            "the policy is being deleted, and what was there before it cannot be put back: the cluster does not serve \
+             streams.jetstream.nats.io as jetstream.nats.io/v1beta2: install its CRD; Trimtab looks for it again every minute, \
+             and gives up when that has been so for an hour. To leave everything as it is, remove the finalizer trimtab.dev/restore"
+        );
+        if gone {
+            // A new process begins to count anew: late, never early.
+            run.pass(Span::minutes(50));
+            assert!(!run.server.policies.contains_key(&policy("p")), "crash {crash}");
+        } else {
+            run.people("the kind is served again", |server, _| server.install(Kind::Stream));
+            run.come_to_rest(Span::seconds(60), Span::minutes(10));
+            has(&run, "maxMsgs", &json!(1000));
+            assert!(!run.server.policies.contains_key(&policy("p")), "crash {crash}");
+            assert_eq!(run.server.traces(&stream()), Vec::<String>::new());
+        }
+    }
+}
+
 #[test]
 fn the_status_of_a_stream_says_when_a_value_is_in_place() {
     let mut run = shop();

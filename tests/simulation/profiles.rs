@@ -1,7 +1,10 @@
 //! Stories of profiles: other values for other times, and exactly the ones of before afterwards.
 
 use serde_json::{Value, json};
-use trimtab::core::facts::{Instant, Span};
+use trimtab::core::{
+    engine::Action,
+    facts::{Instant, Span},
+};
 
 use super::{
     people::{config_map, deployment, policy, workload},
@@ -194,6 +197,83 @@ fn without_data_what_is_active_stays_also_after_a_restart() {
         rest(&mut run);
         assert_eq!(env(&run, "api"), CALM);
         assert_eq!(revisions(&run, "api"), 3, "one rollout for each");
+    }
+}
+
+/// Prometheus takes longer to answer than the time between two questions: what it said last is what is known until then.
+#[test]
+fn a_prometheus_that_is_slower_than_its_interval_enters_and_leaves_all_the_same() {
+    for (interval, latency, dwell) in
+        [("5s", 4, 60), ("5s", 4, 63), ("5s", 4, 66), ("5s", 4, 69), ("1s", 3, 61), ("1s", 3, 64)]
+    {
+        let mut run = shop(&["api"]);
+        run.people("ask often", |server, _| {
+            server.interval = Some(interval.to_owned());
+            server.put_source();
+        });
+        run.latency = Span::seconds(latency);
+        let mut profile = busy();
+        profile["when"]["dwell"] = json!(format!("{dwell}s"));
+        apply(&mut run, &intervals(json!([profile])));
+        run.pass(Span::minutes(2));
+        load(&mut run, "api", Some(400.0));
+        run.pass(Span::seconds(40));
+        assert_eq!(env(&run, "api"), BUSY, "asked every {interval}, answered after {latency} s each");
+        load(&mut run, "api", Some(100.0));
+        // The dwell, two rounds of questions, and the rollout.
+        run.pass(Span::seconds(dwell + 60));
+        assert_eq!(env(&run, "api"), CALM, "asked every {interval}, answered after {latency} s each, dwell {dwell} s");
+        assert_eq!((active(&run), revisions(&run, "api")), (vec![], 3));
+    }
+}
+
+/// The source is found dead and alive again within the time for which its last reading counts, at the end of the dwell.
+#[test]
+fn what_a_dead_source_kept_active_is_left_when_it_answers_again() {
+    for second in 50..62 {
+        let mut run = shop(&["api"]);
+        let mut profile = busy();
+        profile["when"]["dwell"] = json!("2m");
+        apply(&mut run, &intervals(json!([profile])));
+        rest(&mut run);
+        load(&mut run, "api", Some(400.0));
+        run.pass(Span::seconds(40));
+        assert_eq!(active(&run), ["busy "]);
+        load(&mut run, "api", Some(100.0));
+        run.pass(Span::seconds(second));
+        run.people("Prometheus is down", |server, _| server.silent = true);
+        run.pass(Span::seconds(50));
+        run.people("Prometheus is back", |server, _| server.silent = false);
+        run.pass(Span::minutes(5));
+        assert_eq!((env(&run, "api"), active(&run)), (CALM.map(str::to_owned), vec![]), "down after {second} s");
+    }
+}
+
+/// The reply to the status that tells of a switch is lost, a watch shows the status later, and nothing else happens.
+#[test]
+fn values_of_a_profile_follow_its_status_however_that_came_to_be_known() {
+    for (seed, crash) in (1..=12).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut run = shop(&["api"]);
+        run.random = super::random::Random::new(seed);
+        let night = json!({"name": "night", "set": {"settings.meta": "900s"}});
+        let mut spec = intervals(json!([night]));
+        spec.as_object_mut().unwrap().remove("thresholds");
+        apply(&mut run, &spec);
+        rest(&mut run);
+        spec["profile"] = json!("night");
+        apply(&mut run, &spec);
+        while active(&run).is_empty() {
+            let tells =
+                run.leader.requests.iter().any(|request| matches!(request.effect.action, Action::Status { .. }));
+            run.faults.lose_reply = if tells { 1000 } else { 0 };
+            run.turn();
+        }
+        run.faults.lose_reply = 0;
+        if crash {
+            run.crash();
+        }
+        run.pass(Span::minutes(2));
+        assert_eq!(env(&run, "api"), ["10", "900", "30"], "seed {seed}, crash {crash}");
     }
 }
 

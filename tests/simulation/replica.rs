@@ -20,6 +20,8 @@ pub struct Request {
     lane: String,
     /// The reply, once the server has carried it out.
     pub reply: Option<Outcome>,
+    /// When the reply arrives.
+    pub arrives: Instant,
 }
 
 pub struct Replica {
@@ -78,7 +80,12 @@ impl Replica {
         }
         let effects = step(&mut self.world, input, now);
         for effect in &effects {
-            self.requests.push(Request { effect: effect.clone(), lane: lane(&effect.action), reply: None });
+            self.requests.push(Request {
+                effect: effect.clone(),
+                lane: lane(&effect.action),
+                reply: None,
+                arrives: now,
+            });
         }
         effects
     }
@@ -93,8 +100,9 @@ impl Replica {
             .collect()
     }
 
-    pub fn answered(&self) -> Vec<usize> {
-        (0..self.requests.len()).filter(|at| self.requests[*at].reply.is_some()).collect()
+    pub fn answered(&self, now: Instant) -> Vec<usize> {
+        let is_there = |request: &Request| request.reply.is_some() && request.arrives <= now;
+        (0..self.requests.len()).filter(|at| is_there(&self.requests[*at])).collect()
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Run {
     doze: Span,
     /// Difference between the operator's clock and the world's.
     skew: Span,
+    /// Time that Prometheus takes to answer.
+    pub latency: Span,
     next_second: Instant,
     /// The last events, for the report of a failure. Kept only by a run that is known to fail: it is made again for that.
     pub journal: Option<VecDeque<String>>,
@@ -104,6 +106,7 @@ impl Run {
             invariants: Invariants::default(),
             doze: Span::ZERO,
             skew: Span::ZERO,
+            latency: Span::ZERO,
             next_second: start,
             journal: Some(VecDeque::new()),
             is_quiet: false,
@@ -212,7 +215,7 @@ impl Run {
         }
         let showing = self.leader.showing(now);
         let sendable = self.leader.sendable();
-        let answered = self.leader.answered();
+        let answered = self.leader.answered(now);
         let late = self.ex_leader.as_ref().map_or(0, |(old, _)| old.sendable().len());
         let choices = showing.len() * 2 + sendable.len() * 2 + answered.len() * 2 + usize::from(late > 0);
         if choices == 0 {
@@ -302,6 +305,9 @@ impl Run {
         } else {
             outcome
         };
+        if matches!(action, Action::Query { .. }) {
+            self.leader.requests[at].arrives = self.server.now + self.latency;
+        }
         self.leader.requests[at].reply = Some(reply);
     }
 

@@ -166,6 +166,8 @@ pub struct Server {
     pub samples: BTreeMap<Box<str>, f64>,
     /// Whether it answers nothing at all.
     pub silent: bool,
+    /// How often it is asked, if not as usual.
+    pub interval: Option<String>,
     /// What the watches have to show and have not been given yet.
     pub log: Vec<(Stream, Input)>,
 }
@@ -507,6 +509,12 @@ impl Server {
         self.log.push((Stream::Objects(kind), Input::Unserved(Stream::Objects(kind), Reason::KindNotServed)));
     }
 
+    /// The kind is not served for a while, and its objects stay in the store.
+    pub fn unserve(&mut self, kind: Kind) {
+        self.absent.insert(kind);
+        self.log.push((Stream::Objects(kind), Input::Unserved(Stream::Objects(kind), Reason::KindNotServed)));
+    }
+
     /// The definition comes: the watch of the kind begins with a list.
     pub fn install(&mut self, kind: Kind) {
         self.absent.remove(&kind);
@@ -516,11 +524,12 @@ impl Server {
 
     /// A Prometheus is there from now on.
     pub fn put_source(&mut self) {
-        let source: MetricsSource =
+        let mut source: MetricsSource =
             serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource",
             "metadata": {"name": "default", "generation": 1, "resourceVersion": "1"},
             "spec": {"prometheus": {"url": "http://prometheus"}}}))
             .unwrap();
+        source.spec.interval.clone_from(&self.interval);
         self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
         self.source = Some(source);
     }

@@ -73,6 +73,8 @@ impl World {
                         entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
+                        // It may have been there and gone again meanwhile.
+                        entry.absent_since = None;
                     }
                     self.sweep.rebuild();
                     self.ledger.forget_grants(self.budgets.keys());
@@ -427,6 +429,7 @@ impl Entry {
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),
             backoffs: BTreeMap::new(),
+            absent_since: None,
             wake: None,
             waiting: None,
         }

@@ -32,6 +32,8 @@ pub struct Account {
     pub targets: Vec<TargetAccount>,
     /// Whether breaches are told to anybody.
     pub told: bool,
+    /// Names of the profiles that are active on a policy that has no target.
+    pub profiles: Vec<Box<str>>,
 }
 
 /// What would happen to one target.
@@ -73,6 +75,7 @@ impl World {
             blocked: Vec::new(),
             targets: Vec::new(),
             told: false,
+            profiles: Vec::new(),
         };
         let policy = match &entry.parsed {
             Ok(policy) => policy,
@@ -92,6 +95,9 @@ impl World {
         account.class.clone_from(&rules.class);
         account.writes = may_write(policy, &rules);
         account.told = self.is_told(policy);
+        if policy.target.is_none() {
+            account.profiles = self.under_on(entry, policy, &[], now).0;
+        }
         match (resolve::admit(policy, &rules), self.targets(policy, &rules)) {
             (Ok(()), Ok(targets)) => {
                 let switched = self.switched(entry, policy, &rules, &targets, now);

@@ -18,7 +18,7 @@ use crate::{
         policy::Policy,
         report::{
             self, Finding, Standing, Truth,
-            checklist::{self, Around},
+            checklist::{self, Around, Made, Target},
         },
     },
 };
@@ -143,10 +143,21 @@ impl World {
             return Some(before.clone());
         }
         let readings = readings.unwrap_or_default();
-        let targets: Vec<_> =
-            objects.iter().zip(visits).filter_map(|(object, visit)| Some((&**object.as_ref()?, &visit.plan))).collect();
+        // What a line asks for is asked of what active profiles make of the policy, on each target apart.
+        let under: Vec<_> = visits.iter().map(|visit| entry.under(policy, Some(&visit.standing.key))).collect();
+        let targets: Vec<_> = objects
+            .iter()
+            .zip(visits)
+            .zip(&under)
+            .filter_map(|((object, visit), under)| {
+                let made = Made::plain(under.as_deref().unwrap_or(policy));
+                Some(Target { object: object.as_deref()?, plan: &visit.plan, made })
+            })
+            .collect();
+        let alone = entry.under(policy, None).filter(|_| policy.target.is_none());
+        let alone = Made::plain(alone.as_deref().unwrap_or(policy));
         let around = Around { readings: &readings, alerting: self.is_told(policy) };
-        checklist::summary(&checklist::judge(policy, &targets, around))
+        checklist::summary(&checklist::judge(alone, &targets, around))
     }
 
     /// Whether breaches of a policy are told to anybody.

@@ -87,11 +87,22 @@ impl World {
         target: &ObjectKey,
         now: Instant,
     ) -> (Vec<Box<str>>, Option<Arc<Policy>>) {
+        self.under_on(entry, policy, std::slice::from_ref(target), now)
+    }
+
+    /// The same of at most one target; of none: of a policy that has none.
+    pub(super) fn under_on(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        targets: &[ObjectKey],
+        now: Instant,
+    ) -> (Vec<Box<str>>, Option<Arc<Policy>>) {
         if policy.profiles.is_empty() {
             return (Vec::new(), None);
         }
         let Some((rules, _)) = self.served_on(entry, policy) else { return (Vec::new(), None) };
-        let switched = self.switched(entry, policy, &rules, std::slice::from_ref(target), now);
+        let switched = self.switched(entry, policy, &rules, targets, now);
         let active = switched.active.into_values().flatten().map(|active| active.profile).collect::<Vec<_>>();
         let under = entry.under_set(policy, policy.profile_set(active.iter().map(AsRef::as_ref)));
         (active, under)

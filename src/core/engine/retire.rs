@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// Time for which a kind is not served before its objects are taken for gone with their definition. Nobody tells a definition that
+/// is replaced, or a version of it that is not served for a while, from one that was deleted with all its objects.
+const GONE_AFTER: Span = Span::hours(1);
 /// Time after which finalizers are set again although no newer view of the policy has come.
 const FINALIZERS_AGAIN: Span = Span::seconds(5);
 
@@ -96,8 +99,21 @@ impl World {
         // What cannot be read now may hold values that have to come back.
         let kind = entry.parsed.as_ref().ok().and_then(|policy| policy.target.as_ref()).map(|target| target.kind);
         let unread = kind.and_then(|kind| Some((kind, *self.unserved.get(&Stream::Objects(kind))?)));
-        if let Some((kind, reason)) = unread.filter(|(_, reason)| *reason != Reason::KindNotServed) {
-            return Some((reason, unserved(kind, reason)));
+        match unread {
+            Some((kind, Reason::KindNotServed)) => {
+                let until = *entry.absent_since.get_or_insert(now) + GONE_AFTER;
+                if now < until {
+                    entry.wake = Some(entry.wake.map_or(until, |at| at.min(until)));
+                    let why = unserved(kind, Reason::KindNotServed);
+                    let message = format!("{why}, and gives up when that has been so for an hour");
+                    return Some((Reason::KindNotServed, message));
+                }
+            }
+            Some((kind, reason)) => {
+                entry.absent_since = None;
+                return Some((reason, unserved(kind, reason)));
+            }
+            None => entry.absent_since = None,
         }
         let files = entry.parsed.as_ref().map(|policy| policy.files.clone()).unwrap_or_default();
         // Documents first, because their values are read at start: the workload is restored, and restarts, after them.

@@ -124,7 +124,7 @@ impl Sweep {
             for (policy, row) in &question.members {
                 let Some(key) = self.order.get(*policy as usize) else { continue };
                 let Some(governed) = self.policies.get_mut(key) else { continue };
-                if governed.judge(key, usize::from(*row), &round, continuity, interval) {
+                if governed.judge(key, usize::from(*row), &round, (continuity, interval), now) {
                     changed.insert(key.clone());
                 }
             }
@@ -132,8 +132,12 @@ impl Sweep {
         }
         if flipped {
             self.restless = true;
-            // Rows that nobody has asked about say that the source is down, until it is not.
-            let blind = self.policies.iter().filter(|(_, governed)| governed.source == name && governed.is_unjudged());
+            // Rows that nobody has asked about say that the source is down, until it is not; and profiles stay as they are for that
+            // time, whatever was read last.
+            let blind = self
+                .policies
+                .iter()
+                .filter(|(_, governed)| governed.source == name && (governed.is_unjudged() || governed.switches()));
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed

@@ -55,6 +55,12 @@ pub const COLLECTORS: [&str; 5] = ["Serial", "Parallel", "G1", "Z", "Shenandoah"
 /// What else selects a collector, in some version of the JVM.
 const OTHER_COLLECTORS: [&str; 4] = ["ParallelOld", "ConcMarkSweep", "ParNew", "Epsilon"];
 
+/// Whether the JVM's switch `-XX:+Use…GC` with that name selects a collector.
+#[must_use]
+pub fn is_collector(name: &str) -> bool {
+    COLLECTORS.contains(&name) || OTHER_COLLECTORS.contains(&name)
+}
+
 /// Kinds of workers of gunicorn. Any other word would be a module that Python loads.
 pub const WORKER_CLASSES: [&str; 8] = [
     "sync",
@@ -89,6 +95,12 @@ pub const HEAP_MAX: &str = "-Xmx";
 pub const HEAP_MIN: &str = "-Xms";
 /// Largest old generation of a Node.js process.
 pub const MAX_OLD_SPACE: &str = "--max-old-space-size";
+/// Largest heap of a JVM as a share of its memory; idle beside [`HEAP_MAX`].
+pub const MAX_RAM: &str = "-XX:MaxRAMPercentage";
+/// The heap that a JVM tries to stay below.
+pub const SOFT_MAX: &str = "-XX:SoftMaxHeapSize";
+/// Number of workers of gunicorn.
+pub const WORKERS: &str = "--workers";
 /// The choice of a collector. No policy can name it as an `option`: `runtime.jvm.collector` is its place.
 pub const COLLECTOR: &str = "-XX:+Use*GC";
 /// Switches of the JVM that `runtime.jvm` has fields for.
@@ -101,14 +113,14 @@ static KNOWN: [Known; 38] = [
     short("-Xmn", &[]),
     short("-Xss", &[]),
     java("-XX:MaxGCPauseMillis", Unit::Milliseconds),
-    java("-XX:MaxRAMPercentage", Unit::Percent),
+    java(MAX_RAM, Unit::Percent),
     java("-XX:InitialRAMPercentage", Unit::Percent),
     java("-XX:MinRAMPercentage", Unit::Percent),
     java("-XX:MaxMetaspaceSize", Unit::JvmSize),
     java("-XX:MaxDirectMemorySize", Unit::JvmSize),
     java("-XX:ReservedCodeCacheSize", Unit::JvmSize),
     java("-XX:G1HeapRegionSize", Unit::JvmSize),
-    java("-XX:SoftMaxHeapSize", Unit::JvmSize),
+    java(SOFT_MAX, Unit::JvmSize),
     java("-XX:ActiveProcessorCount", Unit::Count),
     java("-XX:ParallelGCThreads", Unit::Count),
     java("-XX:ConcGCThreads", Unit::Count),
@@ -122,7 +134,7 @@ static KNOWN: [Known; 38] = [
     node(MAX_OLD_SPACE, Unit::Mebibytes),
     node("--max-semi-space-size", Unit::Mebibytes),
     node("--max-http-header-size", Unit::Bytes),
-    gunicorn("--workers", Unit::Count, &[("-w", "")]),
+    gunicorn(WORKERS, Unit::Count, &[("-w", "")]),
     gunicorn("--threads", Unit::Count, &[]),
     gunicorn("--worker-connections", Unit::Count, &[]),
     gunicorn("--timeout", Unit::Seconds, &[("-t", "")]),
@@ -135,6 +147,14 @@ static KNOWN: [Known; 38] = [
     gunicorn("--worker-class", Unit::WorkerClass, &[("-k", "")]),
     gunicorn("--bind", Unit::Socket, &[("-b", "")]),
 ];
+
+/// The heap below which a JVM does not shrink. No policy can set it: a JVM whose largest heap is smaller does not start.
+pub static MIN_HEAP: Known = java("-XX:MinHeapSize", Unit::JvmSize);
+
+/// All options of a variable, in the order of the catalogue.
+pub fn of(variable: Variable) -> impl Iterator<Item = &'static Known> {
+    KNOWN.iter().filter(move |known| known.variable == variable)
+}
 
 /// The option that a policy names by `token`.
 #[must_use]
@@ -275,7 +295,7 @@ impl Known {
             }
             Unit::Collector => {
                 let name = word.strip_prefix("-XX:+Use")?.strip_suffix("GC")?;
-                return (COLLECTORS.contains(&name) || OTHER_COLLECTORS.contains(&name)).then(|| (name.into(), false));
+                return is_collector(name).then(|| (name.into(), false));
             }
             _ => {}
         }

@@ -1,13 +1,17 @@
-//! Before and after: means and standard deviations of operations that were run several times by the same method.
+//! Before and after: means and standard deviations of operations that were run several times by the same method, and of the
+//! readings of thresholds over the time before each of two recordings.
 
 use serde::Serialize;
 
 use super::{
     API_VERSION,
-    readings::{Operation, Readings, Run},
+    readings::{Operation, Reading, Readings, Run},
     statistics::Summary,
 };
-use crate::core::{table::Table, units::Excerpt};
+use crate::core::{
+    table::Table,
+    units::{BaseUnit, Excerpt},
+};
 
 /// Least number of runs on each side: of one there is no deviation, so nobody could tell a change from chance.
 const LEAST_RUNS: usize = 2;
@@ -28,6 +32,7 @@ pub struct Comparison {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
+    /// The operation, or the threshold with its target.
     operation: String,
     measure: &'static str,
     unit: &'static str,
@@ -47,10 +52,10 @@ struct Side {
 }
 
 impl Comparison {
-    /// Compares the operations that both have.
+    /// Compares the operations that both have, and the thresholds that both have readings of before of.
     ///
     /// # Errors
-    /// Where they cannot be compared: methods differ, an operation is in one of them only, or runs are too few.
+    /// Where they cannot be compared: methods or units differ, an operation is in one of them only, or runs are too few.
     pub fn new(before: &Readings, after: &Readings) -> Result<Self, String> {
         if before.method != after.method {
             let named =
@@ -67,13 +72,20 @@ impl Comparison {
         };
         pairs(before, after, "before")?;
         pairs(after, before, "after")?;
-        if before.operations.is_empty() {
-            return Err("there are no operations to compare".to_owned());
-        }
         let mut rows = Vec::new();
         for operation in &before.operations {
             let Some(other) = after.operations.iter().find(|other| other.name == operation.name) else { continue };
             rows.extend(rows_of(operation, other)?);
+        }
+        for reading in &before.thresholds {
+            let Some(other) = after.thresholds.iter().find(|other| whose(other) == whose(reading)) else { continue };
+            rows.extend(row_of(reading, other)?);
+        }
+        if rows.is_empty() {
+            return Err(format!(
+                "there are no operations to compare, and no threshold with at least {LEAST_RUNS} readings of before in both: \
+                 record them from Prometheus with --record"
+            ));
         }
         Ok(Self {
             api_version: API_VERSION,
@@ -91,8 +103,11 @@ impl Comparison {
         let columns = ["Operation", "Measure", "Before (mean ± sd)", "n", "After (mean ± sd)", "n", "Change"];
         let mut table = Table::new("COMPARISON", &columns);
         for row in &self.rows {
-            let (scale, unit) = scale(row);
             let side = |side: &Side| {
+                if let Some(unit) = base_unit(row.unit).filter(|_| row.measure == READING) {
+                    return format!("{} ± {}", unit.format(side.mean), unit.format(side.standard_deviation));
+                }
+                let (scale, unit) = scale(row);
                 format!("{:.2} ± {:.2} {unit}", positive(side.mean / scale), side.standard_deviation / scale)
             };
             let change = row.change.map_or_else(
@@ -115,6 +130,38 @@ impl Comparison {
         }
         table
     }
+}
+
+/// What is measured of a threshold.
+const READING: &str = "reading";
+
+/// Whose reading it is.
+fn whose(reading: &Reading) -> (&str, &str, &str, Option<&str>, Option<&str>) {
+    let Reading { namespace, policy, threshold, target, series, .. } = reading;
+    (namespace, policy, threshold, target.as_deref(), series.as_deref())
+}
+
+fn base_unit(word: &str) -> Option<BaseUnit> {
+    use BaseUnit::{Bytes, BytesPerSecond, Count, PerSecond, Ratio, Seconds};
+    [Seconds, Bytes, Ratio, PerSecond, BytesPerSecond, Count].into_iter().find(|unit| unit.as_str() == word)
+}
+
+/// The readings of one threshold over the time before each recording; nothing where one of them has too few. A recording of one
+/// moment says nothing of a change.
+fn row_of(before: &Reading, after: &Reading) -> Result<Option<Row>, String> {
+    let side = |reading: &Reading| {
+        let summary = Summary::of(reading.points.iter().map(|point| point.value))?;
+        Some(Side { runs: summary.n, mean: summary.mean, standard_deviation: summary.deviation? })
+    };
+    let (Some(first), Some(second)) = (side(before), side(after)) else { return Ok(None) };
+    let on = before.target.as_ref().map(|target| format!(" on {target}")).unwrap_or_default();
+    let operation = format!("{}{on}", before.threshold);
+    let unit = |reading: &Reading| reading.unit.as_deref().and_then(base_unit).unwrap_or(BaseUnit::Count).as_str();
+    if unit(before) != unit(after) {
+        return Err(format!("{operation} is in {} before and in {} after", unit(before), unit(after)));
+    }
+    let change = (first.mean > 0.0).then(|| second.mean / first.mean - 1.0);
+    Ok(Some(Row { operation, measure: READING, unit: unit(before), before: first, after: second, change }))
 }
 
 /// No `-0.00`.
@@ -173,12 +220,34 @@ fn rows_of(before: &Operation, after: &Operation) -> Result<Vec<Row>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::facts::Instant;
+    use crate::core::{facts::Instant, paper::readings::Point};
 
     fn readings(seconds: &[f64]) -> Readings {
         let runs = seconds.iter().map(|seconds| Run { seconds: *seconds, ..Run::default() }).collect();
         let operations = vec![Operation { name: "load".to_owned(), runs }];
         Readings { operations, method: Some("10 runs".to_owned()), ..Readings::new(Instant::from_millis(0)) }
+    }
+
+    /// Of a threshold, over the time before.
+    fn measured(values: &[f64]) -> Readings {
+        let point = |value: &f64| Point { at: "2026-11-21T10:00:00Z".to_owned(), value: *value };
+        let reading = Reading {
+            namespace: "shop".to_owned(),
+            policy: "api".to_owned(),
+            threshold: "api-p95".to_owned(),
+            target: Some("Deployment/api".to_owned()),
+            unit: Some("seconds".to_owned()),
+            points: values.iter().map(point).collect(),
+            ..Reading::default()
+        };
+        Readings { thresholds: vec![reading], ..Readings::new(Instant::from_millis(0)) }
+    }
+
+    #[test]
+    fn readings_of_before_are_compared_as_runs_are() {
+        let table = Comparison::new(&measured(&[0.3, 0.5]), &measured(&[0.1, 0.1, 0.1])).unwrap().table();
+        let row = ["api-p95 on Deployment/api", "reading", "400ms ± 141ms", "2", "100ms ± 0s", "3", "75.00% less"];
+        assert_eq!(table.rows, [row.map(str::to_owned)]);
     }
 
     fn refused(before: &Readings, after: &Readings) -> String {
@@ -200,7 +269,17 @@ mod tests {
         assert_eq!(refused(&fine, &renamed), "operation \"load\" is only in before");
         let empty = Readings { operations: Vec::new(), ..fine.clone() };
         assert_eq!(refused(&fine, &empty), "operation \"load\" is only in before");
-        assert_eq!(refused(&empty, &empty), "there are no operations to compare");
+        assert!(
+            refused(&empty, &empty).starts_with("there are no operations to compare, and no threshold with at least 2")
+        );
+        let mut seconds = measured(&[0.1, 0.2]);
+        seconds.thresholds[0].unit = Some("bytes".to_owned());
+        assert_eq!(
+            refused(&measured(&[0.1, 0.2]), &seconds),
+            "api-p95 on Deployment/api is in seconds before and in bytes after"
+        );
+        // One moment on one side is no past.
+        assert!(refused(&measured(&[0.1, 0.2]), &measured(&[0.1])).starts_with("there are no operations"));
         let mut failed = fine.clone();
         failed.operations[0].runs[0].failed = true;
         assert!(refused(&fine, &failed).contains("1 successful run(s)"));

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::{
     API_VERSION,
-    readings::{InForce, Operation, Reading, Readings, judge},
+    advice::{self, Advice},
+    readings::{Operation, Reading, Readings, judge},
     statistics::Summary,
 };
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
             Cell, Policy, PolicyKey, Sheet, Threshold,
             thresholds::{Level, word},
         },
-        report::checklist::{self, Around, Target, View},
-        table::{Table, html, markdown},
+        report::checklist::{self, Around, Made, Target, View},
+        table::{Table, html, markdown, markdown_line},
         units::{BaseUnit, Better, Dimension, Figure},
     },
 };
@@ -28,14 +29,56 @@ pub struct Subject<'a> {
     pub key: &'a PolicyKey,
     /// The parsed policy, unless it cannot be parsed.
     pub policy: Option<&'a Policy>,
+    /// What is made of it by the profiles that are active where there is no target.
+    pub alone: Option<Made<'a>>,
     /// What keeps it from being served.
     pub troubles: Vec<String>,
     /// Its targets.
     pub targets: Vec<Target<'a>>,
-    /// The names of the profiles that are active on each of them, in the same order.
-    pub profiles: Vec<&'a [Box<str>]>,
     /// Whether breaches are told to anybody.
     pub alerting: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// The policy as active profiles make it for the readings of a target. What is read for all targets together is judged as
+    /// those say that are active on all of them, as the operator does.
+    pub(super) fn made_on(&self, target: Option<&str>) -> Option<&'a Policy> {
+        let own = target.and_then(|target| self.targets.iter().find(|known| known.object.key.short() == target));
+        let first = || {
+            let (first, rest) = self.targets.split_first()?;
+            let is_same = |other: &Target<'_>| other.made.policy.thresholds == first.made.policy.thresholds;
+            rest.iter().all(is_same).then_some(first)
+        };
+        let made = own.or_else(first).map(|target| target.made.policy);
+        let alone = self.alone.filter(|_| self.targets.is_empty()).map(|alone| alone.policy);
+        made.or(alone).or(self.policy)
+    }
+
+    /// The threshold or pattern that a reading is of, with the bounds that it is held against.
+    pub(super) fn judged_by(&self, reading: &Reading) -> Option<&'a Threshold> {
+        let policy = self.made_on(reading.target.as_deref())?;
+        policy.thresholds.iter().chain(policy.patterns.iter()).find(|threshold| *threshold.name == *reading.threshold)
+    }
+
+    /// Names of active profiles, and where each combination of them is active: on these objects, or on the policy. Nothing
+    /// where none is active anywhere.
+    fn profiles(&self) -> Vec<Profiles> {
+        let mut all: Vec<Profiles> = Vec::new();
+        let mut add = |names: &[Box<str>], object: Option<String>| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            match all.iter_mut().find(|known| known.profiles == names) {
+                Some(known) => known.objects.extend(object),
+                None => all.push(Profiles { profiles: names, objects: object.into_iter().collect() }),
+            }
+        };
+        for target in &self.targets {
+            add(target.made.profiles, Some(target.object.key.short()));
+        }
+        if let Some(alone) = self.alone.filter(|_| self.targets.is_empty()) {
+            add(alone.profiles, None);
+        }
+        if all.iter().all(|one| one.profiles.is_empty()) { Vec::new() } else { all }
+    }
 }
 
 /// A report.
@@ -60,6 +103,9 @@ struct Part {
     name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     troubles: Vec<String>,
+    /// Active profiles: everything below is of what they make of the policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<Profiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
     checklist: Option<Checklist>,
     thresholds: Vec<ThresholdLine>,
@@ -67,6 +113,24 @@ struct Part {
     not_enforceable: Vec<ValueLine>,
     advice: Vec<Advice>,
     tables: Vec<SheetLines>,
+}
+
+/// Profiles that are active together, and where.
+#[derive(Debug, Serialize)]
+struct Profiles {
+    profiles: Vec<String>,
+    /// Nothing where the policy has no target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<String>,
+}
+
+impl Profiles {
+    fn row(&self) -> Vec<String> {
+        let or = |texts: &[String], none: &str| {
+            if texts.is_empty() { none.to_owned() } else { texts.join(", ") }
+        };
+        vec![or(&self.profiles, "(none)"), or(&self.objects, "(the policy)")]
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -114,14 +178,6 @@ struct ValueLine {
     /// Why nothing carries it, and where it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Advice {
-    about: String,
-    because: String,
-    #[serde(rename = "advice")]
-    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,25 +249,6 @@ impl OperationSummary {
     }
 }
 
-impl Subject<'_> {
-    /// The policy with the profiles that are active.
-    pub(super) fn in_force<'p>(&self, policy: &'p Policy, readings: Option<&Readings>) -> InForce<'p> {
-        let targets = self.targets.iter().enumerate();
-        let named =
-            targets.map(|(index, (object, _))| (*object, self.profiles.get(index).copied().unwrap_or_default()));
-        InForce::new(policy, named, readings)
-    }
-}
-
-/// What cells of reports see: of each target, or of the policy alone.
-fn views<'a>(policy: &InForce<'_>, targets: &[Target<'a>], around: Around<'a>) -> Vec<View<'a>> {
-    let of = |index: usize, target| View::new(policy.on(index), target, around).under(policy.active(index));
-    match targets {
-        [] => vec![of(0, None)],
-        targets => targets.iter().enumerate().map(|(index, target)| of(index, Some(*target))).collect(),
-    }
-}
-
 impl Document {
     /// The report of `subjects` at the time of `readings`.
     #[must_use]
@@ -249,7 +286,7 @@ impl Document {
         for part in &self.policies {
             out.push_str(&format!("\n## {}/{}\n", markdown(&part.namespace), markdown(&part.name)));
             for trouble in &part.troubles {
-                out.push_str(&format!("\n> {}\n", markdown(trouble)));
+                out.push_str(&format!("\n> {}\n", markdown_line(trouble)));
             }
             for table in part.tables() {
                 out.push_str(&format!("\n### {}\n\n{}", table.name, table.markdown()));
@@ -300,6 +337,7 @@ impl Part {
                 namespace,
                 name,
                 troubles,
+                profiles: Vec::new(),
                 checklist: None,
                 thresholds: Vec::new(),
                 values: Vec::new(),
@@ -308,21 +346,21 @@ impl Part {
                 tables: Vec::new(),
             };
         };
-        let in_force = subject.in_force(policy, readings);
-        let known = readings.map(|readings| readings.known(&in_force)).unwrap_or_default();
+        let known = readings.map(|readings| readings.known(subject)).unwrap_or_default();
         let around = Around { readings: &known, alerting: subject.alerting };
-        let views = views(&in_force, &subject.targets, around);
-        let thresholds = thresholds(&in_force, readings);
-        let settings = subject.targets.iter().flat_map(|(_, plan)| &plan.settings);
+        let alone = subject.alone.unwrap_or(Made::plain(policy));
+        let views = checklist::views(alone, &subject.targets, around);
+        let settings = subject.targets.iter().flat_map(|target| &target.plan.settings);
         let (not_enforceable, values) =
             settings.map(ValueLine::of).partition(|line: &ValueLine| line.state == "NotEnforceable");
         Self {
             namespace,
             name,
             troubles,
-            checklist: lines(policy, &subject.targets, around),
-            advice: advice(policy, &thresholds),
-            thresholds,
+            profiles: subject.profiles(),
+            checklist: lines(alone, &subject.targets, around),
+            advice: readings.map(|readings| advice::advice(subject, readings)).unwrap_or_default(),
+            thresholds: thresholds(subject, policy, readings),
             values,
             not_enforceable,
             tables: policy.sheets.iter().map(|sheet| SheetLines::of(sheet, policy, &views)).collect(),
@@ -339,6 +377,7 @@ impl Part {
         let line =
             |line: &ChecklistLine| vec![line.id.clone(), line.state.to_owned(), line.text.clone(), line.detail.clone()];
         let lines = self.checklist.iter().flat_map(|checklist| &checklist.lines);
+        push("PROFILES", &["Active profiles", "Object"], self.profiles.iter().map(Profiles::row).collect());
         push("CHECKLIST", &["Line", "State", "Text", "Detail"], lines.map(line).collect());
         let threshold = |t: &ThresholdLine| {
             let object = [t.object.as_deref(), t.series.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -357,14 +396,13 @@ impl Part {
             |v: &ValueLine| vec![v.path.clone(), v.value.clone(), v.why.clone().unwrap_or_else(|| v.landing.clone())];
         let columns = ["Value", "Wanted", "Why, and where it belongs"];
         push("NOT_ENFORCEABLE", &columns, self.not_enforceable.iter().map(belongs).collect());
-        let advice = |a: &Advice| vec![a.about.clone(), a.because.clone(), a.text.clone()];
-        push("ADVICE", &["About", "Because", "Advice"], self.advice.iter().map(advice).collect());
+        push("ADVICE", &["About", "Because", "Advice"], self.advice.iter().map(Advice::row).collect());
         tables
     }
 }
 
-fn lines(policy: &Policy, targets: &[Target<'_>], around: Around<'_>) -> Option<Checklist> {
-    let judged = checklist::judge(policy, targets, around);
+fn lines<'a>(alone: Made<'a>, targets: &[Target<'a>], around: Around<'a>) -> Option<Checklist> {
+    let judged = checklist::judge(alone, targets, around);
     let counts = checklist::summary(&judged)?;
     let line = |(line, answer): &(&crate::core::policy::Line, checklist::Answer)| ChecklistLine {
         id: line.id.to_string(),
@@ -383,7 +421,7 @@ fn lines(policy: &Policy, targets: &[Target<'_>], around: Around<'_>) -> Option<
 }
 
 /// The bounds of a threshold in words.
-fn bounds(threshold: &Threshold) -> String {
+pub(super) fn bounds(threshold: &Threshold) -> String {
     let level = |level: &Level| {
         let above = level.above.map(|limit| format!("above {}", limit.bound));
         let below = level.below.map(|limit| format!("below {}", limit.bound));
@@ -395,12 +433,12 @@ fn bounds(threshold: &Threshold) -> String {
     if levels.is_empty() { "none".to_owned() } else { levels.join("; ") }
 }
 
-fn thresholds(policy: &InForce<'_>, readings: Option<&Readings>) -> Vec<ThresholdLine> {
+fn thresholds(subject: &Subject<'_>, policy: &Policy, readings: Option<&Readings>) -> Vec<ThresholdLine> {
     let mut lines = Vec::new();
-    for (position, threshold) in policy.policy.thresholds.iter().enumerate() {
-        let unit = threshold.unit.base();
+    for threshold in policy.thresholds.iter() {
         let line = |reading: &Reading| {
-            let threshold = policy.threshold(position, reading).unwrap_or(threshold);
+            let threshold = subject.judged_by(reading).unwrap_or(threshold);
+            let unit = threshold.unit.base();
             let judged = judge(threshold, reading);
             ThresholdLine {
                 name: threshold.name.to_string(),
@@ -420,28 +458,22 @@ fn thresholds(policy: &InForce<'_>, readings: Option<&Readings>) -> Vec<Threshol
         };
         let before = lines.len();
         if let Some(readings) = readings {
-            lines.extend(readings.of(&policy.policy.identity.key, &threshold.name).map(line));
+            lines.extend(readings.of(&policy.identity.key, &threshold.name).map(line));
         }
         if lines.len() == before {
-            lines.push(line(&Reading::default()));
+            let blank = |target| Reading { target, threshold: threshold.name.to_string(), ..Reading::default() };
+            let whole = line(&blank(None));
+            // Where profiles make other bounds of it on some targets, each target has a line.
+            let own = subject.targets.iter().map(|target| line(&blank(Some(target.object.key.short()))));
+            let own: Vec<ThresholdLine> = own.collect();
+            if own.iter().any(|one| one.bounds != whole.bounds) {
+                lines.extend(own);
+            } else {
+                lines.push(whole);
+            }
         }
     }
     lines
-}
-
-fn advice(policy: &Policy, lines: &[ThresholdLine]) -> Vec<Advice> {
-    let breached = lines.iter().filter(|line| line.state == "Breached");
-    let advised = breached.filter_map(|line| {
-        let threshold = policy.thresholds.iter().find(|threshold| *threshold.name == *line.name)?;
-        let at = line.object.as_ref().map(|object| format!(" on {object}")).unwrap_or_default();
-        let series = line.series.as_ref().map(|series| format!(" ({series})")).unwrap_or_default();
-        Some(Advice {
-            about: line.name.clone(),
-            because: format!("{}{at}{series}, bounds: {}", line.reading, line.bounds),
-            text: threshold.advice.as_ref()?.to_string(),
-        })
-    });
-    advised.collect()
 }
 
 impl ValueLine {
@@ -483,8 +515,33 @@ impl SheetLines {
     }
 }
 
-/// Works a row out: first what stands for itself, then what follows from the row.
+/// Works a row out on every target. What differs between them is shown with the targets that it is of.
 fn show(row: &[Cell], sheet: &Sheet, policy: &Policy, views: &[View<'_>]) -> Vec<Shown> {
+    let mut of_views = views.iter().map(|view| (view.object().unwrap_or_default(), show_on(row, sheet, policy, view)));
+    let Some((place, first)) = of_views.next() else { return Vec::new() };
+    let others: Vec<(String, Vec<Shown>)> = of_views.collect();
+    let merge = |(column, shown): (usize, Shown)| {
+        let cell = |shown: &'_ [Shown]| shown.get(column).cloned();
+        let mut texts = vec![(shown.text.clone(), vec![place.as_str()])];
+        for (place, shown) in others.iter().filter_map(|(place, shown)| Some((place, cell(shown)?))) {
+            match texts.iter_mut().find(|(text, _)| *text == shown.text) {
+                Some((_, places)) => places.push(place),
+                None => texts.push((shown.text, vec![place])),
+            }
+        }
+        if let [_] = &texts[..] {
+            return shown;
+        }
+        let texts: Vec<String> =
+            texts.into_iter().map(|(text, places)| format!("{text} ({})", places.join(", "))).collect();
+        // There is no one amount.
+        Shown { text: texts.join(" / "), value: None, unit: None }
+    };
+    first.into_iter().enumerate().map(merge).collect()
+}
+
+/// Works a row out on one target: first what stands for itself, then what follows from the row.
+fn show_on(row: &[Cell], sheet: &Sheet, policy: &Policy, view: &View<'_>) -> Vec<Shown> {
     let figures: Vec<Option<Figure>> = row
         .iter()
         .map(|cell| match cell {
@@ -499,37 +556,27 @@ fn show(row: &[Cell], sheet: &Sheet, policy: &Policy, views: &[View<'_>]) -> Vec
         let (text, amount) = match cell {
             Cell::Text(text) => (text.to_string(), figure.as_ref().map(amount_of)),
             Cell::Formula(probe) => {
-                let better = probe
-                    .threshold()
-                    .and_then(|name| policy.thresholds.iter().find(|threshold| *threshold.name == *name)?.better());
-                let mut texts: Vec<String> = Vec::new();
-                let mut first = None;
-                for view in views {
-                    let text = match probe.evaluate(view) {
-                        Ok(outcome) => {
-                            let amount = outcome.quantity().map(|quantity| Amount {
-                                base: quantity.amount.as_f64(),
-                                dimension: quantity.dimension,
-                                better,
-                            });
-                            let text = match &amount {
-                                Some(amount) if probe.threshold().is_some() => spell(amount, &figures),
-                                _ => outcome.to_string(),
-                            };
-                            first = first.or(amount);
-                            text
-                        }
-                        Err(_) if probe.threshold().is_some() => {
-                            blind = true;
-                            "no data".to_owned()
-                        }
-                        Err(why) => format!("unknown: {why}"),
-                    };
-                    if !texts.contains(&text) {
-                        texts.push(text);
+                let threshold = probe.threshold();
+                let named = |name: &str| policy.thresholds.iter().find(|threshold| *threshold.name == *name);
+                match probe.evaluate(view) {
+                    Ok(outcome) => {
+                        let amount = outcome.quantity().map(|quantity| Amount {
+                            base: quantity.amount.as_f64(),
+                            dimension: quantity.dimension,
+                            better: threshold.and_then(|name| named(name)?.better()),
+                        });
+                        let text = match &amount {
+                            Some(amount) if threshold.is_some() => spell(amount, &figures),
+                            _ => outcome.to_string(),
+                        };
+                        (text, amount)
                     }
+                    Err(_) if threshold.is_some() => {
+                        blind = true;
+                        ("no data".to_owned(), None)
+                    }
+                    Err(why) => (format!("unknown: {why}"), None),
                 }
-                (texts.join(" / "), first)
             }
             // Filled in below.
             Cell::Status | Cell::Improvement => (String::new(), None),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     API_VERSION, Subject,
+    advice::{self, Advice},
     document::OperationSummary,
     readings::{Reading, Readings, judge},
     statistics::course as course_of,
@@ -82,8 +83,21 @@ struct Course {
 struct Recommendation {
     #[serde(flatten)]
     of: Of,
+    /// The kind of the pattern, or `Hint`; nothing for what a threshold or its trend says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'static str>,
     because: String,
     text: String,
+}
+
+impl Recommendation {
+    fn of(policy: &str, advice: Advice) -> Self {
+        let Advice { about, kind, severity, object, series, because, text } = advice;
+        let of = Of { policy: policy.to_owned(), metric: about, object, series };
+        Self { of, kind: Some(kind), severity: Some(severity), because, text }
+    }
 }
 
 impl MetricsExport {
@@ -103,13 +117,15 @@ impl MetricsExport {
         };
         for (subject, policy) in subjects.iter().filter_map(|subject| Some((subject, subject.policy?))) {
             let key = &policy.identity.key;
-            let in_force = subject.in_force(policy, Some(readings));
-            for (position, threshold) in policy.thresholds.iter().enumerate() {
+            let whose = format!("{}/{}", key.0, key.1);
+            for threshold in policy.thresholds.iter() {
                 for reading in readings.of(key, &threshold.name) {
-                    let threshold = in_force.threshold(position, reading).unwrap_or(threshold);
-                    export.take(&format!("{}/{}", key.0, key.1), threshold, reading);
+                    export.take(&whose, subject.judged_by(reading).unwrap_or(threshold), reading);
                 }
             }
+            // What a threshold says by itself is there already, with its alert.
+            let advised = advice::advice(subject, readings).into_iter().filter(|advice| !advice.is_of_threshold());
+            export.recommendations.extend(advised.map(|advice| Recommendation::of(&whose, advice)));
         }
         let runs = readings.operations.iter().flat_map(|operation| &operation.runs);
         export.summary = Summary {
@@ -143,7 +159,13 @@ impl MetricsExport {
             let because = format!("{text} is {side} {bound}");
             self.alerts.push(Alert { of: of.clone(), severity, side, bound, reading: text });
             if let Some(advice) = &threshold.advice {
-                self.recommendations.push(Recommendation { of, because, text: advice.to_string() });
+                self.recommendations.push(Recommendation {
+                    of,
+                    kind: None,
+                    severity: Some(severity),
+                    because,
+                    text: advice.to_string(),
+                });
             }
         } else if let Some(hours) =
             course.per_hour.and_then(|slope| hours_left(threshold, reading, slope, course.direction))
@@ -152,7 +174,7 @@ impl MetricsExport {
             let because =
                 format!("{} at {text}: its bound is reached in {hours:.1} h if that goes on", course.direction);
             let text = threshold.advice.as_deref().unwrap_or("look at it before the bound is crossed").to_owned();
-            self.recommendations.push(Recommendation { of, because, text });
+            self.recommendations.push(Recommendation { of, kind: None, severity: None, because, text });
         }
         self.trends.extend((course.points > 0).then_some(course));
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::API_VERSION;
+use super::{API_VERSION, Subject};
 use crate::core::{
     facts::{Instant, Object},
     policy::{
@@ -10,7 +10,7 @@ use crate::core::{
         profiles::{Side, When},
         thresholds::Limit,
     },
-    report::checklist::{self, Known},
+    report::checklist::{self, Known, Made},
     resolve,
     units::Excerpt,
 };
@@ -157,16 +157,15 @@ impl Readings {
         })
     }
 
-    /// What they say of the thresholds of a policy, for checks and formulas, with the bounds that are in force.
-    #[must_use]
-    pub fn known(&self, policy: &InForce<'_>) -> checklist::Readings {
+    /// What they say of the thresholds of a policy, for checks and formulas.
+    pub(super) fn known(&self, subject: &Subject<'_>) -> checklist::Readings {
         let mut known = checklist::Readings::new();
-        for (position, threshold) in policy.policy.thresholds.iter().enumerate() {
+        for threshold in subject.policy.into_iter().flat_map(|policy| policy.thresholds.iter()) {
             let mut whole = Known { within: Some(true), current: None, state: "Within" };
             let mut any = false;
-            for reading in self.of(&policy.policy.identity.key, &threshold.name) {
+            for reading in self.of(subject.key, &threshold.name) {
                 any = true;
-                let threshold = policy.threshold(position, reading).unwrap_or(threshold);
+                let threshold = subject.judged_by(reading).unwrap_or(threshold);
                 match (judge(threshold, reading).state, whole.within) {
                     ("Breached", _) => (whole.within, whole.state) = (Some(false), "Breached"),
                     ("NoData", Some(true)) => (whole.within, whole.state) = (None, "NoData"),
@@ -189,7 +188,7 @@ impl Readings {
     /// A reading in another unit than its threshold's.
     pub fn check(&self, policies: &[&Policy]) -> Result<(), String> {
         for policy in policies {
-            for threshold in policy.thresholds.iter() {
+            for threshold in policy.thresholds.iter().chain(policy.patterns.iter()) {
                 let unit = threshold.unit.base().as_str();
                 let other = self
                     .of(&policy.identity.key, &threshold.name)
@@ -208,66 +207,20 @@ impl Readings {
     }
 }
 
-/// A policy with the profiles that are active on its targets: bounds of thresholds move with them.
+/// The profiles of a policy on one of its targets: bounds of thresholds move with them.
 #[derive(Debug)]
-pub struct InForce<'a> {
-    /// As the spec has it.
-    pub policy: &'a Policy,
-    /// On each target, in their order; one without targets has one entry.
-    on: Vec<OnTarget>,
-}
-
-/// A policy on one of its targets.
-#[derive(Debug)]
-struct OnTarget {
-    /// Such as `Deployment/api`.
-    target: Option<String>,
+pub struct Switched {
+    names: Vec<Box<str>>,
     active: Vec<Option<bool>>,
     /// Nothing where no profile is active.
     under: Option<Policy>,
 }
 
-impl<'a> InForce<'a> {
-    /// `targets`: each with the names of the profiles that are known to be active on it. What a reading enters is active,
+impl Switched {
+    /// `names`: those that are known to be active on the object, or on a policy without one. What a reading enters is active,
     /// too: readings of a file have no operator beside them that would remember.
     #[must_use]
-    pub fn new<'b>(
-        policy: &'a Policy,
-        targets: impl IntoIterator<Item = (&'b Object, &'b [Box<str>])>,
-        readings: Option<&Readings>,
-    ) -> Self {
-        let mut on: Vec<OnTarget> =
-            targets.into_iter().map(|(object, names)| OnTarget::new(policy, Some(object), names, readings)).collect();
-        if on.is_empty() {
-            on.push(OnTarget::new(policy, None, &[], readings));
-        }
-        Self { policy, on }
-    }
-
-    /// The threshold at a position, with the bounds of where a reading was taken. A reading of all targets has those of the
-    /// first.
-    #[must_use]
-    pub fn threshold(&self, position: usize, reading: &Reading) -> Option<&Threshold> {
-        let of = |on: &&OnTarget| reading.target.is_none() || on.target == reading.target;
-        let on = self.on.iter().find(of);
-        on.and_then(|on| on.under.as_ref()).unwrap_or(self.policy).thresholds.get(position)
-    }
-
-    /// Which profiles are active on a target, by their positions, as far as it is known.
-    #[must_use]
-    pub fn active(&self, target: usize) -> Vec<Option<bool>> {
-        self.on.get(target).map(|on| on.active.clone()).unwrap_or_default()
-    }
-
-    /// The policy as it is on a target.
-    #[must_use]
-    pub fn on(&self, target: usize) -> &Policy {
-        self.on.get(target).and_then(|on| on.under.as_ref()).unwrap_or(self.policy)
-    }
-}
-
-impl OnTarget {
-    fn new(policy: &Policy, object: Option<&Object>, names: &[Box<str>], readings: Option<&Readings>) -> Self {
+    pub fn new(policy: &Policy, object: Option<&Object>, names: &[Box<str>], readings: Option<&Readings>) -> Self {
         let target = object.map(|object| object.key.short());
         let mut set = ProfileSet::default();
         let mut active = Vec::new();
@@ -293,7 +246,16 @@ impl OnTarget {
             }
             active.push(is);
         }
-        Self { target, active, under: (!set.is_empty()).then(|| policy.under(set)) }
+        let is_active = |(position, _): &(usize, _)| active.get(*position).copied().flatten() == Some(true);
+        let names =
+            policy.profiles.iter().enumerate().filter(is_active).map(|(_, profile)| profile.name.clone()).collect();
+        Self { names, active, under: (!set.is_empty()).then(|| policy.under(set)) }
+    }
+
+    /// What they make of the policy.
+    #[must_use]
+    pub fn made<'a>(&'a self, policy: &'a Policy) -> Made<'a> {
+        Made { policy: self.under.as_ref().unwrap_or(policy), profiles: &self.names, active: &self.active }
     }
 }
 

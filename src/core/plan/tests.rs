@@ -326,7 +326,9 @@ fn options_of_a_jvm_that_are_read_later_are_found() {
     trap(
         &percent,
         env(JAVA, "-Xmx1g"),
-        &["settings.ram would have no effect on container \"app\" of Deployment/api: -Xmx1g sets the heap"],
+        &[
+            "settings.ram would have no effect on container \"app\" of Deployment/api: -Xmx1g in JAVA_TOOL_OPTIONS sets the heap",
+        ],
         &[],
     );
     // With these no JVM would start.
@@ -347,8 +349,139 @@ fn options_of_a_jvm_that_are_read_later_are_found() {
     trap(
         &take(json!({"collector": "G1"})),
         java(json!(["-XX:+UseSerialGC"])),
-        &["-XX:+UseSerialGC in its command"],
+        &["BoundsConflictWithTarget: runtime.jvm.collector is G1, and container \"app\" of Deployment/api has \
+            -XX:+UseSerialGC in its command: with -XX:+UseG1GC in JAVA_TOOL_OPTIONS that makes two garbage collectors, and \
+            the JVM would not start; take it out there, or change runtime.jvm.collector"],
         &[],
+    );
+}
+
+#[test]
+fn what_keeps_a_jvm_from_its_start_is_refused_wherever_it_stands() {
+    // OpenJDK 17 was asked about each.
+    let take = |mut section: Json| {
+        section["onConflict"] = json!("TakeOver");
+        jvm(section)
+    };
+    let both =
+        |a: (&str, &str), b: (&str, &str)| json!({"env": [{"name": a.0, "value": a.1}, {"name": b.0, "value": b.1}]});
+    let g1 = || take(json!({"collector": "G1"}));
+    for place in ["JAVA_OPTS", "JAVA_OPTIONS", "JVM_OPTS", "CATALINA_OPTS", "JAVA_ARGS"] {
+        let said = format!(
+            "-XX:+UseSerialGC in {place}: with -XX:+UseG1GC in JAVA_TOOL_OPTIONS that makes two garbage collectors, and the JVM \
+             would not start if the image puts {place} into the command of java; take it out there"
+        );
+        trap(&g1(), env(place, "-Da -XX:+UseSerialGC"), &[&said], &[]);
+        let said = format!(
+            "runtime.jvm.heapMax is 1Gi, and container \"app\" of Deployment/api has -Xms1500m in {place}: an initial heap of \
+             1500Mi is above the largest of 1Gi, and the JVM would not start if the image puts {place} into the command of java; \
+             take it out there, or change runtime.jvm.heapMax"
+        );
+        trap(&take(json!({"heapMax": {"value": "1Gi"}})), env(place, "-Xms1500m"), &[&said], &[]);
+    }
+    for place in ["JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"] {
+        trap(&g1(), env(place, "-XX:+UseZGC"), &[&format!("has -XX:+UseZGC in {place}: with")], &[]);
+    }
+    // One that is off, the same one, and an old part of it are no second one; in the own variable one is left.
+    for text in ["-XX:-UseSerialGC", "-XX:+UseSerialGC -XX:-UseSerialGC", "-XX:+UseG1GC", "-XX:+UseGCOverheadLimit"] {
+        trap(&g1(), env("JDK_JAVA_OPTIONS", text), &[], &[]);
+    }
+    trap(&take(json!({"collector": "Parallel"})), env("JDK_JAVA_OPTIONS", "-XX:+UseParallelOldGC"), &[], &[]);
+    trap(&g1(), env(JAVA, "-XX:+UseSerialGC"), &[], &[]);
+    trap(&g1(), env("_JAVA_OPTIONS", "-XX:-UseG1GC"), &["NoEffect: runtime.jvm.collector"], &[]);
+    // Other pairs that the JVM holds against each other.
+    let heap = || take(json!({"heapMax": {"value": "1Gi"}}));
+    trap(&heap(), env(JAVA, "-XX:MinHeapSize=2g"), &["a smallest heap of 2Gi is above the largest of 1Gi"], &[]);
+    trap(&heap(), env("JAVA_OPTS", "-XX:SoftMaxHeapSize=2g"), &["a soft limit of the heap of 2Gi is above"], &[]);
+    let soft = json!({"name": "soft", "type": "Bytes", "value": "1Gi", "option": "-XX:SoftMaxHeapSize", "onConflict": "TakeOver"});
+    let soft = policy(&json!({"settings": [soft]}));
+    trap(&soft, env("JDK_JAVA_OPTIONS", "-Xmx512m"), &["settings.soft is 1Gi"], &[]);
+    // The last one of several counts, and a script that sets both sets them together.
+    trap(&heap(), both((JAVA, "-Xms2g"), ("JDK_JAVA_OPTIONS", "-Xms512m")), &[], &[]);
+    trap(&heap(), env("JAVA_OPTS", "-Xms2g -Xmx4g"), &[], &["-Xmx4g in JAVA_OPTS is read after"]);
+    let min_max = take(json!({"heapMin": {"value": "512Mi"}, "heapMax": {"value": "1Gi"}}));
+    trap(
+        &min_max,
+        env("JAVA_OPTS", "-Xms2g"),
+        &["runtime.jvm.heapMax is 1Gi, and container \"app\" of Deployment/api has -Xms2g in JAVA_OPTS"],
+        &["runtime.jvm.heapMin may have no effect"],
+    );
+    let percent = json!({"name": "ram", "type": "Ratio", "value": "75%", "option": "-XX:MaxRAMPercentage"});
+    trap(
+        &policy(&json!({"settings": [percent]})),
+        env("JAVA_OPTS", "-Xmx1g"),
+        &[],
+        &["settings.ram may have no effect: -Xmx1g in JAVA_OPTS sets the heap if the image puts JAVA_OPTS"],
+    );
+}
+
+#[test]
+fn what_the_policy_itself_has_left_in_the_way_goes_with_the_same_write() {
+    let percent = || {
+        let percent = json!({"name": "ram", "type": "Ratio", "value": "75%", "option": "-XX:MaxRAMPercentage", "onConflict": "TakeOver"});
+        policy(&json!({"settings": [percent]}))
+    };
+    let heap = |section: Json| {
+        let mut section = section;
+        section["onConflict"] = json!("TakeOver");
+        jvm(section)
+    };
+    // Nothing stands for the share.
+    let made = |section: &Json| if section.is_null() { percent() } else { heap(section.clone()) };
+    let most = |value: &str| json!({"heapMax": {"value": value}});
+    for (before, first, then, after) in [
+        // The variable was not there, had words of others, or an option of before that does not stand in the way.
+        (None, most("1Gi"), Json::Null, "-XX:MaxRAMPercentage=75.0"),
+        (
+            Some("-Da -javaagent:/a.jar"),
+            json!({"heapMax": {"value": "1Gi"}, "collector": "G1"}),
+            Json::Null,
+            // What stands in nobody's way stays, as values of removed knobs do.
+            "-Da -javaagent:/a.jar -XX:+UseG1GC -XX:MaxRAMPercentage=75.0",
+        ),
+        (None, Json::Null, most("1Gi"), "-Xmx1g"),
+        (Some("-Xms64m"), json!({"heapMin": {"value": "1Gi"}}), most("512Mi"), "-Xms64m -Xmx512m"),
+        (None, most("512Mi"), json!({"heapMin": {"value": "1Gi"}}), "-Xms1g"),
+    ] {
+        let (first, then) = (made(&first), made(&then));
+        let original = deployment(before.map_or(json!({}), |text| env(JAVA, text)));
+        let content = applied(&planned(&first, &original), &original);
+        let plan = planned(&then, &content);
+        assert_eq!((refusals(&plan), plan.warnings.len(), plan.steps.len()), (vec![], 0, 1), "{plan:#?}");
+        assert_eq!(plan.changes.len(), 1, "{:#?}", plan.changes);
+        assert_ne!(plan.changes[0].from, None, "what goes is said");
+        let content = applied(&plan, &content);
+        assert_eq!(text(&content, JAVA), Some(after));
+        let again = planned(&then, &content);
+        assert_eq!((&again.steps[..], again.settings[0].state), (&[][..], State::AtRest));
+        // And the way back is the one to before the first of them.
+        let Some(Step::Apply(write)) = restore(&object(&content), "p", "u-p", &[]) else {
+            panic!("nothing to restore")
+        };
+        let back = &write.body["spec"]["template"]["spec"]["containers"][0]["env"];
+        match before {
+            Some(before) => assert_eq!(*back, json!([{"name": JAVA, "value": before}])),
+            None => assert!(back.is_null(), "{back}"),
+        }
+    }
+    // What was there before the policy is somebody else's, whatever the policy made of it meanwhile.
+    let original = deployment(env(JAVA, "-Xmx512m"));
+    let content = applied(&planned(&heap(json!({"heapMax": {"value": "1Gi"}})), &original), &original);
+    let told = refusals(&planned(&percent(), &content));
+    assert!(told[0].contains("-Xmx512m in JAVA_TOOL_OPTIONS sets the heap, and makes it idle"), "{told:?}");
+    // A variable in which nothing else is set any more is left as it is, as every value of a removed knob: it is said whose it is.
+    let workers = |landing: Json| {
+        let mut count = json!({"value": 4});
+        count.as_object_mut().unwrap().extend(landing.as_object().unwrap().clone());
+        policy(&json!({"workers": [{"name": "web", "count": count}]}))
+    };
+    let original = deployment(json!({}));
+    let content = applied(&planned(&workers(json!({"option": "--workers"})), &original), &original);
+    let told = refusals(&planned(&workers(json!({"env": "WEB_CONCURRENCY"})), &content));
+    assert!(
+        told[0]
+            .contains("--workers=4 in GUNICORN_CMD_ARGS, where this policy has left it, is read after WEB_CONCURRENCY"),
+        "{told:?}"
     );
 }
 

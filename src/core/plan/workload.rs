@@ -6,6 +6,7 @@ use super::{
     Part, Plan, STAMP, Setting, Situation, State,
     claim::{self, Wish},
     config_map::Documents,
+    leftovers::{Cleared, Written},
     traps, value_hash,
 };
 use crate::{
@@ -63,8 +64,9 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
         };
         wishes.extend(wish);
     }
-    wishes.extend(shared_fields(&shared, target, plan));
-    traps::look(situation, plan);
+    let written = Written::on(situation);
+    wishes.extend(shared_fields(&shared, situation, &written, plan));
+    traps::look(situation, &written, plan);
     wishes.extend(sysctl_list(target, &sysctls, plan));
     wishes.extend(stamp(situation, documents));
     plan.claim_hash = claim::plan(situation, target, wishes, plan).hash;
@@ -92,6 +94,11 @@ impl<'a> Container<'a> {
 
     fn path(&self) -> FieldPath {
         FieldPath::of(&["spec", "template", "spec", self.list]).key("name", self.name)
+    }
+
+    /// The field of the text of a variable.
+    pub fn value_of(&self, variable: &str) -> FieldPath {
+        self.path().field("env").key("name", variable).field("value")
     }
 }
 
@@ -266,7 +273,7 @@ fn environment(
         path: desired.knob.path.clone(),
         landing,
         source: Some(desired.source.to_string()),
-        field: container.path().field("env").key("name", name).field("value"),
+        field: container.value_of(name),
         value: json!(text),
         live_text,
         text,
@@ -389,7 +396,7 @@ struct Share<'a> {
 }
 
 /// One wish per field and container, however many knobs land there.
-fn shared_fields(shares: &[Share<'_>], target: &Object, plan: &mut Plan) -> Vec<Wish> {
+fn shared_fields(shares: &[Share<'_>], situation: &Situation<'_>, written: &Written, plan: &mut Plan) -> Vec<Wish> {
     let mut wishes = Vec::new();
     let mut done: Vec<(&str, Shared)> = Vec::new();
     for Share { container, field, .. } in shares {
@@ -402,10 +409,22 @@ fn shared_fields(shares: &[Share<'_>], target: &Object, plan: &mut Plan) -> Vec<
         let desired: Vec<&Desired<'_>> = here.map(|share| share.desired).collect();
         wishes.extend(match field {
             Shared::Arguments => arguments(*container, &desired, plan),
-            Shared::Options(variable) => options(target, *container, *variable, &desired, plan),
+            Shared::Options(variable) => {
+                let cleared = written.clear(*container, *variable, &within(situation, container.name));
+                options(situation.target, *container, *variable, &desired, cleared, plan)
+            }
         });
     }
     wishes
+}
+
+/// All that the policy sets in the environment of a container.
+fn within<'a>(situation: &Situation<'a>, container: &str) -> Vec<&'a Desired<'a>> {
+    let lands = |desired: &&Desired<'_>| {
+        matches!(desired.knob.landing, Landing::Env(_) | Landing::Option(_))
+            && find(situation.policy, situation.target, desired.knob).is_ok_and(|found| found.name == container)
+    };
+    situation.desired.iter().filter(lands).collect()
 }
 
 /// What knobs that share a field say of it together.
@@ -486,14 +505,14 @@ fn options(
     container: Container<'_>,
     variable: Variable,
     all: &[&Desired<'_>],
+    cleared: Cleared,
     plan: &mut Plan,
 ) -> Option<Wish> {
     let name = variable.name();
     let landing = self::variable(name, container.name);
-    let live = container.variable(name);
     let merged = match trouble_of(container, name, &landing) {
         Some(trouble) => Err(trouble),
-        None => merge(variable, &landing, live.unwrap_or_default(), all),
+        None => merge(variable, &landing, &cleared.text, all),
     };
     let (together, words, text) = match merged {
         Ok(merged) => merged,
@@ -504,12 +523,15 @@ fn options(
         }
     };
     let said = |of: fn(&Part) -> Option<&str>| together.parts.iter().filter_map(of).collect::<Vec<_>>().join(" ");
-    let live_text = said(|part| part.live.as_deref());
+    // What goes with this write was ours, too.
+    let mut live_text: Vec<String> = vec![said(|part| part.live.as_deref())];
+    live_text.extend(cleared.taken);
+    let live_text = live_text.join(" ").trim_start().to_owned();
     Some(Wish {
         path: together.path(),
         landing,
         source: Some(together.source()),
-        field: container.path().field("env").key("name", name).field("value"),
+        field: container.value_of(name),
         value: json!(text),
         text: said(|part| Some(&part.desired)),
         live_text: (!live_text.is_empty()).then_some(live_text),

@@ -40,25 +40,54 @@ pub struct Around<'a> {
     pub alerting: bool,
 }
 
+/// A target of a policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The object.
+    pub object: &'a Object,
+    /// What is planned for it.
+    pub plan: &'a Plan,
+    /// What is made of the policy there.
+    pub made: Made<'a>,
+}
+
+/// What active profiles make of a policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// The policy under them.
+    pub policy: &'a Policy,
+    /// Their names.
+    pub profiles: &'a [Box<str>],
+    /// Which of its profiles are active, by their positions, as far as it is known.
+    pub active: &'a [Option<bool>],
+}
+
+impl<'a> Made<'a> {
+    /// The policy as it is written.
+    #[must_use]
+    pub const fn plain(policy: &'a Policy) -> Self {
+        Self { policy, profiles: &[], active: &[] }
+    }
+}
+
 /// What probes see of one target of a policy, or of a policy without targets.
 #[derive(Debug)]
 pub struct View<'a> {
     values: BTreeMap<Box<str>, Option<Value>>,
     /// Why nothing shows a value, by its path.
     unseen: BTreeMap<Box<str>, String>,
-    target: Option<(&'a Object, &'a Plan)>,
+    target: Option<Target<'a>>,
+    made: Made<'a>,
     around: Around<'a>,
-    /// Which profiles are active, by their positions, as far as it is known.
-    active: Vec<Option<bool>>,
 }
 
 impl<'a> View<'a> {
-    /// Values as they are on the target: where one is left to somebody else, that one's. What no field of an object carries
-    /// cannot be seen, whatever the policy says of it.
+    /// Values of the policy as active profiles make it, as they are on the target: where one is left to somebody else, that
+    /// one's. What no field of an object carries cannot be seen, whatever the policy says of it.
     #[must_use]
-    pub fn new(policy: &Policy, target: Option<(&'a Object, &'a Plan)>, around: Around<'a>) -> Self {
-        let worked =
-            policy.work_out(|_| None, |amount| target.and_then(|(object, _)| resolve::template(object, amount)));
+    pub fn new(made: Made<'a>, target: Option<Target<'a>>, around: Around<'a>) -> Self {
+        let policy = made.policy;
+        let worked = policy.work_out(|_| None, |amount| resolve::template(target?.object, amount));
         let mut values: BTreeMap<Box<str>, Option<Value>> = BTreeMap::new();
         let mut unseen = BTreeMap::new();
         for (knob, worked) in policy.knobs.iter().zip(worked) {
@@ -66,7 +95,8 @@ impl<'a> View<'a> {
                 unseen.insert(knob.path.clone(), format!("{} is not enforceable: {why}", knob.path));
                 continue;
             }
-            let setting = target.and_then(|(_, plan)| plan.settings.iter().find(|setting| setting.path == knob.path));
+            let setting =
+                target.and_then(|target| target.plan.settings.iter().find(|setting| setting.path == knob.path));
             let value = match setting.map(|setting| (setting.state, &setting.live)) {
                 Some((State::Yielded | State::Quarantined | State::Refused, live)) => {
                     live.as_deref().and_then(|text| resolve::read(knob, text))
@@ -77,17 +107,12 @@ impl<'a> View<'a> {
             };
             values.insert(knob.path.clone(), value);
         }
-        Self { values, unseen, target, around, active: Vec::new() }
-    }
-
-    /// With what is known of the policy's profiles.
-    #[must_use]
-    pub fn under(self, active: Vec<Option<bool>>) -> Self {
-        Self { active, ..self }
+        Self { values, unseen, target, made, around }
     }
 
     /// Without values that nothing shows: a variable is a wish until something that lands follows from it.
-    fn without_wishes(mut self, policy: &Policy) -> Self {
+    fn without_wishes(mut self) -> Self {
+        let policy = self.made.policy;
         for knob in policy.knobs.iter().filter(|knob| knob.landing == Landing::Variable) {
             if self.values.contains_key(&knob.path) && !policy.is_carried(&knob.path) {
                 self.values.remove(&knob.path);
@@ -101,6 +126,22 @@ impl<'a> View<'a> {
         self
     }
 
+    /// The target and the active profiles, as a remark behind what is said of it; nothing where there are neither.
+    fn place(&self) -> String {
+        let on = self.target.map(|target| format!(" on {}", target.object.key.short())).unwrap_or_default();
+        match self.made.profiles {
+            [] => on,
+            [only] => format!("{on} under profile {only}"),
+            several => format!("{on} under profiles {}", several.join(", ")),
+        }
+    }
+
+    /// The target, such as `Deployment/api`.
+    #[must_use]
+    pub fn object(&self) -> Option<String> {
+        self.target.map(|target| target.object.key.short())
+    }
+
     fn threshold(&self, name: &str) -> Option<&Known> {
         self.around.readings.get(name)
     }
@@ -112,7 +153,7 @@ impl Sight for View<'_> {
     }
 
     fn template(&self, amount: &Amount) -> Option<Value> {
-        resolve::template(self.target?.0, amount)
+        resolve::template(self.target?.object, amount)
     }
 
     fn fact(&self, fact: &Fact) -> Option<Datum> {
@@ -127,12 +168,12 @@ impl Sight for View<'_> {
             }
             Fact::State(name) => Some(Datum::Word(self.threshold(name).map_or("NoData", |known| known.state).into())),
             Fact::Replicas => {
-                let pods = self.target?.0.integer("/spec/replicas").unwrap_or(1);
+                let pods = self.target?.object.integer("/spec/replicas").unwrap_or(1);
                 Some(Datum::Quantity(Quantity::new(pods.into(), Dimension::Count)))
             }
-            Fact::Ready => Some(Datum::Boolean(progress(self.target?.0) == Progress::Complete)),
+            Fact::Ready => Some(Datum::Boolean(progress(self.target?.object) == Progress::Complete)),
             Fact::Applied => {
-                let plan = self.target?.1;
+                let plan = self.target?.plan;
                 Some(Datum::Boolean(
                     plan.steps.is_empty()
                         && plan.refusals.is_empty()
@@ -141,10 +182,10 @@ impl Sight for View<'_> {
                 ))
             }
             Fact::Environment { container, name } => {
-                environment(self.target?.0, container.as_deref(), name).map(|text| Datum::Word(text.into()))
+                environment(self.target?.object, container.as_deref(), name).map(|text| Datum::Word(text.into()))
             }
             Fact::Alerting => Some(Datum::Boolean(self.around.alerting)),
-            Fact::Active(position, _) => self.active.get(*position).copied().flatten().map(Datum::Boolean),
+            Fact::Active(position, _) => self.made.active.get(*position).copied().flatten().map(Datum::Boolean),
         }
     }
 
@@ -203,26 +244,23 @@ impl Answer {
     }
 }
 
-/// A target of a policy: its object and what is planned for it.
-pub type Target<'a> = (&'a Object, &'a Plan);
-
 /// How every line of a policy's checklist stands.
 #[must_use]
-pub fn judge<'p>(policy: &'p Policy, targets: &[Target<'_>], around: Around<'_>) -> Vec<(&'p Line, Answer)> {
-    if policy.checklist.is_empty() {
+pub fn judge<'a>(alone: Made<'a>, targets: &[Target<'a>], around: Around<'a>) -> Vec<(&'a Line, Answer)> {
+    let lines = &alone.policy.checklist;
+    if lines.is_empty() {
         return Vec::new();
     }
-    let views: Vec<View<'_>> =
-        views(policy, targets, around).into_iter().map(|view| view.without_wishes(policy)).collect();
-    policy.checklist.iter().map(|line| (line, answer(line, &views))).collect()
+    let views: Vec<View<'_>> = views(alone, targets, around).into_iter().map(View::without_wishes).collect();
+    lines.iter().map(|line| (line, answer(line, &views))).collect()
 }
 
-/// What probes see: of each target, or of the policy alone.
+/// What probes see: of each target, or of the policy `alone`.
 #[must_use]
-pub fn views<'a>(policy: &Policy, targets: &[Target<'a>], around: Around<'a>) -> Vec<View<'a>> {
+pub fn views<'a>(alone: Made<'a>, targets: &[Target<'a>], around: Around<'a>) -> Vec<View<'a>> {
     match targets {
-        [] => vec![View::new(policy, None, around)],
-        targets => targets.iter().map(|target| View::new(policy, Some(*target), around)).collect(),
+        [] => vec![View::new(alone, None, around)],
+        targets => targets.iter().map(|target| View::new(target.made, Some(*target), around)).collect(),
     }
 }
 
@@ -238,8 +276,7 @@ fn answer(line: &Line, views: &[View<'_>]) -> Answer {
             Ok(true) => {}
             // One target that fails is an answer, whatever is not known of others.
             Ok(false) => {
-                let place = view.target.map(|(object, _)| format!(" on {}", object.key.short())).unwrap_or_default();
-                return Answer::Failed(format!("{} does not hold{place}", probe.source()));
+                return Answer::Failed(format!("{} does not hold{}", probe.source(), view.place()));
             }
             Err(why) => unknown = unknown.or(Some(why)),
         }

@@ -3,63 +3,124 @@
 use serde::Serialize;
 
 use super::{MAX_ENTRIES, cut};
-use crate::api::{PerformancePolicyStatus, status::MAX_STATUS_BYTES};
+use crate::api::{
+    PerformancePolicyStatus,
+    status::{ActiveProfile, MAX_STATUS_BYTES},
+};
 
 /// Bytes of the history in a status.
 const MAX_HISTORY_BYTES: usize = 3 * 1024;
 
-/// Shortens lists from their end until the status has at most [`MAX_STATUS_BYTES`] as JSON. The first entries of the
-/// quarantine and of the newest change go last: the next leader goes by them.
+/// Shortens lists from their end until the status has at most [`MAX_STATUS_BYTES`] as JSON. First goes what people read and
+/// nobody goes by, the history before anything else. The first entries of the quarantine go late, and what is active where goes
+/// last: the next leader goes by them, and a profile that it does not know of takes back every value that follows from it.
 pub(super) fn fit(status: &mut PerformancePolicyStatus) {
     let mut history = size(&status.history);
     while status.history.len() > 1 && history > MAX_HISTORY_BYTES {
         history -= status.history.pop().map_or(0, |entry| size(&entry));
     }
-    if !shorten_lists(status, MAX_ENTRIES) {
-        shorten_words(status);
-        shorten_lists(status, 0);
+    let told = |quarantine: usize, changes: usize| {
+        move |status: &PerformancePolicyStatus| {
+            let newest = status.history.first().map_or(0, |newest| newest.changes.len());
+            [
+                (List::Plan, status.plan.len()),
+                (List::Settings, status.settings.len()),
+                (List::Thresholds, status.thresholds.len()),
+                (List::Targets, status.targets.len()),
+                (List::Advice, status.advice.len()),
+                (List::Failing, status.checklist.as_ref().map_or(0, |checklist| checklist.failing.len())),
+                (List::Quarantine, status.quarantine.len().saturating_sub(quarantine)),
+                (List::NewestChanges, newest.saturating_sub(changes)),
+            ]
+        }
+    };
+    let is_small = shorten(status, |status| [(List::History, status.history.len().saturating_sub(1))])
+        || shorten(status, told(MAX_ENTRIES, MAX_ENTRIES));
+    if is_small {
+        return;
     }
+    shorten_words(status);
+    join_profiles(status);
+    let active = |status: &PerformancePolicyStatus| {
+        let targets = status.active_profiles.iter().map(|active| active.targets.len()).max().unwrap_or_default();
+        // None is all of them.
+        [(List::ActiveTargets, targets.saturating_sub(1)), (List::Active, status.active_profiles.len())]
+    };
+    let _ = shorten(status, told(LAST_OF_QUARANTINE, 0)) || shorten(status, active) || shorten(status, told(0, 0));
 }
 
-/// Drops the last entry of the longest list until the status is small enough; `false`: it is not, and none is left. Of the
-/// quarantine and of the newest change, `kept` entries stay.
-fn shorten_lists(status: &mut PerformancePolicyStatus, kept: usize) -> bool {
+/// Entries of the quarantine that are kept longer than anything that only people read.
+const LAST_OF_QUARANTINE: usize = 3;
+
+/// A list of the status.
+#[derive(Clone, Copy, Debug)]
+enum List {
+    History,
+    NewestChanges,
+    Plan,
+    Settings,
+    Thresholds,
+    Targets,
+    Advice,
+    Failing,
+    Quarantine,
+    ActiveTargets,
+    Active,
+}
+
+/// Drops the last entry of the longest of some lists until the status is small enough; `false`: it is not, and nothing more of
+/// them may go. `lengths`: how much of each may.
+fn shorten<const N: usize>(
+    status: &mut PerformancePolicyStatus,
+    lengths: impl Fn(&PerformancePolicyStatus) -> [(List, usize); N],
+) -> bool {
     let mut total = size(status);
     while total > MAX_STATUS_BYTES {
-        let newest = status.history.first().map_or(0, |newest| newest.changes.len());
-        let lengths = [
-            status.history.len().saturating_sub(1),
-            status.plan.len(),
-            status.settings.len(),
-            status.thresholds.len(),
-            status.targets.len(),
-            status.quarantine.len().saturating_sub(kept),
-            newest.saturating_sub(kept),
-            // What is active on which target, the next leader goes by as well.
-            status.active_profiles.len().saturating_sub(kept),
-            // None is all of them.
-            longest_targets(status).map_or(0, |targets| targets.len().saturating_sub(kept.max(1))),
-            status.advice.len(),
-            status.checklist.as_ref().map_or(0, |checklist| checklist.failing.len()),
-        ];
-        let longest = lengths.into_iter().enumerate().max_by_key(|(_, length)| *length);
+        let longest = lengths(status).into_iter().max_by_key(|(_, length)| *length).filter(|(_, length)| *length > 0);
+        let Some((list, _)) = longest else { return false };
         // Without writing the whole status out again for every entry: there may be thousands.
-        total -= match longest.filter(|(_, length)| *length > 0) {
-            None => return false,
-            Some((0, _)) => last(&mut status.history),
-            Some((1, _)) => last(&mut status.plan),
-            Some((2, _)) => last(&mut status.settings),
-            Some((3, _)) => last(&mut status.thresholds),
-            Some((4, _)) => last(&mut status.targets),
-            Some((5, _)) => last(&mut status.quarantine),
-            Some((7, _)) => last(&mut status.active_profiles),
-            Some((8, _)) => longest_targets(status).map_or(0, last),
-            Some((9, _)) => last(&mut status.advice),
-            Some((10, _)) => status.checklist.as_mut().map_or(0, |checklist| last(&mut checklist.failing)),
-            Some(_) => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
+        total -= match list {
+            List::History => last(&mut status.history),
+            List::NewestChanges => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
+            List::Plan => last(&mut status.plan),
+            List::Settings => last(&mut status.settings),
+            List::Thresholds => last(&mut status.thresholds),
+            List::Targets => last(&mut status.targets),
+            List::Advice => last(&mut status.advice),
+            List::Failing => status.checklist.as_mut().map_or(0, |checklist| last(&mut checklist.failing)),
+            List::Quarantine => last(&mut status.quarantine),
+            List::ActiveTargets => longest_targets(status).map_or(0, last),
+            List::Active => last(&mut status.active_profiles),
         };
     }
     true
+}
+
+/// Lists a profile once that became active on several targets at several times, with the last of them: a dwell that is taken to
+/// begin later ends later, and never early.
+fn join_profiles(status: &mut PerformancePolicyStatus) {
+    if size(status) <= MAX_STATUS_BYTES {
+        return;
+    }
+    let mut joined: Vec<ActiveProfile> = Vec::new();
+    for active in status.active_profiles.drain(..) {
+        // What is active everywhere has no targets, and is told apart from what has some.
+        let is_same = |known: &&mut ActiveProfile| {
+            (&known.name, known.by, known.targets.is_empty()) == (&active.name, active.by, active.targets.is_empty())
+        };
+        match joined.iter_mut().find(is_same) {
+            Some(known) => {
+                known.since = known.since.clone().max(active.since);
+                known.targets.extend(active.targets);
+            }
+            None => joined.push(active),
+        }
+    }
+    for active in &mut joined {
+        active.targets.sort_unstable();
+        active.targets.dedup();
+    }
+    status.active_profiles = joined;
 }
 
 /// The active profile with the most targets.
@@ -243,7 +304,6 @@ mod tests {
         fit(&mut status);
         let paths: Vec<String> = status.quarantine.iter().map(|item| item.path.clone()).collect();
         assert!(paths.len() >= 3, "{paths:?}");
-        assert!(status.active_profiles.len() >= 3, "{:?}", status.active_profiles);
         assert_eq!(paths, (0..paths.len()).map(|n| n.to_string()).collect::<Vec<_>>());
         assert_eq!((status.targets.len(), status.settings.len()), (0, 0));
         let mut small = largest(1, 8);
@@ -251,5 +311,45 @@ mod tests {
         let before = small.clone();
         fit(&mut small);
         assert_eq!(small, before, "what fits is left as it is");
+    }
+
+    /// Profiles on that many targets, each of which they were entered on at a time of its own.
+    fn active(profiles: usize, targets: usize) -> Vec<ActiveProfile> {
+        let one = |n: usize, target: usize| ActiveProfile {
+            name: format!("profile-{n}"),
+            since: time(Instant::from_millis(1_763_700_000_000 + 1000 * i64::try_from(target).unwrap())),
+            by: ActiveBy::Threshold,
+            targets: vec![format!("Deployment/workload-{target:02}")],
+        };
+        (0..profiles).flat_map(|n| (0..targets).map(move |target| one(n, target))).collect()
+    }
+
+    #[test]
+    fn what_is_active_goes_after_everything_else() {
+        // Long enough to be the longest list, and small enough to stay as it is.
+        let mut status = PerformancePolicyStatus { active_profiles: active(1, 25), ..largest(20, 20) };
+        let before = status.active_profiles.clone();
+        fit(&mut status);
+        assert!(size(&status) <= MAX_STATUS_BYTES);
+        assert_eq!(status.history.len(), 1, "the history goes first");
+        let known = |status: &PerformancePolicyStatus| {
+            let listed = status.active_profiles.iter();
+            let mut all: Vec<(String, String)> = listed
+                .flat_map(|active| active.targets.iter().map(|target| (active.name.clone(), target.clone())))
+                .collect();
+            all.sort();
+            all
+        };
+        let wanted = known(&PerformancePolicyStatus { active_profiles: before, ..PerformancePolicyStatus::default() });
+        assert_eq!(known(&status), wanted);
+        // Too long as it is: each is told once, with the last of its times.
+        let mut status = PerformancePolicyStatus { active_profiles: active(3, 50), ..largest(20, 20) };
+        let wanted = known(&status);
+        fit(&mut status);
+        assert!(size(&status) <= MAX_STATUS_BYTES);
+        assert_eq!((known(&status), status.active_profiles.len()), (wanted, 3));
+        let last = time(Instant::from_millis(1_763_700_000_000 + 49_000));
+        assert!(status.active_profiles.iter().all(|active| active.since == last));
+        assert!(!status.quarantine.is_empty(), "and the quarantine is there, too");
     }
 }

@@ -328,7 +328,13 @@ mod tests {
             let first = quantity(&format!("{sign}{whole}.{fraction}{suffix}"));
             let canonical = first.to_string();
             prop_assert_eq!(quantity(&canonical), first);
-            prop_assert_eq!(quantity(&canonical).to_string(), canonical.clone());
+            let again = quantity(&canonical).to_string();
+            // As in the API server: a binary amount of no whole Ki is written without a suffix, and read as a decimal one.
+            if canonical.ends_with(|c: char| c.is_ascii_alphabetic()) {
+                prop_assert_eq!(&again, &canonical);
+            }
+            prop_assert_eq!(quantity(&again), first);
+            prop_assert_eq!(quantity(&again).to_string(), again);
             prop_assert!(!canonical.contains('.'));
         }
 

@@ -286,7 +286,12 @@ impl Governed {
     }
 
     /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
-    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) -> bool {
+    ///
+    /// An answer counts for as long after it has come (`now`) as two readings may be apart: a source that takes longer to answer
+    /// than that would never say anything else. Whoever looked in between, and found that nothing is known, is told of the next
+    /// answer although it is the same.
+    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, paces: (Span, Span), now: Instant) -> bool {
+        let (continuity, interval) = paces;
         let mut news = false;
         let watching: Vec<_> = self
             .switches
@@ -314,9 +319,9 @@ impl Governed {
             };
             match side {
                 Some(side) => {
-                    let sighting = Sighting { side, until: round.at + continuity };
+                    let sighting = Sighting { side, until: now + continuity };
                     let before = self.sides.insert(place, sighting);
-                    news |= before.is_none_or(|before| before.side != side || before.until < round.at);
+                    news |= before.is_none_or(|before| before.side != side || before.until < now);
                 }
                 None => drop(self.sides.remove(&place)),
             }
@@ -335,6 +340,11 @@ impl Governed {
 
     pub fn verdict(&self, row: &Row) -> Verdict {
         self.threshold(row).map_or(Verdict::Unjudged, |threshold| row.verdict(&threshold.levels))
+    }
+
+    /// Whether readings enter and leave its profiles.
+    pub fn switches(&self) -> bool {
+        !self.switches.is_empty()
     }
 
     pub fn is_unjudged(&self) -> bool {
@@ -386,14 +396,21 @@ impl Governed {
     }
 
     /// Judges a row by a round. Returns whether people must be told something else.
-    pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, interval: Span) -> bool {
+    pub fn judge(
+        &mut self,
+        policy: &PolicyKey,
+        index: usize,
+        round: &Round,
+        (continuity, interval): (Span, Span),
+        now: Instant,
+    ) -> bool {
         let Some(row) = self.rows.get(index) else { return false };
         let key = self.series_key(policy, row);
         // Nobody asked about it when the round began.
         if row.version > round.version {
             return false;
         }
-        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, interval);
+        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, (continuity, interval), now);
         let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
         let Some(row) = self.rows.get_mut(index) else { return news };
         let Some(threshold) = watched(&thresholds, &self.patterns, row) else { return news };
