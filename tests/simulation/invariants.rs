@@ -281,7 +281,14 @@ impl Invariants {
                 let has_formula = self.asked.get(&whose).is_some_and(|asked| asked.contains(FORMULA));
                 self.told.contains(text) || has_formula && derived(after).is_some_and(|size| size == text)
             };
-            let asked = is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
+            // Options share a variable, too.
+            let is_option = |word: &str| {
+                let old = path.lookup(&before.tree).and_then(Value::as_str).unwrap_or_default();
+                old.split_whitespace().any(|old| old == word)
+                    || word.split_once('=').is_some_and(|(_, value)| is_asked(value))
+            };
+            let are_options = plain.starts_with('-') && plain.split_whitespace().all(is_option);
+            let asked = are_options || is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;
@@ -326,10 +333,13 @@ impl Invariants {
                 None => path.lookup(&before.tree).cloned(),
             };
             // A list that its owner insisted on is what was there before from then on.
+            let is_owned = owned(before).iter().any(|owned| owned == path);
             let is_new_list = truth.as_ref().is_some_and(Value::is_array)
                 && *value == path.lookup(&before.tree).cloned()
-                && !owned(before).iter().any(|owned| owned == path);
-            if *value != truth && !is_new_list {
+                && !is_owned;
+            // And so are the words of others in a variable of options.
+            let is_new_text = !is_owned && path.to_string().contains("_OPTIONS");
+            if *value != truth && !is_new_list && !is_new_text {
                 return Err(format!(
                     "the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}",
                     after.key.short()

@@ -313,9 +313,7 @@ impl World {
         let quarantine_anywhere = hashes(&entry.told, None);
         let failed = hashes(&entry.memoir.quarantine, None);
         let counts = |item: &&QuarantineEntry| item.object == short && report::instant(&item.until) > now;
-        // Knobs that share a field fail together.
-        let failed_here =
-            entry.told.iter().filter(counts).flat_map(|item| item.path.split(", ")).map(Into::into).collect();
+        let failed_here = entry.told.iter().filter(counts).map(|item| item.path.as_str().into()).collect();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);

@@ -25,9 +25,13 @@ pub enum Progress {
 /// State of the rollout of `workload`.
 ///
 /// Deployment: the newest template is observed, and updated = total = available, nothing terminating. `StatefulSet`:
-/// `updateRevision == currentRevision` and all ready. `DaemonSet`: updated = desired = available.
+/// `updateRevision == currentRevision` and all ready. `DaemonSet`: updated = desired = available. Another project's object: as far
+/// as nothing is [`unsettled`].
 #[must_use]
 pub fn progress(workload: &Object) -> Progress {
+    if workload.key.kind.is_foreign() {
+        return unsettled(workload).map_or(Progress::Complete, |_| Progress::Running);
+    }
     let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
     if n("/status/observedGeneration") < workload.meta.generation {
         return Progress::Running;
@@ -60,7 +64,7 @@ pub fn progress(workload: &Object) -> Progress {
             }
             if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
         }
-        // They have no rollout of ours: see `unsettled`.
+        // They have no rollout.
         Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => {
             Progress::Complete
         }
