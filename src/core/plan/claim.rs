@@ -386,13 +386,15 @@ impl<'a> Draft<'a> {
     /// Whether the rollout that is being taken back has changed something in a field for which the policy has no knob any
     /// more: nobody can say which part of the field that was, so the field goes back with all that is not wanted now.
     fn has_lost_parts(&self, field: &FieldPath) -> bool {
-        let policy = self.situation.policy;
-        let is_known = |path: &str| {
-            path == STAMP || path.starts_with("replicas.") || policy.knobs.iter().any(|knob| *knob.path == *path)
-        };
-        self.situation.memory.orphans == Orphans::TakeBack
+        let memory = self.situation.memory;
+        memory.orphans == Orphans::TakeBack
             && self.before.as_ref().is_some_and(|record| record.previous.contains_key(field))
-            && self.situation.memory.rolling.keys().any(|path| !is_known(path))
+            && memory.rolling.keys().any(|path| !self.has_knob(path))
+    }
+
+    fn has_knob(&self, path: &str) -> bool {
+        let knobs = &self.situation.policy.knobs;
+        path == STAMP || path.starts_with("replicas.") || knobs.iter().any(|knob| *knob.path == *path)
     }
 
     /// Somebody set a field that we had claimed.
@@ -768,13 +770,21 @@ impl<'a> Draft<'a> {
     /// Values before the changes, and before those which this rollout carries already.
     fn before_the_rollout(&self) -> BTreeMap<FieldPath, Option<Json>> {
         let memory = self.situation.memory;
-        let earlier = |field: &FieldPath| self.before.as_ref().and_then(|record| record.previous.get(field));
+        let earlier = self.before.iter().flat_map(|record| &record.previous);
+        let earlier: BTreeMap<&FieldPath, &Option<Json>> = earlier.collect();
+        // What the rollout carries and has no knob any more is one of these, and nobody can say which.
+        let has_lost = memory.unproven.iter().any(|path| !self.has_knob(path));
         let is_unproven = |landed: &Landed| memory.unproven.contains(&landed.path);
-        let fields = self.before.iter().flat_map(|record| &record.previous);
-        let mut previous: BTreeMap<_, _> = fields
-            .filter(|(field, _)| self.knobs.get(*field).is_some_and(|landed| landed.iter().any(is_unproven)))
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect();
+        let is_kept = |field: &FieldPath| match self.knobs.get(field) {
+            Some(landed) => landed.iter().any(|landed| is_unproven(landed) || has_lost && landed.piece.is_some()),
+            None => memory.orphans != Orphans::Release && self.owned.contains(field),
+        };
+        let mut previous: BTreeMap<FieldPath, Option<Json>> = BTreeMap::new();
+        for (field, value) in &earlier {
+            if is_kept(field) {
+                previous.insert((*field).clone(), (*value).clone());
+            }
+        }
         for (field, _) in &self.changes {
             let live = field.lookup(&self.object.content);
             // It is told once: what has no knob is let go of next.
@@ -787,9 +797,15 @@ impl<'a> Draft<'a> {
             let stays = |landed: &&Landed| {
                 is_unproven(landed) && !landed.goes_back && !(memory.complete && landed.changes)
             };
-            let stays: Vec<&Option<Piece>> = landed.iter().filter(stays).map(|landed| &landed.piece).collect();
-            let value = match earlier(field) {
-                Some(was) if !stays.is_empty() => shared::restore(live, was.as_ref(), &stays),
+            let pieces = |stay: bool| -> Vec<&Option<Piece>> {
+                landed.iter().filter(|landed| stays(landed) == stay).map(|landed| &landed.piece).collect()
+            };
+            let is_shared = landed.iter().any(|landed| landed.piece.is_some());
+            let value = match earlier.get(field) {
+                Some(was) if has_lost && is_shared => shared::restore(was.as_ref(), live, &pieces(false)),
+                Some(was) if landed.iter().any(|landed| stays(&landed)) => {
+                    shared::restore(live, was.as_ref(), &pieces(true))
+                }
                 _ => live.cloned(),
             };
             previous.insert(field.clone(), value);
