@@ -223,6 +223,27 @@ impl Invariants {
             previous.is_some_and(|previous| previous.as_ref() == Some(value))
         };
         for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
+            // Of a field that knobs share, each entry.
+            for item in &quarantine {
+                let Some((field, entry)) = piece(&found.spec, &item.path) else { continue };
+                let has = |value: Option<&Value>| {
+                    let texts = entries(value);
+                    texts.into_iter().find(|text| text.starts_with(&format!("{entry}=")))
+                };
+                let hashed = |text: &str| {
+                    let text = if field == "args" { text.split_once('=').map_or("", |(_, value)| value) } else { text };
+                    value_hash(&item.path, text)
+                };
+                let written = has(Some(value)).filter(|text| has(old.get(path)).as_ref() != Some(text));
+                let previous = record.as_ref().and_then(|record| record.previous.get(path)).and_then(Option::as_ref);
+                if let Some(text) = written
+                    && path.to_string().contains(field)
+                    && hashed(&text) == item.value_hash
+                    && has(previous).as_ref() != Some(&text)
+                {
+                    return Err(format!("{text} is in quarantine for {} and was written to {path} again", item.path));
+                }
+            }
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let failed = quarantine
                 .iter()
@@ -460,6 +481,24 @@ fn landing(spec: &PerformancePolicySpec, path: &str) -> Option<String> {
         (Some(variable), _) => Some(format!("[name=\"{variable}\"].value")),
         (None, Some(key)) => Some(format!(".data.{key}")),
         (None, None) => None,
+    }
+}
+
+/// The field that a knob shares, and how its entry begins.
+fn piece(spec: &PerformancePolicySpec, path: &str) -> Option<(&'static str, String)> {
+    let name = path.strip_prefix("settings.")?;
+    let spec = json!(spec);
+    let knob = spec["settings"].as_array()?.iter().find(|knob| knob["name"] == name)?.clone();
+    let text = |member: &str| knob[member].as_str().map(str::to_owned);
+    text("arg").map(|flag| ("args", flag)).or_else(|| Some(("JAVA_TOOL_OPTIONS", text("option")?)))
+}
+
+/// The entries of a list of arguments or a variable of options.
+fn entries(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
 }
 

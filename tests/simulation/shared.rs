@@ -317,8 +317,13 @@ fn a_crash_at_any_moment_keeps_nothing_that_fails_in_a_shared_field() {
             rest(&mut run);
             let what = format!("{field:?}, overtakes {overtakes}, crash at event {crash_at:?}");
             says(&run, "False", "RolledBack", &what);
-            assert_eq!(run.object(&deployment("api")).template(), &before, "{what}");
-            assert_eq!(quarantine(&run).len(), 2, "{what}");
+            // Whether the neighbour came in time to fail with it, the crash decides.
+            if overtakes && quarantine(&run).len() == 1 {
+                assert_eq!(field.live(&run, "api"), texts(Some("1"), Some("2"), "1"), "{what}");
+            } else {
+                assert_eq!(run.object(&deployment("api")).template(), &before, "{what}");
+                assert_eq!(quarantine(&run).len(), 2, "{what}");
+            }
             // Nothing is tried again.
             let made = revisions(&run, "api");
             run.crash();

@@ -155,6 +155,8 @@ mod tests {
             let content = json!({"spec": {}, "status": status});
             let object = Object { key: ObjectKey::new(kind, "ns", "o"), meta, content };
             assert_eq!(unsettled(&object).as_deref(), want);
+            let state = if want.is_some() { Progress::Running } else { Progress::Complete };
+            assert_eq!(progress(&object), state, "whatever is observed of workloads");
         };
         check(Kind::Cluster, json!({}), None);
         check(Kind::Cluster, json!({"phase": "Cluster in healthy state"}), None);
