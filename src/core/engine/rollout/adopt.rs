@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::{Phase, Rollout, SETTLE};
 use crate::{
-    api::{conditions::Reason, names},
+    api::{conditions::Reason, names, status::ChangeStatus},
     core::{
         engine::{Entry, World},
-        facts::{Instant, Object, ObjectKey, Operation, Progress, progress},
+        facts::{Instant, Kind, Object, ObjectKey, Operation, Progress, progress},
         ownership::{FieldPath, FieldSet},
         plan::{Change, Piece, Plan, STAMP, is_disruptive, value_hash},
         policy::{Policy, PolicyKey},
@@ -115,22 +115,7 @@ impl World {
         rollout.first_generation = record.generation;
         rollout.object_generation = object.meta.generation;
         rollout.uid.clone_from(&object.meta.uid);
-        let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
-        rollout.changes = match history {
-            Some(history) => history
-                .changes
-                .iter()
-                .map(|change| Change {
-                    object: object.key.clone(),
-                    path: change.path.as_str().into(),
-                    from: change.from.clone(),
-                    to: change.to.clone(),
-                    because: change.because.clone(),
-                })
-                .collect(),
-            // The write was made and the status was not: the record knows what changed.
-            None => recorded_changes(&record, object, policy, plan),
-        };
+        rollout.changes = listed_changes(entry, object, recorded_changes(&record, object, policy, plan));
         // The way back may have been interrupted: what is in quarantine has failed. A value that left it is the way back.
         let short = object.key.short();
         let is_bad = |change: &Change, value: &Option<String>| {
@@ -184,7 +169,28 @@ pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
         .any(|entry| FieldSet::read(&entry.fields).covers(&template))
 }
 
-/// What the last write changed, as its record tells.
+/// Adds to `recorded` changes what only the status lists of the rollout: values in files, and of knobs that are gone. A change that
+/// overtook another one has an entry of its own.
+fn listed_changes(entry: &Entry, object: &Object, recorded: Vec<Change>) -> Vec<Change> {
+    let short = object.key.short();
+    let is_new = |change: &&ChangeStatus| {
+        (change.object == short || change.object.starts_with(Kind::ConfigMap.as_str()))
+            && !recorded.iter().any(|known| *known.path == *change.path)
+    };
+    let open = entry.memoir.history.iter().take_while(|item| item.verdict == "RollingOut");
+    let open: Vec<_> = open.map(|item| &item.changes).collect();
+    let listed = open.into_iter().rev().flatten().filter(is_new).map(|change| Change {
+        object: object.key.clone(),
+        path: change.path.as_str().into(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        because: change.because.clone(),
+    });
+    let listed: Vec<Change> = listed.collect();
+    recorded.into_iter().chain(listed).collect()
+}
+
+/// What the last write changed, and what it overtook, as its record tells: the record travels with the write.
 fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Plan) -> Vec<Change> {
     let stamp = FieldPath::of(&["spec", "template", "metadata", "annotations", &names::stamp(policy.identity.name())]);
     let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -198,6 +204,9 @@ fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Pl
     let mut changes = Vec::new();
     for (field, previous) in &record.previous {
         let live = field.lookup(&object.content);
+        if live == previous.as_ref() {
+            continue;
+        }
         if *field == stamp {
             changes.push(change(STAMP, previous.as_ref().map(words), live.map(words)));
         }
