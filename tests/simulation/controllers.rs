@@ -113,7 +113,8 @@ impl Database {
         if self.wanted.is_null() {
             self.wanted = wanted;
         } else if self.wanted != wanted {
-            let hangs = self.is_lost || wanted.as_object().is_some_and(|all| all.values().any(|value| value == CRASHES));
+            let hangs =
+                self.is_lost || wanted.as_object().is_some_and(|all| all.values().any(|value| value == CRASHES));
             self.restarts = Some((now + Self::REACTION, (!hangs).then(|| now + Self::REACTION + Self::RESTART)));
             self.wanted = wanted;
         }

@@ -309,7 +309,8 @@ impl Invariants {
                     || word.split_once('=').is_some_and(|(_, value)| is_asked(value))
             };
             let are_options = plain.starts_with('-') && plain.split_whitespace().all(is_option);
-            let asked = are_options || is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
+            let asked =
+                are_options || is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;

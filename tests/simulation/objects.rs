@@ -290,9 +290,9 @@ fn databases_restart_one_after_the_other_and_never_more_than_the_class_lets() {
         let mut most = 0;
         for _ in 0..40 {
             most = most.max(most_at_once(&mut run, Span::seconds(30), crashes));
-            waited |= ["p", "q"].iter().any(|name| {
-                run.server.condition(name, "Applied") == Some(("False".into(), "WaitingForTurn".into()))
-            });
+            waited |= ["p", "q"]
+                .iter()
+                .any(|name| run.server.condition(name, "Applied") == Some(("False".into(), "WaitingForTurn".into())));
         }
         assert_eq!((most, waited || at_once > 1), (at_once, true), "crashes {crashes}");
         run.come_to_rest(Span::seconds(120), Span::minutes(30));

@@ -44,19 +44,20 @@ impl Field {
         let values = [("a", a), ("b", b)];
         let mut spec = json!({"mode": "Enforce",
             "target": {"kind": "Deployment", "selector": {"matchLabels": {"tier": "web"}}}});
-        let knobs = values.iter().zip(self.names()).zip(PARAMETERS).filter_map(|(((name, value), entry), parameter)| {
-            let value = (*value)?;
-            let mut knob = match self {
-                Self::Options => json!({"option": entry.trim_end_matches('=')}),
-                Self::Arguments => json!({"arg": entry.trim_end_matches('=')}),
-                Self::Sysctls => return Some(json!({"name": parameter, "value": value})),
-            };
-            knob["name"] = json!(name);
-            knob["type"] = json!("Integer");
-            knob["value"] = json!(value.parse::<i64>().unwrap());
-            knob["onConflict"] = json!("TakeOver");
-            Some(knob)
-        });
+        let knobs =
+            values.iter().zip(self.names()).zip(PARAMETERS).filter_map(|(((name, value), entry), parameter)| {
+                let value = (*value)?;
+                let mut knob = match self {
+                    Self::Options => json!({"option": entry.trim_end_matches('=')}),
+                    Self::Arguments => json!({"arg": entry.trim_end_matches('=')}),
+                    Self::Sysctls => return Some(json!({"name": parameter, "value": value})),
+                };
+                knob["name"] = json!(name);
+                knob["type"] = json!("Integer");
+                knob["value"] = json!(value.parse::<i64>().unwrap());
+                knob["onConflict"] = json!("TakeOver");
+                Some(knob)
+            });
         let knobs: Vec<Value> = knobs.collect();
         match self {
             Self::Options | Self::Arguments => spec["settings"] = json!(knobs),

@@ -9,8 +9,8 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    CONTEST, Change, Conflict, Hold, Orphans, Plan, Refusal, Setting, Situation, State, Step, config_map, objects,
-    STAMP,
+    CONTEST, Change, Conflict, Hold, Orphans, Plan, Refusal, STAMP, Setting, Situation, State, Step, config_map,
+    objects,
     shared::{self, Piece},
     value_hash,
 };
@@ -318,13 +318,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Puts the field into the claim, or repeats what is live, or leaves it out, and says why.
-    fn decide(
-        &mut self,
-        wish: &Wish,
-        live: Option<&Json>,
-        ours: bool,
-        fates: &[Fate],
-    ) -> (State, Option<Conflict>) {
+    fn decide(&mut self, wish: &Wish, live: Option<&Json>, ours: bool, fates: &[Fate]) -> (State, Option<Conflict>) {
         if let Some(elder) = self.situation.memory.elders.get(&wish.landing) {
             // Our entry gives the field up: two owners of one field with two values never come to rest.
             let message =
@@ -794,9 +788,8 @@ impl<'a> Draft<'a> {
             };
             // After the way back, what failed is what was there before it: that tells it from the way there. And what ran
             // once and is changed again goes back to what ran.
-            let stays = |landed: &&Landed| {
-                is_unproven(landed) && !landed.goes_back && !(memory.complete && landed.changes)
-            };
+            let stays =
+                |landed: &&Landed| is_unproven(landed) && !landed.goes_back && !(memory.complete && landed.changes);
             let pieces = |stay: bool| -> Vec<&Option<Piece>> {
                 landed.iter().filter(|landed| stays(landed) == stay).map(|landed| &landed.piece).collect()
             };

@@ -200,8 +200,10 @@ mod tests {
         json!(pairs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>())
     }
 
-    /// Two pieces of a kind, the fields in which both, the first and none of them are changed, and the original.
-    fn table() -> Vec<([Option<Piece>; 2], [Json; 2], Option<Json>)> {
+    /// Two pieces of a kind, the field in which both and in which only the second is changed, and the original.
+    type Row = ([Option<Piece>; 2], [Json; 2], Option<Json>);
+
+    fn table() -> Vec<Row> {
         let option = |token: &str| Some(Piece::Option(options::known(token).unwrap()));
         let java = [option("-Xmx"), option("-XX:MaxGCPauseMillis")];
         let gunicorn = [option("--workers"), option("--timeout")];
@@ -224,7 +226,10 @@ mod tests {
             (flags, [json!(["--a=2", "--b=9"]), json!(["--b=9"])], None),
             (
                 kernel.clone(),
-                [sysctls(&[("net/a", "2"), ("net.c", "7"), ("net.b", "9")]), sysctls(&[("net/a", "1"), ("net.c", "7"), ("net.b", "9")])],
+                [
+                    sysctls(&[("net/a", "2"), ("net.c", "7"), ("net.b", "9")]),
+                    sysctls(&[("net/a", "1"), ("net.c", "7"), ("net.b", "9")]),
+                ],
                 Some(sysctls(&[("net/a", "1"), ("net.c", "7")])),
             ),
             (kernel, [sysctls(&[("net.a", "2"), ("net.b", "9")]), sysctls(&[("net.b", "9")])], None),

@@ -146,8 +146,7 @@ impl World {
 /// Whether the last change of a policy may be a rollout: on a workload, or of what another project's operator restarts for.
 fn is_taking_turns(object: &Object, policy: &str) -> bool {
     let restarts = |record: Record| record.previous.keys().any(|field| is_disruptive(object.key.kind, field));
-    object.key.kind.is_workload()
-        || Record::of(&object.meta, policy).is_some_and(|record| record.is_ok_and(restarts))
+    object.key.kind.is_workload() || Record::of(&object.meta, policy).is_some_and(|record| record.is_ok_and(restarts))
 }
 
 /// Whether the status tells how the rollout of the last write to `object` has ended.
@@ -215,7 +214,9 @@ fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Pl
             // As the plan spells it, by which a value that fails is known.
             let to = setting.live.clone();
             match knob.and_then(|knob| Piece::of(&knob.landing)) {
-                None => changes.push(change(&setting.path, previous.as_ref().map(words), to.or_else(|| live.map(words)))),
+                None => {
+                    changes.push(change(&setting.path, previous.as_ref().map(words), to.or_else(|| live.map(words))))
+                }
                 // What shares the field may have stayed as it was.
                 Some(piece) => {
                     let from = piece.read(previous.as_ref());
