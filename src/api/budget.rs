@@ -181,6 +181,10 @@ pub struct Allocation {
     /// The workload, as Kind/name.
     #[schemars(length(max = 300))]
     pub target: String,
+    /// Where the size of the pool lands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub landing: Option<String>,
     /// Connections of one pool: size and overflow.
     pub per_process: i64,
     /// Processes of a pod that have a pool each.

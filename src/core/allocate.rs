@@ -95,6 +95,13 @@ impl Pods {
         Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
     }
 
+    /// The same pods when a workload may have as many as `other` says. Who drains goes on to.
+    #[must_use]
+    pub fn raised(self, other: Self) -> Self {
+        let terminating = if self.terminating == 0 { 0 } else { self.terminating.max(other.max) };
+        Self { max: self.max.max(other.max), surge: self.surge.max(other.surge), terminating }
+    }
+
     /// All of them.
     #[must_use]
     pub const fn all(self) -> i64 {
@@ -336,7 +343,7 @@ impl Room {
 }
 
 /// A consumer of a budget, as far as the decision who may grow is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bid {
     /// Which pool it is: two policies that have one size in the same place have one pool, which is counted once.
     pub pool: usize,
@@ -344,8 +351,13 @@ pub struct Bid {
     pub held: i64,
     /// Connections that it could open at worst with the values that its policy asks for.
     pub asked: i64,
+    /// Pools of other policies that grow with what is asked for, for instance because their workload gets more pods, and what
+    /// they could open then.
+    pub along: Vec<(usize, i64)>,
     /// Whether it was let in before. Who was keeps what it has, whatever becomes of the budget.
     pub settled: bool,
+    /// Whether what it was let in with is being written: what grows along counts already.
+    pub under_way: bool,
     /// Whether its policy may write: who may not takes no place from others.
     pub writes: bool,
 }
@@ -355,7 +367,7 @@ pub struct Bid {
 pub struct Verdict {
     /// Connections that count against the budget; 0 if the pool is counted with another bid.
     pub committed: i64,
-    /// What everybody else has, where that leaves too little for what is asked.
+    /// What everybody else has or would get with it, where that leaves too little for what is asked.
     pub refused: Option<i64>,
 }
 
@@ -367,23 +379,35 @@ pub struct Verdict {
 #[must_use]
 pub fn settle(usable: i64, bids: &[Bid]) -> Vec<Verdict> {
     let mut pools: BTreeMap<usize, i64> = BTreeMap::new();
+    let raise = |pools: &mut BTreeMap<usize, i64>, pool: usize, connections: i64| {
+        let held = pools.entry(pool).or_default();
+        *held = connections.max(*held);
+    };
     for bid in bids {
-        let held = pools.entry(bid.pool).or_default();
-        *held = bid.held.max(*held);
+        raise(&mut pools, bid.pool, bid.held);
+        for (pool, connections) in bid.along.iter().filter(|_| bid.under_way) {
+            raise(&mut pools, *pool, *connections);
+        }
     }
-    let mut total: i64 = pools.values().fold(0, |sum, held| sum.saturating_add(*held));
     let mut refuse = |bid: &Bid| {
-        let committed = pools.entry(bid.pool).or_default();
-        let taken = total.saturating_sub(*committed);
-        if bid.settled && bid.asked <= *committed {
+        let committed = |pool: usize| pools.get(&pool).copied().unwrap_or_default();
+        let within = |(pool, connections): &(usize, i64)| *connections <= committed(*pool);
+        if bid.settled && within(&(bid.pool, bid.asked)) && bid.along.iter().all(within) {
             return None;
         }
-        if taken.saturating_add(bid.asked) > usable {
-            return Some(taken);
+        let mut then = pools.clone();
+        then.insert(bid.pool, bid.asked);
+        for (pool, connections) in &bid.along {
+            raise(&mut then, *pool, *connections);
+        }
+        let total = then.values().fold(0_i64, |sum, connections| sum.saturating_add(*connections));
+        if total > usable {
+            return Some(total.saturating_sub(bid.asked));
         }
         if bid.writes {
-            *committed = bid.asked.max(*committed);
-            total = taken.saturating_add(*committed);
+            for (pool, connections) in then {
+                raise(&mut pools, pool, connections);
+            }
         }
         None
     };

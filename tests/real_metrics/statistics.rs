@@ -281,14 +281,15 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
         let thresholds = json!([
             threshold("memory", of("MemoryAvailable"), low),
             threshold("restarts", of("Restarts"), above("0")),
-            // Of a pod that started in the window.
-            threshold("startup", json!({"builtin": "StartupTime", "window": "1h"}), above("20s")),
+            // Of pods that started in the window.
+            threshold("startup", json!({"builtin": "StartupTime", "window": "1m"}), above("20s")),
             threshold("throttled", of("CPUThrottled"), above("5%")),
             threshold("volume", of("VolumeUsed"), above("90%")),
         ]);
-        let started = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64().floor() - 600.0;
-        let exposing = |used: f64, restarts: f64, ready: f64, throttled: f64, volume: f64| {
-            [
+        let now = || std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64().floor();
+        let started = now() - 15.0;
+        let exposing = |used: f64, restarts: f64, throttled: f64, volume: f64| {
+            vec![
                 (r#"container_memory_working_set_bytes{container="app",id="/a",image="i",name="n"}"#, At(used)),
                 // The pod as a whole, and a container of another scrape: neither has a limit to compare with.
                 (r#"container_memory_working_set_bytes{container="",id="/"}"#, At(4e9)),
@@ -299,7 +300,7 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
                 (r#"kube_pod_container_resource_limits{container="app",resource="cpu",unit="core",uid="u"}"#, At(1.0)),
                 (r#"kube_pod_container_status_restarts_total{container="app",uid="u"}"#, At(restarts)),
                 (r#"kube_pod_start_time{uid="u"}"#, At(started)),
-                (r#"kube_pod_status_ready_time{uid="u"}"#, At(started + ready)),
+                (r#"kube_pod_status_ready_time{uid="u"}"#, At(started + 10.0)),
                 (r#"container_cpu_cfs_periods_total{container="app",id="/a"}"#, Grows(10.0)),
                 (r#"container_cpu_cfs_throttled_periods_total{container="app",id="/a"}"#, Grows(throttled)),
                 (
@@ -313,18 +314,23 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
                 (r#"kubelet_volume_stats_capacity_bytes{persistentvolumeclaim="other"}"#, At(100e9)),
             ]
         };
-        let well = exposing(0.5e9, 3.0, 10.0, 0.0, 50e9);
+        let well = exposing(0.5e9, 3.0, 0.0, 50e9);
         let application = Application::start(cluster, thresholds, &well).await;
         application.stage.says(&[("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")]).await;
         application.alerts(&[]).await;
-        application.take(&exposing(0.85e9, 3.0, 10.0, 0.0, 50e9));
+        application.take(&exposing(0.85e9, 3.0, 0.0, 50e9));
         application.alerts(&["memory warning"]).await;
-        application.take(&exposing(0.95e9, 3.0, 30.0, 1.0, 95e9));
+        let mut ill = exposing(0.95e9, 3.0, 1.0, 95e9);
+        // Another pod, which is ready only now.
+        ill.push((r#"kube_pod_start_time{uid="v"}"#, At(now() - 25.0)));
+        ill.push((r#"kube_pod_status_ready_time{uid="v"}"#, At(now())));
+        application.take(&ill);
         application.alerts(&["memory critical", "startup warning", "throttled warning", "volume warning"]).await;
+        // It is no new one any more after a minute.
         application.take(&well);
         application.alerts(&[]).await;
         // One restart is one, and over when it is out of the window.
-        application.take(&exposing(0.5e9, 4.0, 10.0, 0.0, 50e9));
+        application.take(&exposing(0.5e9, 4.0, 0.0, 50e9));
         application.alerts(&["restarts warning"]).await;
         application.alerts(&[]).await;
         application.stage.says(&[("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")]).await;

@@ -423,3 +423,89 @@ fn values_that_came_with_the_manifest_count_and_are_not_let_in_beyond_the_budget
     assert_eq!(ledger(&run), (78, 140, "BudgetExceeded".into()));
     assert_eq!(revisions(&run, "api"), 0);
 }
+
+#[test]
+fn what_a_person_took_back_is_let_in_anew() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 11));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 77, "Served".into()));
+    super::scenario::override_env(&mut run, &deployment("api"), "POOL", Some("5"));
+    rest(&mut run);
+    budget(&mut run, &capacity(80));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (60, 35, "Served".into()));
+    run.people("resume", |server, _| server.resume("p"));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("5"), "it was let in when the database had more");
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("11"));
+}
+
+#[test]
+fn more_pods_for_one_pool_are_more_for_every_pool_of_the_workload() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 8));
+    rest(&mut run);
+    let mut cache = plain("api", 1);
+    cache["pools"][0]["size"]["env"] = json!("CACHE");
+    cache["replicas"] = json!({"min": 4, "max": 6, "onConflict": "TakeOver"});
+    apply(&mut run, "q", &cache);
+    rest(&mut run);
+    says(&run, "q", "Ready", "False", "BudgetExceeded");
+    let sum = "pool db could open 1 connection × (6 pods + 2 surge + 6 terminating) = 14, beside 112 of others";
+    assert!(message(&run, "q").contains(sum), "{}", message(&run, "q"));
+    assert_eq!(run.object(&deployment("api")).at("/spec/replicas"), 3);
+    assert_eq!(run.server.env(&deployment("api"), "CACHE"), None);
+    budget(&mut run, &capacity(153));
+    rest(&mut run);
+    says(&run, "q", "Ready", "True", "Served");
+    assert_eq!(run.object(&deployment("api")).at("/spec/replicas"), 4);
+    assert_eq!(run.server.env(&deployment("api"), "CACHE").as_deref(), Some("1"));
+}
+
+#[test]
+fn who_moves_a_pool_to_another_place_brings_nothing_along() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 11));
+    run.pass(Span::seconds(2));
+    let mut watched = plain("api", 11);
+    watched["mode"] = json!("Observe");
+    apply(&mut run, "q", &watched);
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 77, "Served".into()));
+    let mut moved = plain("api", 11);
+    moved["pools"][0]["size"]["env"] = json!("MOVED");
+    apply(&mut run, "p", &moved);
+    rest(&mut run);
+    // The old variable stays, as a knob that is gone leaves its value, and "q" says that a pool is behind it.
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(run.server.env(&deployment("api"), "MOVED"), None);
+}
+
+#[test]
+fn a_way_back_that_the_budget_bars_keeps_nobody_waiting() {
+    let mut run = shop(&["api", "web"]);
+    budget(&mut run, &capacity(100));
+    apply(&mut run, "p", &plain("api", 5));
+    rest(&mut run);
+    let hangs: i64 = super::controllers::HANGS.parse().unwrap();
+    budget(&mut run, &capacity(100_000));
+    run.pass(Span::seconds(2));
+    apply(&mut run, "p", &plain("api", hangs));
+    run.pass(Span::seconds(10));
+    // Before it is known that it fails: another value, for which there is no room.
+    budget(&mut run, &capacity(50));
+    apply(&mut run, "p", &plain("api", 1000));
+    let settings = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+        "settings": [{"name": "batch", "value": 10, "env": "BATCH"}]});
+    apply(&mut run, "q", &settings);
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetExceeded");
+    assert_eq!(run.server.env(&deployment("api"), "BATCH").as_deref(), Some("10"));
+}

@@ -194,6 +194,20 @@ fn the_status_of_a_stream_says_when_a_value_is_in_place() {
 }
 
 #[test]
+fn an_object_without_a_status_is_no_rollout_that_comes_to_nothing() {
+    let mut run = shop();
+    apply(&mut run, &messages(&json!(1000), true));
+    let before = run.object(&stream()).version;
+    run.crash();
+    run.pass(Span::minutes(15));
+    assert_eq!(run.object(&stream()).version, before, "a new leader takes nothing back");
+    says(&run, "Applied", "True", "Applied");
+    // And it keeps nobody waiting.
+    apply(&mut run, &messages(&json!(2000), true));
+    has(&run, "maxMsgs", &json!(2000));
+}
+
+#[test]
 fn a_class_names_the_objects_and_fields_that_policies_may_set() {
     let mut run = shop();
     apply(&mut run, &spec(&json!([{"name": "replicas", "value": 3, "field": "spec.replicas"}])));

@@ -321,6 +321,24 @@ fn a_rollout_whose_write_has_no_answer_is_looked_after() {
     assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"), "taken back");
 }
 
+#[test]
+fn a_value_that_fails_is_taken_back_even_if_the_answer_to_the_status_that_says_so_is_lost() {
+    let mut run = shop(&json!({}));
+    let api = deployment("api");
+    apply(&mut run, "p", &env_only(20));
+    rest(&mut run);
+    apply(&mut run, "p", &env_only(CRASHES.parse().unwrap()));
+    while run.server.env(&api, "DB_POOL_SIZE").as_deref() != Some(CRASHES) {
+        run.turn();
+    }
+    run.faults.lose_reply = 1000;
+    while run.server.policies[&policy("p")].status.as_ref().is_none_or(|status| status.quarantine.is_empty()) {
+        run.turn();
+    }
+    rest(&mut run);
+    assert_eq!(run.server.env(&api, "DB_POOL_SIZE").as_deref(), Some("20"), "taken back");
+}
+
 /// The owner applies server-side, and a document is all that it owns: between an edit of ours and its release, its entry is
 /// gone from the list of managers.
 #[test]

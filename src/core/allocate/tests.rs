@@ -151,7 +151,7 @@ fn a_pooler_has_two_ledgers() {
 }
 
 fn bid(pool: usize, held: i64, asked: i64) -> Bid {
-    Bid { pool, held, asked, settled: true, writes: true }
+    Bid { pool, held, asked, settled: true, writes: true, ..Bid::default() }
 }
 
 #[test]
@@ -184,6 +184,22 @@ fn a_pool_that_two_policies_have_is_counted_once() {
     assert_eq!(verdicts.iter().map(|verdict| verdict.refused).collect::<Vec<_>>(), [None, None, Some(90)]);
 }
 
+#[test]
+fn who_makes_pools_of_others_grow_needs_room_for_them_too() {
+    let refused = |usable, bids: &[Bid]| settle(usable, bids).iter().map(|verdict| verdict.refused).collect::<Vec<_>>();
+    // More pods for a workload on which another policy has a pool of 30.
+    let scales = Bid { along: vec![(1, 60)], ..bid(0, 10, 20) };
+    assert_eq!(refused(80, &[scales.clone(), bid(1, 30, 30)]), [None, None]);
+    assert_eq!(refused(79, &[scales.clone(), bid(1, 30, 30)]), [Some(60), None]);
+    assert_eq!(refused(80, &[scales.clone(), bid(1, 30, 30), bid(2, 0, 1)]), [None, None, Some(80)], "it is taken");
+    let wide = Bid { along: vec![(0, 96)], ..bid(0, 0, 56) };
+    assert_eq!(refused(82, &[wide]), [Some(40)], "another policy counts more pods of the same pool");
+    let lost = Bid { under_way: true, ..scales };
+    assert_eq!(refused(80, &[bid(2, 0, 1), bid(1, 30, 30), lost]), [None, None, None]);
+    let lost = Bid { along: vec![(1, 60)], under_way: true, ..bid(0, 20, 20) };
+    assert_eq!(refused(80, &[bid(2, 0, 1), bid(1, 30, 30), lost]), [Some(80), None, None], "a write has no answer");
+}
+
 proptest::proptest! {
     #[test]
     fn growth_never_exceeds_what_is_usable(
@@ -195,7 +211,7 @@ proptest::proptest! {
     ) {
         let bids: Vec<Bid> = bids
             .into_iter()
-            .map(|(pool, held, asked, settled, writes)| Bid { pool, held, asked, settled, writes })
+            .map(|(pool, held, asked, settled, writes)| Bid { pool, held, asked, settled, writes, ..Bid::default() })
             .collect();
         let verdicts = settle(usable, &bids);
         let mut held = BTreeMap::new();

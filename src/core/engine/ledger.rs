@@ -54,6 +54,8 @@ pub(super) struct Place {
     budget: Box<str>,
     target: ObjectKey,
     pool: Box<str>,
+    /// Where the size of the pool lands: whoever has the same has the same pool.
+    landing: Option<String>,
 }
 
 /// What the pools of one policy amount to.
@@ -70,15 +72,17 @@ pub(super) struct Books {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Consumer {
     place: Place,
-    /// Where the size of the pool lands: whoever has the same has the same pool.
-    landing: Option<String>,
+    /// Pods that it may have without another write of ours.
+    pods: Pods,
     /// With the values that are there; `None`: unknown, because the application's own defaults hold.
     held: Option<Worst>,
     /// With the values that the policy asks for.
     asked: Option<Worst>,
     /// Whether the policy may write to the target.
     writes: bool,
-    /// Whether a write is under way of which nobody knows how it ends.
+    /// Whether a write of ours is under way of which nobody knows how it ends.
+    writing: bool,
+    /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
     in_flight: bool,
 }
 
@@ -106,6 +110,21 @@ impl Consumer {
     fn counted(&self, verdict: &Verdict) -> Option<&Worst> {
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
         if connections(&self.held) == verdict.committed { self.held.as_ref() } else { self.asked.as_ref() }
+    }
+}
+
+impl Consumer {
+    /// Connections that a pool of another policy on the same workload could open when what is asked for is written, if these
+    /// are more than it could open before.
+    fn drags(&self, beside: &Self) -> Option<i64> {
+        let asked = self.asked.as_ref().filter(|_| self.writes)?;
+        let there = beside.held.as_ref();
+        let same = self.place.landing.is_some() && self.place.landing == beside.place.landing;
+        let before = there.map_or(0, |there| there.load.per_pod());
+        let load = if same { asked.load.per_pod().max(before) } else { before };
+        let pods = if asked.pods.max > self.pods.max { beside.pods.raised(asked.pods) } else { beside.pods };
+        let then = load.saturating_mul(pods.all());
+        (then > there.map_or(0, Worst::connections)).then_some(then)
     }
 }
 
@@ -255,24 +274,23 @@ impl World {
             let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
             let mut touched = documents.iter().chain([&target]);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
-            let in_flight = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key))
-                || progress(&object) != Progress::Complete;
+            let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
+            let in_flight = writing || progress(&object) != Progress::Complete;
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };
-                let place = Place { budget, target: target.clone(), pool: pool.name.clone() };
+                let path = format!("pools.{}.size", pool.name);
+                let size = policy.knobs.iter().find(|knob| *knob.path == *path);
+                let landing = size.and_then(|size| landing(policy, &object, size));
+                let place = Place { budget, target: target.clone(), pool: pool.name.clone(), landing };
                 let granted = self.granted(ledger, &entry.identity.key, &place).is_some();
                 let load = |loads: &[Load]| loads.iter().find(|load| load.pool == pool.name).cloned();
                 let asked = load(&plan.loads)
                     .map(|load| Worst { load, pods: self.pods(policy, &object, &plan, &place, Moment::Asked) });
                 let moment = if granted { Moment::Granted } else { Moment::Live };
-                let held = load(&plan.held)
-                    .map(|load| Worst { load, pods: self.pods(policy, &object, &plan, &place, moment) });
-                if asked.is_some() || held.is_some() {
-                    let path = format!("pools.{}.size", pool.name);
-                    let size = policy.knobs.iter().find(|knob| *knob.path == *path);
-                    let landing = size.and_then(|size| landing(policy, &object, size));
-                    books.consumers.push(Consumer { place, landing, held, asked, writes, in_flight });
-                }
+                let pods = self.pods(policy, &object, &plan, &place, moment);
+                let held = load(&plan.held).map(|load| Worst { load, pods });
+                // What it could open may not be known yet; others that write the same size make it known.
+                books.consumers.push(Consumer { place, pods, held, asked, writes, writing, in_flight });
             }
         }
         books
@@ -321,11 +339,13 @@ impl World {
                     budget: budget.into(),
                     target: ObjectKey::new(Kind::from_name(kind)?, namespace.clone(), target),
                     pool,
+                    landing: known.landing.as_deref().map(Into::into),
                 },
-                landing: None,
+                pods,
                 held: Some(worst.clone()),
                 asked: Some(worst),
                 writes: false,
+                writing: false,
                 in_flight: false,
             })
         };
@@ -344,7 +364,8 @@ impl World {
         }
         let budget = self.budgets.get(&(policy.0.clone(), place.budget.clone()))?;
         let known = budget.status.as_ref()?.allocations.iter().find(|known| {
-            *known.policy == *policy.1 && *known.pool == *place.pool && known.target == place.target.short()
+            (&*known.policy, &*known.pool, &known.landing) == (&*policy.1, &*place.pool, &place.landing)
+                && known.target == place.target.short()
         });
         known?.granted
     }
@@ -360,10 +381,21 @@ impl World {
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
         let pool = |consumer: &Consumer| {
             let same = |(.., other): &(Instant, &PolicyKey, &Consumer)| {
-                consumer.landing.is_some()
-                    && (&consumer.place.target, &consumer.landing) == (&other.place.target, &other.landing)
+                consumer.place.landing.is_some()
+                    && (&consumer.place.target, &consumer.place.landing) == (&other.place.target, &other.place.landing)
             };
             all.iter().position(same)
+        };
+        let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
+            let others = all
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, other, beside))| *other != policy && beside.place.target == consumer.place.target);
+            let grows = |(number, (.., beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+                let connections = consumer.drags(beside)?;
+                Some((pool(beside).unwrap_or(number), connections))
+            };
+            others.filter_map(grows).collect()
         };
         let bids: Vec<(Bid, Option<i64>)> = all
             .iter()
@@ -371,18 +403,23 @@ impl World {
             .map(|(number, (_, policy, consumer))| {
                 let pool = pool(consumer).unwrap_or(number);
                 let granted = self.granted(ledger, policy, &consumer.place);
-                let mut held = connections(&consumer.held);
-                let asked = consumer.asked.as_ref().map_or(held, Worst::connections);
-                if consumer.in_flight {
-                    held = held.max(granted.unwrap_or(0));
-                }
-                let settled = granted.is_some_and(|granted| asked <= granted || asked < held);
-                (Bid { pool, held, asked, settled, writes: consumer.writes }, granted)
+                let there = connections(&consumer.held);
+                let asked = consumer.asked.as_ref().map_or(there, Worst::connections);
+                let under_way = granted.filter(|_| consumer.in_flight);
+                let held = there.max(under_way.unwrap_or(0));
+                let along = along(policy, consumer);
+                // What somebody took back is asked for anew, however long pods of before may last.
+                let grows = asked > there || !along.is_empty();
+                let settled = granted.is_some_and(|granted| {
+                    (asked < there && !grows) || (asked <= granted && (!grows || consumer.writing))
+                });
+                let (under_way, writes) = (under_way.is_some(), consumer.writes);
+                (Bid { pool, held, asked, along, settled, under_way, writes }, granted)
             })
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
         let usable = if room.fault().is_some() { 0 } else { room.usable() };
-        let verdicts = allocate::settle(usable, &bids.iter().map(|(bid, _)| *bid).collect::<Vec<_>>());
+        let verdicts = allocate::settle(usable, &bids.iter().map(|(bid, _)| bid.clone()).collect::<Vec<_>>());
         let judged = all.into_iter().zip(bids).zip(verdicts);
         judged
             .map(|(((_, policy, consumer), (bid, granted)), verdict)| Judged {
@@ -454,17 +491,21 @@ impl World {
                 .iter()
                 .filter(|judged| *judged.policy == policy.identity.key && judged.consumer.place.target == *target);
             for Judged { consumer, bid, verdict, granted, .. } in mine {
-                grows |= bid.asked > bid.held;
+                grows |= bid.asked > bid.held || !bid.along.is_empty();
                 if let (Some(taken), Some(asked)) = (verdict.refused, &consumer.asked) {
                     refuse(Reason::BudgetExceeded, room.refusal(asked, taken));
                 } else if !bid.settled {
                     // Nobody grows while it is not known what others have.
-                    let others = ledger.of_namespace(namespace).filter(|(key, _)| **key != policy.identity.key);
                     let shares = |key: &PolicyKey| {
+                        if *key == policy.identity.key {
+                            // It is out of the table while it is looked at.
+                            return true;
+                        }
                         let parsed = self.policies.get(key).and_then(|entry| entry.parsed.as_ref().ok());
                         parsed.is_some_and(|policy| named(policy).any(|other| other == name))
                     };
-                    unread.extend(others.filter(|(key, _)| shares(key)).flat_map(|(_, books)| books.unread.clone()));
+                    let all = ledger.of_namespace(namespace).filter(|(key, _)| shares(key));
+                    unread.extend(all.flat_map(|(_, books)| books.unread.clone()));
                 }
                 if verdict.refused.is_none() && consumer.writes && consumer.asked.is_some() {
                     // What is under way may be more than what is asked for by now.
@@ -560,7 +601,8 @@ impl World {
         let judged = self.judge(&self.ledger, key, &room);
         let committed = judged.iter().fold(0_i64, |sum, judged| sum.saturating_add(judged.verdict.committed));
         let usable = room.usable();
-        let mut allocations: Vec<Allocation> = judged.iter().map(allocation).collect();
+        let known_terms = |judged: &&Judged<'_>| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
+        let mut allocations: Vec<Allocation> = judged.iter().filter(known_terms).map(allocation).collect();
         allocations.sort_by(|a, b| {
             (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
         });
@@ -630,6 +672,7 @@ fn allocation(judged: &Judged<'_>) -> Allocation {
         policy: policy.1.to_string(),
         pool: consumer.place.pool.to_string(),
         target: consumer.place.target.short(),
+        landing: consumer.place.landing.clone(),
         per_process: terms.map_or(0, |terms| terms.load.connections()),
         processes: terms.map_or(1, |terms| terms.load.processes()),
         pods_max: pods.max,

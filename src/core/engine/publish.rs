@@ -26,6 +26,10 @@ impl World {
         let status = report::status(&entry.identity, standing, &entry.memoir, &entry.written, now);
         if report::says_the_same(&status, &entry.written) {
             entry.wanted = None;
+            // A write of ours may have been executed whose answer was lost; what waits for it, was not planned in this pass.
+            if entry.told != entry.memoir.quarantine || !entry.knows_profiles() {
+                entry.wake = Some(now);
+            }
             entry.told.clone_from(&entry.memoir.quarantine);
             entry.told_active = entry.memoir.active.listed();
             return;

@@ -206,10 +206,10 @@ impl World {
         };
         let mut plan = self.plan_target(entry, policy, &object, now);
         Self::keep_holds(entry, &plan, target);
-        self.look_for_way_back(entry, target, &plan, may_write);
         let failed = self.rollouts.get(target).filter(|rollout| rollout.policy == entry.identity.key);
         let goes_back = failed.is_some_and(|rollout| rollout.failed.is_some());
         self.hold_to_budgets(policy, target, goes_back, &mut plan);
+        self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
             self.read(key, out);
         }

@@ -29,7 +29,8 @@ pub enum Progress {
 /// as nothing is [`unsettled`].
 #[must_use]
 pub fn progress(workload: &Object) -> Progress {
-    if workload.key.kind.is_foreign() {
+    // Others have no rollout, and need not have a status either.
+    if !workload.key.kind.is_workload() {
         return unsettled(workload).map_or(Progress::Complete, |_| Progress::Running);
     }
     let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
@@ -64,7 +65,6 @@ pub fn progress(workload: &Object) -> Progress {
             }
             if updated == want && n("/status/numberAvailable") == want { Progress::Complete } else { Progress::Running }
         }
-        // They have no rollout.
         Kind::HorizontalPodAutoscaler | Kind::ConfigMap | Kind::Cluster | Kind::Pooler | Kind::Stream => {
             Progress::Complete
         }

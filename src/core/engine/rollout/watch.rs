@@ -43,8 +43,8 @@ impl World {
                 }
                 continue;
             }
-            // A view from before the write.
-            if object.meta.generation < rollout.object_generation {
+            // A view from before the write, or from before what became of one is known.
+            if object.meta.generation < rollout.object_generation || self.busy.contains(&target) {
                 continue;
             }
             let progress = match progress(&object) {
