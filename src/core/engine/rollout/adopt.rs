@@ -215,7 +215,8 @@ fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Pl
             let to = setting.live.clone();
             match knob.and_then(|knob| Piece::of(&knob.landing)) {
                 None => {
-                    changes.push(change(&setting.path, previous.as_ref().map(words), to.or_else(|| live.map(words))))
+                    let to = to.or_else(|| live.map(words));
+                    changes.push(change(&setting.path, previous.as_ref().map(words), to));
                 }
                 // What shares the field may have stayed as it was.
                 Some(piece) => {
