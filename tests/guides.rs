@@ -22,6 +22,8 @@ mod operator;
 #[allow(dead_code, reason = "tests/operator uses the rest")]
 mod world;
 
+#[path = "guides/before.rs"]
+mod before;
 #[path = "guides/profiles.rs"]
 mod profiles;
 #[path = "guides/rows.rs"]

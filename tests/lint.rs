@@ -45,6 +45,7 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
     ("10-load", &["TT0080"]),
     ("11-caches", &["TT0030"]),
     ("12-spelling", &["TT0071", "TT0072", "TT0095"]),
+    ("13-heaps", &["TT0051"]),
 ];
 
 #[test]

@@ -29,7 +29,7 @@
 //! | `allowDestructive` | `false`: a value of a `field` that deletes data is refused |
 //! | a field of `runtime` | not governed |
 //! | `runtime.jvm.nonHeap` | not known: `heapMax` alone must be below the memory limit |
-//! | `runtime.node.perWorker` | one process |
+//! | `runtime.jvm.perWorker`, `runtime.node.perWorker` | one process |
 //! | `as` | plain, as the policy spells it; refused where a duration or bytes lands, but for `option`, which knows its spelling |
 //! | `settings[].type` | `Integer` |
 //! | `settings[].notEnforceable` | the value lands as its landing place says |

@@ -929,6 +929,12 @@ pub(super) fn policy(schema: &mut Schema) {
          self.workers.exists(w, w.name == self.runtime.node.perWorker && (!has(w.unit) || w.unit == 'Process')))",
         "runtime.node.perWorker must name one of workers whose unit is Process",
     );
+    add(
+        schema,
+        "!has(self.runtime) || !has(self.runtime.jvm) || !has(self.runtime.jvm.perWorker) || (has(self.workers) && \
+         self.workers.exists(w, w.name == self.runtime.jvm.perWorker && (!has(w.unit) || w.unit == 'Process')))",
+        "runtime.jvm.perWorker must name one of workers whose unit is Process",
+    );
     add(schema, "has(self.target) || !has(self.kernel) || !has(self.kernel.sysctls)", "kernel.sysctls need a target");
     add(
         schema,

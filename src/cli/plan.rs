@@ -300,7 +300,7 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
             let live = s.live.as_deref().unwrap_or("(unset)");
             let value = match s.state {
                 State::AtRest => live.to_owned(),
-                State::NotEnforceable => s.desired.clone(),
+                State::Variable | State::NotEnforceable => s.desired.clone(),
                 _ => format!("{live} → {}", s.desired),
             };
             vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]

@@ -126,6 +126,7 @@ fn subject(account: &Account) -> Subject<'_> {
         policy: policy.as_ref(),
         troubles: troubles.iter().map(|(reason, message)| format!("{reason}: {message}")).collect(),
         targets: targets.iter().map(|target| (&*target.object, &target.plan)).collect(),
+        profiles: targets.iter().map(|target| &*target.profiles).collect(),
         alerting: *told,
     }
 }

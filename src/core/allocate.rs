@@ -186,6 +186,7 @@ impl Worst {
 impl fmt::Display for Worst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.load.size, self.load.overflow) {
+            (1, 0) => f.write_str("1 connection")?,
             (size, 0) => write!(f, "{size} connections")?,
             (size, overflow) => write!(f, "({size} + {overflow}) connections")?,
         }

@@ -2,7 +2,11 @@
 //!
 //! Owns what an omitted field means and every rule that needs the whole spec. Must not know the cluster.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -403,6 +407,25 @@ impl Policy {
 }
 
 impl Policy {
+    /// Whether something shows a value: a field of an object carries it, or one that follows from it.
+    #[must_use]
+    pub fn is_carried(&self, path: &str) -> bool {
+        let mut carried: BTreeSet<&str> = BTreeSet::from([path]);
+        loop {
+            let follows =
+                |knob: &&Knob| carried.contains(&*knob.path) || knob.inputs().any(|input| carried.contains(input));
+            let followers: Vec<&Knob> = self.knobs.iter().filter(follows).collect();
+            if followers.iter().any(|knob| knob.landing.is_written()) {
+                return true;
+            }
+            let before = carried.len();
+            carried.extend(followers.iter().map(|knob| &*knob.path));
+            if carried.len() == before {
+                return false;
+            }
+        }
+    }
+
     /// Works out every knob, in the order of `knobs`. `template` gives what the pod template of the target has. `stays` gives
     /// what those who read a knob see, because it stays whatever the policy says; it may be nothing that can be read. Takes
     /// time proportional to the text of the formulas.

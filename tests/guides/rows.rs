@@ -1,6 +1,6 @@
 //! The rows that write: each number of the guides, where the policy of the example says it, and where it is seen.
 
-use Seen::{Cpu, Declared, Env, Line, Memory, NotEnforceable, Object, Sysctl, Template, Token};
+use Seen::{Cpu, Declared, Env, Held, Kept, Line, Memory, NotEnforceable, Object, Sysctl, Template, Token};
 
 /// A row of a guide.
 pub struct Row {
@@ -26,6 +26,8 @@ pub enum Seen {
     Env(&'static str, &'static str),
     /// A word of that variable there.
     Token(&'static str, &'static str),
+    /// A word of that variable that the manifest has, and that stays where others are added.
+    Kept(&'static str, &'static str),
     /// A line of a file in the container, blanks around it left out.
     Line(&'static str, &'static str),
     /// Bytes of the container's control group.
@@ -36,6 +38,8 @@ pub enum Seen {
     Sysctl(&'static str, &'static str),
     /// A pointer into the object that the policy governs, and the JSON there.
     Object(&'static str, &'static str),
+    /// The same of what can never change once it is there, so that the manifest has it, too: the policy owns it.
+    Held(&'static str, &'static str),
     /// A pointer into the container of its pod template, and the JSON there.
     Template(&'static str, &'static str),
     /// Nowhere, as nobody outside of the program can write it: what the reason has to name.
@@ -98,7 +102,7 @@ pub const ROWS: &[Row] = &[
     Row { id: "GR8", example: "grid", items: &[
         item("pool_size 10", "mothership", "pools.database.size", Line(GRID, "pool_size: 10        # per process")),
         item("max_overflow: 2 instead of 20, so that three pods and a rollout fit", "mothership", "pools.database.overflow", Line(GRID, "max_overflow: 2")),
-        item("pool_timeout 30 s", "mothership", "settings.connect-timeout", Line(GRID, "pool_timeout: 30    # seconds")),
+        item("pool_timeout: 0.15 s instead of 30, for an answer within 200 ms", "mothership", "settings.pool-timeout", Line(GRID, "pool_timeout: 0.15    # seconds")),
     ]},
     Row { id: "GR9", example: "grid", items: &[
         item("reference-file: 100 entries", "mothership", "caches.reference-file.maxEntries", Env("REFERENCE_FILE_CACHE_SIZE", "100")),
@@ -115,7 +119,7 @@ pub const ROWS: &[Row] = &[
         item("gzip from 1000 B", "mothership", "settings.gzip-minimum-size", Line(GRID, "gzip_minimum_size: 1000")),
         item("case memory at most 100 MB", "mothership", "settings.case-memory-mb", Line(GRID, "max_size_mb: 100")),
         item("with automatic cleanup", "mothership", "settings.case-memory-cleanup", Line(GRID, "auto_cleanup: true")),
-        item("at .case_memory", "mothership", "settings.case-memory-path", Line(GRID, "path: .case_memory")),
+        item("at .case_memory", "mothership", "settings.case-memory-path", Line(GRID, "path: \".case_memory\"")),
         item("events published in batches", "mothership", "settings.event-batch", Env("EVENT_PUBLISH_BATCHED", "true")),
     ]},
     // ---- Vrooli
@@ -158,7 +162,7 @@ pub const ROWS: &[Row] = &[
     ]},
     Row { id: "VR10", example: "vrooli", items: &[
         item("--max-old-space-size=4096", "server", "runtime.node.maxOldSpace", Token("NODE_OPTIONS", "--max-old-space-size=4096")),
-        item("what was in NODE_OPTIONS stays", "server", "runtime.node.maxOldSpace", Token("NODE_OPTIONS", "--enable-source-maps")),
+        item("what was in NODE_OPTIONS stays", "server", "runtime.node.maxOldSpace", Kept("NODE_OPTIONS", "--enable-source-maps")),
         item("within a limit that bears it", "server", "resources.node.limits.memory", Memory(5632 << 20)),
     ]},
     Row { id: "VR11", example: "vrooli", items: &[
@@ -171,6 +175,7 @@ pub const ROWS: &[Row] = &[
         item("DATABASE_URL of PostgreSQL", "grace", "settings.database", NotEnforceable("Secret")),
         item("pool_size 20", "grace", "pools.db.size", Env("DB_POOL_SIZE", "20")),
         item("max_overflow 10", "grace", "pools.db.overflow", Env("DB_MAX_OVERFLOW", "10")),
+        item("a wait of 0.4 s for a connection, of which the guide says nothing", "grace", "settings.pool-timeout", Env("DB_POOL_TIMEOUT", "0.4")),
         item("pool_pre_ping", "grace", "settings.pool-pre-ping", Env("DB_POOL_PRE_PING", "true")),
     ]},
     Row { id: "GC5", example: "grace", items: &[
@@ -215,23 +220,25 @@ pub const ROWS: &[Row] = &[
         item("user-sessions: 15 min", "dialog", "caches.user-sessions.ttl", Env("CACHE_TTL_USER_SESSIONS", "900")),
     ]},
     Row { id: "AL5", example: "alchemist", items: &[
-        item("max_connections: 20 in two processes, of the database's 100", "dialog", "pools.database.size", Line(ALCHEMIST, "max_connections = 10      # per process")),
+        item("max_connections: 20 in one process, of the database's 100", "dialog", "pools.database.size", Line(ALCHEMIST, "max_connections = 20      # per process")),
         item("min_connections 10", "dialog", "pools.database.minIdle", Line(ALCHEMIST, "min_connections = 10")),
-        item("connection_timeout 30 s", "dialog", "settings.connection-timeout", Line(ALCHEMIST, "connection_timeout = 30  # seconds, as all that follow")),
+        item("connection_timeout: 0.075 s instead of 30, for an answer within 100 ms", "dialog", "settings.connection-timeout", Line(ALCHEMIST, "connection_timeout = 0.075  # seconds or parts of one")),
+        item("one process, which is what 4 GiB bear", "dialog", "workers.dialog.count", Env("DIALOG_PROCESSES", "1")),
         item("idle_timeout 600 s", "dialog", "pools.database.idleTimeout", Line(ALCHEMIST, "idle_timeout = 600")),
         item("max_lifetime 1800 s", "dialog", "pools.database.maxLifetime", Line(ALCHEMIST, "max_lifetime = 1800")),
     ]},
     Row { id: "AL6", example: "alchemist", items: &[
-        item("name", "events", "target.name", Object("/spec/name", "\"ALCHEMIST-EVENTS\"")),
-        item("subjects cim.>, of the scheme cim.{domain}.{entity}.{event}", "events", "target.name", Object("/spec/subjects", "[\"cim.>\"]")),
-        item("retention by limits", "events", "target.name", Object("/spec/retention", "\"limits\"")),
+        item("name", "events", "settings.stream-name", Held("/spec/name", "\"ALCHEMIST-EVENTS\"")),
+        item("subjects cim.>, of the scheme cim.{domain}.{entity}.{event}", "events", "settings.subjects", Object("/spec/subjects", "[\"cim.>\"]")),
+        item("retention by limits", "events", "settings.retention", Object("/spec/retention", "\"limits\"")),
         item("max_msgs: what seven days hold at 10,000 per second", "events", "settings.max-messages", Object("/spec/maxMsgs", "6048000000")),
         item("max_bytes: the same in messages of 1 KB", "events", "settings.max-bytes", Object("/spec/maxBytes", "6048000000000")),
         item("max_age 7d", "events", "settings.max-age", Object("/spec/maxAge", "\"168h0m0s\"")),
         item("max_msg_size 1MB", "events", "settings.max-message-size", Object("/spec/maxMsgSize", "1000000")),
-        item("storage file", "events", "target.name", Object("/spec/storage", "\"file\"")),
+        item("storage file", "events", "settings.storage", Held("/spec/storage", "\"file\"")),
         item("replicas 3", "events", "settings.replicas", Object("/spec/replicas", "3")),
-        item("placement", "events", "target.name", Object("/spec/placement", "{\"cluster\":\"production\",\"tags\":[\"ssd\",\"fast\"]}")),
+        item("placement: cluster production", "events", "settings.placement-cluster", Object("/spec/placement/cluster", "\"production\"")),
+        item("placement: tags ssd, fast", "events", "settings.placement-tags", Object("/spec/placement/tags", "[\"ssd\",\"fast\"]")),
     ]},
     Row { id: "AL7", example: "alchemist", items: &[
         item("domain_stats refreshed every 60 s", "dialog", "settings.domain-stats-refresh", Line(ALCHEMIST, "domain_stats_refresh = 60")),
@@ -273,6 +280,6 @@ pub const ROWS: &[Row] = &[
         item("-XX:MaxGCPauseMillis=100", "dialog", "runtime.jvm.maxPause", Token("JAVA_TOOL_OPTIONS", "-XX:MaxGCPauseMillis=100")),
         item("-XX:+ParallelRefProcEnabled", "dialog", "runtime.jvm.parallelRefProc", Token("JAVA_TOOL_OPTIONS", "-XX:+ParallelRefProcEnabled")),
         item("-XX:+AlwaysPreTouch", "dialog", "runtime.jvm.alwaysPreTouch", Token("JAVA_TOOL_OPTIONS", "-XX:+AlwaysPreTouch")),
-        item("what was there stays", "dialog", "runtime.jvm.heapMax", Token("JAVA_TOOL_OPTIONS", "-Dalchemist.region=eu")),
+        item("what was there stays", "dialog", "runtime.jvm.heapMax", Kept("JAVA_TOOL_OPTIONS", "-Dalchemist.region=eu")),
     ]},
 ];

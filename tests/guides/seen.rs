@@ -13,6 +13,7 @@ use crate::{
 /// What the container that a policy governs shows.
 struct Inside<'a> {
     world: &'a World,
+    policy: &'a str,
     target: Value,
     pod: String,
     container: String,
@@ -46,7 +47,7 @@ impl Inside<'_> {
         let same = |is: &str, want: &str| if is == want { Ok(()) } else { Err(format!("{is:?} instead of {want:?}")) };
         match seen {
             Seen::Env(name, value) => same(&self.variable(name)?, value),
-            Seen::Token(name, token) => {
+            Seen::Token(name, token) | Seen::Kept(name, token) => {
                 let value = self.variable(name)?;
                 if value.split(' ').filter(|word| word == token).count() == 1 {
                     Ok(())
@@ -75,9 +76,23 @@ impl Inside<'_> {
                 same(&is.split_whitespace().collect::<Vec<_>>().join(" "), value)
             }
             Seen::Object(pointer, json) => self.json(self.target.pointer(pointer), json),
+            Seen::Held(pointer, json) => {
+                self.json(self.target.pointer(pointer), json)?;
+                let owners = self.owners(pointer);
+                let policy = format!("trimtab/{}", self.policy);
+                if owners.contains(&policy) { Ok(()) } else { Err(format!("{pointer} is of {owners:?}")) }
+            }
             Seen::Template(pointer, json) => self.json(self.template().pointer(pointer), json),
             Seen::NotEnforceable(_) | Seen::Declared(_) => Ok(()),
         }
+    }
+
+    /// Who owns a field of the target.
+    fn owners(&self, pointer: &str) -> Vec<String> {
+        let field = format!("/fieldsV1{}", pointer.replace('/', "/f:"));
+        let entries = self.target["metadata"]["managedFields"].as_array().expect("managedFields");
+        let owners = entries.iter().filter(|entry| entry.pointer(&field).is_some());
+        owners.map(|entry| entry["manager"].as_str().expect("a manager").to_owned()).collect()
     }
 
     fn json(&self, is: Option<&Value>, want: &str) -> Result<(), String> {
@@ -105,17 +120,17 @@ fn declared(spec: &Value, path: &str) -> Option<Value> {
     Some(at.clone())
 }
 
-async fn inside<'a>(world: &'a World, spec: &Value) -> Inside<'a> {
+async fn inside<'a>(world: &'a World, policy: &'a str, spec: &Value) -> Inside<'a> {
     let target = &spec["target"];
     let (kind, name) = (target["kind"].as_str().expect("a kind"), target["name"].as_str().expect("a name"));
     let plural = format!("{}s", kind.to_lowercase());
-    let object = world.kubectl(&["get", &plural, name, "-o", "json"]);
+    let object = world.kubectl(&["get", &plural, name, "-o", "json", "--show-managed-fields"]);
     let (pod, container) = if kind == "Deployment" {
         (some_pod(world, name).await, target["container"].as_str().expect("a container").to_owned())
     } else {
         (String::new(), String::new())
     };
-    Inside { world, target: serde_json::from_str(&object).expect("JSON"), pod, container }
+    Inside { world, policy, target: serde_json::from_str(&object).expect("JSON"), pod, container }
 }
 
 /// A pod of the workload that is neither ending nor of an older template.
@@ -139,7 +154,7 @@ async fn see(world: &World, item: &Item) {
         }
         _ => {
             // Files reach a container some seconds after their ConfigMap.
-            eventually(PATIENCE, item.text, async || inside(world, &spec).await.check(&item.seen)).await;
+            eventually(PATIENCE, item.text, async || inside(world, item.policy, &spec).await.check(&item.seen)).await;
         }
     }
 }

@@ -104,18 +104,19 @@ fn one_change_of_a_limit_moves_heap_pool_and_workers_in_one_rollout() {
         world.settled("dialog").await;
         let sets = world.replica_sets("dialog").await.len();
         let deployment = world.get("deployments", "dialog").await;
-        assert_eq!(variable(&deployment, "DIALOG_PROCESSES"), "2");
-        let patch = json!([{"op": "replace", "path": "/spec/resources/0/limits/memory", "value": "3Gi"}]);
+        assert_eq!(variable(&deployment, "DIALOG_PROCESSES"), "1");
+        assert!(variable(&deployment, "JAVA_TOOL_OPTIONS").contains("-Xmx2g"), "{deployment:#}");
+        let patch = json!([{"op": "replace", "path": "/spec/resources/0/limits/memory", "value": "6Gi"}]);
         world.kubectl(&["patch", "performancepolicy", "dialog", "--type=json", "-p", &patch.to_string()]);
         world.settled("dialog").await;
         world.rolled_out("dialog");
         let deployment = world.get("deployments", "dialog").await;
-        assert_eq!(variable(&deployment, "DIALOG_PROCESSES"), "1");
+        assert_eq!(variable(&deployment, "DIALOG_PROCESSES"), "2");
         let options = variable(&deployment, "JAVA_TOOL_OPTIONS");
         assert!(options.contains("-Xmx1536m") && options.contains("-Xms1536m"), "{options}");
         let config = world.get("configmaps", "dialog-config").await;
         let document = config["data"]["alchemist.toml"].as_str().expect("the document");
-        assert!(document.contains("max_connections = 20 "), "{document}");
+        assert!(document.contains("max_connections = 10 "), "{document}");
         assert_eq!(world.replica_sets("dialog").await.len(), sets + 1, "one new ReplicaSet");
     });
 }

@@ -1,9 +1,12 @@
 //! Every value of the five guides that is checked against a metric (the V rows of the acceptance list): its alert fires and clears
 //! with real samples in a real Prometheus, for the comparator, statistic and unit of the row.
 //!
-//! Each row is a test named after its id, and a table of its items. An item is exposed at a good value first, then at one bad
-//! value after the other, then at the good one again; what is active must each time be exactly the alerts of the table. Trends
-//! (AB2) and the patterns of GR4 and GR5 are in `patterns`.
+//! Each row is a test named after its id. Its thresholds are those of the examples, by the lines of `docs/guides.md` that name the
+//! test; only windows are short, and no level waits. What is exposed follows from their bounds: first just inside of them, then just
+//! beyond one level after the other, then just beyond the bound at which they clear. What is active must each time be exactly
+//! the alerts that follow. A number that changes in an example changes its test. Patterns are in `patterns`.
+
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
@@ -12,46 +15,161 @@ use super::statistics::{
     Application,
     Course::{self, At, Grows},
 };
-use crate::{cluster, here};
+use crate::{
+    cluster::{self, eventually},
+    here,
+    stage::PATIENCE,
+};
 
 /// Series and their courses.
 type Series = Vec<(String, Course)>;
 
-/// One item of a row.
-struct Item {
-    threshold: Value,
-    good: Series,
-    /// What is bad, and the severity that it has; none: it informs.
-    bad: Vec<(Series, &'static str)>,
-}
-
 /// Window of everything: a few scrapes.
 const WINDOW: &str = "5s";
 
-#[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
-fn item(name: &str, mut metric: Value, levels: Value, good: Series, bad: Vec<(Series, &'static str)>) -> Item {
-    metric["window"] = WINDOW.into();
-    let threshold = json!({"name": name, "metric": metric, "levels": levels});
-    Item { threshold, good, bad }
+/// This test's file, as `docs/guides.md` names it.
+const HERE: &str = "tests/real_metrics/rows.rs";
+
+/// A text of the repository.
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading \"{}\": {error}", path.display()))
 }
 
-/// An item that is breached above (or below) one bound, with severity warning.
-fn bounded(name: &str, metric: Value, side: &str, bound: &str, good: Series, bad: Series) -> Item {
-    item(name, metric, json!([{"severity": "warning", side: bound}]), good, vec![(bad, "warning")])
+/// An item of a section of one of the policies in a file, such as `thresholds.api-cached`.
+fn item_of(file: &str, field: &str) -> Value {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&read(file)).expect("YAML");
+    let (section, name) = field.split_once('.').expect("a section and a name");
+    let items = documents.iter().flat_map(|document| document["spec"][section].as_array().into_iter().flatten());
+    let mut named = items.filter(|item| item["name"] == name);
+    let found = named.next().unwrap_or_else(|| panic!("{field} is not in {file}")).clone();
+    assert_eq!(named.next(), None, "{field} of {file} is there twice");
+    found
 }
 
-/// A thousand observations per second of that many seconds each.
-fn observed(name: &str, seconds: f64) -> Series {
-    observed_at(name, "", seconds, 1000.0)
+/// A pattern of an example, over a short window.
+pub(super) fn pattern_of(example: &str, name: &str, window: &str) -> Value {
+    let mut pattern = item_of(&format!("examples/{example}/repaired/policy.yaml"), &format!("patterns.{name}"));
+    pattern["metric"]["window"] = window.into();
+    pattern
 }
 
+/// File and field of what `docs/guides.md` says that a test of this file shows.
+fn shown_by(test: &str) -> Vec<(String, String)> {
+    let end = format!("| `{test}` in {HERE} |");
+    let guides = read("docs/guides.md");
+    let lines = guides.lines().filter(|line| line.ends_with(&end));
+    let found: Vec<_> = lines
+        .map(|line| {
+            let (field, rest) =
+                line.split_once("| `").and_then(|(_, rest)| rest.split_once("` in [")).expect("a field");
+            let (_, rest) = rest.split_once("](../").expect("a link");
+            let (file, _) = rest.split_once(')').expect("a file");
+            (file.to_owned(), field.to_owned())
+        })
+        .collect();
+    assert!(!found.is_empty(), "no row of docs/guides.md is shown by {test} of {HERE}");
+    found
+}
+
+/// An amount as policies write it, in base units: seconds, bytes, a share of 1, per second, a count.
+pub(super) fn amount(literal: &Value) -> f64 {
+    let Some(text) = literal.as_str() else { return literal.as_f64().expect("a number") };
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+    let factor = match &text[digits.len()..] {
+        "" | "s" | "B" => 1.0,
+        "ms" => 1e-3,
+        "m" => 60.0,
+        "%" => 1e-2,
+        "k" | "kB" => 1e3,
+        "M" | "MB" => 1e6,
+        "G" | "GB" => 1e9,
+        "Ki" | "KiB" => 1024.0,
+        "Mi" | "MiB" => 1024.0 * 1024.0,
+        "Gi" | "GiB" => 1024.0 * 1024.0 * 1024.0,
+        unit => panic!("\"{text}\" has the unit \"{unit}\""),
+    };
+    digits.parse::<f64>().unwrap_or_else(|error| panic!("\"{text}\": {error}")) * factor
+}
+
+/// One side of a level.
+#[derive(Clone)]
+struct Bound {
+    severity: String,
+    above: bool,
+    at: f64,
+    /// Where a breach ends: nearer to what is good, by the hysteresis.
+    clear: f64,
+    /// Whether what is away from it is counted from 1: 95 % is 5 % away from perfect.
+    from_one: bool,
+    /// How near is just beyond, as a share.
+    margin: f64,
+}
+
+impl Bound {
+    /// Away from a value by the margin: to what is bad, or to what is good.
+    fn beside(&self, value: f64, bad: bool) -> f64 {
+        let up = self.above == bad;
+        if self.from_one {
+            1.0 - (1.0 - value) * (1.0 + if up { -self.margin } else { self.margin })
+        } else {
+            value * (1.0 + if up { self.margin } else { -self.margin })
+        }
+    }
+
+    fn breached(&self) -> f64 {
+        self.beside(self.at, true)
+    }
+
+    fn inside(&self) -> f64 {
+        self.beside(self.at, false)
+    }
+
+    fn cleared(&self) -> f64 {
+        self.beside(self.clear, false)
+    }
+}
+
+/// The bounds of a threshold, the mildest severity first.
+fn bounds(threshold: &Value) -> Vec<Bound> {
+    let hysteresis = if threshold["hysteresis"].is_null() { 0.1 } else { amount(&threshold["hysteresis"]) };
+    // Rates waver by the moment of a scrape; the rest is exact.
+    let margin = if threshold["metric"]["counter"].is_string() { 0.2 } else { 0.03 };
+    let is_share = |literal: &Value| literal.as_str().is_some_and(|text| text.ends_with('%'));
+    let mut found = Vec::new();
+    for severity in ["info", "warning", "critical"] {
+        let levels = threshold["levels"].as_array().into_iter().flatten();
+        for level in levels.filter(|level| level["severity"] == severity) {
+            for (side, above) in [("above", true), ("below", false)] {
+                let Some(literal) = level.get(side) else { continue };
+                let (at, from_one) = (amount(literal), !above && is_share(literal));
+                let clear = match (above, from_one) {
+                    (true, _) => at * (1.0 - hysteresis),
+                    (false, true) => 1.0 - (1.0 - at) * (1.0 - hysteresis),
+                    (false, false) => at * (1.0 + hysteresis),
+                };
+                found.push(Bound { severity: severity.to_owned(), above, at, clear, from_one, margin });
+            }
+        }
+    }
+    found
+}
+
+/// A thousand observations per second of that many seconds each, in a histogram whose edges are powers of two.
 pub(super) fn observed_at(name: &str, label: &str, seconds: f64, rate: f64) -> Series {
+    let edges: Vec<f64> = (0..20).map(|power| 0.001 * 2_f64.powi(power)).collect();
+    observed_in(name, label, seconds, rate, &edges)
+}
+
+/// The same with other edges.
+fn observed_in(name: &str, label: &str, seconds: f64, rate: f64, edges: &[f64]) -> Series {
     let with = |more: &str| [label, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
-    let edges = (0..20).map(|power| 0.001 * 2_f64.powi(power));
     let mut series: Series = edges
+        .iter()
         .map(|edge| {
             let le = format!("le=\"{edge}\"");
-            (format!("{name}_bucket{{{}}}", with(&le)), Grows(if seconds <= edge { rate } else { 0.0 }))
+            (format!("{name}_bucket{{{}}}", with(&le)), Grows(if seconds <= *edge { rate } else { 0.0 }))
         })
         .collect();
     series.push((format!("{name}_bucket{{{}}}", with("le=\"+Inf\"")), Grows(rate)));
@@ -60,391 +178,279 @@ pub(super) fn observed_at(name: &str, label: &str, seconds: f64, rate: f64) -> S
     series
 }
 
-/// A latency that must stay below a bound: a quarter of it is good, four times as much is bad.
-fn latency(name: &str, histogram: &str, statistic: &str, bound: &str) -> Item {
-    let seconds = match bound.strip_suffix("ms") {
-        Some(millis) => millis.parse::<f64>().unwrap() / 1000.0,
-        None => bound.strip_suffix('s').unwrap().parse().unwrap(),
-    };
-    let metric = json!({"histogram": histogram, "statistic": statistic});
-    bounded(name, metric, "above", bound, observed(histogram, seconds / 4.0), observed(histogram, seconds * 4.0))
+/// Edges between which a percentile is one of these values, less two per cent at most.
+fn edges(values: &[f64]) -> Vec<f64> {
+    let mut edges: Vec<f64> = values.iter().flat_map(|value| [value * 0.98, *value]).collect();
+    edges.sort_by(f64::total_cmp);
+    edges.dedup();
+    edges
 }
 
-fn at(series: &str, value: f64) -> Series {
-    vec![(series.to_owned(), At(value))]
+/// Labels as in a series: `a="b",c="d"`.
+fn labels(metric: &Value) -> String {
+    let labels = metric["labels"].as_object().into_iter().flatten();
+    labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }
 
-fn growing(series: &str, rate: f64) -> Series {
-    vec![(series.to_owned(), Grows(rate))]
+/// A threshold of an example, made quick.
+struct Item {
+    threshold: Value,
+    bounds: Vec<Bound>,
 }
 
-/// A gauge with a bound, a good and a bad value.
-fn gauge(name: &str, metric: &str, side: &str, bound: &str, good: f64, bad: f64) -> Item {
-    bounded(name, json!({"gauge": metric}), side, bound, at(metric, good), at(metric, bad))
+impl Item {
+    /// Several thresholds of a row may read one metric, and are never good and bad apart then: each has metrics of its own here.
+    fn new(file: &str, field: &str) -> Self {
+        let mut threshold = item_of(file, field);
+        // Hints are about other thresholds.
+        threshold.as_object_mut().expect("a threshold").remove("hints");
+        let prefix = threshold["name"].as_str().expect("a name").replace('-', "_");
+        let metric = &mut threshold["metric"];
+        metric["window"] = WINDOW.into();
+        let mut named = vec![&mut *metric];
+        if named[0].get("ratio").is_some() {
+            let ratio = metric["ratio"].as_object_mut().expect("a ratio");
+            named = ratio.iter_mut().map(|(_, part)| part).collect();
+        }
+        for part in named {
+            for kind in ["gauge", "counter", "histogram"] {
+                if let Some(name) = part[kind].as_str() {
+                    part[kind] = format!("{prefix}_{name}").into();
+                }
+            }
+        }
+        for level in threshold.get_mut("levels").and_then(Value::as_array_mut).into_iter().flatten() {
+            level.as_object_mut().expect("a level").remove("for");
+        }
+        let bounds = bounds(&threshold);
+        Self { threshold, bounds }
+    }
+
+    fn name(&self) -> &str {
+        self.threshold["name"].as_str().expect("a name")
+    }
+
+    /// What is good, from the start: just inside of every bound, though not beyond where a breach would clear.
+    fn inside(&self) -> f64 {
+        self.bounds.first().map_or(1.0, Bound::inside)
+    }
+
+    /// What is good after a breach.
+    fn cleared(&self) -> f64 {
+        self.bounds.first().map_or(1.0, Bound::cleared)
+    }
+
+    /// What is bad, one value after the other, with its severity; none: it informs, whatever is read.
+    fn bad(&self) -> Vec<(f64, Option<&str>)> {
+        if self.bounds.is_empty() {
+            return vec![(1e6, None)];
+        }
+        self.bounds.iter().map(|bound| (bound.breached(), Some(&*bound.severity))).collect()
+    }
+
+    /// What is exposed where the reading shall be `value`, in base units.
+    fn exposed(&self, value: f64) -> Series {
+        let metric = &self.threshold["metric"];
+        let selected = |part: &Value, name: &str| {
+            let labels = labels(part);
+            if labels.is_empty() { name.to_owned() } else { format!("{name}{{{labels}}}") }
+        };
+        if let Some(name) = metric["histogram"].as_str() {
+            let all = self.bad().into_iter().map(|(value, _)| value).chain([self.inside(), self.cleared()]);
+            let edges = edges(&all.collect::<Vec<_>>());
+            return observed_in(name, &labels(metric), value, 1000.0, &edges);
+        }
+        if let Some(name) = metric["counter"].as_str() {
+            return vec![(selected(metric, name), Grows(value))];
+        }
+        if let Some(name) = metric["gauge"].as_str() {
+            let shown = if metric["unit"] == "percent" { value * 100.0 } else { value };
+            return vec![(selected(metric, name), At(shown))];
+        }
+        let (part, whole) = (&metric["ratio"]["numerator"], &metric["ratio"]["denominator"]);
+        match (part["gauge"].as_str(), part["counter"].as_str()) {
+            (Some(name), None) => {
+                let all = whole["gauge"].as_str().expect("a gauge of all");
+                vec![(selected(part, name), At(value * 100.0)), (selected(whole, all), At(100.0))]
+            }
+            // Of a thousand per second, some have the labels.
+            (None, Some(name)) if whole["counter"] == name => {
+                let (label, _) = part["labels"].as_object().and_then(|all| all.iter().next()).expect("a label");
+                let rest = format!("{name}{{{label}=\"another\"}}");
+                vec![(selected(part, name), Grows(1000.0 * value)), (rest, Grows(1000.0 * (1.0 - value)))]
+            }
+            _ => panic!("no series for {metric}"),
+        }
+    }
 }
 
-/// The rate of a counter with a bound, a good and a bad value.
-fn rate(name: &str, counter: &str, side: &str, bound: &str, good: f64, bad: f64) -> Item {
-    bounded(name, json!({"counter": counter}), side, bound, growing(counter, good), growing(counter, bad))
-}
-
-/// One gauge as a share of another one that stays at 100.
-fn share(name: &str, part: &str, whole: &str, levels: Value, good: f64, bad: &[(f64, &'static str)]) -> Item {
-    let metric = json!({"ratio": {"numerator": {"gauge": part}, "denominator": {"gauge": whole}}});
-    let both = |value: f64| [at(part, value), at(whole, 100.0)].concat();
-    let bad = bad.iter().map(|(value, severity)| (both(*value), *severity)).collect();
-    item(name, metric, levels, both(good), bad)
-}
-
-/// The share of one result among a thousand requests per second.
-fn requests(name: &str, counter: &str, result: &str, side: &str, bound: &str, good: f64, bad: f64) -> Item {
-    let of = |result: &str| format!("{counter}{{result=\"{result}\"}}");
-    let numerator = json!({"counter": counter, "labels": {"result": result}});
-    let metric = json!({"ratio": {"numerator": numerator, "denominator": {"counter": counter}}});
-    let split = |share: f64| vec![(of(result), Grows(1000.0 * share)), (of("another"), Grows(1000.0 * (1.0 - share)))];
-    bounded(name, metric, side, bound, split(good), split(bad))
-}
-
-/// What is measured and has no number: whatever it does, nobody is paged.
-fn informational(name: &str, metric: Value, good: Series, other: Series) -> Item {
-    item(name, metric, json!([]), good, vec![(other, "")])
-}
-
-/// Runs a row: good, each bad value, good.
-#[expect(clippy::needless_pass_by_value, reason = "a table reads best where it is made")]
-fn row(test: &'static str, items: Vec<Item>) {
+/// Runs a row: just inside, each bad value, cleared.
+fn row(test: &'static str) {
     cluster::test(&OPTIONS, test, async |cluster| {
+        let name = test.rsplit("::").next().expect("the name of a test");
+        let items: Vec<Item> = shown_by(name).iter().map(|(file, field)| Item::new(file, field)).collect();
         let thresholds: Vec<&Value> = items.iter().map(|item| &item.threshold).collect();
-        let good: Series = items.iter().flat_map(|item| item.good.clone()).collect();
+        let good: Series = items.iter().flat_map(|item| item.exposed(item.inside())).collect();
         let application = Application::start_with(cluster, json!({"thresholds": thresholds}), &good).await;
         application.stage.says(&[("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")]).await;
         application.alerts(&[]).await;
-        let phases = items.iter().map(|item| item.bad.len()).max().unwrap_or_default();
+        let phases = items.iter().map(|item| item.bad().len()).max().unwrap_or_default();
         for phase in 0..phases {
             let mut exposed = Series::new();
             let mut expected = Vec::new();
             for item in &items {
-                let Some((bad, severity)) = item.bad.get(phase) else {
-                    exposed.extend(item.good.clone());
+                let bad = item.bad();
+                let Some((bad, severity)) = bad.get(phase) else {
+                    exposed.extend(item.exposed(item.cleared()));
                     continue;
                 };
-                exposed.extend(bad.clone());
-                if !severity.is_empty() {
-                    expected.push(format!("{} {severity}", item.threshold["name"].as_str().unwrap()));
-                }
+                exposed.extend(item.exposed(*bad));
+                expected.extend(severity.map(|severity| format!("{} {severity}", item.name())));
             }
+            assert!(!expected.is_empty(), "nothing of the row is ever breached");
             expected.sort();
             application.expose(&exposed);
             application.alerts(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
             application.stage.says(&[("Compliant", "False/Breached"), ("MetricsAvailable", "True/Answered")]).await;
         }
-        application.expose(&good);
+        application.expose(&items.iter().flat_map(|item| item.exposed(item.cleared())).collect::<Series>());
         application.alerts(&[]).await;
         application.stage.says(&[("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")]).await;
     });
 }
 
-/// AI Beast, targets. No percentile is stated: the mean says so, and a gauge needs no statistic.
-#[test]
-fn ab1() {
-    row(
-        here!(),
-        vec![
-            latency("api-cached", "api_cached_seconds", "mean", "100ms"),
-            latency("api-database", "api_database_seconds", "mean", "500ms"),
-            gauge("health-checks-in-total", "health_checks_seconds", "above", "5s", 2.0, 9.0),
-            latency("subprocess-call", "subprocess_seconds", "mean", "200ms"),
-            share(
-                "memory",
-                "memory_used_bytes",
-                "memory_total_bytes",
-                json!([{"severity": "warning", "above": "80%"}]),
-                60.0,
-                &[(90.0, "warning")],
-            ),
-            share(
-                "database-connections",
-                "db_pool_in_use",
-                "db_pool_max",
-                json!([{"severity": "warning", "above": "50%"}]),
-                40.0,
-                &[(60.0, "warning")],
-            ),
-            informational(
-                "open-files",
-                json!({"gauge": "process_open_fds", "statistic": "max"}),
-                at("process_open_fds", 40.0),
-                at("process_open_fds", 60_000.0),
-            ),
-        ],
-    );
+/// A test for each row, of its name.
+macro_rules! rows {
+    ($($(#[doc = $text:literal])* $id:ident)*) => {
+        $($(#[doc = $text])* #[test]
+        fn $id() {
+            row(here!());
+        })*
+
+        #[test]
+        fn every_row_that_is_checked_has_a_test() {
+            let tested = [$(stringify!($id)),*, "gc2"];
+            let guides = read("docs/guides.md");
+            let end = format!("` in {HERE} |");
+            let named = guides.lines().filter_map(|line| line.strip_suffix(&end)?.rsplit_once("| `"));
+            for (_, test) in named {
+                assert!(tested.contains(&test), "docs/guides.md names {test}, which is no test of {HERE}");
+            }
+        }
+    };
 }
 
-/// AI Beast, throughput: a range is left on either side.
-#[test]
-fn ab2() {
-    let files = "rag_files_total";
-    row(
-        here!(),
-        vec![
-            item(
-                "ingestion",
-                json!({"counter": files, "statistic": "rate"}),
-                json!([{"severity": "warning", "below": "10/s", "above": "50/s"}]),
-                growing(files, 30.0),
-                vec![(growing(files, 5.0), "warning"), (growing(files, 80.0), "warning")],
-            ),
-            informational(
-                "model-downloads",
-                json!({"counter": "model_download_bytes_total"}),
-                growing("model_download_bytes_total", 1e6),
-                growing("model_download_bytes_total", 1e9),
-            ),
-        ],
-    );
+rows! {
+    /// AI Beast, targets. No percentile is stated: the mean says so, and a gauge needs no statistic.
+    ab1
+    /// AI Beast, throughput: a range is left on either side.
+    ab2
+    /// AI Beast, memory: two severities.
+    ab3
+    /// GRID, targets.
+    gr1
+    /// GRID, alert thresholds: the success rate has the opposite comparator.
+    gr2
+    /// Vrooli, the table of the system.
+    vr1
+    /// Vrooli, the table of resources: three numbers of each.
+    vr3
+    /// Vrooli, memory control: the resident model.
+    vr11
+    /// Vrooli, goals against bottlenecks: improvements are shares of what was before.
+    vr12
+    /// Grace, targets.
+    gc1
+    /// Alchemist, latency: frames per second have a lower bound.
+    al1
+    /// Alchemist, throughput: at least so much, over all pods.
+    al2
+    /// Alchemist, resources.
+    al3
 }
 
-/// AI Beast, memory: two severities.
-#[test]
-fn ab3() {
-    row(
-        here!(),
-        vec![share(
-            "memory-available",
-            "node_memory_MemAvailable_bytes",
-            "node_memory_MemTotal_bytes",
-            json!([{"severity": "warning", "below": "20%"}, {"severity": "critical", "below": "10%"}]),
-            50.0,
-            &[(15.0, "warning"), (5.0, "critical")],
-        )],
-    );
-}
-
-/// GRID, targets.
-#[test]
-fn gr1() {
-    row(
-        here!(),
-        vec![
-            latency("case-creation", "case_creation_seconds", "mean", "100ms"),
-            latency("case-execution", "case_execution_seconds", "mean", "2s"),
-            latency("event-processing", "event_processing_seconds", "mean", "50ms"),
-            latency("api-response", "http_server_request_duration_seconds", "p95", "200ms"),
-            latency("database-query", "db_query_seconds", "p95", "100ms"),
-        ],
-    );
-}
-
-/// GRID, alert thresholds: the success rate has the opposite comparator.
-#[test]
-fn gr2() {
-    row(
-        here!(),
-        vec![
-            gauge("cpu-usage", "cpu_usage_percent", "above", "80%", 50.0, 90.0),
-            gauge("memory-usage", "memory_usage_percent", "above", "85%", 50.0, 90.0),
-            gauge("disk-usage", "disk_usage_percent", "above", "90%", 50.0, 95.0),
-            latency("response-time", "response_time_seconds", "mean", "2s"),
-            requests("error-rate", "requests_total", "error", "above", "5%", 0.01, 0.2),
-            requests("success-rate", "operations_total", "ok", "below", "95%", 0.99, 0.8),
-            latency("slow-event-handler", "event_handler_seconds", "mean", "1s"),
-            gauge("event-queue", "event_queue_size", "above", "1000", 200.0, 5000.0),
-        ],
-    );
-}
-
-/// Vrooli, the table of the system.
-#[test]
-fn vr1() {
-    row(
-        here!(),
-        vec![
-            gauge("startup", "startup_seconds", "above", "20s", 15.0, 30.0),
-            latency("resource-response", "resource_response_seconds", "mean", "50ms"),
-            latency("api-p50", "api_seconds", "p50", "50ms"),
-            latency("api-p99", "api_slow_seconds", "p99", "200ms"),
-            gauge("memory-idle", "memory_idle_bytes", "above", "2G", 1.7e9, 2.1e9),
-            bounded(
-                "memory-peak",
-                json!({"gauge": "memory_bytes", "statistic": "max"}),
-                "above",
-                "8G",
-                at("memory_bytes", 6e9),
-                at("memory_bytes", 8.5e9),
-            ),
-        ],
-    );
-}
-
-/// Vrooli, the table of resources: three numbers of each.
-#[test]
-fn vr3() {
-    let mut items = Vec::new();
-    for (resource, startup, memory, cpu) in [
-        ("postgresql", 3.0, 500e6, 0.02),
-        ("redis", 1.0, 100e6, 0.01),
-        ("qdrant", 5.0, 800e6, 0.05),
-        ("n8n", 15.0, 600e6, 0.03),
-        ("ollama", 20.0, 2e9, 0.10),
-    ] {
-        let labels = json!({"resource": resource});
-        let of = |metric: &str| format!("{metric}{{resource=\"{resource}\"}}");
-        let one = |what: &str, kind: &str, metric: &str, bound: String, course: &dyn Fn(f64) -> Course| {
-            let read = json!({kind: metric, "labels": labels});
-            let exposed = |share: f64| vec![(of(metric), course(share))];
-            bounded(&format!("{resource}-{what}"), read, "above", &bound, exposed(0.5), exposed(1.5))
-        };
-        items.push(one("startup", "gauge", "resource_startup_seconds", format!("{startup}s"), &|share| {
-            At(startup * share)
-        }));
-        items.push(one("memory", "gauge", "resource_memory_bytes", format!("{}M", memory / 1e6), &|share| {
-            At(memory * share)
-        }));
-        items.push(one("cpu", "counter", "resource_cpu_seconds_total", format!("{}%", cpu * 100.0), &|share| {
-            Grows(cpu * share)
-        }));
-    }
-    row(here!(), items);
-}
-
-/// Vrooli, memory control: the resident model.
-#[test]
-fn vr11() {
-    row(
-        here!(),
-        vec![bounded(
-            "ollama-model",
-            json!({"gauge": "model_resident_bytes", "labels": {"model": "ollama"}, "statistic": "max"}),
-            "above",
-            "2G",
-            at(r#"model_resident_bytes{model="ollama"}"#, 1.5e9),
-            at(r#"model_resident_bytes{model="ollama"}"#, 2.5e9),
-        )],
-    );
-}
-
-/// Vrooli, goals against bottlenecks: improvements are shares of what was before.
-#[test]
-fn vr12() {
-    row(
-        here!(),
-        vec![
-            gauge("parallel-startup", "parallel_startup_seconds", "above", "15s", 10.0, 20.0),
-            share(
-                "query-time-of-before",
-                "query_seconds",
-                "query_before_seconds",
-                json!([{"severity": "warning", "above": "20%"}]),
-                15.0,
-                &[(50.0, "warning")],
-            ),
-            share(
-                "refresh-time-of-before",
-                "refresh_seconds",
-                "refresh_before_seconds",
-                json!([{"severity": "warning", "above": "4%"}]),
-                3.0,
-                &[(10.0, "warning")],
-            ),
-        ],
-    );
-}
-
-/// Grace, targets.
-#[test]
-fn gc1() {
-    row(
-        here!(),
-        vec![
-            latency("chat", "chat_seconds", "mean", "100ms"),
-            latency("reflection", "reflection_seconds", "mean", "500ms"),
-            latency("health-check", "health_check_seconds", "mean", "50ms"),
-            informational(
-                "sandbox",
-                json!({"histogram": "sandbox_seconds", "statistic": "mean"}),
-                observed("sandbox_seconds", 0.1),
-                observed("sandbox_seconds", 20.0),
-            ),
-        ],
-    );
-}
-
-/// Grace, load levels: how fast, and how much.
+/// Grace, load levels: the bound of each holds under its load, and under no other.
 #[test]
 fn gc2() {
-    let mut items = Vec::new();
-    for (level, millis, per_second) in [("light", 200.0, 100.0), ("medium", 500.0, 500.0), ("heavy", 1000.0, 1000.0)] {
-        let (latency, served) = (format!("load_{level}_seconds"), format!("load_{level}_requests_total"));
-        items.push(bounded(
-            &format!("{level}-p95"),
-            json!({"histogram": latency, "labels": {"load": level}, "statistic": "p95"}),
-            "above",
-            &format!("{millis}ms"),
-            observed_at(&latency, &format!("load=\"{level}\""), millis / 4000.0, 1000.0),
-            observed_at(&latency, &format!("load=\"{level}\""), millis / 250.0, 1000.0),
-        ));
-        items.push(rate(
-            &format!("{level}-throughput"),
-            &served,
-            "below",
-            &format!("{per_second}/s"),
-            per_second * 1.5,
-            per_second * 0.5,
-        ));
-    }
-    row(here!(), items);
+    const FILE: &str = "examples/grace/repaired/policy.yaml";
+    const BOUND: &str = "thresholds.load-p95.levels.warning.above";
+    cluster::test(&OPTIONS, here!(), async |cluster| {
+        let quick = |name: &str| {
+            let mut threshold = item_of(FILE, &format!("thresholds.{name}"));
+            threshold["metric"]["window"] = WINDOW.into();
+            for level in threshold.get_mut("levels").and_then(Value::as_array_mut).into_iter().flatten() {
+                level.as_object_mut().expect("a level").remove("for");
+            }
+            threshold
+        };
+        let levels: Vec<Value> = shown_by("gc2")
+            .iter()
+            .map(|(file, field)| {
+                assert_eq!(file, FILE);
+                let mut level = item_of(file, field);
+                level["when"]["dwell"] = "1s".into();
+                level
+            })
+            .collect();
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&read(FILE)).expect("YAML");
+        let spec = &documents[0]["spec"];
+        // What the heavy level requires is there: the example's own workers and settings.
+        let settings = ["settings.database", "settings.sessions-in-redis"].map(|field| item_of(FILE, field));
+        let fields = json!({"mode": "Observe", "replicas": spec["replicas"], "workers": spec["workers"], "settings": settings,
+            "thresholds": [quick("request-rate"), quick("load-p95")], "profiles": levels});
+
+        // Just beyond the bound of each level, and just beyond where that clears.
+        let bound = |level: &Value| {
+            let mut threshold = quick("load-p95");
+            threshold["levels"][0]["above"] = level["set"][BOUND].clone();
+            bounds(&threshold).remove(0)
+        };
+        let bounds: Vec<Bound> = levels.iter().map(bound).collect();
+        assert!(
+            bounds.windows(2).all(|two| two[0].breached() < two[1].cleared()),
+            "each level bears more than the one before"
+        );
+        let values = bounds.iter().flat_map(|bound| [bound.inside(), bound.breached(), bound.cleared()]);
+        let edges = edges(&values.collect::<Vec<_>>());
+        let histogram = spec["thresholds"].as_array().into_iter().flatten().find(|one| one["name"] == "load-p95");
+        let histogram = histogram.and_then(|one| one["metric"]["histogram"].as_str()).expect("a histogram");
+        let exposed = |rate: f64, p95: f64| observed_in(histogram, "", p95, rate, &edges);
+        let names: Vec<&str> = levels.iter().map(|level| level["name"].as_str().expect("a name")).collect();
+
+        let first = exposed(amount(&levels[0]["load"]["rate"]), bounds[0].inside());
+        let application = Application::start_with(cluster, fields, &first).await;
+        active(&application, &names[..1]).await;
+        application.stage.says(&[("Compliant", "True/Within"), ("MetricsAvailable", "True/Answered")]).await;
+        application.alerts(&[]).await;
+        for (index, level) in levels.iter().enumerate() {
+            let rate = amount(&level["load"]["rate"]);
+            if index > 0 {
+                // What is a breach under the load before is none under this one.
+                application.expose(&exposed(rate, bounds[index - 1].breached()));
+                active(&application, &names[..=index]).await;
+                application.alerts(&[]).await;
+            }
+            application.expose(&exposed(rate, bounds[index].breached()));
+            application.alerts(&["load-p95 warning"]).await;
+        }
+        // Under the first load again, what the second bears is a breach.
+        let light = amount(&levels[1]["when"]["leave"]) * 0.8;
+        application.expose(&exposed(light, bounds[1].cleared()));
+        active(&application, &names[..1]).await;
+        application.alerts(&["load-p95 warning"]).await;
+        application.expose(&exposed(light, bounds[0].cleared()));
+        application.alerts(&[]).await;
+    });
 }
 
-/// Alchemist, latency: frames per second have a lower bound.
-#[test]
-fn al1() {
-    row(
-        here!(),
-        vec![
-            latency("dialog", "alchemist_response_time_seconds", "mean", "100ms"),
-            latency("first-token", "first_token_seconds", "mean", "500ms"),
-            bounded(
-                "dashboard-frames",
-                json!({"gauge": "dashboard_fps", "statistic": "min"}),
-                "below",
-                "60",
-                at("dashboard_fps", 75.0),
-                at("dashboard_fps", 30.0),
-            ),
-        ],
-    );
-}
-
-/// Alchemist, throughput: at least so much, over all pods.
-#[test]
-fn al2() {
-    let summed = |name: &str, gauge: &str, bound: &str, good: f64, bad: f64| {
-        bounded(name, json!({"gauge": gauge, "across": "Sum"}), "below", bound, at(gauge, good), at(gauge, bad))
-    };
-    row(
-        here!(),
-        vec![
-            rate("events", "events_total", "below", "10k/s", 12_000.0, 5000.0),
-            summed("dialogs", "dialogs_active", "1000", 1200.0, 500.0),
-            summed("dashboard-connections", "dashboard_connections", "100", 150.0, 50.0),
-        ],
-    );
-}
-
-/// Alchemist, resources.
-#[test]
-fn al3() {
-    row(
-        here!(),
-        vec![
-            gauge("memory-base", "process_resident_memory_bytes", "above", "500M", 300e6, 700e6),
-            rate("cpu-steady", "process_cpu_seconds_total", "above", "50%", 0.3, 0.9),
-            informational(
-                "network",
-                json!({"counter": "network_bytes_total"}),
-                growing("network_bytes_total", 1e6),
-                growing("network_bytes_total", 1e9),
-            ),
-        ],
-    );
+/// Waits until exactly these profiles are active; the status has them by name.
+async fn active(application: &Application, wanted: &[&str]) {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    eventually(PATIENCE, &format!("the profiles {wanted:?} are active"), async || {
+        let status = application.stage.policy().await.status.unwrap_or_default();
+        let names: Vec<String> = status.active_profiles.into_iter().map(|profile| profile.name).collect();
+        if names == wanted { Ok(()) } else { Err(names) }
+    })
+    .await;
 }

@@ -28,11 +28,13 @@ pub enum Course {
     At(f64),
     /// Grows (or falls) by so much per second from where it is.
     Grows(f64),
+    /// Begins at a value, and grows by so much per second.
+    Climbs(f64, f64),
     /// Goes back and forth between two values.
     Swings(f64, f64),
 }
 
-use Course::{At, Grows, Swings};
+use Course::{At, Climbs, Grows, Swings};
 
 /// Each series with its value and its course.
 type Courses = Vec<(String, f64, Course)>;
@@ -121,7 +123,8 @@ async fn run(courses: Arc<Mutex<Courses>>, exposed: Arc<Mutex<String>>) {
         for (name, value, course) in courses.lock().unwrap().iter_mut() {
             *value = match *course {
                 At(value) => value,
-                Grows(rate) => *value + rate * elapsed,
+                Climbs(from, _) if value.abs() < f64::EPSILON => from,
+                Grows(rate) | Climbs(_, rate) => *value + rate * elapsed,
                 Swings(low, high) => {
                     if up {
                         high

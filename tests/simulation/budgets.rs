@@ -505,7 +505,8 @@ fn a_way_back_that_the_budget_bars_keeps_nobody_waiting() {
     let settings = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
         "settings": [{"name": "batch", "value": 10, "env": "BATCH"}]});
     apply(&mut run, "q", &settings);
-    rest(&mut run);
+    // Until the Deployment gives up.
+    run.come_to_rest(Span::minutes(11), Span::hours(3));
     says(&run, "p", "Ready", "False", "BudgetExceeded");
     assert_eq!(run.server.env(&deployment("api"), "BATCH").as_deref(), Some("10"));
 }

@@ -93,6 +93,11 @@ pub struct Jvm {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::size_or_formula)]
     pub non_heap: Option<Literal>,
+    /// Name of an entry of workers with unit Process: so many JVMs have a heap each, and all of them must fit below the memory
+    /// limit. Omitted: one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::dns_label)]
+    pub per_worker: Option<String>,
     /// Garbage collector: Serial, Parallel, G1, Z or Shenandoah.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collector: Option<Collector>,

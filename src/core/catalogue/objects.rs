@@ -103,6 +103,11 @@ const POOLER: &[Field] = &[
 ];
 
 const STREAM: &[Field] = &[
+    field(
+        "spec.name",
+        Wire::Word(&[]),
+        Rule::Fixed { default: "", because: "the name of a stream is fixed once it is there" },
+    ),
     field("spec.maxMsgs", Wire::Count(-1, UNBOUNDED), Rule::Limit("deletes the messages beyond it")),
     field("spec.maxBytes", Wire::Size(UNBOUNDED), Rule::Limit("deletes the messages beyond it")),
     field("spec.maxAge", Wire::GoDuration, Rule::Limit("deletes the messages that are older")),

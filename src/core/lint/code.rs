@@ -158,10 +158,10 @@ codes! {
 
     TT0050 JvmRequestTooSmall Warning "jvm-request-too-small"
         "With `AlwaysPreTouch` the JVM touches the whole initial heap at start. The scheduler sets aside less than that, so the node runs out of memory although everything fits on paper."
-        "Memory request ≥ `-Xms` + non-heap."
+        "Memory request ≥ (`-Xms` + non-heap) × processes."
     TT0051 JvmLimitTooSmall Error "jvm-limit-too-small"
-        "Heap and non-heap (metaspace, threads, code, buffers) together exceed the memory limit: the container is killed when the heap fills."
-        "`-Xmx` ≤ limit − non-heap: `= limits.memory - 600Mi`."
+        "Heap and non-heap (metaspace, threads, code, buffers) of all processes together exceed the memory limit: the container is killed when the heaps fill."
+        "`-Xmx` ≤ limit / processes − non-heap: `= limits.memory - 600Mi`, or `= limits.memory / workers.web.count - 600Mi`."
     TT0052 NodeHeapTooLarge Error "node-heap-too-large"
         "The old space of all Node.js processes together needs more than the memory limit: V8 wants 20–25 % beside it for code, buffers and young space."
         "`max-old-space-size` × processes ≤ 75–80 % of the limit."

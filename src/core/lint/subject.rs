@@ -111,9 +111,8 @@ impl<'a> Subject<'a> {
 
     /// Whether a knob lands somewhere, or something that lands follows from it.
     pub fn is_carried(&self, path: &str) -> bool {
-        let lands = |knob: &Knob| knob.landing != Landing::Variable;
-        self.knob(path).is_some_and(lands)
-            || self.policy.knobs.iter().any(|knob| lands(knob) && knob.inputs().any(|input| input == path))
+        let not_enforceable = |knob: &Knob| matches!(knob.landing, Landing::NotEnforceable(_));
+        self.knob(path).is_some_and(not_enforceable) || self.policy.is_carried(path)
     }
 
     /// The container that a knob is for; `None`: the only one.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     API_VERSION,
-    readings::{Operation, Reading, Readings, judge},
+    readings::{InForce, Operation, Reading, Readings, judge},
     statistics::Summary,
 };
 use crate::{
@@ -32,6 +32,8 @@ pub struct Subject<'a> {
     pub troubles: Vec<String>,
     /// Its targets.
     pub targets: Vec<Target<'a>>,
+    /// The names of the profiles that are active on each of them, in the same order.
+    pub profiles: Vec<&'a [Box<str>]>,
     /// Whether breaches are told to anybody.
     pub alerting: bool,
 }
@@ -191,6 +193,25 @@ impl OperationSummary {
     }
 }
 
+impl Subject<'_> {
+    /// The policy with the profiles that are active.
+    pub(super) fn in_force<'p>(&self, policy: &'p Policy, readings: Option<&Readings>) -> InForce<'p> {
+        let targets = self.targets.iter().enumerate();
+        let named =
+            targets.map(|(index, (object, _))| (*object, self.profiles.get(index).copied().unwrap_or_default()));
+        InForce::new(policy, named, readings)
+    }
+}
+
+/// What cells of reports see: of each target, or of the policy alone.
+fn views<'a>(policy: &InForce<'_>, targets: &[Target<'a>], around: Around<'a>) -> Vec<View<'a>> {
+    let of = |index: usize, target| View::new(policy.on(index), target, around).under(policy.active(index));
+    match targets {
+        [] => vec![of(0, None)],
+        targets => targets.iter().enumerate().map(|(index, target)| of(index, Some(*target))).collect(),
+    }
+}
+
 impl Document {
     /// The report of `subjects` at the time of `readings`.
     #[must_use]
@@ -287,10 +308,11 @@ impl Part {
                 tables: Vec::new(),
             };
         };
-        let known = readings.map(|readings| readings.known(policy)).unwrap_or_default();
+        let in_force = subject.in_force(policy, readings);
+        let known = readings.map(|readings| readings.known(&in_force)).unwrap_or_default();
         let around = Around { readings: &known, alerting: subject.alerting };
-        let views = checklist::views(policy, &subject.targets, around);
-        let thresholds = thresholds(policy, readings);
+        let views = views(&in_force, &subject.targets, around);
+        let thresholds = thresholds(&in_force, readings);
         let settings = subject.targets.iter().flat_map(|(_, plan)| &plan.settings);
         let (not_enforceable, values) =
             settings.map(ValueLine::of).partition(|line: &ValueLine| line.state == "NotEnforceable");
@@ -326,7 +348,7 @@ impl Part {
         let columns = ["Threshold", "Object", "Reading", "Bounds", "State"];
         push("THRESHOLDS", &columns, self.thresholds.iter().map(threshold).collect());
         let value = |v: &ValueLine| {
-            let there = v.live.clone().unwrap_or_else(|| "(unset)".to_owned());
+            let there = v.live.as_deref().unwrap_or(if v.state == "Variable" { "n/a" } else { "(unset)" }).to_owned();
             vec![v.path.clone(), v.object.clone(), v.value.clone(), there, v.landing.clone(), v.state.to_owned()]
         };
         let columns = ["Value", "Object", "Wanted", "Live", "Where", "State"];
@@ -373,11 +395,12 @@ fn bounds(threshold: &Threshold) -> String {
     if levels.is_empty() { "none".to_owned() } else { levels.join("; ") }
 }
 
-fn thresholds(policy: &Policy, readings: Option<&Readings>) -> Vec<ThresholdLine> {
+fn thresholds(policy: &InForce<'_>, readings: Option<&Readings>) -> Vec<ThresholdLine> {
     let mut lines = Vec::new();
-    for threshold in policy.thresholds.iter() {
+    for (position, threshold) in policy.policy.thresholds.iter().enumerate() {
         let unit = threshold.unit.base();
         let line = |reading: &Reading| {
+            let threshold = policy.threshold(position, reading).unwrap_or(threshold);
             let judged = judge(threshold, reading);
             ThresholdLine {
                 name: threshold.name.to_string(),
@@ -397,7 +420,7 @@ fn thresholds(policy: &Policy, readings: Option<&Readings>) -> Vec<ThresholdLine
         };
         let before = lines.len();
         if let Some(readings) = readings {
-            lines.extend(readings.of(&policy.identity.key, &threshold.name).map(line));
+            lines.extend(readings.of(&policy.policy.identity.key, &threshold.name).map(line));
         }
         if lines.len() == before {
             lines.push(line(&Reading::default()));

@@ -101,10 +101,12 @@ impl MetricsExport {
             trends: Vec::new(),
             recommendations: Vec::new(),
         };
-        for policy in subjects.iter().filter_map(|subject| subject.policy) {
+        for (subject, policy) in subjects.iter().filter_map(|subject| Some((subject, subject.policy?))) {
             let key = &policy.identity.key;
-            for threshold in policy.thresholds.iter() {
+            let in_force = subject.in_force(policy, Some(readings));
+            for (position, threshold) in policy.thresholds.iter().enumerate() {
                 for reading in readings.of(key, &threshold.name) {
+                    let threshold = in_force.threshold(position, reading).unwrap_or(threshold);
                     export.take(&format!("{}/{}", key.0, key.1), threshold, reading);
                 }
             }

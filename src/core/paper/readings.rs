@@ -4,9 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::API_VERSION;
 use crate::core::{
-    facts::Instant,
-    policy::{Policy, PolicyKey, Threshold, thresholds::Limit},
+    facts::{Instant, Object},
+    policy::{
+        Policy, PolicyKey, ProfileSet, Threshold,
+        profiles::{Side, When},
+        thresholds::Limit,
+    },
     report::checklist::{self, Known},
+    resolve,
     units::Excerpt,
 };
 
@@ -152,15 +157,16 @@ impl Readings {
         })
     }
 
-    /// What they say of the thresholds of a policy, for checks and formulas.
+    /// What they say of the thresholds of a policy, for checks and formulas, with the bounds that are in force.
     #[must_use]
-    pub fn known(&self, policy: &Policy) -> checklist::Readings {
+    pub fn known(&self, policy: &InForce<'_>) -> checklist::Readings {
         let mut known = checklist::Readings::new();
-        for threshold in policy.thresholds.iter() {
+        for (position, threshold) in policy.policy.thresholds.iter().enumerate() {
             let mut whole = Known { within: Some(true), current: None, state: "Within" };
             let mut any = false;
-            for reading in self.of(&policy.identity.key, &threshold.name) {
+            for reading in self.of(&policy.policy.identity.key, &threshold.name) {
                 any = true;
+                let threshold = policy.threshold(position, reading).unwrap_or(threshold);
                 match (judge(threshold, reading).state, whole.within) {
                     ("Breached", _) => (whole.within, whole.state) = (Some(false), "Breached"),
                     ("NoData", Some(true)) => (whole.within, whole.state) = (None, "NoData"),
@@ -199,6 +205,95 @@ impl Readings {
             }
         }
         Ok(())
+    }
+}
+
+/// A policy with the profiles that are active on its targets: bounds of thresholds move with them.
+#[derive(Debug)]
+pub struct InForce<'a> {
+    /// As the spec has it.
+    pub policy: &'a Policy,
+    /// On each target, in their order; one without targets has one entry.
+    on: Vec<OnTarget>,
+}
+
+/// A policy on one of its targets.
+#[derive(Debug)]
+struct OnTarget {
+    /// Such as `Deployment/api`.
+    target: Option<String>,
+    active: Vec<Option<bool>>,
+    /// Nothing where no profile is active.
+    under: Option<Policy>,
+}
+
+impl<'a> InForce<'a> {
+    /// `targets`: each with the names of the profiles that are known to be active on it. What a reading enters is active,
+    /// too: readings of a file have no operator beside them that would remember.
+    #[must_use]
+    pub fn new<'b>(
+        policy: &'a Policy,
+        targets: impl IntoIterator<Item = (&'b Object, &'b [Box<str>])>,
+        readings: Option<&Readings>,
+    ) -> Self {
+        let mut on: Vec<OnTarget> =
+            targets.into_iter().map(|(object, names)| OnTarget::new(policy, Some(object), names, readings)).collect();
+        if on.is_empty() {
+            on.push(OnTarget::new(policy, None, &[], readings));
+        }
+        Self { policy, on }
+    }
+
+    /// The threshold at a position, with the bounds of where a reading was taken. A reading of all targets has those of the
+    /// first.
+    #[must_use]
+    pub fn threshold(&self, position: usize, reading: &Reading) -> Option<&Threshold> {
+        let of = |on: &&OnTarget| reading.target.is_none() || on.target == reading.target;
+        let on = self.on.iter().find(of);
+        on.and_then(|on| on.under.as_ref()).unwrap_or(self.policy).thresholds.get(position)
+    }
+
+    /// Which profiles are active on a target, by their positions, as far as it is known.
+    #[must_use]
+    pub fn active(&self, target: usize) -> Vec<Option<bool>> {
+        self.on.get(target).map(|on| on.active.clone()).unwrap_or_default()
+    }
+
+    /// The policy as it is on a target.
+    #[must_use]
+    pub fn on(&self, target: usize) -> &Policy {
+        self.on.get(target).and_then(|on| on.under.as_ref()).unwrap_or(self.policy)
+    }
+}
+
+impl OnTarget {
+    fn new(policy: &Policy, object: Option<&Object>, names: &[Box<str>], readings: Option<&Readings>) -> Self {
+        let target = object.map(|object| object.key.short());
+        let mut set = ProfileSet::default();
+        let mut active = Vec::new();
+        for (position, profile) in policy.profiles.iter().enumerate() {
+            let entered = || {
+                let Some(When::Threshold(switch)) = &profile.when else { return Some(false) };
+                let threshold = policy.thresholds.get(switch.threshold)?;
+                let of = |reading: &&Reading| reading.target.is_none() || reading.target == target;
+                let reading = readings?.of(&policy.identity.key, &threshold.name).find(of)?;
+                match switch.side(reading.value?) {
+                    Side::Enter => Some(resolve::unmet(&policy.under(set), profile, object).is_none()),
+                    Side::Leave => Some(false),
+                    Side::Between => None,
+                }
+            };
+            let is = match (names.contains(&profile.name), policy.forced) {
+                (true, _) => Some(true),
+                (false, Some(forced)) => Some(forced == position && object.is_none()),
+                (false, None) => entered(),
+            };
+            if is == Some(true) {
+                set = set.with(position);
+            }
+            active.push(is);
+        }
+        Self { target, active, under: (!set.is_empty()).then(|| policy.under(set)) }
     }
 }
 

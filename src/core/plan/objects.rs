@@ -32,8 +32,7 @@ pub(super) fn plan(situation: &Situation<'_>, plan: &mut Plan) {
                 plan.settings.push(Setting { why: Some(why.clone()), ..setting });
             }
             Landing::Variable => {
-                let live = Some(desired.value.to_string());
-                plan.settings.push(view(target, desired, "nowhere".into(), live, State::Variable));
+                plan.settings.push(view(target, desired, "nowhere".into(), None, State::Variable));
             }
             // A policy with any of these and such a target is not served.
             Landing::Env(_)

@@ -52,13 +52,7 @@ pub(super) fn plan(situation: &Situation<'_>, documents: &Documents, plan: &mut 
                 None
             }
             Landing::Variable => {
-                plan.settings.push(view(
-                    target,
-                    desired,
-                    "nowhere".into(),
-                    Some(desired.value.to_string()),
-                    State::Variable,
-                ));
+                plan.settings.push(view(target, desired, "nowhere".into(), None, State::Variable));
                 None
             }
             Landing::NotEnforceable(why) => {

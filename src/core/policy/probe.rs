@@ -57,6 +57,8 @@ pub enum Fact {
     },
     /// Whether breaches are told to anybody.
     Alerting,
+    /// Whether the profile is active, by its position and name.
+    Active(usize, Box<str>),
 }
 
 impl fmt::Display for Fact {
@@ -71,6 +73,9 @@ impl fmt::Display for Fact {
                 write!(f, "the pod template has no variable {name} with a value of its own")
             }
             Self::Alerting => f.write_str("the class of the policy has not been read"),
+            Self::Active(_, name) => {
+                write!(f, "no reading tells whether profile {name} is active: it is between the two bounds, or missing")
+            }
         }
     }
 }
@@ -83,6 +88,8 @@ pub trait Sight {
     fn template(&self, amount: &Amount) -> Option<Value>;
     /// What has been found out.
     fn fact(&self, fact: &Fact) -> Option<Datum>;
+    /// Why nothing shows the value of a knob, where there is more to say than that it is not known.
+    fn why_unseen(&self, path: &str) -> Option<String>;
 }
 
 /// Who asks: a checklist sees verdicts, and only a report sees readings, because a state must not change with every one.
@@ -130,6 +137,8 @@ impl Vision<'_> {
             ["counts", what] => known(count(self.count(what)?)),
             ["live", ref rest @ ..] => self.live(rest),
             ["thresholds", name, member] => self.threshold(name, member, asker),
+            ["profiles", name, "active"] => self.profile(name, asker),
+            ["profiles", ..] => Err("is not known: of a profile there is profiles.NAME.active, in reports".into()),
             ["mode" | "alerting" | "counts" | "thresholds", ..] => {
                 Err("is not known: there are mode, alerting, counts.thresholds and thresholds.NAME.within".into())
             }
@@ -177,6 +186,15 @@ impl Vision<'_> {
                       live.env.NAME"
                 .into()),
         }
+    }
+
+    fn profile(&self, name: &str, asker: Asker) -> Result<(Read, Type), String> {
+        if asker == Asker::Checklist {
+            return Err("follows from readings, which only reports may use".into());
+        }
+        let position = self.spec.profiles.iter().position(|profile| profile.name == name);
+        let position = position.ok_or("is not in this policy: profiles lists them")?;
+        Ok((Read::Fact(Fact::Active(position, name.into())), Type::Boolean))
     }
 
     fn threshold(&self, name: &str, member: &str, asker: Asker) -> Result<(Read, Type), String> {
@@ -246,6 +264,9 @@ impl Probe {
             EvaluateError::Unknown { path } => match self.reads.get(&path) {
                 Some(Read::Fact(fact)) => fact.to_string(),
                 Some(Read::Place(Place::Template(amount))) => format!("the pod template does not set {amount}"),
+                Some(Read::Place(Place::Knob(knob))) => {
+                    sight.why_unseen(knob).unwrap_or_else(|| format!("{path} has no value that is known"))
+                }
                 _ => format!("{path} has no value that is known"),
             },
             error => error.to_string(),

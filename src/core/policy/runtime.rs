@@ -118,6 +118,7 @@ impl<'a> Parser<'a> {
         };
         if let Some(section) = &runtime.jvm {
             let whose = of("jvm", &section.container, section.on_conflict);
+            self.per_worker(spec, "jvm", section.per_worker.as_deref());
             self.members(whose, jvm(section));
             if let Some(literal) = &section.non_heap {
                 self.member(whose, "nonHeap", (literal, None, None), SIZE, (Landing::Variable, None));
@@ -134,19 +135,22 @@ impl<'a> Parser<'a> {
         }
         if let Some(section) = &runtime.node {
             self.members(of("node", &section.container, section.on_conflict), node(section));
-            if let Some(worker) = section.per_worker.as_deref() {
-                let group = spec.workers.iter().find(|group| group.name == worker);
-                if group.is_none_or(|group| group.unit == Some(WorkerUnit::Thread)) {
-                    let message = format!("names \"{worker}\", which is not in workers with unit Process");
-                    self.refuse(Reason::InvalidSpec, "runtime.node.perWorker", message);
-                }
-            }
+            self.per_worker(spec, "node", section.per_worker.as_deref());
         }
         if let Some(section) = &runtime.go {
             self.members(of("go", &section.container, section.on_conflict), go(section));
         }
         if let Some(section) = &runtime.python {
             self.members(of("python", &section.container, section.on_conflict), python(section));
+        }
+    }
+
+    fn per_worker(&mut self, spec: &PerformancePolicySpec, section: &str, worker: Option<&str>) {
+        let Some(worker) = worker else { return };
+        let group = spec.workers.iter().find(|group| group.name == worker);
+        if group.is_none_or(|group| group.unit == Some(WorkerUnit::Thread)) {
+            let message = format!("names \"{worker}\", which is not in workers with unit Process");
+            self.refuse(Reason::InvalidSpec, format!("runtime.{section}.perWorker"), message);
         }
     }
 
@@ -222,6 +226,9 @@ pub struct Memory {
     pub request: Option<Value>,
 }
 
+/// A group of processes by its name, and how many they are.
+pub type Workers = (Box<str>, i64);
+
 /// What takes the memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Of {
@@ -229,6 +236,8 @@ pub enum Of {
     HeapMax {
         /// What it takes beside the heap.
         non_heap: Option<Value>,
+        /// The workers each of which is a JVM, and how many there are.
+        workers: Option<Workers>,
     },
     /// The heap that a JVM begins with.
     HeapMin {
@@ -238,11 +247,13 @@ pub enum Of {
         heap_max: Option<(Box<str>, Value)>,
         /// Whether all of it is touched at the start.
         touched: bool,
+        /// The workers each of which is a JVM, and how many there are.
+        workers: Option<Workers>,
     },
     /// The old generation of Node.js.
     OldSpace {
         /// The workers each of which has one, and how many there are.
-        workers: Option<(Box<str>, i64)>,
+        workers: Option<Workers>,
     },
     /// The soft limit of Go.
     GoLimit,
@@ -275,27 +286,30 @@ pub fn memory(
         let beside = |token: &str| {
             knobs.iter().find(|other| is(other, token) && container(other.container.as_deref(), spec) == here)
         };
-        let non_heap = || {
-            let jvm = runtime.and_then(|runtime| runtime.jvm.as_ref())?;
-            (container(jvm.container.as_deref(), spec) == here).then(|| value("runtime.jvm.nonHeap"))?
+        let jvm = runtime.and_then(|runtime| runtime.jvm.as_ref());
+        let jvm = jvm.filter(|jvm| container(jvm.container.as_deref(), spec) == here);
+        let non_heap = || jvm.and_then(|_| value("runtime.jvm.nonHeap"));
+        // Outer: whether what the policy names is known.
+        let workers = |name: Option<&str>| {
+            let Some(name) = name else { return Some(None) };
+            let count = value(&format!("workers.{name}.count"))?.to_i64()?;
+            Some(Some((Box::from(name), count)))
         };
         if is(knob, options::HEAP_MAX) {
-            return Some(Of::HeapMax { non_heap: non_heap() });
+            let workers = workers(jvm.and_then(|jvm| jvm.per_worker.as_deref()))?;
+            return Some(Of::HeapMax { non_heap: non_heap(), workers });
         }
         if is(knob, options::HEAP_MIN) {
             let heap_max = beside(options::HEAP_MAX).and_then(|max| Some((max.path.clone(), value(&max.path)?)));
             let touched = beside(options::SWITCHES[0]).and_then(|touch| value(&touch.path));
             let touched = touched == Some(Value::Boolean(true));
-            return Some(Of::HeapMin { non_heap: non_heap(), heap_max, touched });
+            let workers = workers(jvm.and_then(|jvm| jvm.per_worker.as_deref()))?;
+            return Some(Of::HeapMin { non_heap: non_heap(), heap_max, touched, workers });
         }
         if is(knob, options::MAX_OLD_SPACE) {
             let node = runtime.and_then(|runtime| runtime.node.as_ref());
             let node = node.filter(|node| container(node.container.as_deref(), spec) == here);
-            let Some(name) = node.and_then(|node| node.per_worker.as_deref()) else {
-                return Some(Of::OldSpace { workers: None });
-            };
-            let count = value(&format!("workers.{name}.count"))?.to_i64()?;
-            return Some(Of::OldSpace { workers: Some((name.into(), count)) });
+            return Some(Of::OldSpace { workers: workers(node.and_then(|node| node.per_worker.as_deref()))? });
         }
         matches!(&knob.landing, Landing::Env(name) if **name == *GO_MEMORY_LIMIT && knob.kind == ValueType::Bytes)
             .then_some(Of::GoLimit)
@@ -338,32 +352,41 @@ impl Memory {
         let member = self.path.rsplit('.').next().unwrap_or_default();
         let above = format!("limits.memory {}", said(limit));
         let message = match &self.of {
-            Of::HeapMax { non_heap: Some(beside) } => {
-                let total = sum(&self.value, beside)?;
-                let most = limit.amount()?.checked_sub(beside.amount()?)?;
+            Of::HeapMax { non_heap: Some(beside), workers } => {
+                let each = sum(&self.value, beside)?;
+                let total = times(&each, (count(workers.as_ref()), 1))?;
+                let most = times(limit, (1, count(workers.as_ref())))?.amount()?.checked_sub(beside.amount()?)?;
                 (total > *limit).then(|| {
+                    let sum = format!("{member} {} + nonHeap {}", mebibytes(&self.value), mebibytes(beside));
+                    let (sum, fewer) = match several(workers.as_ref()) {
+                        Some(each) => (format!("({sum}) × {each}"), ", run fewer processes"),
+                        None => (sum, ""),
+                    };
                     format!(
-                        "does not fit: {member} {} + nonHeap {} = {}, above {above}: lower it to {}, or raise the limit",
-                        mebibytes(&self.value),
-                        mebibytes(beside),
+                        "does not fit: {sum} = {}, above {above}: lower it to {}{fewer}, or raise the limit",
                         mebibytes(&total),
                         size(most).map_or_else(|| "less".to_owned(), |most| whole_mebibytes(&most)),
                     )
                 })
             }
-            Of::HeapMax { non_heap: None } => (self.value >= *limit).then(|| {
-                format!(
-                    "does not fit: {member} {} leaves nothing of {above} for what a JVM takes beside the heap: lower it, or \
-                     raise the limit, and say in nonHeap what that is",
-                    mebibytes(&self.value),
-                )
-            }),
+            Of::HeapMax { non_heap: None, workers } => {
+                let total = times(&self.value, (count(workers.as_ref()), 1))?;
+                let sum = || format!(" × {} = {}", several(workers.as_ref()).unwrap_or_default(), mebibytes(&total));
+                (total >= *limit).then(|| {
+                    format!(
+                        "does not fit: {member} {}{} leaves nothing of {above} for what a JVM takes beside the heap: lower it, \
+                         or raise the limit, and say in nonHeap what that is",
+                        mebibytes(&self.value),
+                        several(workers.as_ref()).map(|_| sum()).unwrap_or_default(),
+                    )
+                })
+            }
             Of::HeapMin { .. } => None,
             Of::OldSpace { workers } => {
-                let count = workers.as_ref().map_or(1, |(_, count)| *count);
-                let total = times(&self.value, (count, 1))?;
+                let total = times(&self.value, (count(workers.as_ref()), 1))?;
                 let most = times(limit, NODE_SHARE)?;
-                let each = |(name, count): &(Box<str>, i64)| format!(" × {count} {name} processes = {}", mebibytes(&total));
+                let each =
+                    |(name, count): &Workers| format!(" × {count} {name} processes = {}", mebibytes(&total));
                 (total > most).then(|| {
                     format!(
                         "does not fit: {member} {}{} is above 80% of {above}, which is {}: lower it, run fewer processes, or \
@@ -390,18 +413,24 @@ impl Memory {
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         match &self.of {
-            Of::HeapMin { non_heap, touched: true, .. } => {
+            Of::HeapMin { non_heap, touched: true, workers, .. } => {
                 let request = self.request.as_ref()?;
-                let total =
+                let each =
                     non_heap.as_ref().map_or_else(|| Some(self.value.clone()), |beside| sum(&self.value, beside))?;
-                let beside =
-                    non_heap.as_ref().map(|beside| format!(" + nonHeap {} = {}", mebibytes(beside), mebibytes(&total)));
+                let total = times(&each, (count(workers.as_ref()), 1))?;
+                let heap = format!("heapMin {}", mebibytes(&self.value));
+                let parts = match (non_heap, several(workers.as_ref())) {
+                    (None, None) => heap,
+                    (Some(beside), None) => format!("{heap} + nonHeap {} = {}", mebibytes(beside), mebibytes(&total)),
+                    (None, Some(each)) => format!("{heap} × {each} = {}", mebibytes(&total)),
+                    (Some(beside), Some(each)) => {
+                        format!("({heap} + nonHeap {}) × {each} = {}", mebibytes(beside), mebibytes(&total))
+                    }
+                };
                 (total > *request).then(|| {
                     format!(
-                        "is touched at the start: heapMin {}{} is above requests.memory {}: the scheduler sets aside less than \
+                        "is touched at the start: {parts} is above requests.memory {}: the scheduler sets aside less than \
                          the pod takes; raise the request",
-                        mebibytes(&self.value),
-                        beside.unwrap_or_default(),
                         said(request),
                     )
                 })
@@ -420,6 +449,16 @@ impl Memory {
             Of::HeapMin { .. } | Of::HeapMax { .. } | Of::OldSpace { .. } => None,
         }
     }
+}
+
+/// How many processes there are.
+fn count(workers: Option<&Workers>) -> i64 {
+    workers.map_or(1, |(_, count)| (*count).max(1))
+}
+
+/// Processes for a sum, where there are several.
+fn several(workers: Option<&Workers>) -> Option<String> {
+    workers.filter(|(_, count)| *count > 1).map(|(name, count)| format!("{count} {name} processes"))
 }
 
 fn size(amount: Decimal) -> Option<Value> {

@@ -11,7 +11,7 @@ use crate::{
         facts::{Object, Progress, progress},
         formula::Datum,
         plan::{Plan, State},
-        policy::{Amount, Fact, Line, Means, Policy, Probe, Sight},
+        policy::{Amount, Fact, Landing, Line, Means, Policy, Probe, Sight},
         resolve,
         units::{Decimal, Dimension, Quantity, Value},
     },
@@ -44,18 +44,28 @@ pub struct Around<'a> {
 #[derive(Debug)]
 pub struct View<'a> {
     values: BTreeMap<Box<str>, Option<Value>>,
+    /// Why nothing shows a value, by its path.
+    unseen: BTreeMap<Box<str>, String>,
     target: Option<(&'a Object, &'a Plan)>,
     around: Around<'a>,
+    /// Which profiles are active, by their positions, as far as it is known.
+    active: Vec<Option<bool>>,
 }
 
 impl<'a> View<'a> {
-    /// Values as they are on the target: where one is left to somebody else, that one's.
+    /// Values as they are on the target: where one is left to somebody else, that one's. What no field of an object carries
+    /// cannot be seen, whatever the policy says of it.
     #[must_use]
     pub fn new(policy: &Policy, target: Option<(&'a Object, &'a Plan)>, around: Around<'a>) -> Self {
         let worked =
             policy.work_out(|_| None, |amount| target.and_then(|(object, _)| resolve::template(object, amount)));
         let mut values: BTreeMap<Box<str>, Option<Value>> = BTreeMap::new();
+        let mut unseen = BTreeMap::new();
         for (knob, worked) in policy.knobs.iter().zip(worked) {
+            if let Landing::NotEnforceable(why) = &knob.landing {
+                unseen.insert(knob.path.clone(), format!("{} is not enforceable: {why}", knob.path));
+                continue;
+            }
             let setting = target.and_then(|(_, plan)| plan.settings.iter().find(|setting| setting.path == knob.path));
             let value = match setting.map(|setting| (setting.state, &setting.live)) {
                 Some((State::Yielded | State::Quarantined | State::Refused, live)) => {
@@ -67,7 +77,28 @@ impl<'a> View<'a> {
             };
             values.insert(knob.path.clone(), value);
         }
-        Self { values, target, around }
+        Self { values, unseen, target, around, active: Vec::new() }
+    }
+
+    /// With what is known of the policy's profiles.
+    #[must_use]
+    pub fn under(self, active: Vec<Option<bool>>) -> Self {
+        Self { active, ..self }
+    }
+
+    /// Without values that nothing shows: a variable is a wish until something that lands follows from it.
+    fn without_wishes(mut self, policy: &Policy) -> Self {
+        for knob in policy.knobs.iter().filter(|knob| knob.landing == Landing::Variable) {
+            if self.values.contains_key(&knob.path) && !policy.is_carried(&knob.path) {
+                self.values.remove(&knob.path);
+                let why = format!(
+                    "{} lands nowhere, so nothing shows it: give it a landing place, or attest the line",
+                    knob.path
+                );
+                self.unseen.insert(knob.path.clone(), why);
+            }
+        }
+        self
     }
 
     fn threshold(&self, name: &str) -> Option<&Known> {
@@ -113,7 +144,12 @@ impl Sight for View<'_> {
                 environment(self.target?.0, container.as_deref(), name).map(|text| Datum::Word(text.into()))
             }
             Fact::Alerting => Some(Datum::Boolean(self.around.alerting)),
+            Fact::Active(position, _) => self.active.get(*position).copied().flatten().map(Datum::Boolean),
         }
+    }
+
+    fn why_unseen(&self, path: &str) -> Option<String> {
+        self.unseen.get(path).cloned()
     }
 }
 
@@ -176,7 +212,8 @@ pub fn judge<'p>(policy: &'p Policy, targets: &[Target<'_>], around: Around<'_>)
     if policy.checklist.is_empty() {
         return Vec::new();
     }
-    let views = views(policy, targets, around);
+    let views: Vec<View<'_>> =
+        views(policy, targets, around).into_iter().map(|view| view.without_wishes(policy)).collect();
     policy.checklist.iter().map(|line| (line, answer(line, &views))).collect()
 }
 

@@ -48,7 +48,7 @@ fn what_is_not_in_the_table_is_refused_with_what_is() {
     check(
         Kind::Stream,
         "spec.denyPurge",
-        "must be a field of a Stream that Trimtab knows: spec.maxMsgs, spec.maxBytes,",
+        "must be a field of a Stream that Trimtab knows: spec.name, spec.maxMsgs, spec.maxBytes,",
     );
     check(Kind::Stream, "spec.maxMsgs.x", "must be a field of a Stream");
     check(Kind::Deployment, "spec.paused", "must be a field of a Deployment");
@@ -184,6 +184,8 @@ fn what_can_never_change_says_so() {
         )
     );
     assert_eq!(effect("spec.storage", json!("file"), json!("file")), Effect::Harmless);
+    assert!(matches!(effect("spec.name", json!("A"), json!("B")), Effect::Impossible(why) if why.contains("fixed")));
+    assert_eq!(effect("spec.name", json!("A"), json!("A")), Effect::Harmless);
     for (from, to) in [("workqueue", "limits"), ("interest", "workqueue")] {
         let effect = effect("spec.retention", json!(from), json!(to));
         assert!(matches!(&effect, Effect::Impossible(why) if why.contains("10052")), "{effect:?}");

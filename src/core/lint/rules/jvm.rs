@@ -18,8 +18,33 @@ struct Jvm {
     /// Beside the heap; nothing if nobody said.
     beside: Option<Decimal>,
     touches: bool,
+    /// The group each of whose processes is a JVM, and how many they are.
+    group: Option<(String, i64)>,
     /// Paths of the initial and the largest heap.
     paths: (String, String),
+}
+
+impl Jvm {
+    /// What all processes take with a heap of that size each.
+    fn all(&self, heap: Decimal) -> Option<Decimal> {
+        let processes = self.group.as_ref().map_or(1, |(_, processes)| *processes);
+        heap.checked_add(self.beside.unwrap_or(Decimal::ZERO))?.checked_mul(processes.into())
+    }
+
+    /// How that adds up.
+    fn sum(&self, heap: Decimal, what: &str, beside: &str, all: Decimal) -> String {
+        let heap = format!("{}{what}", size(heap));
+        match (self.beside, &self.group) {
+            (Some(beside), None) => format!("{heap} + {} non-heap = {}", size(beside), size(all)),
+            (Some(beside), Some((group, processes))) => {
+                format!("({heap} + {} non-heap) × {processes} {group} processes = {}", size(beside), size(all))
+            }
+            (None, None) => format!("{heap} and {beside}"),
+            (None, Some((group, processes))) => {
+                format!("{heap} × {processes} {group} processes = {}, and {beside}", size(all))
+            }
+        }
+    }
 }
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -68,10 +93,24 @@ fn jvm(subject: &Subject<'_>, name: Option<&str>) -> Jvm {
             continue;
         }
         jvm.touches |= options["alwaysPreTouch"] == true;
+        let named = options["perWorker"].as_str();
+        jvm.group = named.and_then(|group| Some((group.to_owned(), subject.processes(group)?)));
         let beside = options["nonHeap"].as_str().and_then(|text| Value::parse(ValueType::Bytes, text).ok());
         jvm.beside = beside.and_then(|value| value.amount()).or(jvm.beside);
     }
+    jvm.group = jvm.group.or_else(|| only_group(subject, name)).filter(|(_, processes)| *processes > 1);
     jvm
+}
+
+/// Processes of the one group that the container has, unless the policy names one.
+fn only_group(subject: &Subject<'_>, name: Option<&str>) -> Option<(String, i64)> {
+    let here = |group: &&str| {
+        let knob = subject.knob(&format!("workers.{group}.count"));
+        knob.is_some_and(|knob| !elsewhere(name, subject.container_of(knob)))
+    };
+    let groups = subject.policy.spec.workers.iter().map(|group| &*group.name).filter(here);
+    let mut own = groups.filter_map(|group| Some((group.to_owned(), subject.processes(group)?)));
+    own.next().filter(|_| own.next().is_none())
 }
 
 /// Whether what belongs to one container is looked at for another.
@@ -110,12 +149,8 @@ fn size(bytes: Decimal) -> String {
 
 fn request(subject: &Subject<'_>, jvm: &Jvm, request: Option<Known>, findings: &mut Vec<Finding>) {
     let (true, Some(initial), Some(request)) = (jvm.touches, jvm.initial, request) else { return };
-    let beside = jvm.beside.unwrap_or(Decimal::ZERO);
-    let Some(needs) = initial.checked_add(beside).filter(|needs| *needs > request.value) else { return };
-    let sum = match jvm.beside {
-        Some(beside) => format!("{} + {} non-heap = {}", size(initial), size(beside), size(needs)),
-        None => format!("{} and what the JVM needs beside the heap", size(initial)),
-    };
+    let Some(needs) = jvm.all(initial).filter(|needs| *needs > request.value) else { return };
+    let sum = jvm.sum(initial, "", "what the JVM needs beside the heap", needs);
     let message =
         format!("touches all of the initial heap at start (AlwaysPreTouch): {sum}; there is {}", request.bytes());
     findings.push(subject.find(Code::JvmRequestTooSmall, jvm.paths.0.clone(), message));
@@ -123,16 +158,12 @@ fn request(subject: &Subject<'_>, jvm: &Jvm, request: Option<Known>, findings: &
 
 fn limit(subject: &Subject<'_>, jvm: &Jvm, limit: Option<Known>, findings: &mut Vec<Finding>) {
     let (Some(most), Some(limit)) = (jvm.most, limit) else { return };
-    let beside = jvm.beside.unwrap_or(Decimal::ZERO);
-    let Some(needs) = most.checked_add(beside) else { return };
+    let Some(needs) = jvm.all(most) else { return };
     let fits = if jvm.beside.is_some() { needs <= limit.value } else { needs < limit.value };
     if fits {
         return;
     }
-    let sum = match jvm.beside {
-        Some(beside) => format!("{} heap + {} non-heap = {}", size(most), size(beside), size(needs)),
-        None => format!("{} heap and what the JVM needs beside it", size(most)),
-    };
+    let sum = jvm.sum(most, " heap", "what the JVM needs beside it", needs);
     let message = format!("may use {sum}; there is {}", limit.bytes());
     findings.push(subject.find(Code::JvmLimitTooSmall, jvm.paths.1.clone(), message));
 }

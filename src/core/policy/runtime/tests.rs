@@ -145,6 +145,31 @@ fn every_node_process_has_a_heap_of_its_own() {
 }
 
 #[test]
+fn every_process_may_be_a_jvm_of_its_own() {
+    let policy = |count: u32, jvm: Json| json!({"resources": limits("4Gi"), "workers": [{"name": "dialog", "count": {"value": count}}], "runtime": {"jvm": jvm}});
+    let heap = json!({"heapMax": {"value": "2Gi"}, "nonHeap": "600Mi", "perWorker": "dialog"});
+    refused(
+        &policy(2, heap.clone()),
+        "MemoryAboveLimit: runtime.jvm.heapMax does not fit: (heapMax 2048Mi + nonHeap 600Mi) × 2 dialog processes = 5296Mi, above \
+         limits.memory 4Gi (4096Mi): lower it to 1448Mi, run fewer processes, or raise the limit",
+    );
+    drop(parse(&policy(1, heap)).unwrap());
+    // What the message says, fits.
+    drop(
+        parse(&policy(2, json!({"heapMax": {"value": "1448Mi"}, "nonHeap": "600Mi", "perWorker": "dialog"}))).unwrap(),
+    );
+    refused(
+        &policy(2, json!({"heapMax": {"value": "2Gi"}, "perWorker": "dialog"})),
+        "MemoryAboveLimit: runtime.jvm.heapMax does not fit: heapMax 2048Mi × 2 dialog processes = 4096Mi leaves nothing of \
+         limits.memory 4Gi (4096Mi) for what a JVM takes beside the heap: lower it, or raise the limit, and say in nonHeap what \
+         that is",
+    );
+    let threads = json!({"workers": [{"name": "dialog", "unit": "Thread", "count": {"value": 2}}],
+        "runtime": {"jvm": {"heapMax": {"value": "1Gi"}, "perWorker": "dialog"}}});
+    refused(&threads, "InvalidSpec: runtime.jvm.perWorker names \"dialog\", which is not in workers with unit Process");
+}
+
+#[test]
 fn an_option_is_of_the_catalogue_and_of_its_type() {
     let with = |knob: Json| json!({"settings": [knob]});
     let wrong =
@@ -214,6 +239,20 @@ fn a_heap_that_is_touched_at_the_start_is_held_against_the_request() {
         ]
     );
     assert_eq!(touched(false, true).len(), 1);
+    let each = json!({"resources": [{"container": "app", "limits": {"cpu": "2", "memory": "8Gi"}, "requests": {"memory": "4Gi"}}],
+        "workers": [{"name": "web", "count": {"value": 2}}],
+        "runtime": {"jvm": {"heapMin": {"value": "2Gi"}, "heapMax": {"value": "2Gi"}, "nonHeap": "600Mi", "perWorker": "web",
+            "alwaysPreTouch": true}}});
+    let each = parse(&each).unwrap();
+    let worked = each.work_out(|_| None, |_| None);
+    let known = |path: &str| super::super::given::value_of(&each.knobs, &worked, path);
+    assert_eq!(
+        each.memory(known, |_| None).iter().filter_map(Memory::warning).collect::<Vec<_>>(),
+        [
+            "is touched at the start: (heapMin 2048Mi + nonHeap 600Mi) × 2 web processes = 5296Mi is above requests.memory 4Gi \
+          (4096Mi): the scheduler sets aside less than the pod takes; raise the request"
+        ]
+    );
     assert_eq!(touched(true, false), Vec::<String>::new());
     assert_eq!(memory(json!({"go": {"memoryLimit": {"value": "= 0.98 * limits.memory"}}})).len(), 1);
     assert_eq!(memory(json!({"go": {"memoryLimit": {"value": "= 0.9 * limits.memory"}}})), Vec::<String>::new());
