@@ -24,6 +24,7 @@ mod simulation {
     pub mod scenario;
     pub mod schema;
     pub mod server;
+    pub mod shared;
 }
 
 use std::{

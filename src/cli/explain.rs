@@ -145,17 +145,16 @@ fn text(part: &Part, paint: Paint) -> String {
     let rows: Vec<Vec<String>> = part
         .settings
         .iter()
-        .flat_map(|s| s.rows().map(move |row| (s, row)))
-        .map(|(s, row)| {
-            let value = match (s.state, &row.live) {
-                (State::AtRest | State::Variable | State::NotEnforceable, _) => row.desired.clone(),
-                (_, live) => format!("{} (live: {})", row.desired, live.as_deref().unwrap_or("unset")),
+        .map(|s| {
+            let value = match (s.state, &s.live) {
+                (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
+                (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
             vec![
-                row.path.to_string(),
+                s.path.to_string(),
                 value,
                 s.landing.clone(),
-                format!("from {}", row.source),
+                format!("from {}", s.source),
                 s.state.as_str().to_owned(),
             ]
         })

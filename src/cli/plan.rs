@@ -290,21 +290,20 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
         target.plan.settings.iter().filter(|s| all || !matches!(s.state, State::AtRest | State::Variable)).collect();
     let rows: Vec<Vec<String>> = shown
         .iter()
-        .flat_map(|s| s.rows().map(move |row| (s, row)))
-        .map(|(s, row)| {
+        .map(|s| {
             let mark = match s.state {
                 State::Planned => "~",
                 State::AtRest => "=",
                 State::Variable | State::NotEnforceable => "·",
                 State::Yielded | State::Quarantined | State::Refused => "✗",
             };
-            let live = row.live.as_deref().unwrap_or("(unset)");
+            let live = s.live.as_deref().unwrap_or("(unset)");
             let value = match s.state {
                 State::AtRest => live.to_owned(),
-                State::Variable | State::NotEnforceable => row.desired.clone(),
-                _ => format!("{live} → {}", row.desired),
+                State::Variable | State::NotEnforceable => s.desired.clone(),
+                _ => format!("{live} → {}", s.desired),
             };
-            vec![mark.to_owned(), row.path.to_string(), value, s.landing.clone()]
+            vec![mark.to_owned(), s.path.to_string(), value, s.landing.clone()]
         })
         .collect();
     out.push_str(&table(4, &rows));

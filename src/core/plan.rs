@@ -11,6 +11,7 @@ mod objects;
 mod replicas;
 mod restore;
 mod rounds;
+mod shared;
 mod traps;
 mod workload;
 
@@ -21,6 +22,7 @@ use serde_json::Value as Json;
 
 use super::{
     allocate::Load,
+    catalogue,
     facts::{Instant, Kind, Object, ObjectKey, Span},
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
@@ -34,6 +36,7 @@ pub use config_map::{landing as config_map_landing, place};
 pub use objects::bars_restore;
 pub use restore::restore;
 pub use rounds::plan;
+pub use shared::Piece;
 
 /// The path under which a policy's stamp of files goes among its changes.
 pub const STAMP: &str = "files";
@@ -218,7 +221,7 @@ impl Step {
         }
     }
 
-    /// Whether pods are replaced because of it.
+    /// Whether pods are replaced, or may be restarted, because of it.
     #[must_use]
     pub fn is_disruptive(&self) -> bool {
         match self {
@@ -304,46 +307,18 @@ pub struct Setting {
     pub source: String,
     /// Whether and why it is not at rest.
     pub state: State,
-    /// The knobs, where several share the field.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
     /// Why nothing carries it, and where it belongs instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Box<str>>,
 }
 
 impl Setting {
-    /// One row for each knob: those that share a field are one setting.
-    pub fn rows(&self) -> impl Iterator<Item = Part> {
-        let whole = || Part {
-            path: self.path.clone(),
-            desired: self.desired.clone(),
-            live: self.live.clone(),
-            source: self.source.clone(),
-        };
-        let whole = self.parts.is_empty().then(whole);
-        whole.into_iter().chain(self.parts.iter().cloned())
-    }
-
     /// Whether the live value may be told to everybody who can read the policy. What somebody else wrote into a `ConfigMap` is
     /// for those who can read the `ConfigMap`.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.object.kind != Kind::ConfigMap || !matches!(self.state, State::Yielded | State::Refused)
     }
-}
-
-/// One of several knobs that share a field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Part {
-    /// Path in the policy.
-    pub path: Box<str>,
-    /// The desired value, as it is written.
-    pub desired: String,
-    /// The live value, if there is one.
-    pub live: Option<String>,
-    /// Where the desired value comes from.
-    pub source: String,
 }
 
 /// What is written and yet may not do what its author expects.
@@ -394,6 +369,17 @@ impl State {
             Self::NotEnforceable => "NotEnforceable",
         }
     }
+}
+
+/// Whether a change of a field takes pods down for a while, so that targets take turns: whatever is in the pod template, and what
+/// another project's operator may restart its pods for.
+#[must_use]
+pub fn is_disruptive(kind: Kind, field: &FieldPath) -> bool {
+    let may_restart = || {
+        let path = field.to_string();
+        catalogue::objects::find(kind, path.trim_start_matches('.')).map_or(true, |place| place.needs_turn())
+    };
+    field.is_at_or_below(&FieldPath::of(&["spec", "template"])) || kind.is_foreign() && may_restart()
 }
 
 /// Every place that `policy` governs on `target`, as [`Setting::landing`] spells it: what its values are, and whether they can

@@ -167,7 +167,7 @@ fn an_unsafe_sysctl_that_no_node_allows_goes_back_while_the_old_pod_serves() {
         let class = class(world, &["net.core.*"]);
         world.apply(&of_class(kernel("p", &[("net.core.somaxconn", "1024")], &json!({})), &class));
         let back = world.says("p", "Applied", "False", "RolledBack").await;
-        assert_eq!(back["status"]["quarantine"][0]["path"], "kernel.sysctls", "{back:#}");
+        assert_eq!(back["status"]["quarantine"][0]["path"], "kernel.sysctls.net.core.somaxconn", "{back:#}");
         world.rolled_out("api");
         assert!(world.inside(&pod, &["cat", "/proc/1/cmdline"]).contains("sleep"), "it has served all the time");
         assert_eq!(sysctls(&world.deployment().await), sysctls(&before));

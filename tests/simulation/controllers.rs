@@ -77,9 +77,63 @@ impl Workload {
     }
 }
 
+/// A Cluster as CloudNativePG runs it.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    /// The parameters for which it restarts, as it was told last.
+    wanted: Value,
+    /// When it takes them up, and when it is back; nothing where it never is.
+    restarts: Option<(Instant, Option<Instant>)>,
+    /// It never comes back, whatever it is told.
+    pub is_lost: bool,
+    /// Something else is the matter with it.
+    pub trouble: Option<&'static str>,
+}
+
+impl Database {
+    /// Time until CloudNativePG takes a change up.
+    const REACTION: Span = Span::seconds(6);
+    /// Time that it takes to restart the instances.
+    const RESTART: Span = Span::seconds(25);
+
+    /// Whether it was told something for which it has not come back yet.
+    pub const fn is_restarting(&self) -> bool {
+        self.restarts.is_some()
+    }
+
+    fn reconcile(&mut self, stored: &Stored, now: Instant) -> Value {
+        let mut wanted = stored.at("/spec/postgresql/parameters").clone();
+        if let Some(parameters) = wanted.as_object_mut() {
+            // It is taken up without a restart.
+            parameters.remove("work_mem");
+        }
+        if wanted.as_object().is_none_or(serde_json::Map::is_empty) {
+            wanted = json!({});
+        }
+        if self.wanted.is_null() {
+            self.wanted = wanted;
+        } else if self.wanted != wanted {
+            let hangs =
+                self.is_lost || wanted.as_object().is_some_and(|all| all.values().any(|value| value == CRASHES));
+            self.restarts = Some((now + Self::REACTION, (!hangs).then(|| now + Self::REACTION + Self::RESTART)));
+            self.wanted = wanted;
+        }
+        if self.restarts.is_some_and(|(_, back)| back.is_some_and(|back| back <= now)) {
+            self.restarts = None;
+        }
+        let phase = match (self.trouble, self.restarts) {
+            (Some(trouble), _) => trouble,
+            (None, Some((from, _))) if from <= now => "Waiting for the instances to become active",
+            (None, _) => "Cluster in healthy state",
+        };
+        json!({"phase": phase, "instances": 3, "readyInstances": if phase.starts_with("Waiting") { 2 } else { 3 }})
+    }
+}
+
 #[derive(Default)]
 pub struct Controllers {
     pub workloads: BTreeMap<ObjectKey, Workload>,
+    pub databases: BTreeMap<ObjectKey, Database>,
     pods: u64,
     revisions: u64,
     /// Version of the server at which there was nothing left to do.
@@ -111,9 +165,16 @@ impl Controllers {
             let status = self.reconcile(&stored, server);
             server.set_status(&key, status);
         }
+        let keys: Vec<ObjectKey> = server.objects.keys().filter(|key| key.kind == Kind::Cluster).cloned().collect();
+        for key in keys {
+            let stored = server.objects[&key].clone();
+            let status = self.databases.entry(key.clone()).or_default().reconcile(&stored, server.now);
+            server.set_status(&key, status);
+        }
         let is_steady = |pod: &Replica| pod.gone.is_none() && (!pod.crashes_later || pod.has_crashed_later(server.now));
         let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(is_steady);
-        self.idle_at = self.workloads.values().all(idle).then_some(server.version);
+        let idle = self.workloads.values().all(idle) && !self.databases.values().any(Database::is_restarting);
+        self.idle_at = idle.then_some(server.version);
     }
 
     fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {

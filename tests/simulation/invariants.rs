@@ -223,6 +223,27 @@ impl Invariants {
             previous.is_some_and(|previous| previous.as_ref() == Some(value))
         };
         for (path, value) in new.iter().filter(|(path, value)| old.get(*path) != Some(value)) {
+            // Of a field that knobs share, each entry.
+            for item in &quarantine {
+                let Some((field, entry)) = piece(&found.spec, &item.path) else { continue };
+                let has = |value: Option<&Value>| {
+                    let texts = entries(value);
+                    texts.into_iter().find(|text| text.starts_with(&format!("{entry}=")))
+                };
+                let hashed = |text: &str| {
+                    let text = if field == "args" { text.split_once('=').map_or("", |(_, value)| value) } else { text };
+                    value_hash(&item.path, text)
+                };
+                let written = has(Some(value)).filter(|text| has(old.get(path)).as_ref() != Some(text));
+                let previous = record.as_ref().and_then(|record| record.previous.get(path)).and_then(Option::as_ref);
+                if let Some(text) = written
+                    && path.to_string().contains(field)
+                    && hashed(&text) == item.value_hash
+                    && has(previous).as_ref() != Some(&text)
+                {
+                    return Err(format!("{text} is in quarantine for {} and was written to {path} again", item.path));
+                }
+            }
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let failed = quarantine
                 .iter()
@@ -281,7 +302,15 @@ impl Invariants {
                 let has_formula = self.asked.get(&whose).is_some_and(|asked| asked.contains(FORMULA));
                 self.told.contains(text) || has_formula && derived(after).is_some_and(|size| size == text)
             };
-            let asked = is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
+            // Options share a variable, too.
+            let is_option = |word: &str| {
+                let old = path.lookup(&before.tree).and_then(Value::as_str).unwrap_or_default();
+                old.split_whitespace().any(|old| old == word)
+                    || word.split_once('=').is_some_and(|(_, value)| is_asked(value))
+            };
+            let are_options = plain.starts_with('-') && plain.split_whitespace().all(is_option);
+            let asked =
+                are_options || is_asked(&plain) || value.as_array().is_some_and(|items| items.iter().all(is_argument));
             let is_identity = value.is_null() || *value == json!({}) || path.to_string().ends_with(".name");
             // The lines of a document are looked at one by one.
             let document = plain.lines().count() > 1;
@@ -326,10 +355,13 @@ impl Invariants {
                 None => path.lookup(&before.tree).cloned(),
             };
             // A list that its owner insisted on is what was there before from then on.
+            let is_owned = owned(before).iter().any(|owned| owned == path);
             let is_new_list = truth.as_ref().is_some_and(Value::is_array)
                 && *value == path.lookup(&before.tree).cloned()
-                && !owned(before).iter().any(|owned| owned == path);
-            if *value != truth && !is_new_list {
+                && !is_owned;
+            // And so are the words of others in a variable of options.
+            let is_new_text = !is_owned && path.to_string().contains("_OPTIONS");
+            if *value != truth && !is_new_list && !is_new_text {
                 return Err(format!(
                     "the record of {policy} on {} says that {path} was {value:?}, but it was {truth:?}",
                     after.key.short()
@@ -450,6 +482,24 @@ fn landing(spec: &PerformancePolicySpec, path: &str) -> Option<String> {
         (Some(variable), _) => Some(format!("[name=\"{variable}\"].value")),
         (None, Some(key)) => Some(format!(".data.{key}")),
         (None, None) => None,
+    }
+}
+
+/// The field that a knob shares, and how its entry begins.
+fn piece(spec: &PerformancePolicySpec, path: &str) -> Option<(&'static str, String)> {
+    let name = path.strip_prefix("settings.")?;
+    let spec = json!(spec);
+    let knob = spec["settings"].as_array()?.iter().find(|knob| knob["name"] == name)?.clone();
+    let text = |member: &str| knob[member].as_str().map(str::to_owned);
+    text("arg").map(|flag| ("args", flag)).or_else(|| Some(("JAVA_TOOL_OPTIONS", text("option")?)))
+}
+
+/// The entries of a list of arguments or a variable of options.
+fn entries(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
 }
 

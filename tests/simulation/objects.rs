@@ -1,4 +1,4 @@
-//! Stories of targets that are no workloads: a stream whose limits a policy sets.
+//! Stories of targets that are no workloads: a stream whose limits a policy sets, databases that restart for a parameter.
 
 use serde_json::{Value, json};
 use trimtab::{
@@ -7,6 +7,7 @@ use trimtab::{
 };
 
 use super::{
+    controllers::CRASHES,
     people::{NAMESPACE, policy},
     run::Run,
 };
@@ -276,4 +277,184 @@ fn a_stream_that_nobody_shall_update_is_not_written() {
     apply(&mut run, &messages(&json!(1000), true));
     says(&run, "Ready", "False", "TargetPreventsUpdate");
     assert_eq!(run.object(&stream()).version, before);
+}
+
+// Databases, which restart for some of their parameters.
+
+fn database(number: usize) -> ObjectKey {
+    ObjectKey::new(Kind::Cluster, NAMESPACE, format!("pg{number}"))
+}
+
+/// As many databases, half of them of one team and half of another, and a class that lets so many of them roll out at once.
+fn databases(count: usize, at_once: usize) -> Run {
+    let mut run = Run::new(1);
+    run.people("install", |server, _| {
+        let mut class = class(&json!([{"kind": "Cluster"}]));
+        class.spec.limits = serde_json::from_value(json!({"rolloutsPerNamespace": at_once})).unwrap();
+        server.put_class(class);
+        for number in 0..count {
+            let team = if number % 2 == 0 { "even" } else { "odd" };
+            let manifest = json!({"metadata": {"labels": {"team": team, "all": "yes"}}, "spec": {"instances": 3}});
+            server.kubectl_apply(&database(number), &manifest);
+        }
+    });
+    run.pass(Span::seconds(10));
+    run
+}
+
+/// A policy that gives every database with a label a value of a parameter.
+fn parameter(label: (&str, &str), name: &str, value: i64) -> Value {
+    json!({"mode": "Enforce",
+        "target": {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "selector": {"matchLabels": {label.0: label.1}}},
+        "settings": [{"name": "value", "value": value, "field": format!("spec.postgresql.parameters.{name}")}]})
+}
+
+fn live(run: &Run, number: usize, name: &str) -> Option<String> {
+    run.object(&database(number)).at(&format!("/spec/postgresql/parameters/{name}")).as_str().map(str::to_owned)
+}
+
+fn restarting(run: &Run) -> usize {
+    run.controllers.databases.values().filter(|database| database.is_restarting()).count()
+}
+
+/// Databases that somebody has changed.
+fn touched(run: &Run) -> usize {
+    (0..10).filter(|number| run.object(&database(*number)).generation > 1).count()
+}
+
+/// Lets time pass, with a restart of the operator now and then if asked for. Gives the largest number of databases that were
+/// restarting at the same moment.
+fn most_at_once(run: &mut Run, time: Span, crashes: bool) -> usize {
+    let (mut most, mut next, until) = (0, run.server.now + Span::seconds(17), run.server.now + time);
+    while run.server.now < until {
+        run.turn();
+        most = most.max(restarting(run));
+        if crashes && run.server.now >= next {
+            run.crash();
+            next = run.server.now + Span::seconds(41);
+        }
+    }
+    most
+}
+
+#[test]
+fn databases_restart_one_after_the_other_and_never_more_than_the_class_lets() {
+    for (at_once, crashes) in [(1, false), (1, true), (2, false)] {
+        let mut run = databases(10, at_once);
+        for (name, team) in [("p", "even"), ("q", "odd")] {
+            run.people("apply", |server, _| {
+                server.apply_policy(name, &parameter(("team", team), "max_connections", 200));
+            });
+        }
+        let mut waited = false;
+        let mut most = 0;
+        for _ in 0..40 {
+            most = most.max(most_at_once(&mut run, Span::seconds(30), crashes));
+            waited |= ["p", "q"]
+                .iter()
+                .any(|name| run.server.condition(name, "Applied") == Some(("False".into(), "WaitingForTurn".into())));
+        }
+        assert_eq!((most, waited || at_once > 1), (at_once, true), "crashes {crashes}");
+        run.come_to_rest(Span::seconds(120), Span::minutes(30));
+        run.stay_at_rest();
+        for number in 0..10 {
+            assert_eq!(live(&run, number, "max_connections").as_deref(), Some("200"), "{number}");
+        }
+        says(&run, "Applied", "True", "Applied");
+    }
+}
+
+#[test]
+fn a_parameter_that_needs_no_restart_waits_for_nobody() {
+    let mut run = databases(10, 1);
+    run.people("apply", |server, _| server.apply_policy("p", &parameter(("all", "yes"), "work_mem", 64)));
+    run.pass(Span::seconds(10));
+    for number in 0..10 {
+        assert_eq!(live(&run, number, "work_mem").as_deref(), Some("64"), "{number}");
+    }
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    run.stay_at_rest();
+    says(&run, "Applied", "True", "Applied");
+}
+
+#[test]
+fn a_database_that_does_not_come_back_stops_the_others_and_gets_its_old_value() {
+    for crash in [None, Some(3), Some(40), Some(700)] {
+        let mut run = databases(10, 1);
+        let spec = |value: i64| parameter(("all", "yes"), "max_connections", value);
+        run.people("apply", |server, _| server.apply_policy("p", &spec(CRASHES.parse().unwrap())));
+        if let Some(seconds) = crash {
+            run.pass(Span::seconds(seconds));
+            run.crash();
+        }
+        run.come_to_rest(Span::seconds(120), Span::minutes(60));
+        run.stay_at_rest();
+        says(&run, "Ready", "False", "RolledBack");
+        assert_eq!((0..10).find(|number| live(&run, *number, "max_connections").is_some()), None);
+        assert_eq!(touched(&run), 1);
+        run.people("apply", |server, _| server.apply_policy("p", &spec(300)));
+        assert_eq!(most_at_once(&mut run, Span::minutes(20), false), 1);
+        run.come_to_rest(Span::seconds(120), Span::minutes(30));
+        says(&run, "Ready", "True", "Served");
+    }
+}
+
+#[test]
+fn a_database_that_is_lost_stops_the_others_of_its_policy_and_nobody_else() {
+    let mut run = databases(10, 1);
+    run.people("lose every other one", |_, controllers| {
+        for number in (0..10).step_by(2) {
+            controllers.databases.get_mut(&database(number)).unwrap().is_lost = true;
+        }
+    });
+    run.people("apply", |server, _| server.apply_policy("p", &parameter(("team", "even"), "max_connections", 200)));
+    run.pass(Span::minutes(30));
+    says(&run, "Ready", "False", "RolledBack");
+    assert_eq!((0..10).find(|number| live(&run, *number, "max_connections").is_some()), None);
+    assert_eq!(touched(&run), 1);
+    run.people("apply", |server, _| server.apply_policy("q", &parameter(("team", "odd"), "max_connections", 200)));
+    run.pass(Span::minutes(10));
+    for number in (1..10).step_by(2) {
+        assert_eq!(live(&run, number, "max_connections").as_deref(), Some("200"), "{number}");
+    }
+}
+
+#[test]
+fn a_database_that_is_not_ready_is_told_nothing_that_may_restart_it() {
+    let mut run = databases(1, 1);
+    let trouble = |run: &mut Run, trouble: Option<&'static str>| {
+        run.people("trouble", |server, controllers| {
+            controllers.databases.get_mut(&database(0)).unwrap().trouble = trouble;
+            server.edit_as("kubectl-label", &database(0), |tree| {
+                tree["metadata"]["labels"]["trouble"] = json!(trouble.is_some().to_string());
+            });
+        });
+        run.pass(Span::seconds(5));
+    };
+    trouble(&mut run, Some("Not enough disk space"));
+    run.people("apply", |server, _| server.apply_policy("p", &parameter(("all", "yes"), "max_connections", 200)));
+    run.come_to_rest(Span::seconds(120), Span::minutes(10));
+    says(&run, "Applied", "False", "TargetNotReady");
+    assert_eq!(live(&run, 0, "max_connections"), None);
+    trouble(&mut run, None);
+    run.come_to_rest(Span::seconds(120), Span::minutes(10));
+    says(&run, "Applied", "True", "Applied");
+    assert_eq!(live(&run, 0, "max_connections").as_deref(), Some("200"));
+}
+
+#[test]
+fn what_was_there_before_comes_back_one_database_after_the_other() {
+    let mut run = databases(6, 1);
+    let mut spec = parameter(("all", "yes"), "max_connections", 200);
+    spec["deletionPolicy"] = json!("Restore");
+    run.people("apply", |server, _| server.apply_policy("p", &spec));
+    run.come_to_rest(Span::seconds(120), Span::minutes(30));
+    run.people("delete policy p", |server, _| server.delete_policy(&policy("p")));
+    assert_eq!(most_at_once(&mut run, Span::minutes(15), false), 1);
+    run.come_to_rest(Span::seconds(60), Span::minutes(10));
+    assert!(!run.server.policies.contains_key(&policy("p")));
+    for number in 0..6 {
+        assert_eq!(live(&run, number, "max_connections"), None, "{number}");
+        assert_eq!(run.server.traces(&database(number)), Vec::<String>::new());
+    }
 }

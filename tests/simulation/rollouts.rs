@@ -408,13 +408,18 @@ fn a_knob_that_is_removed_while_its_value_rolls_out_leaves_nothing_that_fails() 
         json!([variable("a", a, "A"), variable("b", 1, "B"), in_document(size), whole_key(limit)])
     };
     let bad = number(BAD);
-    for (wrong, knob) in [(all(bad, 6, 4), 0), (all(2, bad, 4), 2), (all(2, 6, bad), 3)] {
+    let removed = [(all(bad, 6, 4), 0), (all(2, bad, 4), 2), (all(2, 6, bad), 3)];
+    // Alone, and together with a change of another knob.
+    for ((wrong, knob), more) in removed.into_iter().flat_map(|one| [(one.clone(), false), (one, true)]) {
         let mut run = shop("pool:\n  size: 5\n");
         apply(&mut run, "p", &settings(all(1, 5, 3)));
         rest(&mut run);
         apply(&mut run, "p", &settings(wrong.clone()));
         run.pass(Span::seconds(3));
         let mut fewer = wrong;
+        if more {
+            fewer[1]["value"] = json!(2);
+        }
         fewer.as_array_mut().unwrap().remove(knob);
         apply(&mut run, "p", &settings(fewer));
         rest(&mut run);

@@ -403,6 +403,7 @@ impl Run {
             && self.leader.streams.values().all(VecDeque::is_empty)
             && self.ex_leader.is_none()
             && self.controllers.workloads.values().all(super::controllers::Workload::has_settled)
+            && !self.controllers.databases.values().any(super::controllers::Database::is_restarting)
     }
 
     /// Faults cease; time passes until nothing has happened for `rest`.

@@ -37,6 +37,8 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     }
     let mut random = Random::new(seed ^ 0xA5A5);
     let mut stage = Stage::set(&mut random, &mut run);
+    let mut sharer = Random::new(seed ^ 0x5A4E);
+    stage.sharer = sharer.chance(250).then_some(RefCell::new(sharer));
     let mut owner = Random::new(seed ^ 0xB0D6);
     if owner.chance(300) {
         stage.owner = Some(RefCell::new(owner));
@@ -76,6 +78,8 @@ struct Stage {
     workloads: Vec<ObjectKey>,
     /// Who answers for the database of the shop, where there is one. Draws of its own leave all others as they are.
     owner: Option<RefCell<Random>>,
+    /// Who has knobs that share a field, where there are any. The same is true of its draws.
+    sharer: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -109,7 +113,7 @@ impl Stage {
         }
         run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads, owner: None }
+        Self { workloads, owner: None, sharer: None }
     }
 
     /// The owner of the database says what it can bear, says something else, or says nothing any more.
@@ -187,6 +191,9 @@ impl Stage {
             let mut setting = knob(random, json!({"configMapKey": landing}));
             setting["name"] = json!("plain");
             settings.push(setting);
+        }
+        if let Some(sharer) = &self.sharer {
+            settings.extend(shared(&mut sharer.borrow_mut()));
         }
         if !settings.is_empty() {
             spec["settings"] = json!(settings);
@@ -326,6 +333,24 @@ impl Stage {
             }
         }
     }
+}
+
+/// Flags of one list of arguments, and options of one variable.
+fn shared(random: &mut Random) -> Vec<Value> {
+    let places = [("arg", "--a"), ("arg", "--b"), ("option", "-XX:ParallelGCThreads"), ("option", "-XX:ConcGCThreads")];
+    let mut knobs = Vec::new();
+    for (index, (kind, name)) in places.into_iter().enumerate() {
+        if random.chance(500) {
+            let value = if random.chance(80) { CRASHES.parse().unwrap() } else { random.between(1, 6) };
+            let mut knob = json!({"name": format!("shared-{index}"), "type": "Integer", "value": value});
+            knob[kind] = json!(name);
+            if kind == "option" && random.chance(500) {
+                knob["onConflict"] = json!("TakeOver");
+            }
+            knobs.push(knob);
+        }
+    }
+    knobs
 }
 
 /// A person sets a variable. Where a policy holds it, it is the person's from then on.

@@ -116,7 +116,10 @@ impl World {
                         plan,
                         budgets,
                         progress: progress(&object),
-                        replicas: object.integer("/spec/replicas").unwrap_or(1),
+                        replicas: object
+                            .integer("/spec/replicas")
+                            .or_else(|| object.integer("/spec/instances"))
+                            .unwrap_or(1),
                         key: target,
                         object,
                     });

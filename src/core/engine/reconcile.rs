@@ -21,6 +21,7 @@ use crate::{
         facts::{Instant, Object, ObjectKey, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey},
+        record::Record,
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules},
     },
@@ -236,8 +237,10 @@ impl World {
             rollout if rollout.needs_person() => Some(Reason::AwaitingManualRollout),
             rollout => rollout.is_under_way().then_some(Reason::RollingOut),
         });
+        // A change of the number of pods leaves a trace, too, and is no claim: that carries its record.
         standing.applied = (!plan.claim_hash.is_empty()
-            && self.objects.traces_of(&entry.identity.key).contains(target))
+            && self.objects.traces_of(&entry.identity.key).contains(target)
+            && Record::of(&object.meta, entry.identity.name()).is_some())
         .then(|| (plan.claim_hash.clone(), object.meta.generation));
         if let Some((hash, _)) = &standing.applied {
             entry.claims.insert(target.clone(), hash.clone());
@@ -313,9 +316,7 @@ impl World {
         let quarantine_anywhere = hashes(&entry.told, None);
         let failed = hashes(&entry.memoir.quarantine, None);
         let counts = |item: &&QuarantineEntry| item.object == short && report::instant(&item.until) > now;
-        // Knobs that share a field fail together.
-        let failed_here =
-            entry.told.iter().filter(counts).flat_map(|item| item.path.split(", ")).map(Into::into).collect();
+        let failed_here = entry.told.iter().filter(counts).map(|item| item.path.as_str().into()).collect();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.policy == entry.identity.key);
         let unproven = rollout.into_iter().flat_map(Rollout::unproven).map(|change| change.path.clone()).collect();
         let complete = rollout.is_some_and(Rollout::was_complete);

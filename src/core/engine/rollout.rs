@@ -10,6 +10,9 @@
 //!                      ▼                        ▼
 //!             quarantine is in the status ▶ RollingBack ▶ (over)
 //! ```
+//!
+//! What another project's operator restarts takes the same turn. Its pods are not ours to look at: its object's own status tells,
+//! and as that may be older than the write, it has to say the same for as long as a rollout settles, which is over then.
 
 mod adopt;
 mod failure;
@@ -20,7 +23,7 @@ use super::World;
 use crate::{
     api::conditions::Reason,
     core::{
-        facts::{Instant, Kind, Object, ObjectKey, Span},
+        facts::{Instant, Kind, Object, ObjectKey, Span, unsettled},
         plan::{Change, Orphans},
         policy::PolicyKey,
         report::{Finding, Truth},
@@ -32,6 +35,8 @@ const LOOK: Span = Span::seconds(5);
 /// Time without any progress after which a rollout has failed, for kinds whose controller has no deadline of its own: that
 /// of a Deployment by default.
 const DEADLINE: Span = Span::minutes(10);
+/// Time after which an object of another project that still is not settled has failed, whatever its status went through.
+const MAX_UNSETTLED: Span = Span::hours(1);
 /// Time that a permit is kept for a write which has not begun a rollout.
 const PREPARATION: Span = Span::minutes(1);
 /// Time for which pods must keep running after a rollout is complete. Without readiness probe and `minReadySeconds`,
@@ -66,8 +71,8 @@ pub(super) struct Rollout {
     began: Instant,
     next_look: Instant,
     looking: bool,
-    /// Pods that are updated and available, and since when there are as many.
-    advance: (i64, i64, Instant),
+    /// How far its object was, and since when it has been there.
+    advance: (Advance, Instant),
     /// When the rollout was complete for the first time, and since when it has been without a break.
     completed: Option<(Instant, Option<Instant>)>,
 }
@@ -98,6 +103,28 @@ pub(super) enum Phase {
     Stray,
 }
 
+/// How far an object is with a rollout.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Advance {
+    /// Pods that are updated.
+    updated: i64,
+    /// Pods that are available.
+    available: i64,
+    /// What the status of another project's object says against its being settled. Its numbers may go up and down for ever.
+    said: Option<String>,
+}
+
+impl Advance {
+    fn of(object: &Object) -> Self {
+        let n = |a: &str, b: &str| object.integer(a).or_else(|| object.integer(b)).unwrap_or(0);
+        Self {
+            updated: n("/status/updatedReplicas", "/status/updatedNumberScheduled"),
+            available: n("/status/availableReplicas", "/status/numberAvailable"),
+            said: unsettled(object),
+        }
+    }
+}
+
 impl Rollout {
     pub(super) fn preparing(policy: PolicyKey, now: Instant) -> Self {
         Self {
@@ -114,7 +141,7 @@ impl Rollout {
             began: now,
             next_look: now,
             looking: false,
-            advance: (0, 0, now),
+            advance: (Advance::default(), now),
             completed: None,
         }
     }
@@ -161,7 +188,7 @@ impl Rollout {
         self.changes = changes;
         self.began = now;
         self.next_look = now + LOOK;
-        self.advance = (0, 0, now);
+        self.advance = (Advance::default(), now);
         self.completed = None;
     }
 
@@ -191,14 +218,28 @@ impl Rollout {
 
     /// Whether nothing has happened for too long, although the controller will never say so.
     fn is_stuck(&mut self, object: &Object, now: Instant) -> bool {
-        let n = |a: &str, b: &str| object.integer(a).or_else(|| object.integer(b)).unwrap_or(0);
-        let updated = n("/status/updatedReplicas", "/status/updatedNumberScheduled");
-        let available = n("/status/availableReplicas", "/status/numberAvailable");
+        let advance = Advance::of(object);
         // While it rests, nobody expects anything.
-        if (self.advance.0, self.advance.1) != (updated, available) || self.rest.is_some() {
-            self.advance = (updated, available, now);
+        if self.advance.0 != advance || self.rest.is_some() {
+            self.advance = (advance, now);
         }
-        object.key.kind != Kind::Deployment && now.since(self.advance.2) > DEADLINE
+        let lasts_too_long = object.key.kind.is_foreign() && now.since(self.began) > MAX_UNSETTLED;
+        object.key.kind != Kind::Deployment && (now.since(self.advance.1) > DEADLINE || lasts_too_long)
+    }
+
+    /// Whether the state of an object can be that of before the write: the status of another project's object may say for which
+    /// generation it is, or not. It is believed when it has said the same for a while.
+    fn may_be_old(&self, object: &Object, now: Instant) -> bool {
+        object.key.kind.is_foreign() && now.since(self.advance.1) < SETTLE
+    }
+
+    /// Why it counts as failed when it is stuck.
+    fn stuck(&self) -> String {
+        let minutes = |span: Span| span.as_millis() / 60_000;
+        match &self.advance.0.said {
+            Some(said) => format!("it has not been ready for {} minutes: {said}", minutes(DEADLINE)),
+            None => format!("no pod became available for {} minutes", minutes(DEADLINE)),
+        }
     }
 
     /// Whether a write may follow although the rollout is not finished: the way back, or a newer spec.

@@ -25,14 +25,15 @@ pub enum Progress {
 /// State of the rollout of `workload`.
 ///
 /// Deployment: the newest template is observed, and updated = total = available, nothing terminating. `StatefulSet`:
-/// `updateRevision == currentRevision` and all ready. `DaemonSet`: updated = desired = available.
+/// `updateRevision == currentRevision` and all ready. `DaemonSet`: updated = desired = available. Another project's object: as far
+/// as nothing is [`unsettled`].
 #[must_use]
 pub fn progress(workload: &Object) -> Progress {
-    let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
-    // Others have no rollout of ours, and need not have a status either: see `unsettled`.
+    // Others have no rollout, and need not have a status either.
     if !workload.key.kind.is_workload() {
-        return Progress::Complete;
+        return unsettled(workload).map_or(Progress::Complete, |_| Progress::Running);
     }
+    let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
     if n("/status/observedGeneration") < workload.meta.generation {
         return Progress::Running;
     }
@@ -154,6 +155,8 @@ mod tests {
             let content = json!({"spec": {}, "status": status});
             let object = Object { key: ObjectKey::new(kind, "ns", "o"), meta, content };
             assert_eq!(unsettled(&object).as_deref(), want);
+            let state = if want.is_some() { Progress::Running } else { Progress::Complete };
+            assert_eq!(progress(&object), state, "whatever is observed of workloads");
         };
         check(Kind::Cluster, json!({}), None);
         check(Kind::Cluster, json!({"phase": "Cluster in healthy state"}), None);

@@ -9,51 +9,65 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    CONTEST, Change, Conflict, Hold, Orphans, Part, Plan, Refusal, Setting, Situation, State, Step, config_map,
-    objects, value_hash,
+    CONTEST, Change, Conflict, Hold, Orphans, Plan, Refusal, STAMP, Setting, Situation, State, Step, config_map,
+    objects,
+    shared::{self, Piece},
+    value_hash,
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
-        options::{self, Known, Variable},
+        options::{self, Known},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Before, KeyStamp, Record, Taking},
+        resolve::Desired,
     },
 };
 
 /// A field and what it shall be.
 pub(super) struct Wish {
-    /// Path in the policy.
-    pub path: Box<str>,
     /// Where it lands, for people.
     pub landing: String,
-    /// Where the value comes from; `None` for stamps, which people do not set.
-    pub source: Option<String>,
     /// The field.
     pub field: FieldPath,
-    /// The value as it is written.
+    /// The value as it is written, with every part as it shall be.
     pub value: Json,
-    /// The value for people.
-    pub text: String,
-    /// The live value for people.
-    pub live_text: Option<String>,
     /// What to do when somebody else owns the field.
     pub on_conflict: OnConflict,
     /// The key of a `ConfigMap` that pods read at start only.
     pub read_at_start: Option<Box<str>>,
-    /// The knobs, where several share the field.
+    /// The knobs that it is for: one, or those that share the field.
     pub parts: Vec<Part>,
-    /// The options that the value has of us, where the rest of it is somebody else's.
-    pub options: Option<Options>,
+    /// The live value without what the policy left there and what stands in the way; `None`: nothing does.
+    pub cleared: Option<Json>,
 }
 
-/// Options of ours in a variable.
-pub(super) struct Options {
-    /// The variable.
-    pub variable: Variable,
-    /// Each option and the words for it.
-    pub words: Vec<(&'static Known, String)>,
+/// What one knob says of a field.
+pub(super) struct Part {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// The value for people.
+    pub text: String,
+    /// The live value for people, spelled as the desired one where it is the same.
+    pub live: Option<String>,
+    /// Where the value comes from; `None` for stamps, which people do not set.
+    pub source: Option<String>,
+    /// What of the field it is; `None`: all of it.
+    pub piece: Option<Piece>,
+}
+
+/// What becomes of a part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is there as it shall be.
+    There,
+    /// It is to be written.
+    Wanted,
+    /// It failed, and stays out.
+    Out,
+    /// It failed, and goes back to what was there before it.
+    Back,
 }
 
 /// What becomes of an object.
@@ -73,7 +87,7 @@ pub struct Write {
     pub body: Json,
     /// Whether every conflicting field is under `TakeOver`.
     pub force: bool,
-    /// Whether it changes the pod template.
+    /// Whether it changes the pod template, or makes another project's operator restart what it runs.
     pub disruptive: bool,
     /// What changes.
     pub changes: Vec<Change>,
@@ -93,27 +107,80 @@ pub(super) fn plan(situation: &Situation<'_>, object: &Object, wishes: Vec<Wish>
     draft.finish(plan)
 }
 
-impl Wish {
-    /// What of a value people are told: of a text that others write in, too, our options only.
-    fn told(&self, value: &Json) -> Option<String> {
-        let Some(options) = &self.options else { return Some(text(value)) };
-        let all = value.as_str().unwrap_or_default();
-        let ours: Vec<String> =
-            options.words.iter().filter_map(|(known, _)| options::find_text(known, all).ok().flatten()).collect();
-        (!ours.is_empty()).then(|| ours.join(" "))
+impl Part {
+    /// A knob that has the field for itself.
+    pub fn whole(desired: &Desired<'_>, text: String, live: Option<String>) -> Self {
+        let source = Some(desired.source.to_string());
+        Self { path: desired.knob.path.clone(), text, live, source, piece: None }
+    }
+
+    /// A knob that has a piece of the field.
+    pub fn of(piece: Piece, desired: &Desired<'_>, live: Option<String>) -> Self {
+        Self { piece: Some(piece), ..Self::whole(desired, desired.text.clone(), live) }
+    }
+
+    /// What of a value people are told: of a text that others write in, too, the own piece only.
+    fn told(&self, value: Option<&Json>) -> Option<String> {
+        match &self.piece {
+            Some(piece) => piece.read(value),
+            None => value.map(text),
+        }
+    }
+
+    /// Whether a value of the field has it as it shall be.
+    fn is_in(&self, wish: &Wish, value: Option<&Json>) -> bool {
+        match &self.piece {
+            Some(piece) => piece.set(value, &self.text).as_ref() == value,
+            None => value == Some(&wish.value),
+        }
     }
 }
 
-impl Options {
-    /// What is live now, with our options as they were before us; nothing where that is what is known already.
-    fn rebased(&self, was: Option<&Json>, live: Option<&Json>) -> Option<Json> {
-        let live = live?.as_str()?;
-        let before = was.and_then(Json::as_str).unwrap_or_default();
-        let wanted: Vec<_> = self.words.iter().map(|(known, word)| (*known, word.as_str())).collect();
-        let rebased = options::restore(self.variable, live, before, &wanted).ok()?;
-        (rebased != before).then(|| Json::String(rebased))
+impl Wish {
+    /// Paths in the policy.
+    fn path(&self) -> Box<str> {
+        let paths: Vec<&str> = self.parts.iter().map(|part| &*part.path).collect();
+        paths.join(", ").into()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.parts.iter().any(|part| part.piece.is_some())
+    }
+
+    /// Whether the field is a variable of options.
+    fn has_options(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.piece, Some(Piece::Option(_))))
+    }
+
+    /// The field as `base` with the parts that have none of the fates of a failure as they shall be.
+    fn on(&self, base: Option<Json>, fates: &[Fate]) -> Option<Json> {
+        let wanted = self.parts.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::There | Fate::Wanted));
+        wanted.fold(base, |value, (part, _)| match &part.piece {
+            Some(piece) => piece.set(value.as_ref(), &part.text),
+            None => Some(self.value.clone()),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.parts.iter().map(|part| &*part.text).collect::<Vec<_>>().join(" ")
+    }
+
+    fn live_text(&self) -> Option<String> {
+        let live: Vec<&str> = self.parts.iter().filter_map(|part| part.live.as_deref()).collect();
+        (!live.is_empty()).then(|| live.join(" "))
     }
 }
+
+/// A knob and the part of a field that it has, and what this write does to it.
+struct Landed {
+    path: Box<str>,
+    piece: Option<Piece>,
+    changes: bool,
+    goes_back: bool,
+}
+
+/// Why a value goes back.
+const FAILED: &str = "the rollout of this value failed";
 
 struct Draft<'a> {
     situation: &'a Situation<'a>,
@@ -126,8 +193,8 @@ struct Draft<'a> {
     record: Record,
     claim: Claim,
     changes: Vec<(FieldPath, Change)>,
-    /// Which knob lands in a field.
-    knobs: BTreeMap<FieldPath, Box<str>>,
+    /// Which knobs land in a field.
+    knobs: BTreeMap<FieldPath, Vec<Landed>>,
     force: bool,
     /// Whether a value changes that pods read at start only.
     restarts: bool,
@@ -137,8 +204,6 @@ struct Draft<'a> {
     hold: Option<Hold>,
     /// Fields that are left to somebody who insisted. The record keeps them, or the next pass would take them for new.
     contested: Vec<FieldPath>,
-    /// Fields that go back to what was there before.
-    taken_back: BTreeSet<FieldPath>,
     /// Keys of knobs that pods read at start only.
     read_at_start: BTreeSet<Box<str>>,
     /// The other managers of the object, once somebody asked for them.
@@ -171,7 +236,6 @@ impl<'a> Draft<'a> {
             unexplained: Vec::new(),
             hold: situation.memory.holds.get(&object.key).copied(),
             contested: Vec::new(),
-            taken_back: BTreeSet::new(),
             read_at_start: BTreeSet::new(),
             others: OnceCell::new(),
             barred: Vec::new(),
@@ -196,64 +260,109 @@ impl<'a> Draft<'a> {
 
     fn add(&mut self, wish: Wish, plan: &mut Plan) {
         // The policy alone does not tell: one knob may name the container that another means by default.
-        if let Some(first) = self.knobs.insert(wish.field.clone(), wish.path.clone()) {
-            let message = format!("{} lands where {first} lands already: {}", wish.path, wish.landing);
+        if let Some(first) = self.knobs.get(&wish.field) {
+            let first: Vec<&str> = first.iter().map(|landed| &*landed.path).collect();
+            let message = format!("{} lands where {} lands already: {}", wish.path(), first.join(", "), wish.landing);
             plan.refuse(Reason::InvalidSpec, message, true);
             return;
         }
         self.read_at_start.extend(wish.read_at_start.clone());
         let live = wish.field.lookup(&self.object.content).cloned();
-        let (state, conflict) = self.decide(&wish, live.as_ref());
+        let ours = self.owned.contains(&wish.field);
+        let fates: Vec<Fate> = wish.parts.iter().map(|part| self.fate(&wish, part, live.as_ref(), ours)).collect();
+        let landed = |(part, fate): (&Part, &Fate)| Landed {
+            path: part.path.clone(),
+            piece: part.piece.clone(),
+            changes: matches!(fate, Fate::Wanted | Fate::Back),
+            goes_back: *fate == Fate::Back,
+        };
+        self.knobs.insert(wish.field.clone(), wish.parts.iter().zip(&fates).map(landed).collect());
+        let (state, conflict) = self.decide(&wish, live.as_ref(), ours, &fates);
         if let Some(conflict) = conflict {
             plan.conflicts.push(conflict);
         }
-        if let Some(source) = wish.source {
+        for (part, fate) in wish.parts.into_iter().zip(fates) {
+            let state = match (state, fate) {
+                // Of those that share a field, some may be where they shall be, and some have failed.
+                (State::Planned | State::AtRest, Fate::Out | Fate::Back) => State::Quarantined,
+                (State::Planned, Fate::There) if part.piece.is_some() => State::AtRest,
+                _ => state,
+            };
+            let Some(source) = part.source else { continue };
             plan.settings.push(Setting {
-                path: wish.path,
+                path: part.path,
                 object: self.object.key.clone(),
-                field: Some(wish.field),
-                landing: wish.landing,
-                desired: wish.text,
-                live: wish.live_text,
+                field: Some(wish.field.clone()),
+                landing: wish.landing.clone(),
+                desired: part.text,
+                live: part.live,
                 source,
                 state,
-                parts: wish.parts,
                 why: None,
             });
         }
     }
 
+    /// What failed here is taken back; what failed anywhere is not begun.
+    fn fate(&self, wish: &Wish, part: &Part, live: Option<&Json>, ours: bool) -> Fate {
+        let memory = self.situation.memory;
+        let is_there = part.is_in(wish, live);
+        let failed = match (is_there, self.object.key.kind) {
+            (false, _) => &memory.failed,
+            (true, Kind::ConfigMap) => &memory.quarantine_anywhere,
+            (true, _) => &memory.quarantine,
+        };
+        match (failed.contains(&value_hash(&part.path, &part.text)), is_there) {
+            (true, true) if ours => Fate::Back,
+            (true, _) => Fate::Out,
+            (false, true) => Fate::There,
+            (false, false) => Fate::Wanted,
+        }
+    }
+
     /// Puts the field into the claim, or repeats what is live, or leaves it out, and says why.
-    fn decide(&mut self, wish: &Wish, live: Option<&Json>) -> (State, Option<Conflict>) {
-        let ours = self.owned.contains(&wish.field);
+    fn decide(&mut self, wish: &Wish, live: Option<&Json>, ours: bool, fates: &[Fate]) -> (State, Option<Conflict>) {
         if let Some(elder) = self.situation.memory.elders.get(&wish.landing) {
             // Our entry gives the field up: two owners of one field with two values never come to rest.
             let message =
                 format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
             return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
         }
-        let memory = self.situation.memory;
-        let hash = value_hash(&wish.path, &wish.text);
-        // What failed here is taken back; what failed anywhere is not begun.
-        let failed = match (live == Some(&wish.value), self.object.key.kind) {
-            (false, _) => &memory.failed,
-            (true, Kind::ConfigMap) => &memory.quarantine_anywhere,
-            (true, _) => &memory.quarantine,
+        let has_lost = wish.is_shared()
+            && ours
+            && (self.has_lost_parts(&wish.field) || fates.contains(&Fate::Back) && self.has_lost_options(wish, live));
+        // What stands in the way of a value that failed does not.
+        let cleared =
+            wish.cleared.clone().filter(|_| fates.iter().all(|fate| matches!(fate, Fate::There | Fate::Wanted)));
+        let base = match cleared {
+            _ if has_lost => self.previous(&wish.field),
+            Some(cleared) => Some(cleared),
+            None => self.without_failed(wish, live, fates),
         };
-        if failed.contains(&hash) {
-            return self.take_back(wish, live, ours);
-        }
-        if live == Some(&wish.value) {
-            self.claim.insert(wish.field.clone(), wish.value.clone());
+        let value = wish.on(base, fates);
+        let none_is_wanted = fates.iter().all(|fate| matches!(fate, Fate::Out | Fate::Back));
+        if value.as_ref() == live {
+            if none_is_wanted {
+                if ours {
+                    self.keep(wish, live);
+                }
+                return (State::Quarantined, None);
+            }
+            if let Some(live) = live {
+                self.claim.insert(wish.field.clone(), live.clone());
+            }
             self.remember_baseline(wish, live);
             return (State::AtRest, None);
+        }
+        if none_is_wanted {
+            return self.take_back(wish, live, value, fates, has_lost);
         }
         let others = self.declarers(&wish.field);
         // Who holds no more than a default loses nothing.
         self.force |= others.is_empty() && !self.holders(&wish.field).is_empty();
         let had = self.before.as_ref().is_some_and(|record| record.paths.contains_key(&wish.field));
         if had && !ours {
-            return self.was_taken(wish, live, &others);
+            return self.was_taken(wish, live, value, fates, &others);
         }
         if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
             if ours {
@@ -265,13 +374,59 @@ impl<'a> Draft<'a> {
             self.force = true;
         }
         if ours && others.is_empty() {
-            self.unexplained.push((wish.path.clone(), wish.landing.clone()));
+            self.unexplained.push((wish.path(), wish.landing.clone()));
         }
-        (self.change(wish, live), None)
+        (self.change(wish, live, value, fates, has_lost), None)
+    }
+
+    /// The live value with what failed as it was before.
+    fn without_failed(&self, wish: &Wish, live: Option<&Json>, fates: &[Fate]) -> Option<Json> {
+        let failed = wish.parts.iter().zip(fates).filter(|(_, fate)| **fate == Fate::Back);
+        let failed: Vec<&Option<Piece>> = failed.map(|(part, _)| &part.piece).collect();
+        if failed.is_empty() {
+            return live.cloned();
+        }
+        shared::restore(live, self.previous(&wish.field).as_ref(), &failed)
+    }
+
+    /// Whether the rollout that is being taken back has changed something in a field for which the policy has no knob any
+    /// more: nobody can say which part of the field that was, so the field goes back with all that is not wanted now.
+    fn has_lost_parts(&self, field: &FieldPath) -> bool {
+        let memory = self.situation.memory;
+        memory.orphans == Orphans::TakeBack
+            && self.before.as_ref().is_some_and(|record| record.previous.contains_key(field))
+            && memory.rolling.keys().any(|path| !self.has_knob(path))
+    }
+
+    /// Whether the write that is being taken back has cleared options of ours out of the way: they come back with it.
+    fn has_lost_options(&self, wish: &Wish, live: Option<&Json>) -> bool {
+        let previous = self.previous(&wish.field);
+        let is_asked = |known: &'static Known| wish.parts.iter().any(|part| part.piece == Some(Piece::Option(known)));
+        let mut variables = wish.parts.iter().filter_map(|part| match part.piece {
+            Some(Piece::Option(known)) => Some(known.variable),
+            _ => None,
+        });
+        let is_lost = |known: &'static Known| {
+            let piece = Piece::Option(known);
+            piece.read(previous.as_ref()).is_some() && piece.read(live).is_none() && !is_asked(known)
+        };
+        variables.next().is_some_and(|variable| options::of(variable).any(is_lost))
+    }
+
+    fn has_knob(&self, path: &str) -> bool {
+        let knobs = &self.situation.policy.knobs;
+        path == STAMP || path.starts_with("replicas.") || knobs.iter().any(|knob| *knob.path == *path)
     }
 
     /// Somebody set a field that we had claimed.
-    fn was_taken(&mut self, wish: &Wish, live: Option<&Json>, others: &[Holder]) -> (State, Option<Conflict>) {
+    fn was_taken(
+        &mut self,
+        wish: &Wish,
+        live: Option<&Json>,
+        value: Option<Json>,
+        fates: &[Fate],
+        others: &[Holder],
+    ) -> (State, Option<Conflict>) {
         let applier = others.iter().find(|holder| holder.is_applier());
         if let Some(applier) = applier {
             if wish.on_conflict == OnConflict::Yield {
@@ -290,18 +445,18 @@ impl<'a> Draft<'a> {
             }
             note_taking(&mut self.record, applier, self.situation.now);
             self.force = true;
-            if wish.value.is_array() || wish.options.is_some() {
+            if wish.value.is_array() || wish.is_shared() {
                 // Their new list, or text, is what ours is made of now, so it is what was there before, too.
                 self.record.paths.insert(wish.field.clone(), live.cloned());
             }
-            return (self.change(wish, live), None);
+            return (self.change(wish, live, value, fates, false), None);
         }
         // An owner that drops a field which was taken over removes it although we hold its value (kubectl's client-side
         // apply does): nobody wants anything else of it.
         let dropped = live.is_none() && others.is_empty() && wish.on_conflict == OnConflict::TakeOver;
         if self.hold == Some(Hold::Lifted) || dropped {
             self.force |= !others.is_empty();
-            return (self.change(wish, live), None);
+            return (self.change(wish, live, value, fates, false), None);
         }
         self.overridden = true;
         let who = others.first().map_or_else(|| "somebody".to_owned(), |holder| format!("\"{}\"", holder.manager));
@@ -312,7 +467,7 @@ impl<'a> Draft<'a> {
             if self.object.key.kind == Kind::ConfigMap {
                 String::new()
             } else {
-                format!(" from {} to {}", wish.text, wish.live_text.as_deref().unwrap_or("nothing"))
+                format!(" from {} to {}", wish.text(), wish.live_text().as_deref().unwrap_or("nothing"))
             },
             if self.object.key.kind.is_foreign() { "Run" } else { "Change the policy, or run" },
             self.situation.policy.identity.name(),
@@ -320,37 +475,61 @@ impl<'a> Draft<'a> {
         (State::Yielded, Some(self.conflict(Reason::ManualOverride, wish, message)))
     }
 
-    /// A value that failed: back to what was there before it, or stay where we are.
-    fn take_back(&mut self, wish: &Wish, live: Option<&Json>, ours: bool) -> (State, Option<Conflict>) {
-        if live == Some(&wish.value) && ours {
-            let others = self.declarers(&wish.field);
-            if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
-                // Whoever else wants the same value has to let go of it first.
-                self.keep(wish, live);
-                let message = foreign(wish, &others);
-                return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, message)));
-            }
-            let previous = self.previous(&wish.field);
-            if let Some(bar) = objects::bar(self.situation, &wish.path, live, previous.as_ref()) {
-                self.keep(wish, live);
-                self.barred.push(bar);
-                return (State::Refused, None);
-            }
-            self.force |= !self.holders(&wish.field).is_empty();
-            let change = Change {
-                object: self.object.key.clone(),
-                path: wish.path.clone(),
-                from: Some(wish.text.clone()),
-                to: previous.as_ref().and_then(|previous| wish.told(previous)),
-                because: "the rollout of this value failed".into(),
-            };
-            self.changes.push((wish.field.clone(), change));
-            self.unstamp(wish.read_at_start.as_deref().unwrap_or_default());
-            self.put(&wish.field, previous);
-        } else if ours {
+    /// Nothing but what failed is in a field of ours: back to what was there before it.
+    fn take_back(
+        &mut self,
+        wish: &Wish,
+        live: Option<&Json>,
+        value: Option<Json>,
+        fates: &[Fate],
+        has_lost: bool,
+    ) -> (State, Option<Conflict>) {
+        let others = self.declarers(&wish.field);
+        if !others.is_empty() && wish.on_conflict == OnConflict::Yield {
+            // Whoever else wants the same value has to let go of it first.
             self.keep(wish, live);
+            let message = foreign(wish, &others);
+            return (State::Yielded, Some(self.conflict(Reason::FieldManagerConflict, wish, message)));
         }
+        if let Some(bar) = self.bar(wish, live, value.as_ref()) {
+            self.keep(wish, live);
+            self.barred.push(bar);
+            return (State::Refused, None);
+        }
+        self.force |= !self.holders(&wish.field).is_empty();
+        self.note_changes(wish, value.as_ref(), fates, has_lost);
+        self.unstamp(wish.read_at_start.as_deref().unwrap_or_default());
+        self.put(&wish.field, value);
         (State::Quarantined, None)
+    }
+
+    fn bar(&self, wish: &Wish, live: Option<&Json>, value: Option<&Json>) -> Option<Refusal> {
+        wish.parts.iter().find_map(|part| objects::bar(self.situation, &part.path, live, value))
+    }
+
+    /// What the parts of a field go from and to.
+    fn note_changes(&mut self, wish: &Wish, value: Option<&Json>, fates: &[Fate], has_lost: bool) {
+        let object = &self.object.key;
+        let change = |path: &str, from: Option<String>, to: Option<String>, because: &str| {
+            let (path, because) = (path.into(), because.to_owned());
+            (wish.field.clone(), Change { object: object.clone(), path, from, to, because })
+        };
+        for (part, fate) in wish.parts.iter().zip(fates) {
+            self.changes.extend(match fate {
+                Fate::There | Fate::Out => None,
+                Fate::Wanted => {
+                    let because = part.source.as_deref().unwrap_or("a bound document changed");
+                    // What is there twice is not there as it shall be.
+                    let from = part.live.clone().filter(|live| *live != part.text);
+                    Some(change(&part.path, from, Some(part.text.clone()), because))
+                }
+                Fate::Back => Some(change(&part.path, Some(part.text.clone()), part.told(value), FAILED)),
+            });
+        }
+        if has_lost {
+            let lost = "what the policy has no knob for any more".to_owned();
+            self.changes.push(change(&wish.field.to_string(), Some(lost), None, FAILED));
+        }
     }
 
     /// Repeats what is there.
@@ -369,7 +548,6 @@ impl<'a> Draft<'a> {
     /// Claims a former value. A field that was absent is left out: its sole owner stops sending it, so the server removes it.
     /// The container stays in the claim for that long: what its owner stops sending would go, too.
     fn put(&mut self, field: &FieldPath, value: Option<Json>) {
-        self.taken_back.insert(field.clone());
         match value {
             Some(value) => drop(self.claim.insert(field.clone(), value)),
             None => self.claim.leaves.extend(identity(field)),
@@ -400,7 +578,7 @@ impl<'a> Draft<'a> {
                 path: field.to_string().into(),
                 from: live.as_ref().map(text),
                 to: previous.as_ref().map(text),
-                because: "the rollout of this value failed".into(),
+                because: FAILED.into(),
             };
             self.changes.push((field.clone(), change));
             if let Some(Segment::Field(key)) = field.segments().last()
@@ -413,20 +591,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn change(&mut self, wish: &Wish, live: Option<&Json>) -> State {
-        let bar = objects::bar(self.situation, &wish.path, live, Some(&wish.value));
+    fn change(
+        &mut self,
+        wish: &Wish,
+        live: Option<&Json>,
+        value: Option<Json>,
+        fates: &[Fate],
+        has_lost: bool,
+    ) -> State {
+        let bar = self.bar(wish, live, value.as_ref());
         let state = if bar.is_some() { State::Refused } else { State::Planned };
         self.barred.extend(bar);
-        self.claim.insert(wish.field.clone(), wish.value.clone());
+        self.note_changes(wish, value.as_ref(), fates, has_lost);
+        if let Some(value) = value {
+            self.claim.insert(wish.field.clone(), value);
+        }
         self.remember_baseline(wish, live);
-        let change = Change {
-            object: self.object.key.clone(),
-            path: wish.path.clone(),
-            from: wish.live_text.clone(),
-            to: Some(wish.text.clone()),
-            because: wish.source.clone().unwrap_or_else(|| "a bound document changed".into()),
-        };
-        self.changes.push((wish.field.clone(), change));
         self.stamp(wish);
         state
     }
@@ -437,13 +617,14 @@ impl<'a> Draft<'a> {
         self.restarts = true;
         let known = self.record.keys.remove(&**key);
         let memory = self.situation.memory;
-        let unproven = !memory.complete && memory.unproven.contains(&wish.path);
+        let Some(part) = wish.parts.first() else { return };
+        let unproven = !memory.complete && memory.unproven.contains(&part.path);
         let ours = match known {
             Some(KeyStamp { before: Some(before), .. }) if unproven => before.ours,
             known => known.map(|known| known.now),
         };
         let before = Some(Before { generation: self.situation.policy.identity.generation, ours });
-        let now = value_hash(&wish.path, &wish.text);
+        let now = value_hash(&part.path, &part.text);
         self.record.keys.insert(key.to_string(), KeyStamp { now, before });
     }
 
@@ -459,17 +640,18 @@ impl<'a> Draft<'a> {
     fn remember_baseline(&mut self, wish: &Wish, live: Option<&Json>) {
         self.record.paths.entry(wish.field.clone()).or_insert_with(|| live.cloned());
         // Whoever wrote the field after us has changed what is theirs in it: that is to be there when ours goes back.
-        if let Some(options) = &wish.options
+        if wish.has_options()
+            && live.is_some()
             && !self.owned.contains(&wish.field)
             && let Some(was) = self.record.paths.get_mut(&wish.field)
-            && let Some(rebased) = options.rebased(was.as_ref(), live)
         {
-            *was = Some(rebased);
+            let pieces: Vec<&Option<Piece>> = wish.parts.iter().map(|part| &part.piece).collect();
+            *was = shared::restore(live, was.as_ref(), &pieces);
         }
     }
 
     fn conflict(&self, reason: Reason, wish: &Wish, message: String) -> Conflict {
-        Conflict { reason, object: self.object.key.clone(), path: wish.path.clone(), message }
+        Conflict { reason, object: self.object.key.clone(), path: wish.path(), message }
     }
 
     fn finish(mut self, plan: &mut Plan) -> Claimed {
@@ -557,8 +739,8 @@ impl<'a> Draft<'a> {
         // What nobody is known to manage belongs to "before-first-apply", which never asks for anything again.
         self.force |= self.object.meta.managed.is_empty();
         let annotations = BTreeMap::from([(annotation, recorded)]);
-        let disruptive = self.restarts
-            || self.changes.iter().any(|(field, _)| field.is_at_or_below(&FieldPath::of(&["spec", "template"])));
+        let kind = self.object.key.kind;
+        let disruptive = self.restarts || self.changes.iter().any(|(field, _)| super::is_disruptive(kind, field));
         let changes: Vec<Change> = self.changes.into_iter().map(|(_, change)| change).collect();
         plan.changes.extend(changes.iter().cloned());
         plan.steps.push(Step::Apply(Box::new(Write {
@@ -608,29 +790,45 @@ impl<'a> Draft<'a> {
 
     /// Values before the changes, and before those which this rollout carries already.
     fn before_the_rollout(&self) -> BTreeMap<FieldPath, Option<Json>> {
-        let unproven = &self.situation.memory.unproven;
+        let memory = self.situation.memory;
         let earlier = self.before.iter().flat_map(|record| &record.previous);
-        let mut previous: BTreeMap<_, _> = earlier
-            .filter(|(field, _)| {
-                self.knobs.get(*field).is_some_and(|path| unproven.iter().any(|other| share(path, other)))
-            })
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect();
-        for (field, _) in &self.changes {
-            let live = || field.lookup(&self.object.content).cloned();
-            // After the way back, what failed is what was there before: that tells it from the way there.
-            // It is told once: what has no knob is let go of next.
-            if self.taken_back.contains(field) {
-                if self.knobs.contains_key(field) {
-                    previous.insert(field.clone(), live());
-                } else {
-                    previous.remove(field);
-                }
-            } else if self.situation.memory.complete {
-                previous.insert(field.clone(), live());
-            } else {
-                previous.entry(field.clone()).or_insert_with(live);
+        let earlier: BTreeMap<&FieldPath, &Option<Json>> = earlier.collect();
+        // What the rollout carries and has no knob any more is one of these, and nobody can say which.
+        let has_lost = memory.unproven.iter().any(|path| !self.has_knob(path));
+        let is_unproven = |landed: &Landed| memory.unproven.contains(&landed.path);
+        let is_kept = |field: &FieldPath| match self.knobs.get(field) {
+            Some(landed) => landed.iter().any(|landed| is_unproven(landed) || has_lost && landed.piece.is_some()),
+            None => memory.orphans != Orphans::Release && self.owned.contains(field),
+        };
+        let mut previous: BTreeMap<FieldPath, Option<Json>> = BTreeMap::new();
+        for (field, value) in &earlier {
+            if is_kept(field) {
+                previous.insert((*field).clone(), (*value).clone());
             }
+        }
+        for (field, _) in &self.changes {
+            let live = field.lookup(&self.object.content);
+            // It is told once: what has no knob is let go of next.
+            let Some(landed) = self.knobs.get(field) else {
+                previous.remove(field);
+                continue;
+            };
+            // After the way back, what failed is what was there before it: that tells it from the way there. And what ran
+            // once and is changed again goes back to what ran.
+            let stays =
+                |landed: &&Landed| is_unproven(landed) && !landed.goes_back && !(memory.complete && landed.changes);
+            let pieces = |stay: bool| -> Vec<&Option<Piece>> {
+                landed.iter().filter(|landed| stays(landed) == stay).map(|landed| &landed.piece).collect()
+            };
+            let is_shared = landed.iter().any(|landed| landed.piece.is_some());
+            let value = match earlier.get(field) {
+                Some(was) if has_lost && is_shared => shared::restore(was.as_ref(), live, &pieces(false)),
+                Some(was) if landed.iter().any(|landed| stays(&landed)) => {
+                    shared::restore(live, was.as_ref(), &pieces(true))
+                }
+                _ => live.cloned(),
+            };
+            previous.insert(field.clone(), value);
         }
         previous
     }
@@ -729,11 +927,6 @@ fn foreign(wish: &Wish, others: &[Holder]) -> String {
     let who: Vec<String> = others.iter().map(|holder| format!("\"{}\"", holder.manager)).collect();
     let advice = others.first().map(Holder::advice).unwrap_or_default();
     format!("{} is owned by {}. {advice}", wish.landing, who.join(" and "))
-}
-
-/// Whether two settings have a knob in common: those that share a field are one setting, and others may join them.
-fn share(a: &str, b: &str) -> bool {
-    a.split(", ").any(|a| b.split(", ").any(|b| a == b))
 }
 
 fn text(value: &Json) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Change, ConfigMap, Conflict, Hold, Orphans, Plan, Purpose, STAMP, Setting, Situation, State, Step,
-    claim::{self, Wish},
+    claim::{self, Part, Wish},
     value_hash,
 };
 use crate::{
@@ -218,7 +218,6 @@ impl Edits<'_> {
                 live,
                 source: desired.source.to_string(),
                 state,
-                parts: Vec::new(),
                 why: None,
             });
         };
@@ -581,19 +580,14 @@ fn whole_keys(situation: &Situation<'_>, object: &Object) -> Vec<Wish> {
         }
         let field = FieldPath::of(&["data", key]);
         let live = field.lookup(&object.content).and_then(Json::as_str).map(str::to_owned);
-        let text = desired.text.clone();
         wishes.push(Wish {
-            path: desired.knob.path.clone(),
             landing: landing(situation.policy, &desired.knob.landing).unwrap_or_default(),
-            source: Some(desired.source.to_string()),
             field,
-            value: json!(text),
-            text,
-            live_text: live.map(brief),
+            value: json!(desired.text),
             on_conflict: desired.knob.on_conflict,
             read_at_start: (*reload == Reload::Restart).then(|| key.clone()),
-            parts: Vec::new(),
-            options: None,
+            parts: vec![Part::whole(desired, desired.text.clone(), live.map(brief))],
+            cleared: None,
         });
     }
     wishes

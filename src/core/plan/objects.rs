@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::{
     Conflict, Plan, Refusal, Setting, Situation, State,
-    claim::{self, Wish},
+    claim::{self, Part, Wish},
     workload::view,
 };
 use crate::{
@@ -101,17 +101,13 @@ fn wish(situation: &Situation<'_>, desired: &Desired<'_>, place: &Place, plan: &
         _ => (asked, desired.text.clone()),
     };
     Some(Wish {
-        path: knob.path.clone(),
         landing,
-        source: Some(desired.source.to_string()),
         field,
         value,
-        text,
-        live_text,
-        parts: Vec::new(),
-        options: None,
         on_conflict: knob.on_conflict,
         read_at_start: None,
+        parts: vec![Part::whole(desired, text, live_text)],
+        cleared: None,
     })
 }
 

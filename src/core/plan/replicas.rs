@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Change, Conflict, Plan, Purpose, Setting, Situation, State, Step,
-    claim::{self, Wish},
+    claim::{self, Part, Wish},
 };
 use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
@@ -105,17 +105,19 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
         .into_iter()
         .filter_map(|(member, field, want)| Some((member, field, want?)))
         .map(|(member, field, want)| Wish {
-            path: format!("replicas.{member}").into(),
             landing: bound_of(field, autoscaler),
-            source: Some("spec".into()),
             field: FieldPath::of(&["spec", field]),
             value: json!(want),
-            text: want.to_string(),
-            live_text: live(field).map(|n| n.to_string()),
             on_conflict: replicas.on_conflict,
             read_at_start: None,
-            parts: Vec::new(),
-            options: None,
+            parts: vec![Part {
+                path: format!("replicas.{member}").into(),
+                text: want.to_string(),
+                live: live(field).map(|n| n.to_string()),
+                source: Some("spec".into()),
+                piece: None,
+            }],
+            cleared: None,
         })
         .collect();
     claim::plan(situation, autoscaler, wishes, plan);
@@ -136,7 +138,6 @@ fn clamp(situation: &Situation<'_>, replicas: &Replicas, plan: &mut Plan) {
         live: Some(live.to_string()),
         source: "spec".into(),
         state: State::AtRest,
-        parts: Vec::new(),
         why: None,
     };
     if let Some(elder) = situation.memory.elders.get(&setting.landing) {

@@ -13,7 +13,7 @@ use crate::{
     core::{
         document,
         facts::{Kind, Object},
-        ownership::{self, Claim, FieldPath},
+        ownership::{self, Claim},
         policy::File,
         record::Record,
     },
@@ -39,7 +39,7 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
     let owned = ownership::owned(&object.meta, &names::manager(policy));
     let mut claim = Claim::default();
     let mut changes = Vec::new();
-    let mut template = false;
+    let mut disruptive = false;
     for (field, was) in record.paths.iter().filter(|(field, _)| owned.contains(field)) {
         let live = field.lookup(&object.content);
         if let Some(was) = was {
@@ -48,7 +48,7 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
         if live == was.as_ref() {
             continue;
         }
-        template |= field.is_at_or_below(&FieldPath::of(&["spec", "template"]));
+        disruptive |= super::is_disruptive(object.key.kind, field);
         changes.push(Change {
             object: object.key.clone(),
             path: field.to_string().into(),
@@ -68,7 +68,7 @@ fn fields(object: &Object, policy: &str, record: &Record) -> Option<Step> {
         object: object.key.clone(),
         body: claim.body(object, &BTreeMap::from([(annotation, recorded)])),
         force: true,
-        disruptive: template,
+        disruptive,
         changes,
         claim,
         claim_hash: hash,

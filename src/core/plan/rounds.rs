@@ -82,9 +82,9 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Paths of settings in a state. Arguments of one container are one setting.
+/// Paths of settings in a state.
 fn states(plan: &Plan, state: State) -> impl Iterator<Item = &str> {
-    plan.settings.iter().filter(move |setting| setting.state == state).flat_map(|setting| setting.path.split(", "))
+    plan.settings.iter().filter(move |setting| setting.state == state).map(|setting| &*setting.path)
 }
 
 /// Values among `inputs` that stay as they are, as far as they can be read.
@@ -104,15 +104,13 @@ fn left(case: &Case<'_>, plan: &Plan, inputs: &BTreeSet<&str>) -> Stays {
         State::AtRest | State::Refused | State::Variable | State::NotEnforceable => false,
     };
     let mut left = Stays::new();
-    for setting in plan.settings.iter().filter(stays) {
-        for path in setting.path.split(", ").filter(|path| inputs.contains(path)) {
-            let knob = case.policy.knobs.iter().find(|knob| *knob.path == *path);
-            let value = match knob {
-                Some(knob) => case.live(knob).and_then(|text| resolve::read(knob, &text)),
-                None => setting.live.as_ref().and_then(|text| text.parse().ok()).map(Value::Integer),
-            };
-            left.insert(path.into(), value);
-        }
+    for setting in plan.settings.iter().filter(stays).filter(|setting| inputs.contains(&*setting.path)) {
+        let knob = case.policy.knobs.iter().find(|knob| knob.path == setting.path);
+        let value = match knob {
+            Some(knob) => case.live(knob).and_then(|text| resolve::read(knob, &text)),
+            None => setting.live.as_ref().and_then(|text| text.parse().ok()).map(Value::Integer),
+        };
+        left.insert(setting.path.clone(), value);
     }
     let managed = plan.conflicts.iter().any(|conflict| conflict.reason == Reason::ManagedByAutoscaler);
     if let Some(autoscaler) = case.autoscaler.filter(|_| managed) {
@@ -215,9 +213,7 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
         if desired.knob.landing == Landing::Variable {
             return desired.value.to_i64();
         }
-        // Knobs that share a field change together, and `read` finds the own part in what they say.
-        let mut changes = case.memory.rolling.iter();
-        let rolling = of.and_then(|of| changes.find(|(paths, _)| paths.split(", ").any(|one| one == path))?.1.get(of));
+        let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
         let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob))?;
         resolve::read(desired.knob, &text)?.to_i64()
     };

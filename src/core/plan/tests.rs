@@ -148,13 +148,13 @@ fn knobs_of_one_variable_are_one_field_and_go_back_to_the_byte() {
     let policy = jvm(section);
     let before = deployment(env(JAVA, original));
     let plan = planned(&policy, &before);
-    let [setting] = &plan.settings[..] else { panic!("{:#?}", plan.settings) };
-    assert_eq!(&*setting.path, "runtime.jvm.heapMax, runtime.jvm.heapMin, runtime.jvm.collector");
-    assert_eq!(setting.desired, "-Xmx1448m -Xms1g -XX:+UseG1GC");
-    assert_eq!(setting.live.as_deref(), Some("-Xmx512m"), "and nothing of what is somebody else's");
-    let rows: Vec<_> = setting.rows().map(|row| (row.path.to_string(), row.source)).collect();
-    assert_eq!(rows[0], ("runtime.jvm.heapMax".into(), "= limits.memory - 600Mi = 2Gi - 600Mi".into()));
-    assert_eq!(rows.len(), 3);
+    let told: Vec<_> = plan.settings.iter().map(|s| (&*s.path, s.desired.as_str(), s.live.as_deref())).collect();
+    let heap_max = ("runtime.jvm.heapMax", "-Xmx1448m", Some("-Xmx512m"));
+    let others = [("runtime.jvm.heapMin", "-Xms1g", None), ("runtime.jvm.collector", "-XX:+UseG1GC", None)];
+    assert_eq!(told, [heap_max, others[0], others[1]], "and nothing of what is somebody else's");
+    assert_eq!(plan.settings[0].source, "= limits.memory - 600Mi = 2Gi - 600Mi");
+    let changed: Vec<_> = plan.changes.iter().map(|change| &*change.path).collect();
+    assert_eq!(changed, ["runtime.jvm.heapMax", "runtime.jvm.heapMin", "runtime.jvm.collector"]);
 
     let after = applied(&plan, &before);
     let wanted = "-Dfoo='a  b'\t-Xmx1448m -javaagent:/agent.jar -Xms1g -XX:+UseG1GC";

@@ -3,10 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    Part, Plan, STAMP, Setting, Situation, State,
-    claim::{self, Wish},
+    Plan, STAMP, Setting, Situation, State,
+    claim::{self, Part, Wish},
     config_map::Documents,
     leftovers::{Cleared, Written},
+    shared::{Piece, is_sysctl, set_flag},
     traps, value_hash,
 };
 use crate::{
@@ -125,9 +126,8 @@ pub(super) fn landing(policy: &Policy, target: &Object, knob: &Knob) -> Option<S
 
 /// What is where a knob lands in the pod template of `target`.
 pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<String> {
-    if let Landing::Sysctl(name) = &knob.landing {
-        let entry = target.items(SYSCTLS_AT).find(|entry| is_sysctl(entry, name))?;
-        return entry["value"].as_str().map(str::to_owned);
+    if let (Landing::Sysctl(_), Some(piece)) = (&knob.landing, Piece::of(&knob.landing)) {
+        return piece.read(target.at(SYSCTLS_AT));
     }
     let container = find(policy, target, knob).ok()?;
     match &knob.landing {
@@ -136,10 +136,7 @@ pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<Stri
             let text = container.variable(known.variable.name())?;
             options::find_text(known, text).ok().flatten()
         }
-        Landing::Arg(flag) => {
-            let args: Vec<&str> = container.spec["args"].as_array()?.iter().filter_map(Json::as_str).collect();
-            flag_of(&args, flag).map(str::to_owned)
-        }
+        Landing::Arg(_) => Piece::of(&knob.landing)?.read(container.spec.get("args")),
         Landing::Resource { bucket, resource } => {
             container.spec["resources"][bucket].get(resource).and_then(Json::as_str).map(str::to_owned)
         }
@@ -150,18 +147,6 @@ pub(super) fn live(policy: &Policy, target: &Object, knob: &Knob) -> Option<Stri
         | Landing::ConfigMapKey { .. }
         | Landing::Field(_) => None,
     }
-}
-
-/// The value of a flag among arguments.
-fn flag_of<'a, S: AsRef<str>>(args: &'a [S], flag: &str) -> Option<&'a str> {
-    let at = args.iter().position(|arg| is_flag(arg.as_ref(), flag))?;
-    let joined = args.get(at)?.as_ref().split_once('=').map(|(_, value)| value);
-    joined.or_else(|| args.get(at + 1).map(AsRef::as_ref))
-}
-
-/// Whether an argument is `--flag` or `--flag=value`.
-fn is_flag(argument: &str, flag: &str) -> bool {
-    argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
 fn variable(name: &str, container: &str) -> String {
@@ -247,7 +232,6 @@ pub(super) fn view(
         live,
         source: desired.source.to_string(),
         state,
-        parts: Vec::new(),
         why: None,
     }
 }
@@ -268,19 +252,14 @@ fn environment(
         plan.settings.push(view(target, desired, landing, live_text, State::Refused));
         return None;
     }
-    let text = desired.text.clone();
     Some(Wish {
-        path: desired.knob.path.clone(),
         landing,
-        source: Some(desired.source.to_string()),
         field: container.value_of(name),
-        value: json!(text),
-        live_text,
-        text,
+        value: json!(desired.text),
         on_conflict: desired.knob.on_conflict,
         read_at_start: None,
-        parts: Vec::new(),
-        options: None,
+        parts: vec![Part::whole(desired, desired.text.clone(), live_text)],
+        cleared: None,
     })
 }
 
@@ -334,17 +313,13 @@ fn amount(
         _ => quantity.to_string(),
     };
     Some(Wish {
-        path: desired.knob.path.clone(),
         landing,
-        source: Some(desired.source.to_string()),
         field: container.path().field("resources").field(bucket).field(resource),
         value: json!(text),
-        text,
-        live_text: live.map(str::to_owned),
         on_conflict: desired.knob.on_conflict,
         read_at_start: None,
-        parts: Vec::new(),
-        options: None,
+        parts: vec![Part::whole(desired, text, live.map(str::to_owned))],
+        cleared: None,
     })
 }
 
@@ -427,53 +402,18 @@ fn within<'a>(situation: &Situation<'a>, container: &str) -> Vec<&'a Desired<'a>
     situation.desired.iter().filter(lands).collect()
 }
 
-/// What knobs that share a field say of it together.
-#[derive(Default)]
-struct Together {
-    parts: Vec<Part>,
-}
-
-impl Together {
-    fn add(&mut self, desired: &Desired<'_>, live: Option<String>) {
-        self.parts.push(Part {
-            path: desired.knob.path.clone(),
-            desired: desired.text.clone(),
-            live,
-            source: desired.source.to_string(),
-        });
-    }
-
-    fn path(&self) -> Box<str> {
-        let paths: Vec<&str> = self.parts.iter().map(|part| &*part.path).collect();
-        paths.join(", ").into()
-    }
-
-    fn source(&self) -> String {
-        let mut sources: Vec<&str> = Vec::new();
-        for part in &self.parts {
-            if !sources.contains(&part.source.as_str()) {
-                sources.push(&part.source);
-            }
-        }
-        sources.join("; ")
-    }
-
-    /// One knob alone needs no list.
-    fn into_parts(self) -> Vec<Part> {
-        if self.parts.len() > 1 { self.parts } else { Vec::new() }
-    }
-}
-
 fn arguments(container: Container<'_>, all: &[&Desired<'_>], plan: &mut Plan) -> Option<Wish> {
-    let live: Vec<String> =
-        container.spec["args"].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
-    let mut wanted = live.clone();
-    let mut together = Together::default();
+    let live = container.spec.get("args");
+    let mut wanted: Vec<String> =
+        live.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
+    let mut parts = Vec::new();
     for desired in all {
-        let Landing::Arg(flag) = &desired.knob.landing else { continue };
-        let was = flag_of(&live, flag).map(str::to_owned);
+        let (Landing::Arg(flag), Some(piece)) = (&desired.knob.landing, Piece::of(&desired.knob.landing)) else {
+            continue;
+        };
+        let was = piece.read(live);
         match set_flag(&mut wanted, flag, &desired.text) {
-            Ok(()) => together.add(desired, was),
+            Ok(()) => parts.push(Part::of(piece, desired, was)),
             Err(count) => refuse(
                 plan,
                 Reason::Unsupported,
@@ -484,18 +424,14 @@ fn arguments(container: Container<'_>, all: &[&Desired<'_>], plan: &mut Plan) ->
             ),
         }
     }
-    (!together.parts.is_empty()).then(|| Wish {
-        path: together.path(),
+    (!parts.is_empty()).then(|| Wish {
         landing: arguments_of(container.name),
-        source: Some(together.source()),
         field: container.path().field("args"),
         value: json!(wanted),
-        text: wanted.join(" "),
-        live_text: container.spec.get("args").map(|_| live.join(" ")),
         on_conflict: OnConflict::TakeOver,
         read_at_start: None,
-        parts: together.into_parts(),
-        options: None,
+        parts,
+        cleared: None,
     })
 }
 
@@ -514,7 +450,7 @@ fn options(
         Some(trouble) => Err(trouble),
         None => merge(variable, &landing, &cleared.text, all),
     };
-    let (together, words, text) = match merged {
+    let (mut parts, text) = match merged {
         Ok(merged) => merged,
         Err((reason, message)) => {
             refuse(plan, reason, message);
@@ -522,19 +458,15 @@ fn options(
             return None;
         }
     };
-    let said = |of: fn(&Part) -> Option<&str>| together.parts.iter().filter_map(of).collect::<Vec<_>>().join(" ");
-    // What goes with this write was ours, too.
-    let mut live_text: Vec<String> = vec![said(|part| part.live.as_deref())];
-    live_text.extend(cleared.taken);
-    let live_text = live_text.join(" ").trim_start().to_owned();
+    if let Some(first) = parts.iter_mut().find(|part| part.live.as_ref() != Some(&part.text)) {
+        // What goes with this write was ours, too.
+        let there = first.live.take().into_iter().chain(cleared.taken.iter().cloned()).collect::<Vec<_>>().join(" ");
+        first.live = (!there.is_empty()).then_some(there);
+    }
     Some(Wish {
-        path: together.path(),
         landing,
-        source: Some(together.source()),
         field: container.value_of(name),
         value: json!(text),
-        text: said(|part| Some(&part.desired)),
-        live_text: (!live_text.is_empty()).then_some(live_text),
         // The text is one field: who leaves a part of it, leaves all of it.
         on_conflict: if all.iter().all(|desired| desired.knob.on_conflict == OnConflict::TakeOver) {
             OnConflict::TakeOver
@@ -542,27 +474,30 @@ fn options(
             OnConflict::Yield
         },
         read_at_start: None,
-        parts: together.into_parts(),
-        options: Some(claim::Options { variable, words }),
+        parts,
+        cleared: (!cleared.taken.is_empty()).then(|| json!(cleared.text)),
     })
 }
 
-type Merged = (Together, Vec<(&'static Known, String)>, String);
-
-/// The text of a variable with our options in it.
-fn merge(variable: Variable, landing: &str, live: &str, all: &[&Desired<'_>]) -> Result<Merged, (Reason, String)> {
+/// Our options, and the text of a variable with them in it.
+fn merge(
+    variable: Variable,
+    landing: &str,
+    live: &str,
+    all: &[&Desired<'_>],
+) -> Result<(Vec<Part>, String), (Reason, String)> {
     let unreadable = |error: &dyn std::fmt::Display| (Reason::OptionsUnparseable, format!("{landing} {error}"));
     let words = variable.split(live).map_err(|error| unreadable(&error))?;
     if let Some(word) = words.iter().find(|word| word.text.starts_with("$(")) {
         let message = format!("holds {}, and what that stands for cannot be seen: write the options out", word.text);
         return Err(unreadable(&message));
     }
-    let mut together = Together::default();
+    let mut parts: Vec<Part> = Vec::new();
     let mut wanted: Vec<(&'static Known, String)> = Vec::new();
     for desired in all {
         let Landing::Option(known) = desired.knob.landing else { continue };
         if let Some(at) = wanted.iter().position(|(other, _)| *other == known) {
-            let first = together.parts.get(at).map_or("", |part| &part.path);
+            let first = parts.get(at).map_or("", |part| &part.path);
             let message = format!("{} lands where {first} lands already: option {}", desired.knob.path, known.token);
             return Err((Reason::InvalidSpec, message));
         }
@@ -575,75 +510,51 @@ fn merge(variable: Variable, landing: &str, live: &str, all: &[&Desired<'_>]) ->
         // Another spelling of the same value is no change.
         let same = options::set(variable, was.as_deref().unwrap_or_default(), &[(known, &desired.text)]);
         let is_same = was.is_some() && same.as_ref().ok() == was.as_ref();
-        together.add(desired, if is_same { Some(desired.text.clone()) } else { was });
+        let was = if is_same { Some(desired.text.clone()) } else { was };
+        parts.push(Part::of(Piece::Option(known), desired, was));
         wanted.push((known, desired.text.clone()));
     }
     let pairs: Vec<_> = wanted.iter().map(|(known, word)| (*known, word.as_str())).collect();
     let text = options::set(variable, live, &pairs).map_err(|error| unreadable(&error))?;
-    Ok((together, wanted, text))
+    Ok((parts, text))
 }
 
 /// How people are told of the kernel parameters of a pod.
 const SYSCTLS: &str = "sysctls of the pod";
 const SYSCTLS_AT: &str = "/spec/template/spec/securityContext/sysctls";
 
-/// Whether an entry of the list of kernel parameters is the one of that name, however the name is written.
-fn is_sysctl(entry: &Json, name: &str) -> bool {
-    entry["name"].as_str().is_some_and(|written| sysctl::normal(written) == *name)
-}
-
 /// The wish for the kernel parameters of the pod: the list as it is with ours in it.
 fn sysctl_list(target: &Object, sysctls: &[(&str, &Desired<'_>)], plan: &mut Plan) -> Option<Wish> {
-    let live: Vec<Json> = target.items(SYSCTLS_AT).cloned().collect();
-    let mut wanted = live.clone();
-    let mut together = Together::default();
+    let live = target.at(SYSCTLS_AT);
+    let mut wanted = live.cloned();
+    let mut parts = Vec::new();
     for (name, desired) in sysctls {
-        let places: Vec<usize> = (0..live.len()).filter(|i| is_sysctl(&live[*i], name)).collect();
-        let trouble = match (not_of_the_pod(target, name), &places[..]) {
+        let piece = Piece::Sysctl((*name).into());
+        let was = piece.read(live);
+        let times = target.items(SYSCTLS_AT).filter(|entry| is_sysctl(entry, name)).count();
+        let trouble = match (not_of_the_pod(target, name), times) {
             (Some(why), _) => Some(format!("sysctl {name} cannot be set on the pods of {}: {why}", target.key.short())),
-            (None, [_, _, ..]) => {
-                Some(format!("sysctl {name} is listed {} times in the pod: remove all but one", places.len()))
-            }
-            (None, [at]) => {
-                let written = wanted[*at]["value"].as_str().unwrap_or_default();
-                // Another spelling of the same numbers is no change.
-                if !sysctl::is_same(written, &desired.text) {
-                    wanted[*at]["value"] = json!(desired.text);
-                }
-                None
-            }
-            (None, []) => {
-                wanted.push(json!({"name": name, "value": desired.text}));
-                None
-            }
+            (None, 2..) => Some(format!("sysctl {name} is listed {times} times in the pod: remove all but one")),
+            (None, _) => None,
         };
         if let Some(message) = trouble {
             refuse(plan, Reason::Unsupported, message);
-            let live = places.first().and_then(|at| live[*at]["value"].as_str()).map(str::to_owned);
-            plan.settings.push(view(target, desired, SYSCTLS.to_owned(), live, State::Refused));
-        } else {
-            together.add(desired, None);
+            plan.settings.push(view(target, desired, SYSCTLS.to_owned(), was, State::Refused));
+            continue;
         }
+        wanted = piece.set(wanted.as_ref(), &desired.text);
+        // Another spelling of the same numbers is no change.
+        let is_same = was.as_ref().is_some_and(|was| sysctl::is_same(was, &desired.text));
+        parts.push(Part::of(piece, desired, if is_same { Some(desired.text.clone()) } else { was }));
     }
-    let text = |list: &[Json]| {
-        let word = |entry: &Json, member: &str| entry[member].as_str().unwrap_or_default().to_owned();
-        let pairs: Vec<String> =
-            list.iter().map(|entry| format!("{}={}", word(entry, "name"), word(entry, "value"))).collect();
-        pairs.join(", ")
-    };
-    (!together.parts.is_empty()).then(|| Wish {
-        // The names are in the text already.
-        path: "kernel.sysctls".into(),
+    (!parts.is_empty()).then(|| Wish {
         landing: SYSCTLS.to_owned(),
-        source: Some(together.source()),
         field: FieldPath::of(&["spec", "template", "spec", "securityContext", "sysctls"]),
-        text: text(&wanted),
-        live_text: target.at(SYSCTLS_AT).map(|_| text(&live)),
         on_conflict: sysctls.first().map(|(_, desired)| desired.knob.on_conflict).unwrap_or_default(),
-        value: Json::Array(wanted),
+        value: wanted.unwrap_or_default(),
         read_at_start: None,
-        parts: Vec::new(),
-        options: None,
+        parts,
+        cleared: None,
     })
 }
 
@@ -665,25 +576,6 @@ fn not_of_the_pod(target: &Object, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Replaces the value of `flag`, written `--flag=value` or `--flag value`, or appends it.
-///
-/// # Errors
-/// How often the flag is there, if more than once: which one counts is the application's secret.
-fn set_flag(args: &mut Vec<String>, flag: &str, value: &str) -> Result<(), usize> {
-    let joined = format!("{flag}=");
-    let places: Vec<usize> = (0..args.len()).filter(|i| is_flag(&args[*i], flag)).collect();
-    match places[..] {
-        [] => args.push(format!("{joined}{value}")),
-        [at] if args[at] == flag => match args.get_mut(at + 1) {
-            Some(next) if !next.starts_with("--") => value.clone_into(next),
-            _ => args[at] = format!("{joined}{value}"),
-        },
-        [at] => args[at] = format!("{joined}{value}"),
-        _ => return Err(places.len()),
-    }
-    Ok(())
-}
-
 /// The stamp restarts pods when, and only when, bytes that this policy wrote into a document have changed.
 fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
     let key = names::stamp(situation.policy.identity.name());
@@ -693,40 +585,12 @@ fn stamp(situation: &Situation<'_>, documents: &Documents) -> Option<Wish> {
     let failed = live.clone().filter(|live| situation.memory.quarantine.contains(&value_hash(STAMP, live)));
     let hash = &failed.or_else(|| documents.stamp.clone())?;
     Some(Wish {
-        path: STAMP.into(),
         landing: format!("pod-template annotation {key}"),
-        source: None,
         field,
         value: json!(hash),
-        text: hash.clone(),
-        live_text: live,
         on_conflict: OnConflict::Yield,
         read_at_start: None,
-        parts: Vec::new(),
-        options: None,
+        parts: vec![Part { path: STAMP.into(), text: hash.clone(), live, source: None, piece: None }],
+        cleared: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(args: &[&str], want: &[&str]) {
-        let mut list: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
-        set_flag(&mut list, "--workers", "4").unwrap();
-        assert_eq!(list, want);
-    }
-
-    #[test]
-    fn a_flag_is_replaced_in_place_and_never_given_twice() {
-        check(&["serve", "--workers=2", "-v"], &["serve", "--workers=4", "-v"]);
-        check(&["serve", "--workers", "2", "-v"], &["serve", "--workers", "4", "-v"]);
-        check(&["serve", "--workers"], &["serve", "--workers=4"]);
-        check(&["serve", "--workers", "--verbose"], &["serve", "--workers=4", "--verbose"]);
-        check(&[], &["--workers=4"]);
-        check(&["--workers-max=9"], &["--workers-max=9", "--workers=4"]);
-        let mut twice = vec!["--workers=1".to_owned(), "--workers=2".to_owned()];
-        assert_eq!(set_flag(&mut twice, "--workers", "4"), Err(2));
-    }
 }

@@ -16,6 +16,29 @@ fn fields_are_found_by_their_paths_and_parameters_by_their_names() {
 }
 
 #[test]
+fn targets_take_turns_with_what_may_restart_them() {
+    let parameter = |name: &str| place(Kind::Cluster, &format!("spec.postgresql.parameters.{name}")).needs_turn();
+    for name in ["shared_buffers", "max_connections", "auto_explain.log_min_duration", "a_parameter_of_tomorrow"] {
+        assert!(parameter(name), "{name}");
+    }
+    for name in ["work_mem", "max_wal_size", "enable_seqscan", "jit", "checkpoint_completion_target"] {
+        assert!(!parameter(name), "{name}");
+    }
+    assert_eq!(RELOADED.iter().find(|name| RESTARTING.contains(name)), None);
+    let others = [
+        (Kind::Cluster, "spec.instances", false),
+        (Kind::Pooler, "spec.instances", false),
+        (Kind::Pooler, "spec.pgbouncer.poolMode", true),
+        (Kind::Pooler, "spec.pgbouncer.parameters.default_pool_size", true),
+        (Kind::Stream, "spec.maxMsgs", false),
+        (Kind::Stream, "spec.placement.tags", false),
+    ];
+    for (kind, path, turn) in others {
+        assert_eq!(place(kind, path).needs_turn(), turn, "{path}");
+    }
+}
+
+#[test]
 fn what_is_not_in_the_table_is_refused_with_what_is() {
     #[track_caller]
     fn check(kind: Kind, path: &str, says: &str) {

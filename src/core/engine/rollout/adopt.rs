@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::{Phase, Rollout, SETTLE};
 use crate::{
-    api::{conditions::Reason, names},
+    api::{conditions::Reason, names, status::ChangeStatus},
     core::{
         engine::{Entry, World},
-        facts::{Instant, Object, ObjectKey, Operation, Progress, progress},
+        facts::{Instant, Kind, Object, ObjectKey, Operation, Progress, progress},
         ownership::{FieldPath, FieldSet},
-        plan::{Change, Plan, value_hash},
+        plan::{Change, Piece, Plan, STAMP, is_disruptive, value_hash},
         policy::{Policy, PolicyKey},
         record::Record,
         resolve,
@@ -74,7 +74,7 @@ impl World {
                 let has_ended = |entry: &Entry| is_told(entry, object) && !is_listed(entry);
                 // The way back of a value without a knob leaves nothing that was there before.
                 let is_ours = |record: Record| !record.previous.is_empty() || wrote_last(object, &policy.1);
-                if key.kind.is_workload()
+                if is_taking_turns(object, &policy.1)
                     && progress(object) == Progress::Running
                     && !self.policies.get(&policy).is_some_and(has_ended)
                     && Record::of(&object.meta, &policy.1).is_some_and(|record| record.is_ok_and(is_ours))
@@ -97,6 +97,7 @@ impl World {
         let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { return };
         if record.uid != policy.identity.uid
             || record.previous.is_empty()
+            || !is_taking_turns(object, policy.identity.name())
             || !wrote_last(object, policy.identity.name())
         {
             return;
@@ -105,7 +106,7 @@ impl World {
         let settles = told
             && entry.memoir.history.first().is_some_and(|newest| newest.verdict == "Applied")
             && entry.memoir.last_change.is_some_and(|at| now.since(at) < SETTLE);
-        if told && !settles {
+        if told && !(settles && object.key.kind.is_workload()) {
             return;
         }
         let mut rollout = Rollout::preparing(policy.identity.key.clone(), now);
@@ -114,22 +115,7 @@ impl World {
         rollout.first_generation = record.generation;
         rollout.object_generation = object.meta.generation;
         rollout.uid.clone_from(&object.meta.uid);
-        let history = entry.memoir.history.first().filter(|item| item.verdict == "RollingOut");
-        rollout.changes = match history {
-            Some(history) => history
-                .changes
-                .iter()
-                .map(|change| Change {
-                    object: object.key.clone(),
-                    path: change.path.as_str().into(),
-                    from: change.from.clone(),
-                    to: change.to.clone(),
-                    because: change.because.clone(),
-                })
-                .collect(),
-            // The write was made and the status was not: the record knows what changed.
-            None => recorded_changes(&record, object, policy, plan),
-        };
+        rollout.changes = listed_changes(entry, object, recorded_changes(&record, object, policy, plan));
         // The way back may have been interrupted: what is in quarantine has failed. A value that left it is the way back.
         let short = object.key.short();
         let is_bad = |change: &Change, value: &Option<String>| {
@@ -157,6 +143,12 @@ impl World {
     }
 }
 
+/// Whether the last change of a policy may be a rollout: on a workload, or of what another project's operator restarts for.
+fn is_taking_turns(object: &Object, policy: &str) -> bool {
+    let restarts = |record: Record| record.previous.keys().any(|field| is_disruptive(object.key.kind, field));
+    object.key.kind.is_workload() || Record::of(&object.meta, policy).is_some_and(|record| record.is_ok_and(restarts))
+}
+
 /// Whether the status tells how the rollout of the last write to `object` has ended.
 fn is_told(entry: &Entry, object: &Object) -> bool {
     let ended = entry.memoir.history.first().is_some_and(|newest| newest.verdict != "RollingOut");
@@ -164,10 +156,11 @@ fn is_told(entry: &Entry, object: &Object) -> bool {
     ended && entry.memoir.last_change.is_some_and(|last| written.is_some_and(|written| written < last))
 }
 
-/// Whether nobody has changed the pod template of `object` after the last apply of `policy`.
+/// Whether nobody has changed the pod template of `object`, or all that another project's has, after the last apply of `policy`.
 pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
     let Some(ours) = written_at(object, &names::manager(policy)) else { return false };
-    let template = FieldPath::of(&["spec", "template"]);
+    let template: &[&str] = if object.key.kind.is_foreign() { &["spec"] } else { &["spec", "template"] };
+    let template = FieldPath::of(template);
     let others = object.meta.managed.iter().filter(|entry| entry.manager != names::manager(policy));
     !others
         // Their fields are many, and most writes are older than ours.
@@ -175,34 +168,67 @@ pub(super) fn wrote_last(object: &Object, policy: &str) -> bool {
         .any(|entry| FieldSet::read(&entry.fields).covers(&template))
 }
 
-/// What the last write changed, as its record tells.
+/// Adds to `recorded` changes what only the status lists of the rollout: values in files, and of knobs that are gone. A change that
+/// overtook another one has an entry of its own.
+fn listed_changes(entry: &Entry, object: &Object, recorded: Vec<Change>) -> Vec<Change> {
+    let short = object.key.short();
+    let is_new = |change: &&ChangeStatus| {
+        (change.object == short || change.object.starts_with(Kind::ConfigMap.as_str()))
+            && !recorded.iter().any(|known| *known.path == *change.path)
+    };
+    let open = entry.memoir.history.iter().take_while(|item| item.verdict == "RollingOut");
+    let open: Vec<_> = open.map(|item| &item.changes).collect();
+    let listed = open.into_iter().rev().flatten().filter(is_new).map(|change| Change {
+        object: object.key.clone(),
+        path: change.path.as_str().into(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        because: change.because.clone(),
+    });
+    let listed: Vec<Change> = listed.collect();
+    recorded.into_iter().chain(listed).collect()
+}
+
+/// What the last write changed, and what it overtook, as its record tells: the record travels with the write.
 fn recorded_changes(record: &Record, object: &Object, policy: &Policy, plan: &Plan) -> Vec<Change> {
     let stamp = FieldPath::of(&["spec", "template", "metadata", "annotations", &names::stamp(policy.identity.name())]);
-    // As knobs spell it: arguments are a list of words.
-    let words = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
+    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let change = |path: &str, from: Option<String>, to: Option<String>| Change {
+        object: object.key.clone(),
+        path: path.into(),
+        from,
+        to,
+        because: "found after a restart".into(),
     };
-    record
-        .previous
-        .iter()
-        .filter_map(|(field, previous)| {
-            let setting = plan.settings.iter().find(|setting| setting.field.as_ref() == Some(field));
-            let path: Box<str> =
-                if *field == stamp { "files".into() } else { setting.map(|setting| setting.path.clone())? };
-            Some(Change {
-                object: object.key.clone(),
-                path,
-                from: previous.as_ref().map(words).filter(|_| setting.is_none_or(|setting| setting.parts.is_empty())),
-                // As the plan spells it, by which a value that fails is known; the rest of a shared text is others'.
-                to: setting
-                    .and_then(|setting| setting.live.clone())
-                    .or_else(|| field.lookup(&object.content).map(words)),
-                because: "found after a restart".into(),
-            })
-        })
-        .collect()
+    let mut changes = Vec::new();
+    for (field, previous) in &record.previous {
+        let live = field.lookup(&object.content);
+        if live == previous.as_ref() {
+            continue;
+        }
+        if *field == stamp {
+            changes.push(change(STAMP, previous.as_ref().map(words), live.map(words)));
+        }
+        for setting in plan.settings.iter().filter(|setting| setting.field.as_ref() == Some(field)) {
+            let knob = policy.knobs.iter().find(|knob| knob.path == setting.path);
+            // As the plan spells it, by which a value that fails is known.
+            let to = setting.live.clone();
+            match knob.and_then(|knob| Piece::of(&knob.landing)) {
+                None => {
+                    let to = to.or_else(|| live.map(words));
+                    changes.push(change(&setting.path, previous.as_ref().map(words), to));
+                }
+                // What shares the field may have stayed as it was.
+                Some(piece) => {
+                    let from = piece.read(previous.as_ref());
+                    if from != piece.read(live) {
+                        changes.push(change(&setting.path, from, to));
+                    }
+                }
+            }
+        }
+    }
+    changes
 }
 
 /// Time of our last apply, by the API server's clock.

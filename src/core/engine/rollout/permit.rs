@@ -7,7 +7,7 @@ use crate::{
     api::conditions::Reason,
     core::{
         engine::{Entry, World},
-        facts::{Instant, Object, ObjectKey, Progress, progress},
+        facts::{Instant, Object, ObjectKey, Progress, progress, unsettled},
         plan::Step,
         policy::PolicyKey,
         report::{Finding, Truth},
@@ -68,6 +68,11 @@ impl World {
             }
             Progress::Running | Progress::Failed { .. } if ours.is_some() => {
                 return no(Reason::RollingOut, format!("the rollout of the last change of {short} is under way"));
+            }
+            Progress::Running if target.key.kind.is_foreign() => {
+                let why = unsettled(target).unwrap_or_default();
+                let message = format!("{short} is not ready ({why}): nothing is begun that may restart it");
+                return no(Reason::TargetNotReady, message);
             }
             Progress::Running | Progress::Failed { .. } => {
                 let message = format!("somebody else's rollout of {short} is under way");

@@ -1,7 +1,7 @@
 //! The watch over rollouts: their progress, their pods, and their end.
 
 use super::{
-    DEADLINE, LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
+    LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
     adopt::{written_at, wrote_last},
 };
 use crate::{
@@ -49,8 +49,11 @@ impl World {
             }
             let progress = match progress(&object) {
                 Progress::Running if stuck => {
-                    let message = format!("no pod became available for {} minutes", DEADLINE.as_millis() / 60_000);
+                    let message = self.rollouts.get(&target).map(Rollout::stuck).unwrap_or_default();
                     Progress::Failed { message }
+                }
+                Progress::Complete if self.rollouts.get(&target).is_some_and(|r| r.may_be_old(&object, now)) => {
+                    Progress::Running
                 }
                 progress => progress,
             };
@@ -135,7 +138,7 @@ impl World {
             (Progress::Complete, Phase::RollingBack) if rollout.failed.is_some() => {
                 self.end_rollout(target, Some("RolledBack"), now);
             }
-            (Progress::Complete, Phase::Running) => self.complete_rollout(target, now),
+            (Progress::Complete, Phase::Running) if object.key.kind.is_workload() => self.complete_rollout(target, now),
             (Progress::Complete, _) => self.end_rollout(target, Some("Applied"), now),
             (Progress::Failed { .. }, Phase::RollingBack) if self.governs(&rollout.policy, target) => {
                 self.tell_verdict(&rollout.policy, target, "RollbackFailed", now);
