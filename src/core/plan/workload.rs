@@ -386,7 +386,7 @@ fn shared_fields(shares: &[Share<'_>], situation: &Situation<'_>, written: &Writ
             Shared::Arguments => arguments(*container, &desired, plan),
             Shared::Options(variable) => {
                 let cleared = written.clear(*container, *variable, &within(situation, container.name));
-                options(situation.target, *container, *variable, &desired, cleared, plan)
+                options(situation.target, *container, *variable, &desired, &cleared, plan)
             }
         });
     }
@@ -441,7 +441,7 @@ fn options(
     container: Container<'_>,
     variable: Variable,
     all: &[&Desired<'_>],
-    cleared: Cleared,
+    cleared: &Cleared,
     plan: &mut Plan,
 ) -> Option<Wish> {
     let name = variable.name();
