@@ -332,7 +332,7 @@ impl World {
     }
 
     /// Policies that have something to do with an object.
-    fn related(&self, key: &ObjectKey) -> BTreeSet<PolicyKey> {
+    pub(super) fn related(&self, key: &ObjectKey) -> BTreeSet<PolicyKey> {
         let labels = self.objects.labels(key);
         let scaled = self
             .objects

@@ -26,12 +26,12 @@ impl World {
         match doing {
             Doing::Read(key) => self.read_done(&key, outcome, now),
             Doing::Write { policy, target, generation, step } => {
-                self.busy.remove(step.object());
+                self.free(step.object());
                 self.write_done(&policy, &target, generation, step, outcome, now, out);
                 self.mark(policy);
             }
             Doing::Release { policy, object } => {
-                self.busy.remove(&object);
+                self.free(&object);
                 match outcome {
                     Outcome::Object(seen) => {
                         self.refused_releases.remove(&object);
@@ -71,6 +71,15 @@ impl World {
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
             Doing::Told => {}
+        }
+    }
+
+    /// A write has an answer: others, who waited for it, may write. The watch may have shown what it did before, and shows
+    /// nothing now.
+    fn free(&mut self, object: &ObjectKey) {
+        self.busy.remove(object);
+        for policy in self.related(object) {
+            self.mark(policy);
         }
     }
 
