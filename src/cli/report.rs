@@ -138,10 +138,11 @@ pub struct Profiles {
 impl Profiles {
     fn of(account: &Account, readings: Option<&Readings>) -> Self {
         let policy = account.policy.as_ref();
-        let on =
-            |target: &TargetAccount| Some(Switched::new(policy?, Some(&target.object), &target.profiles, readings));
+        let on = |target: &TargetAccount| {
+            Some(Switched::new(policy?, Some(&target.object), (&target.profiles, account.remembered), readings))
+        };
         Self {
-            alone: policy.map(|policy| Switched::new(policy, None, &account.profiles, readings)),
+            alone: policy.map(|policy| Switched::new(policy, None, (&account.profiles, account.remembered), readings)),
             targets: account.targets.iter().map(on).collect(),
         }
     }

@@ -135,8 +135,10 @@ fn a_heap_that_becomes_a_share_takes_its_own_option_out_in_the_same_rollout() {
             "one rollout takes the one out and puts the other in"
         );
         has(&environment(world).await, &[(JAVA_TOOL_OPTIONS, "-XX:MaxRAMPercentage=50.0")]);
-        let newest = &settled["status"]["history"][0]["changes"][0];
-        assert_eq!((&newest["from"], &newest["to"]), (&json!("-Xmx40m"), &json!("-XX:MaxRAMPercentage=50.0")));
+        let changes = &settled["status"]["history"][0]["changes"];
+        let of = |number: usize| (&changes[number]["from"], &changes[number]["to"]);
+        assert_eq!(of(0), (&Value::Null, &json!("-XX:MaxRAMPercentage=50.0")));
+        assert_eq!(of(1), (&json!("-Xmx40m"), &Value::Null), "what stood in the way: {changes:#}");
 
         world.kubectl(&["delete", "performancepolicy", "p", "--timeout=60s"]);
         let left = world.until("deployments", "api", "api is released", |object| traces(object).is_empty()).await;

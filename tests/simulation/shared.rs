@@ -340,3 +340,76 @@ fn a_crash_at_any_moment_keeps_nothing_that_fails_in_a_shared_field() {
         }
     }
 }
+
+/// A policy for `api` with these settings, all under `TakeOver`.
+fn setting(settings: &Value) -> Value {
+    let mut settings = settings.clone();
+    for knob in settings.as_array_mut().unwrap() {
+        knob["onConflict"] = json!("TakeOver");
+    }
+    json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}, "settings": settings})
+}
+
+fn alone() -> Run {
+    let mut run = Run::new(1);
+    run.people("install", |server, _| server.kubectl_apply(&deployment("api"), &workload("api", &json!({}))));
+    run.pass(Span::seconds(10));
+    let share = "-XX:MaxRAMPercentage=66.0";
+    let texts = ["-Xmx1g", share, &format!("{share} -XX:MaxGCPauseMillis=200"), "--timeout=30", "--timeout=90"];
+    run.invariants.told.extend(texts.map(str::to_owned));
+    run.invariants.told.extend(["--workers=4 --timeout=30", "--workers=4 --timeout=90"].map(str::to_owned));
+    run
+}
+
+#[test]
+fn an_option_that_went_out_of_the_way_comes_back_with_the_value_that_failed() {
+    let text = |run: &Run| run.server.env(&deployment("api"), "GUNICORN_CMD_ARGS").unwrap_or_default();
+    let timeout = |seconds: i64| json!({"name": "timeout", "type": "Duration", "value": format!("{seconds}s"), "option": "--timeout"});
+    let number = |value: i64| json!({"name": "count", "type": "Integer", "value": value, "env": "WEB_CONCURRENCY"});
+    let mut run = alone();
+    let workers = json!({"name": "count", "type": "Integer", "value": 4, "option": "--workers"});
+    apply(&mut run, &setting(&json!([workers, timeout(30)])));
+    rest(&mut run);
+    let before = text(&run);
+    assert!(before.contains("--workers=4") && before.contains("--timeout=30"), "{before}");
+    // Nothing changes in the variable but what is in the way.
+    apply(&mut run, &setting(&json!([number(CRASHES.parse().unwrap()), timeout(30)])));
+    rest(&mut run);
+    assert_eq!(text(&run), before, "{:#?}", run.server.policies[&policy("p")].status);
+    assert_eq!(run.server.env(&deployment("api"), "WEB_CONCURRENCY"), None);
+    // What failed and stays out has nothing in its way.
+    apply(&mut run, &setting(&json!([number(CRASHES.parse().unwrap()), timeout(90)])));
+    rest(&mut run);
+    assert_eq!(text(&run), before.replace("--timeout=30", "--timeout=90"));
+    apply(&mut run, &setting(&json!([number(8), timeout(90)])));
+    rest(&mut run);
+    assert_eq!(text(&run), "--timeout=90");
+    assert_eq!(run.server.env(&deployment("api"), "WEB_CONCURRENCY").as_deref(), Some("8"));
+}
+
+#[test]
+fn a_heap_that_went_out_of_the_way_comes_back_even_if_another_change_has_joined() {
+    let java = |run: &Run| run.server.env(&deployment("api"), "JAVA_TOOL_OPTIONS").unwrap_or_default();
+    let pause = json!({"name": "pause", "type": "Duration", "value": "200ms", "option": "-XX:MaxGCPauseMillis"});
+    let share =
+        json!({"name": "share", "type": "Ratio", "value": format!("{CRASHES}%"), "option": "-XX:MaxRAMPercentage"});
+    for joins in [false, true] {
+        let mut run = alone();
+        let mut heap = setting(&json!([]));
+        heap["runtime"] = json!({"jvm": {"heapMax": {"value": "1Gi"}}});
+        apply(&mut run, &heap);
+        rest(&mut run);
+        let before = java(&run);
+        assert!(before.contains("-Xmx"), "{before}");
+        apply(&mut run, &setting(&json!([share])));
+        if joins {
+            while !java(&run).contains("MaxRAMPercentage") {
+                run.turn();
+            }
+            apply(&mut run, &setting(&json!([share, pause])));
+        }
+        rest(&mut run);
+        let after = java(&run);
+        assert!(after.contains(&before) && !after.contains("MaxRAMPercentage"), "{joins}: {after}");
+    }
+}

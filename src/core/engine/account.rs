@@ -32,6 +32,8 @@ pub struct Account {
     pub targets: Vec<TargetAccount>,
     /// Whether breaches are told to anybody.
     pub told: bool,
+    /// Whether the operator has looked at this very spec, so that its status tells which profiles are active.
+    pub remembered: bool,
     /// Names of the profiles that are active on a policy that has no target.
     pub profiles: Vec<Box<str>>,
 }
@@ -75,6 +77,7 @@ impl World {
             blocked: Vec::new(),
             targets: Vec::new(),
             told: false,
+            remembered: entry.written.observed_generation == Some(entry.identity.generation),
             profiles: Vec::new(),
         };
         let policy = match &entry.parsed {

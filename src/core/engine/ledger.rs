@@ -272,7 +272,8 @@ impl World {
             let plan = self.plan_target(entry, policy, &object, now);
             books.unread.extend(plan.unread.iter().cloned());
             let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
-            let mut touched = documents.iter().chain([&target]);
+            let autoscaler = self.autoscaler(&target).map(|autoscaler| &autoscaler.key);
+            let mut touched = documents.iter().chain([&target]).chain(autoscaler);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
             let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
             let in_flight = writing || progress(&object) != Progress::Complete;

@@ -230,7 +230,7 @@ impl Rollout {
     /// Whether the state of an object can be that of before the write: the status of another project's object may say for which
     /// generation it is, or not. It is believed when it has said the same for a while.
     fn may_be_old(&self, object: &Object, now: Instant) -> bool {
-        object.key.kind.is_foreign() && now.since(self.advance.1) < SETTLE
+        self.rest.is_none() && object.key.kind.is_foreign() && now.since(self.advance.1) < SETTLE
     }
 
     /// Why it counts as failed when it is stuck.

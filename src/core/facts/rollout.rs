@@ -31,6 +31,10 @@ pub enum Progress {
 pub fn progress(workload: &Object) -> Progress {
     // Others have no rollout, and need not have a status either.
     if !workload.key.kind.is_workload() {
+        // A Cluster whose `primaryUpdateStrategy` is supervised waits for a person to switch over.
+        if workload.key.kind == Kind::Cluster && workload.text("/status/phase") == Some("Waiting for user action") {
+            return Progress::AwaitingManual;
+        }
         return unsettled(workload).map_or(Progress::Complete, |_| Progress::Running);
     }
     let n = |pointer: &str| workload.integer(pointer).unwrap_or(0);
@@ -146,6 +150,14 @@ mod tests {
         let meta = Meta { generation, ..Meta::default() };
         let object = Object { key: ObjectKey::new(kind, "ns", "w"), meta, content };
         assert_eq!(progress(&object), *want);
+    }
+
+    #[test]
+    fn a_database_whose_primary_is_switched_by_hand_waits_for_a_person() {
+        let supervised = json!({"status": {"phase": "Waiting for user action", "phaseReason": "User must issue a supervised switchover"}});
+        check(Kind::Cluster, 1, supervised, &Progress::AwaitingManual);
+        check(Kind::Cluster, 1, json!({"status": {"phase": "Upgrading cluster"}}), &Progress::Running);
+        check(Kind::Cluster, 1, json!({}), &Progress::Complete);
     }
 
     #[test]

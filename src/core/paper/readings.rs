@@ -217,10 +217,16 @@ pub struct Switched {
 }
 
 impl Switched {
-    /// `names`: those that are known to be active on the object, or on a policy without one. What a reading enters is active,
-    /// too: readings of a file have no operator beside them that would remember.
+    /// `names`: those that are known to be active on the object, or on a policy without one; `all`: no others are, because the
+    /// operator says so. Otherwise what a reading enters is active, too: readings of a file have no operator beside them that
+    /// would remember.
     #[must_use]
-    pub fn new(policy: &Policy, object: Option<&Object>, names: &[Box<str>], readings: Option<&Readings>) -> Self {
+    pub fn new(
+        policy: &Policy,
+        object: Option<&Object>,
+        (names, all): (&[Box<str>], bool),
+        readings: Option<&Readings>,
+    ) -> Self {
         let target = object.map(|object| object.key.short());
         let mut set = ProfileSet::default();
         let mut active = Vec::new();
@@ -238,6 +244,7 @@ impl Switched {
             };
             let is = match (names.contains(&profile.name), policy.forced) {
                 (true, _) => Some(true),
+                (false, None) if all => Some(false),
                 (false, Some(forced)) => Some(forced == position && object.is_none()),
                 (false, None) => entered(),
             };

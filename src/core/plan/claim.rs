@@ -18,7 +18,6 @@ use crate::{
     api::{conditions::Reason, names, policy::OnConflict},
     core::{
         facts::{Instant, Kind, Object, ObjectKey},
-        options::{self, Known},
         ownership::{self, Claim, FieldPath, FieldSet, Holder, Segment},
         record::{Before, KeyStamp, Record, Taking},
         resolve::Desired,
@@ -40,7 +39,15 @@ pub(super) struct Wish {
     /// The knobs that it is for: one, or those that share the field.
     pub parts: Vec<Part>,
     /// The live value without what the policy left there and what stands in the way; `None`: nothing does.
-    pub cleared: Option<Json>,
+    pub cleared: Option<Cleared>,
+}
+
+/// A field without words that are in the way.
+pub(super) struct Cleared {
+    /// The value.
+    pub text: Json,
+    /// The words that go.
+    pub taken: String,
 }
 
 /// What one knob says of a field.
@@ -328,15 +335,12 @@ impl<'a> Draft<'a> {
                 format!("{} is governed by the older policy \"{elder}\": remove it from one of the two", wish.landing);
             return (State::Yielded, Some(self.conflict(Reason::KnobOwnedBy, wish, message)));
         }
-        let has_lost = wish.is_shared()
-            && ours
-            && (self.has_lost_parts(&wish.field) || fates.contains(&Fate::Back) && self.has_lost_options(wish, live));
-        // What stands in the way of a value that failed does not.
-        let cleared =
-            wish.cleared.clone().filter(|_| fates.iter().all(|fate| matches!(fate, Fate::There | Fate::Wanted)));
+        let has_lost = wish.is_shared() && ours && self.has_lost_parts(&wish.field);
+        // While something goes back, nothing else is done to the field.
+        let cleared = wish.cleared.as_ref().filter(|_| !has_lost && !fates.contains(&Fate::Back));
         let base = match cleared {
-            _ if has_lost => self.previous(&wish.field),
-            Some(cleared) => Some(cleared),
+            _ if has_lost => self.previous_without(wish, live, fates),
+            Some(cleared) => Some(cleared.text.clone()),
             None => self.without_failed(wish, live, fates),
         };
         let value = wish.on(base, fates);
@@ -398,19 +402,12 @@ impl<'a> Draft<'a> {
             && memory.rolling.keys().any(|path| !self.has_knob(path))
     }
 
-    /// Whether the write that is being taken back has cleared options of ours out of the way: they come back with it.
-    fn has_lost_options(&self, wish: &Wish, live: Option<&Json>) -> bool {
+    /// What was in a field before the rollout that is being taken back, without anything that has failed before.
+    fn previous_without(&self, wish: &Wish, live: Option<&Json>, fates: &[Fate]) -> Option<Json> {
         let previous = self.previous(&wish.field);
-        let is_asked = |known: &'static Known| wish.parts.iter().any(|part| part.piece == Some(Piece::Option(known)));
-        let mut variables = wish.parts.iter().filter_map(|part| match part.piece {
-            Some(Piece::Option(known)) => Some(known.variable),
-            _ => None,
-        });
-        let is_lost = |known: &'static Known| {
-            let piece = Piece::Option(known);
-            piece.read(previous.as_ref()).is_some() && piece.read(live).is_none() && !is_asked(known)
-        };
-        variables.next().is_some_and(|variable| options::of(variable).any(is_lost))
+        let out = wish.parts.iter().zip(fates).filter(|(_, fate)| **fate == Fate::Out);
+        let out: Vec<&Option<Piece>> = out.map(|(part, _)| &part.piece).collect();
+        if out.is_empty() { previous } else { shared::restore(previous.as_ref(), live, &out) }
     }
 
     fn has_knob(&self, path: &str) -> bool {
@@ -525,6 +522,16 @@ impl<'a> Draft<'a> {
                 }
                 Fate::Back => Some(change(&part.path, Some(part.text.clone()), part.told(value), FAILED)),
             });
+        }
+        // No knob says so, so that it comes back with all of the field if the rollout fails.
+        if let Some(cleared) = wish.cleared.as_ref().filter(|_| !has_lost && !fates.contains(&Fate::Back)) {
+            let taken = Some(cleared.taken.clone());
+            self.changes.push(change(
+                &wish.field.to_string(),
+                taken,
+                None,
+                "it stands in the way of what is asked for",
+            ));
         }
         if has_lost {
             let lost = "what the policy has no knob for any more".to_owned();

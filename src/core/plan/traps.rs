@@ -16,7 +16,7 @@
 use super::{
     Plan, Situation,
     leftovers::{Written, lands_in, value},
-    workload::{Container, find, refuse},
+    workload::{Container, find, is_out, refuse},
 };
 use crate::{
     api::conditions::Reason,
@@ -32,7 +32,8 @@ use crate::{
 pub(super) fn look(situation: &Situation<'_>, written: &Written, plan: &mut Plan) {
     let mut seen: Vec<(Container<'_>, Vec<&Desired<'_>>)> = Vec::new();
     for desired in situation.desired {
-        if !matches!(desired.knob.landing, Landing::Env(_) | Landing::Option(_)) {
+        // What failed is not written, so it can neither be idle nor make anything else so.
+        if !matches!(desired.knob.landing, Landing::Env(_) | Landing::Option(_)) || is_out(situation, desired) {
             continue;
         }
         // What has no container has been refused already.

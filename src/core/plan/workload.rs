@@ -393,10 +393,16 @@ fn shared_fields(shares: &[Share<'_>], situation: &Situation<'_>, written: &Writ
     wishes
 }
 
-/// All that the policy sets in the environment of a container.
+/// Whether a value failed, here or on another target, and is not written.
+pub(super) fn is_out(situation: &Situation<'_>, desired: &Desired<'_>) -> bool {
+    situation.memory.failed.contains(&value_hash(&desired.knob.path, &desired.text))
+}
+
+/// All that the policy sets in the environment of a container, but for what failed and stays out.
 fn within<'a>(situation: &Situation<'a>, container: &str) -> Vec<&'a Desired<'a>> {
     let lands = |desired: &&Desired<'_>| {
         matches!(desired.knob.landing, Landing::Env(_) | Landing::Option(_))
+            && !is_out(situation, desired)
             && find(situation.policy, situation.target, desired.knob).is_ok_and(|found| found.name == container)
     };
     situation.desired.iter().filter(lands).collect()
@@ -450,7 +456,7 @@ fn options(
         Some(trouble) => Err(trouble),
         None => merge(variable, &landing, &cleared.text, all),
     };
-    let (mut parts, text) = match merged {
+    let (parts, text) = match merged {
         Ok(merged) => merged,
         Err((reason, message)) => {
             refuse(plan, reason, message);
@@ -458,11 +464,6 @@ fn options(
             return None;
         }
     };
-    if let Some(first) = parts.iter_mut().find(|part| part.live.as_ref() != Some(&part.text)) {
-        // What goes with this write was ours, too.
-        let there = first.live.take().into_iter().chain(cleared.taken.iter().cloned()).collect::<Vec<_>>().join(" ");
-        first.live = (!there.is_empty()).then_some(there);
-    }
     Some(Wish {
         landing,
         field: container.value_of(name),
@@ -475,7 +476,8 @@ fn options(
         },
         read_at_start: None,
         parts,
-        cleared: (!cleared.taken.is_empty()).then(|| json!(cleared.text)),
+        cleared: (!cleared.taken.is_empty())
+            .then(|| claim::Cleared { text: json!(cleared.text), taken: cleared.taken.join(" ") }),
     })
 }
 

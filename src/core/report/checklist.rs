@@ -168,7 +168,8 @@ impl Sight for View<'_> {
             }
             Fact::State(name) => Some(Datum::Word(self.threshold(name).map_or("NoData", |known| known.state).into())),
             Fact::Replicas => {
-                let pods = self.target?.object.integer("/spec/replicas").unwrap_or(1);
+                let object = self.target?.object;
+                let pods = object.integer("/spec/replicas").or_else(|| object.integer("/spec/instances")).unwrap_or(1);
                 Some(Datum::Quantity(Quantity::new(pods.into(), Dimension::Count)))
             }
             Fact::Ready => Some(Datum::Boolean(progress(self.target?.object) == Progress::Complete)),
