@@ -329,8 +329,11 @@ fn what_the_clusters_exporters_say_of_pods_fires_and_clears() {
         ill.push((r#"kube_pod_status_ready_time{uid="v"}"#, At(now())));
         application.take(&ill);
         application.alerts(&["memory critical", "startup warning", "throttled warning", "volume warning"]).await;
-        // It is no new one any more after a minute.
-        application.take(&well);
+        // A third one is ready at once, and the slow one is no new pod any more after a minute.
+        let mut better = well.clone();
+        better.push((r#"kube_pod_start_time{uid="w"}"#, At(now() - 5.0)));
+        better.push((r#"kube_pod_status_ready_time{uid="w"}"#, At(now())));
+        application.take(&better);
         application.alerts(&[]).await;
         // One restart is one, and over when it is out of the window.
         application.take(&exposing(0.5e9, 4.0, 0.0, 50e9));
