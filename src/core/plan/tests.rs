@@ -77,13 +77,17 @@ fn object(content: &Json) -> Object {
 }
 
 fn planned(policy: &Policy, content: &Json) -> Plan {
-    let (target, config_maps, memory) = (object(content), BTreeMap::new(), Memory::default());
+    planned_with(policy, content, &Memory::default())
+}
+
+fn planned_with(policy: &Policy, content: &Json, memory: &Memory) -> Plan {
+    let (target, config_maps) = (object(content), BTreeMap::new());
     let case = Case {
         policy,
         target: &target,
         autoscaler: None,
         config_maps: &config_maps,
-        memory: &memory,
+        memory,
         now: Instant::from_millis(0),
     };
     plan(&case)
@@ -413,6 +417,43 @@ fn what_keeps_a_jvm_from_its_start_is_refused_wherever_it_stands() {
         &[],
         &["settings.ram may have no effect: -Xmx1g in JAVA_OPTS sets the heap if the image puts JAVA_OPTS"],
     );
+}
+
+#[test]
+fn what_is_in_the_way_goes_whatever_becomes_of_its_neighbours() {
+    let heap = |section: Json| {
+        let mut section = section;
+        section["onConflict"] = json!("TakeOver");
+        jvm(section)
+    };
+    // Beside a value that failed and stays out: a smaller heap than the one to begin with would keep the JVM from its start.
+    let original = deployment(json!({}));
+    let content = applied(&planned(&heap(json!({"heapMin": {"value": "2Gi"}})), &original), &original);
+    let then = heap(json!({"heapMax": {"value": "1Gi"}, "maxPause": {"value": "9ms"}}));
+    let pause = value_hash("runtime.jvm.maxPause", "-XX:MaxGCPauseMillis=9");
+    let memory = Memory { failed: [pause].into(), ..Memory::default() };
+    let plan = planned_with(&then, &content, &memory);
+    assert_eq!((refusals(&plan), plan.steps.len()), (vec![], 1), "{plan:#?}");
+    assert_eq!(text(&applied(&plan, &content), JAVA), Some("-Xmx1g"));
+    // What failed has nothing in its way.
+    let share = json!({"name": "ram", "type": "Ratio", "value": "75%", "option": "-XX:MaxRAMPercentage", "onConflict": "TakeOver"});
+    let share = policy(&json!({"settings": [share]}));
+    let heaped = applied(&planned(&heap(json!({"heapMax": {"value": "1Gi"}})), &original), &original);
+    let failed =
+        Memory { failed: [value_hash("settings.ram", "-XX:MaxRAMPercentage=75.0")].into(), ..Memory::default() };
+    let plan = planned_with(&share, &heaped, &failed);
+    assert_eq!(
+        (refusals(&plan), plan.steps.len(), plan.settings[0].state),
+        (vec![], 0, State::Quarantined),
+        "{plan:#?}"
+    );
+    // Nothing else is left to do: what the manifest has is what is asked for, and what was added makes it idle.
+    let original = deployment(env(JAVA, "-XX:MaxRAMPercentage=75.0"));
+    let content = applied(&planned(&heap(json!({"heapMax": {"value": "1Gi"}})), &original), &original);
+    assert_eq!(text(&content, JAVA), Some("-XX:MaxRAMPercentage=75.0 -Xmx1g"));
+    let plan = planned(&share, &content);
+    assert_eq!((refusals(&plan), plan.steps.len(), plan.changes.len()), (vec![], 1, 1), "{plan:#?}");
+    assert_eq!(text(&applied(&plan, &content), JAVA), Some("-XX:MaxRAMPercentage=75.0"));
 }
 
 #[test]
