@@ -117,3 +117,16 @@ fn golden_messages_carry_the_arithmetic() {
 fn golden_documentation_of_every_code() {
     golden::assert_golden("docs/lint.md", &code::markdown());
 }
+
+/// The README shows what the command prints.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let file = "tests/data/lint/01-budget.as-written.yaml";
+    let (_, shown) = readme.split_once(&format!("$ trimtab lint -f {file}\n")).expect("the README lints that file");
+    let (shown, _) = shown.split_once("...\n").expect("it shows the beginning");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trimtab"));
+    let output = command.current_dir(root()).args(["lint", "-f", file]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(shown), "{said}");
+}
