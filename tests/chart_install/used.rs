@@ -11,7 +11,7 @@ use crate::{
     rights::{granted, right},
 };
 
-/// Rights that only a coincidence needs: an object is read again when somebody wrote it between our look and our write, and a
+/// Rights that only a coincidence needs: an autoscaler is read again when somebody wrote it between our look and our write, and a
 /// definition is watched when it is not served yet at the first look.
 const BY_COINCIDENCE: [&str; 2] = [
     "trimtab: get horizontalpodautoscalers in autoscaling",
@@ -54,8 +54,11 @@ fn policy(kind: &str, name: &str, also: &Value) -> Value {
     policy
 }
 
-/// What a release can do to the objects of users: every kind of target, every place.
-fn everything() -> Vec<Value> {
+/// What a release can do to the objects of users: every kind of target, every place. First come the objects with a policy on one
+/// of them, then the other policies.
+///
+/// A workload or `ConfigMap` that no policy governs is known by its name alone, and is read when one comes.
+fn everything() -> [Vec<Value>; 2] {
     // Whoever creates a workload owns the default of its replicas, too.
     let replicas = json!({"replicas": {"min": 2, "max": 3, "onConflict": "TakeOver"}});
     let document = json!({
@@ -68,7 +71,7 @@ fn everything() -> Vec<Value> {
     // Its rollout takes long enough for a look at its pods.
     let mut slow = workload("Deployment", "slow");
     slow["spec"]["minReadySeconds"] = json!(10);
-    vec![
+    let objects = vec![
         slow,
         policy("Deployment", "slow", &json!({})),
         json!({
@@ -87,16 +90,19 @@ fn everything() -> Vec<Value> {
             "spec": {"capacity": {"connections": 100}},
         }),
         workload("Deployment", "document"),
-        policy("Deployment", "document", &document),
         workload("Deployment", "scaled"),
-        policy("Deployment", "scaled", &replicas),
         workload("Deployment", "deployment"),
-        policy("Deployment", "deployment", &replicas),
         workload("StatefulSet", "stateful-set"),
-        policy("StatefulSet", "stateful-set", &replicas),
         workload("DaemonSet", "daemon-set"),
+    ];
+    let policies = vec![
+        policy("Deployment", "document", &document),
+        policy("Deployment", "scaled", &replicas),
+        policy("Deployment", "deployment", &replicas),
+        policy("StatefulSet", "stateful-set", &replicas),
         policy("DaemonSet", "daemon-set", &json!({})),
-    ]
+    ];
+    [objects, policies]
 }
 
 /// The rights that the chart's accounts used, in the form of [`granted`].
@@ -138,19 +144,22 @@ fn every_right_is_used_in_the_life_of_a_release() {
         helm_install(&["--set=prometheus.url=http://prometheus.monitoring:9090", "--set=prometheus.interval=2s"]);
 
         let shop = cluster.namespace().await;
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": everything()});
-        cluster.kubectl(&["apply", "--namespace", &shop, "-f", "-"], &list.to_string());
-        cluster::eventually(Duration::from_mins(2), "all policies are applied", async || {
-            let policies = get(&cluster, &["performancepolicies", "--namespace", &shop]);
-            let waiting = |policy: &Value| {
-                let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                let applied = conditions.iter().any(|c| c["type"] == "Applied" && c["status"] == "True");
-                (!applied).then(|| json!({"policy": policy["metadata"]["name"], "conditions": conditions}))
-            };
-            let waiting: Vec<_> = policies["items"].as_array().expect("policies").iter().filter_map(waiting).collect();
-            if waiting.is_empty() { Ok(()) } else { Err(waiting) }
-        })
-        .await;
+        for objects in everything() {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+            cluster.kubectl(&["apply", "--namespace", &shop, "-f", "-"], &list.to_string());
+            cluster::eventually(Duration::from_mins(2), "all policies are applied", async || {
+                let policies = get(&cluster, &["performancepolicies", "--namespace", &shop]);
+                let waiting = |policy: &Value| {
+                    let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                    let applied = conditions.iter().any(|c| c["type"] == "Applied" && c["status"] == "True");
+                    (!applied).then(|| json!({"policy": policy["metadata"]["name"], "conditions": conditions}))
+                };
+                let waiting: Vec<_> =
+                    policies["items"].as_array().expect("policies").iter().filter_map(waiting).collect();
+                if waiting.is_empty() { Ok(()) } else { Err(waiting) }
+            })
+            .await;
+        }
         cluster::eventually(Duration::from_mins(1), "the source is known to be away", async || {
             let source = get(&cluster, &["metricssource", "default"]);
             if source["status"]["conditions"][0]["status"] == "False" { Ok(()) } else { Err(source) }
