@@ -10,6 +10,8 @@
 //! | `headroom` | `10%` |
 //! | `pooler` | applications connect to the database itself |
 //! | `shares` | every pool counts as its policy and its workload say |
+//! | `shares[].weight` | 1: as much as others |
+//! | `shares[].min`, `shares[].max` | what the pool's own `size` says |
 //! | `shares[].drains` | `false`: a pod that is ending holds its connections |
 //! | `shares[].replicasMax` | the pods that the `DaemonSet` has now |
 
@@ -26,6 +28,8 @@ pub const DEFAULT_RESERVED: u32 = 3;
 pub const DEFAULT_HEADROOM: &str = "10%";
 /// Most allocations that a status lists.
 pub const MAX_ALLOCATIONS: usize = 64;
+/// Most reservations that a status lists: who comes after them waits.
+pub const MAX_RESERVATIONS: usize = 256;
 
 /// What one database can bear.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,7 +129,7 @@ pub enum PoolerMode {
 /// What is known of one consumer.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.drains) || has(self.replicasMax)", "at least one of drains and replicasMax must be set"))]
+#[schemars(transform = rules::consumer)]
 pub struct Share {
     /// Name of the policy.
     #[schemars(transform = rules::short_object_name)]
@@ -133,6 +137,18 @@ pub struct Share {
     /// Name of its pool.
     #[schemars(transform = rules::dns_label)]
     pub pool: String,
+    /// What it gets beside others when the budget has less than all ask for: 3 gets three times what 1 gets. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: Option<u32>,
+    /// Connections of one process, overflow included, that it gets before others get more than their minimum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min: Option<u32>,
+    /// Most connections of one process, overflow included, whatever its policy asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: Option<u32>,
     /// Whether a pod closes this pool as soon as it is told to end. Default false: it holds its connections until it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drains: Option<bool>,
@@ -162,10 +178,32 @@ pub struct ConnectionBudgetStatus {
     /// Connections that are left; below 0 when the budget is exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free: Option<i64>,
+    /// Growth that is about to be written. It counts before it is: whoever leads next, and whoever has led before, sees it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub reservations: Vec<Reservation>,
     /// What each consumer could open at worst; the largest, if there are more than 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub allocations: Vec<Allocation>,
+}
+
+/// Growth of one pool on one workload that is about to be written.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Name of the policy.
+    #[schemars(length(max = 63))]
+    pub policy: String,
+    /// Name of its pool.
+    #[schemars(length(max = 63))]
+    pub pool: String,
+    /// The workload, as Kind/name.
+    #[schemars(length(max = 300))]
+    pub target: String,
+    /// Connections that it could open at worst.
+    pub from: i64,
+    /// Connections that it could open at worst once it is written.
+    pub to: i64,
 }
 
 /// What one pool on one workload could open at worst.
@@ -197,7 +235,13 @@ pub struct Allocation {
     pub terminating: i64,
     /// The product: what counts.
     pub worst_case: i64,
-    /// What the policy was let in with.
+    /// Connections of one process, overflow included, that the policy asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<i64>,
+    /// Connections of one process, overflow included, that it was let in with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<i64>,
+    /// What the policy was let in with, in the worst case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted: Option<i64>,
     /// What the policy asks for and does not get.

@@ -167,6 +167,8 @@ words! {
         TargetNotReady,
         /// Other rollouts of ours are under way.
         WaitingForTurn,
+        /// Others have yet to let go of connections of a budget before a pool may grow.
+        WaitingForBudget,
         /// The rollout of our change failed and the previous values are back.
         RolledBack,
         /// The rollout of our change failed and is being undone.

@@ -688,6 +688,16 @@ pub(super) fn budget(schema: &mut Schema) {
     );
 }
 
+/// What is known of a consumer of a budget: something, and bounds in order.
+pub(super) fn consumer(schema: &mut Schema) {
+    add(
+        schema,
+        "has(self.weight) || has(self.min) || has(self.max) || has(self.drains) || has(self.replicasMax)",
+        "at least one of weight, min, max, drains and replicasMax must be set",
+    );
+    add(schema, "!has(self.min) || !has(self.max) || self.min <= self.max", "min must be ≤ max");
+}
+
 /// A metric: one source, and a statistic that fits it.
 pub(super) fn metric(schema: &mut Schema) {
     add(

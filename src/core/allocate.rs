@@ -4,7 +4,11 @@
 //! not only its result. Shares that are worked out come later; until then a pool gets what its policy asks for, or the policy
 //! is refused.
 
+mod share;
+
 use std::{collections::BTreeMap, fmt};
+
+pub use share::{Claim, shares};
 
 use super::{
     facts::{Kind, Object},
@@ -26,6 +30,8 @@ pub struct Load {
     pub size: i64,
     /// Connections beyond them under load.
     pub overflow: i64,
+    /// Connections of one pool that are enough for the policy, if its budget has no more.
+    pub least: i64,
     /// The process workers each of which has a pool, and how many there are.
     pub workers: Option<(Box<str>, i64)>,
 }
@@ -93,6 +99,16 @@ impl Pods {
             | Kind::Stream => false,
         };
         Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
+    }
+
+    /// The most of each.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            max: self.max.max(other.max),
+            surge: self.surge.max(other.surge),
+            terminating: self.terminating.max(other.terminating),
+        }
     }
 
     /// The same pods when a workload may have as many as `other` says. Who drains goes on to.
@@ -175,6 +191,14 @@ pub struct Worst {
 }
 
 impl Worst {
+    /// The same with that many connections per process, if it asks for more: the size is filled first, then the overflow.
+    #[must_use]
+    pub fn at(&self, level: i64) -> Self {
+        let size = self.load.size.min(level);
+        let overflow = self.load.overflow.min(level - size);
+        Self { load: Load { size, overflow, ..self.load.clone() }, pods: self.pods }
+    }
+
     /// Connections.
     #[must_use]
     pub fn connections(&self) -> i64 {
@@ -315,11 +339,37 @@ impl Room {
         self.shares.iter().find(|share| share.policy == policy && share.pool == pool)
     }
 
+    /// What a pool of `policy` claims that has `asked` at worst; `pods`: as many as may be there when it grows.
+    #[must_use]
+    pub fn claim(&self, policy: &str, asked: &Worst, pods: Pods, has: Option<i64>) -> Claim {
+        let share = self.share(policy, &asked.load.pool);
+        let bound = |bound: fn(&Share) -> Option<u32>| share.and_then(bound).map(i64::from);
+        let most = asked.load.connections().min(bound(|share| share.max).unwrap_or(i64::MAX));
+        let least = asked.load.least.max(bound(|share| share.min).unwrap_or(0).min(most));
+        Claim {
+            weight: bound(|share| share.weight).unwrap_or(1),
+            unit: pods.all().saturating_mul(asked.load.processes()),
+            least,
+            most,
+            has,
+        }
+    }
+
     /// Most connections per process that fit: `floor(usable / (pods × processes))`.
     #[must_use]
     pub fn per_process(&self, taken: i64, worst: &Worst) -> i64 {
         let pools = worst.pods.all().saturating_mul(worst.load.processes());
         (self.usable() - taken).max(0).checked_div(pools).unwrap_or(0)
+    }
+
+    /// Why a consumer gets nothing: whoever owns the budget allows it less than it needs.
+    #[must_use]
+    pub fn forbids(&self, policy: &str, asked: &Worst, claim: Claim) -> String {
+        format!(
+            "pool {} needs {} connections per process, and budget \"{}\" allows policy \"{policy}\" {} (shares[].max): lower \
+             pools.{}.size or its min, or let the budget allow more",
+            asked.load.pool, claim.least, self.name, claim.most, asked.load.pool
+        )
     }
 
     /// Why a consumer does not get what it asks for: the sum, and the three ways out. `taken` is what everybody else has.

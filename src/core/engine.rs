@@ -249,6 +249,8 @@ enum Doing {
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
+    /// The status of a budget.
+    Budget(ledger::BudgetKey),
     /// Nobody waits for its end.
     Told,
 }
@@ -332,9 +334,7 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
-        if ticked {
-            world.publish_budgets(now, &mut out);
-        }
+        world.publish_budgets(ticked, now, &mut out);
     }
     out
 }

@@ -333,7 +333,7 @@ impl Policy {
         let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
-        let worked = given::work_out(&knobs, &order, |_| None, |_| None);
+        let worked = given::work_out(&knobs, &order, |_| None, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
         let known = |path: &str| given::value_of(&knobs, &worked, path);
         wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
@@ -434,8 +434,25 @@ impl Policy {
         stays: impl Fn(&str) -> Option<Option<Value>>,
         template: impl Fn(&Amount) -> Option<Value>,
     ) -> Vec<Result<Worked, Trouble>> {
+        self.work_out_shared(stays, template, |_| None)
+    }
+
+    /// The same where budgets give pools less than they ask for: `share` gives the most that the size of a pool may be.
+    pub fn work_out_shared(
+        &self,
+        stays: impl Fn(&str) -> Option<Option<Value>>,
+        template: impl Fn(&Amount) -> Option<Value>,
+        share: impl Fn(&str) -> Option<i64>,
+    ) -> Vec<Result<Worked, Trouble>> {
         let stays = |path: &str| stays(path).or_else(|| self.moved.get(path).map(|value| Some(value.clone())));
-        given::work_out(&self.knobs, &self.order, stays, template)
+        given::work_out(&self.knobs, &self.order, stays, template, share)
+    }
+
+    /// Name of the budget that the pool whose size or overflow is at `path` counts against.
+    #[must_use]
+    pub fn budget_of(&self, path: &str) -> Option<&str> {
+        let (name, _) = path.strip_prefix("pools.")?.split_once('.')?;
+        self.pools.iter().find(|pool| *pool.name == *name)?.budget.as_deref()
     }
 
     /// Its knobs, each after those that it follows from.

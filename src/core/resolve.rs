@@ -91,6 +91,13 @@ pub enum Source {
         /// What it says: a literal or a formula.
         says: Box<Source>,
     },
+    /// What its budget gives it, which is less than what it asks for.
+    Share {
+        /// Name of the budget.
+        budget: Box<str>,
+        /// What asks for more.
+        says: Box<Source>,
+    },
     /// It stays as it is, because it cannot be worked out or went back with a value that failed.
     Kept,
 }
@@ -104,6 +111,7 @@ impl fmt::Display for Source {
                 write!(f, "profile {profile}")?;
                 return if **says == Self::Spec { Ok(()) } else { write!(f, ": {says}") };
             }
+            Self::Share { budget, says } => return write!(f, "{says}, lowered to its share of budget {budget}"),
             Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
         };
         f.write_str(&derivation(formula, filled))?;
@@ -126,11 +134,13 @@ pub struct Desired<'a> {
     pub text: String,
     /// Where the value comes from.
     pub source: Source,
+    /// The lower bound of the value.
+    pub min: Option<Value>,
 }
 
 impl<'a> Desired<'a> {
     fn new(policy: &Policy, knob: &'a Knob, worked: Worked) -> Self {
-        let Worked { value, filled, clamped, .. } = worked;
+        let Worked { value, filled, clamped, shared, min, .. } = worked;
         let says = filled.map_or(Source::Spec, |filled| Source::Formula {
             formula: knob.value.to_string().into(),
             filled,
@@ -140,16 +150,20 @@ impl<'a> Desired<'a> {
             Some(profile) => Source::Profile { profile: profile.into(), says: Box::new(says) },
             None => says,
         };
+        let source = match policy.budget_of(&knob.path).filter(|_| shared) {
+            Some(budget) => Source::Share { budget: budget.into(), says: Box::new(source) },
+            None => source,
+        };
         // What lands has been rendered by `check_values`, so the alternative is for variables only.
         let text = knob.render(&value).unwrap_or_else(|_| value.to_string());
-        Self { knob, value, text, source }
+        Self { knob, value, text, source, min }
     }
 
     /// A knob that stays as it is.
     #[must_use]
     pub fn as_is(knob: &'a Knob, text: String) -> Self {
         let value = read(knob, &text).unwrap_or_else(|| Value::Enum(text.clone()));
-        Self { knob, value, text, source: Source::Kept }
+        Self { knob, value, text, source: Source::Kept, min: None }
     }
 }
 
@@ -157,22 +171,34 @@ impl<'a> Desired<'a> {
 #[must_use]
 pub fn literal<'a>(policy: &Policy, knob: &'a Knob) -> Option<Desired<'a>> {
     let value = knob.value.literal().filter(|_| !knob.is_derived())?.clone();
-    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
+    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None, shared: false }))
 }
 
 /// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
 /// the policy asks for failed there. By the path in the policy; nothing where the text could not be read.
 pub type Stays = BTreeMap<Box<str>, Option<Value>>;
 
+/// Most that sizes of pools may be, because their budgets give no more: by the path in the policy.
+pub type Shares = BTreeMap<Box<str>, i64>;
+
 /// Works out every knob of `policy` for `target`.
 ///
-/// A formula follows from what is on the target: where the policy sets no limit, from the pod template's, and where a knob is
-/// not written, from the value that `stays`.
+/// A formula follows from what is on the target: where the policy sets no limit, from the pod template's, where a knob is not
+/// written, from the value that `stays`, and where a budget gives a pool less than it asks for, from its share.
 ///
 /// # Errors
 /// Formulas that have no value on this target, and values that contradict each other.
-pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
-    let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
+pub fn resolve<'a>(
+    policy: &'a Policy,
+    target: &Object,
+    stays: &Stays,
+    shares: &Shares,
+) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
+    let worked = policy.work_out_shared(
+        |path| stays.get(path).cloned(),
+        |amount| template(target, amount),
+        |path| shares.get(path).copied(),
+    );
     let mut wrong = policy.check_values(&worked);
     let known = |path: &str| {
         if let Some(stays) = stays.get(path) {
@@ -280,14 +306,18 @@ pub fn read(knob: &Knob, text: &str) -> Option<Value> {
 #[must_use]
 pub fn known_loads(policy: &Policy) -> Vec<Load> {
     let worked = policy.work_out(|_| None, |_| None);
-    loads(policy, |path| {
+    let known = |path: &str| {
         let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
-        worked.as_ref().ok()?.value.to_i64()
-    })
+        worked.as_ref().ok()
+    };
+    loads(policy, |path| known(path)?.value.to_i64(), |path| known(path)?.min.as_ref()?.to_i64())
 }
 
-/// What the pools of `policy` add up to, as far as that is known; `value` gives the value of a knob, if it is.
-pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> {
+/// What the pools of `policy` add up to, as far as that is known; `value` gives the value of a knob, if it is, and `min` its lower
+/// bound, if it has one.
+///
+/// A pool whose size has a lower bound is content with that and no overflow; any other with what it asks for alone.
+pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>, min: impl Fn(&str) -> Option<i64>) -> Vec<Load> {
     let load = |pool: &Pool| {
         // What the policy does not have, adds nothing; what it has and is not known, makes the sum unknown.
         let member = |member: &str| {
@@ -301,7 +331,13 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> 
             Some(name) => Some(count(name)?),
             None => None,
         };
-        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, workers };
+        let bound = |member: &str| min(&format!("pools.{}.{member}", pool.name));
+        // Never none at all: some poolers take 0 for no limit.
+        let least = match bound("size") {
+            Some(min) => min.max(1).min(size).saturating_add(bound("overflow").unwrap_or(0).clamp(0, overflow.max(0))),
+            None => size.saturating_add(overflow),
+        };
+        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, least, workers };
         (load.connections() > 0).then_some(load)
     };
     policy.pools.iter().filter_map(load).collect()

@@ -16,6 +16,7 @@ use trimtab::{
 };
 
 use super::{
+    controllers::Controllers,
     people::{deployment, policy, variables, workload},
     run::Run,
     server::{Server, Stored},
@@ -31,12 +32,32 @@ pub struct Budgets {
     moves: u64,
     /// Patches that were decided on with everything in view, and after how many moves.
     informed: BTreeMap<String, u64>,
+    /// What the pods that are there open is counted after every event, and must be within what budgets have.
+    pub meter: bool,
+    /// The most that they opened.
+    pub peak: std::cell::Cell<i64>,
 }
 
 impl Budgets {
     pub fn moved(&mut self) {
         self.moves += 1;
         self.informed.clear();
+    }
+
+    /// Counts what the pods that are there open, every process its whole pool.
+    pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        if !self.meter {
+            return Ok(());
+        }
+        for (key, budget) in &server.budgets {
+            let opened = opened(server, controllers, &key.1);
+            let usable = i64::from(budget.spec.capacity.connections) - 3;
+            self.peak.set(self.peak.get().max(opened));
+            if opened > usable {
+                return Err(format!("pods have {opened} connections open, and budget {} has {usable}", key.1));
+            }
+        }
+        Ok(())
     }
 
     pub fn decided(&mut self, effect: &Effect, informed: bool) {
@@ -46,7 +67,8 @@ impl Budgets {
     }
 
     pub fn written(&mut self, patch: &Patch, before: &Stored, server: &Server) -> Result<(), String> {
-        if self.informed.remove(&format!("{patch:?}")) != Some(self.moves) {
+        // Where pods are counted, that says more.
+        if self.informed.remove(&format!("{patch:?}")) != Some(self.moves) || self.meter {
             return Ok(());
         }
         for (key, budget) in &server.budgets {
@@ -83,6 +105,33 @@ impl Budgets {
         }
         Ok(())
     }
+}
+
+/// What all pools of a budget open if every process that is there opens its whole pool.
+fn opened(server: &Server, controllers: &Controllers, budget: &str) -> i64 {
+    let mut sum = 0;
+    for policy in server.policies.values() {
+        let spec = json!(policy.spec);
+        for pool in spec["pools"].as_array().into_iter().flatten().filter(|pool| pool["budget"] == budget) {
+            let key = ObjectKey::new(
+                Kind::from_name(spec["target"]["kind"].as_str().unwrap()).unwrap(),
+                super::people::NAMESPACE,
+                spec["target"]["name"].as_str().unwrap(),
+            );
+            for template in controllers.templates(&key) {
+                let number = |variable: &Value| {
+                    let variables = template.pointer("/spec/containers/0/env").and_then(Value::as_array);
+                    let found = variables.into_iter().flatten().find(|entry| entry["name"] == *variable)?;
+                    found["value"].as_str()?.parse::<i64>().ok()
+                };
+                let size = number(&pool["size"]["env"]).unwrap_or(0);
+                let overflow = number(&pool["overflow"]["env"]).unwrap_or(0);
+                let processes = if pool["perWorker"].is_null() { Some(1) } else { number(&json!("WORKERS")) };
+                sum += (size + overflow) * processes.unwrap_or(1);
+            }
+        }
+    }
+    sum
 }
 
 /// What all pools of a budget could open at worst, by what the objects say. `instead`: an object as it was.

@@ -399,6 +399,7 @@ impl Invariants {
 
     /// What must hold at any time.
     pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        self.budgets.check(server, controllers)?;
         let rolling: Vec<(&ObjectKey, &str)> = controllers
             .workloads
             .iter()

@@ -143,7 +143,9 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::Finalizers { policy, resource_version, finalizers } => {
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
-        Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
+        Action::BudgetStatus { budget, uid, resource_version, status } => {
+            done(server.set_budget_status(budget, uid, resource_version, status))
+        }
         Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
         Action::SourceStatus { status, .. } => {

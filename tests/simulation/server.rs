@@ -480,9 +480,13 @@ impl Server {
         &mut self,
         key: &PolicyKey,
         uid: &str,
+        resource_version: &str,
         status: &ConnectionBudgetStatus,
     ) -> Result<(), Refused> {
         let mut budget = self.budgets.get(key).cloned().ok_or(Refused::NotFound)?;
+        if budget.metadata.resource_version.as_deref() != Some(resource_version) {
+            return Err(Refused::Stale);
+        }
         let other = budget.metadata.uid.as_deref() != Some(uid);
         let status: ConnectionBudgetStatus = serde_json::from_value(json!(status)).unwrap();
         if budget.status.as_ref() != Some(&status) {

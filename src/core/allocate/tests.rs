@@ -28,7 +28,7 @@ fn anchor() -> Room {
 
 fn worst(size: i64, overflow: i64, processes: i64, pods: Pods) -> Worst {
     let workers = (processes > 1).then(|| ("web".into(), processes));
-    Worst { load: Load { pool: "db".into(), budget: None, size, overflow, workers }, pods }
+    Worst { load: Load { pool: "db".into(), budget: None, size, overflow, least: size + overflow, workers }, pods }
 }
 
 /// Pods of a Deployment with default strategy whose application closes its pool when it is told to end.

@@ -112,8 +112,9 @@ impl World {
                     let Some(object) = self.objects.shared(&target) else { continue };
                     let (profiles, under) = self.under_now(entry, policy, &target, now);
                     let policy = under.as_deref().unwrap_or(policy);
-                    let mut plan = self.plan_target(entry, policy, &object, now);
-                    let budgets = self.budgeted(ledger, policy, &target, &mut plan);
+                    let (plan, budgets) = self.budgeted(ledger, policy, &target, |shares| {
+                        self.plan_target(entry, policy, &object, shares, now)
+                    });
                     account.targets.push(TargetAccount {
                         profiles,
                         plan,

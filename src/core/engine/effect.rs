@@ -58,6 +58,8 @@ pub enum Action {
         budget: (Box<str>, Box<str>),
         /// Uid: the status of one that was deleted and made anew is not ours to write.
         uid: String,
+        /// Resource version of the view that it was made up from.
+        resource_version: String,
         /// The complete status.
         status: Box<ConnectionBudgetStatus>,
     },

@@ -70,6 +70,7 @@ impl World {
                 self.mark(policy);
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
+            Doing::Budget(key) => self.budget_told(&key, &outcome),
             Doing::Told => {}
         }
     }

@@ -23,7 +23,7 @@ use crate::{
         policy::{Policy, PolicyKey},
         record::Record,
         report::{self, Finding, Standing, TargetStanding, Truth},
-        resolve::{self, Rules},
+        resolve::{self, Rules, Shares},
     },
 };
 
@@ -205,11 +205,12 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        let mut plan = self.plan_target(entry, policy, &object, now);
+        let mut decision = self.budgets_for(policy, target);
+        let mut plan = self.plan_target(entry, policy, &object, &decision.shares, now);
         Self::keep_holds(entry, &plan, target);
         let failed = self.rollouts.get(target).filter(|rollout| rollout.policy == entry.identity.key);
         let goes_back = failed.is_some_and(|rollout| rollout.failed.is_some());
-        self.hold_to_budgets(policy, target, goes_back, &mut plan);
+        self.hold_to_budgets(&entry.identity.key, target, &mut decision, goes_back, &mut plan);
         self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
             self.read(key, out);
@@ -218,9 +219,13 @@ impl World {
             .unread
             .first()
             .map(|key| Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", key.short())));
+        // What failed goes back in any case.
+        let short_of = if goes_back { None } else { decision.waits(&plan) };
         if let Some(step) = plan.steps.first() {
             let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
-            match verdict {
+            let verdict = verdict.and_then(|()| short_of.clone().map_or(Ok(()), |why| Err(Some(why))));
+            let key = entry.identity.key.clone();
+            match verdict.and_then(|()| self.reserve(&key, target, step, &decision).map_err(Some)) {
                 Ok(()) => {
                     self.write(&entry.identity.key.clone(), entry, target, step.clone(), now, out);
                     waits = Some(Finding::new(Truth::False, Reason::Pending, "a write is under way"));
@@ -228,6 +233,7 @@ impl World {
                 Err(why) => waits = why,
             }
         }
+        waits = waits.or_else(|| short_of.filter(|_| may_write));
         let unsettled = unsettled(&object).filter(|_| waits.is_none() && may_write && plan.steps.is_empty());
         if let Some(why) = &unsettled {
             let message = format!("{} is not ready: {why}", target.short());
@@ -262,7 +268,14 @@ impl World {
     }
 
     /// The plan for one target as things are.
-    pub(super) fn plan_target(&self, entry: &Entry, policy: &Policy, object: &Object, now: Instant) -> Plan {
+    pub(super) fn plan_target(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        object: &Object,
+        shares: &Shares,
+        now: Instant,
+    ) -> Plan {
         if let Some(owner) = &object.meta.controller {
             let message = format!(
                 "{} is owned by {} \"{}\", which would undo every write: govern the owner instead",
@@ -285,7 +298,7 @@ impl World {
         {
             return Plan { unread: vec![unread.clone()], ..Plan::default() };
         }
-        let memory = self.memory(entry, object, now);
+        let memory = Memory { shares: shares.clone(), ..self.memory(entry, object, now) };
         plan::plan(&Case {
             policy,
             target: object,
@@ -343,6 +356,7 @@ impl World {
             orphans,
             elders,
             scalings,
+            shares: Shares::new(),
         }
     }
 

@@ -402,6 +402,8 @@ pub struct Worked {
     pub filled: Option<Box<str>>,
     /// The bound that a formula's value was moved to.
     pub clamped: Option<Clamp>,
+    /// Whether it was lowered to the share of a budget.
+    pub shared: bool,
 }
 
 /// A bound that a formula's value was moved to.
@@ -430,13 +432,20 @@ pub(super) fn work_out(
     order: &[usize],
     stays: impl Fn(&str) -> Option<Option<Value>>,
     template: impl Fn(&Amount) -> Option<Value>,
+    share: impl Fn(&str) -> Option<i64>,
 ) -> Vec<Result<Worked, Trouble>> {
     let mut worked: Vec<Option<Result<Worked, Trouble>>> = vec![None; knobs.len()];
     let mut read: BTreeMap<&str, Value> = BTreeMap::new();
     for &index in order {
         let Some(knob) = knobs.get(index) else { continue };
         let sight = Sight { read: &read, stays: &stays, template: &template };
-        let result = sight.knob(knob);
+        let mut result = sight.knob(knob);
+        if let (Ok(worked), Some(most)) = (&mut result, share(&knob.path))
+            && worked.value.to_i64().is_some_and(|value| value > most)
+        {
+            worked.value = Value::Integer(most);
+            worked.shared = true;
+        }
         // Whoever follows from a value that is not written follows from the one that is there.
         let seen = stays(&knob.path).unwrap_or_else(|| result.as_ref().ok().map(|worked| worked.value.clone()));
         read.extend(seen.map(|value| (&*knob.path, value)));
@@ -508,7 +517,7 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
                 Some(expression.formula.with_references(|path| self.shown(expression, path)).into())
             }
         };
-        Ok(Worked { value, min, max, filled, clamped })
+        Ok(Worked { value, min, max, filled, clamped, shared: false })
     }
 
     fn value(&self, given: &Given, kind: ValueType) -> Result<Value, Trouble> {

@@ -100,10 +100,11 @@ impl Call {
 
     pub fn budget_status(
         (namespace, name): &(Box<str>, Box<str>),
+        resource_version: &str,
         status: &ConnectionBudgetStatus,
     ) -> Result<Self, Error> {
         let path = format!("/apis/{}/{}/namespaces/{namespace}/connectionbudgets", names::GROUP, names::VERSION);
-        let metadata = json!({"namespace": namespace, "name": name});
+        let metadata = json!({"namespace": namespace, "name": name, "resourceVersion": resource_version});
         let what = format!("writing the status of ConnectionBudget \"{namespace}/{name}\"");
         status_of(&Request::new(path), "ConnectionBudget", name, &metadata, status, what)
     }

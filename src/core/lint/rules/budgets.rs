@@ -11,7 +11,7 @@ use super::super::{
 use crate::{
     api::ConnectionBudget,
     core::{
-        allocate::{Load, Pods, Room, Worst, replicas_max},
+        allocate::{Claim, Load, Pods, Room, Worst, replicas_max, shares},
         facts::{Kind, Object, Seen},
         policy::Choice,
         resolve::loads,
@@ -49,28 +49,38 @@ pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mu
 
 /// In the order of the files: who comes when nothing is left, is told.
 fn consumers(room: &Room, within: &str, subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
-    let (mut taken, mut at_rest) = (0_i64, 0_i64);
+    let mut consumers: Vec<(&Subject<'_>, Worst)> = Vec::new();
     for subject in subjects.iter().filter(|subject| subject.namespace == within) {
-        let known = loads(&subject.policy, |path| subject.value(path)?.to_i64());
+        let known = loads(&subject.policy, |path| subject.value(path)?.to_i64(), |path| subject.min(path)?.to_i64());
         for load in known.into_iter().filter(|load| load.budget.as_deref() == Some(room.name())) {
             let share = room.share(subject.policy.identity.name(), &load.pool);
             let drains = share.and_then(|share| share.drains).unwrap_or(false);
             let nodes = share.and_then(|share| share.replicas_max).map(i64::from);
             let Some(pods) = pods(subject, drains, nodes) else { continue };
-            let worst = Worst { load, pods };
-            let rest = worst.load.per_pod().saturating_mul(pods.max);
-            if taken.saturating_add(worst.connections()) <= room.usable() {
-                taken = taken.saturating_add(worst.connections());
-                at_rest = at_rest.saturating_add(rest);
-                continue;
-            }
-            let code = if at_rest.saturating_add(rest) > room.usable() {
-                Code::BudgetExceeded
-            } else {
-                Code::BudgetExceededInRollout
-            };
-            findings.push(subject.find(code, format!("pools.{}.size", worst.load.pool), told(room, &worst, taken)));
+            consumers.push((subject, Worst { load, pods }));
         }
+    }
+    let claims: Vec<Claim> = consumers
+        .iter()
+        .map(|(subject, worst)| room.claim(subject.policy.identity.name(), worst, worst.pods, None))
+        .collect();
+    let levels = shares(room.usable(), &claims);
+    let (mut taken, mut at_rest) = (0_i64, 0_i64);
+    for ((subject, worst), level) in consumers.iter().zip(levels) {
+        // Who gets a share is content with it; who gets none, asks for more than there is.
+        let worst = worst.at(level.unwrap_or(worst.load.least));
+        let rest = worst.load.per_pod().saturating_mul(worst.pods.max);
+        if taken.saturating_add(worst.connections()) <= room.usable() {
+            taken = taken.saturating_add(worst.connections());
+            at_rest = at_rest.saturating_add(rest);
+            continue;
+        }
+        let code = if at_rest.saturating_add(rest) > room.usable() {
+            Code::BudgetExceeded
+        } else {
+            Code::BudgetExceededInRollout
+        };
+        findings.push(subject.find(code, format!("pools.{}.size", worst.load.pool), told(room, &worst, taken)));
     }
 }
 
