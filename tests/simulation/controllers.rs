@@ -375,7 +375,9 @@ fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
         Kind::StatefulSet => {
             let old = workload.pods.iter().find(|pod| pod.revision != current && pod.gone.is_none());
             let before = if workload.complete { current } else { old.map_or(current, |pod| pod.revision) };
-            json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+            // Its controller counts pods that are ending, too, and a Deployment's does not.
+            let all = total + terminating;
+            json!({"observedGeneration": generation, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "currentRevision": format!("rev-{before}"), "updateRevision": format!("rev-{current}")})
         }
         _ => {

@@ -45,12 +45,14 @@ impl World {
             Input::Budget(Change::Applied(budget)) => {
                 let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
                 let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+                let reserved = |of: &ConnectionBudget| of.status.as_ref().map(|status| status.reservations.clone());
                 let same = |known: &ConnectionBudget| {
-                    (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
+                    (&known.metadata.uid, &known.spec, reserved(known).unwrap_or_default())
+                        == (&budget.metadata.uid, &budget.spec, reserved(&budget).unwrap_or_default())
                 };
                 let same = self.budgets.get(&key).is_some_and(same);
                 self.budgets.insert(key.clone(), *budget);
-                // A status of ours is no news to consumers.
+                // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
                 if same {
                     self.ledger.look_at(key);
                 } else {

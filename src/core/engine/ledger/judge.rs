@@ -28,10 +28,14 @@ pub(super) struct Judged<'a> {
     pub granted: Option<Grant>,
     /// Connections per process that it gets of the budget, if that has enough for all who are let in.
     pub share: Option<i64>,
+    /// Connections per process that are asked for: its share, or its least.
+    pub level: i64,
     /// Whether what everybody gets fits, so that who has to wait will get it.
     pub fits: bool,
     /// Whether the budget's owner allows less than it needs.
     pub forbidden: Option<Claim>,
+    /// What everybody else has or gets, where not even its least fits beside that.
+    pub crowded: Option<i64>,
     /// Connections that it could open at worst with the values that are there now.
     pub there: i64,
 }
@@ -100,7 +104,19 @@ impl World {
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
         let usable = if room.fault().is_some() { 0 } else { room.usable() };
-        let (claims, shares, fits) = levels(usable, room, &all, &pools, &held);
+        let Levels { claims, shares, total, fits } = levels(usable, room, &all, &pools, &held);
+        let crowded = |number: usize| {
+            let claim = claims.get(number).copied().flatten()?;
+            let is_refused = shares.get(number).copied().flatten().is_none();
+            is_refused.then(|| total.saturating_sub(claim.unit.saturating_mul(claim.has.unwrap_or(0))))
+        };
+        let level = |number: usize, consumer: &Consumer| match claims.get(number).copied().flatten() {
+            Some(claim) => {
+                let share = shares.get(number).copied().flatten();
+                share.unwrap_or(claim.least).min(claim.most.max(claim.least))
+            }
+            None => consumer.asked.as_ref().map_or(0, |asked| asked.load.connections()),
+        };
         let bids: Vec<Bid> = all
             .iter()
             .enumerate()
@@ -108,13 +124,11 @@ impl World {
             .map(|((number, (_, policy, consumer)), (held, granted))| {
                 let there = connections(&consumer.held);
                 let claim = claims.get(number).copied().flatten();
-                let share = shares.get(number).copied().flatten();
                 let asked = match (&consumer.asked, claim) {
-                    (Some(asked), Some(claim)) => {
+                    (Some(asked), Some(_)) => {
                         // Pods that are still there count with what they would have then.
                         let pods = asked.pods.most(consumer.peak.pods);
-                        let level = share.unwrap_or(claim.least).min(claim.most.max(claim.least));
-                        Worst { pods, ..asked.at(level) }.connections()
+                        Worst { pods, ..asked.at(level(number, consumer)) }.connections()
                     }
                     (Some(asked), None) => asked.connections(),
                     (None, _) => there,
@@ -127,7 +141,8 @@ impl World {
                 });
                 let under_way = granted.is_some() && consumer.in_flight;
                 let pool = pools.get(number).copied().unwrap_or(number);
-                Bid { pool, held: *held, asked, along, settled, under_way, writes: consumer.writes }
+                let writes = consumer.writes && crowded(number).is_none();
+                Bid { pool, held: *held, asked, along, settled, under_way, writes }
             })
             .collect();
         let verdicts = allocate::settle(usable, &bids);
@@ -140,8 +155,10 @@ impl World {
                 verdict,
                 granted,
                 share: shares.get(number).copied().flatten(),
+                level: level(number, consumer),
                 fits,
                 forbidden: claims.get(number).copied().flatten().filter(|claim| claim.most < claim.least),
+                crowded: crowded(number),
                 there: connections(&consumer.held),
             })
             .collect()
@@ -277,13 +294,14 @@ impl World {
         let Judged { policy, consumer, bid, verdict, granted, .. } = one;
         let Some(asked) = &consumer.asked else { return };
         let grows = bid.asked > one.there || !bid.along.is_empty();
-        let refused = verdict.refused.is_some() || one.forbidden.is_some();
+        let taken = verdict.refused.or(one.crowded);
+        let refused = taken.is_some() || one.forbidden.is_some();
         decision.exceeds |= refused && (bid.asked > bid.held || !bid.along.is_empty());
         if let Some(claim) = one.forbidden {
             decision.refuse(Reason::BudgetExceeded, room.forbids(&policy.1, asked, claim));
             return;
         }
-        if let (Some(taken), None) = (verdict.refused, one.share.filter(|_| one.fits)) {
+        if let (Some(taken), None) = (taken, one.share.filter(|_| one.fits)) {
             decision.refuse(Reason::BudgetExceeded, room.refusal(&asked.at(asked.load.least), taken));
             return;
         }
@@ -300,7 +318,7 @@ impl World {
             let all = ledger.of_namespace(&policy.0).filter(|(key, _)| shares(key));
             decision.unread.extend(all.flat_map(|(_, books)| books.unread.clone()));
         }
-        let mut level = one.share.unwrap_or_else(|| asked.load.connections());
+        let mut level = one.level;
         if verdict.refused.is_some() {
             // There will be room: others have yet to let go. Until then it keeps what it has.
             let has = consumer.held.as_ref().map(|held| held.load.connections());
@@ -331,7 +349,7 @@ impl World {
         if consumer.writes {
             // What is under way may be more than what is asked for by now.
             let under_way = granted.filter(|_| consumer.in_flight).map_or(0, |granted| granted.connections);
-            let grant = Grant { connections: bid.asked.max(under_way), share: one.share };
+            let grant = Grant { connections: bid.asked.max(under_way), share: Some(one.level) };
             decision.grants.push((consumer.place.clone(), grant));
         }
     }
@@ -395,6 +413,15 @@ impl Decision {
 }
 
 /// What each consumer claims, what it gets per process, and whether all of that fits together.
+struct Levels {
+    claims: Vec<Option<Claim>>,
+    shares: Vec<Option<i64>>,
+    /// All of it at worst, with what is kept by those who claim nothing.
+    total: i64,
+    fits: bool,
+}
+
+/// Works them out.
 ///
 /// Who asks for more pods of a workload asks for them on behalf of every pool there. Who is refused is no reason for others to
 /// make room for its pods.
@@ -404,17 +431,18 @@ fn levels(
     all: &[(Instant, &PolicyKey, &Consumer)],
     pools: &[usize],
     held: &[(i64, Option<Grant>)],
-) -> (Vec<Option<Claim>>, Vec<Option<i64>>, bool) {
+) -> Levels {
     let mut refused: BTreeSet<usize> = BTreeSet::new();
     loop {
-        let (claims, levels, fits) = levels_without(&refused, usable, room, all, pools, held);
+        let levels = levels_without(&refused, usable, room, all, pools, held);
         let before = refused.len();
         let is_refused = |number: &usize| {
-            claims.get(*number).is_some_and(Option::is_some) && levels.get(*number).is_some_and(Option::is_none)
+            levels.claims.get(*number).is_some_and(Option::is_some)
+                && levels.shares.get(*number).is_some_and(Option::is_none)
         };
         refused.extend((0..all.len()).filter(is_refused));
         if refused.len() == before {
-            return (claims, levels, fits);
+            return levels;
         }
     }
 }
@@ -427,7 +455,7 @@ fn levels_without(
     all: &[(Instant, &PolicyKey, &Consumer)],
     pools: &[usize],
     held: &[(i64, Option<Grant>)],
-) -> (Vec<Option<Claim>>, Vec<Option<i64>>, bool) {
+) -> Levels {
     let mut wanted: BTreeMap<&ObjectKey, Pods> = BTreeMap::new();
     for (_, (.., consumer)) in all.iter().enumerate().filter(|(number, _)| !refused.contains(number)) {
         if let Some(asked) = consumer.asked.as_ref().filter(|_| consumer.writes) {
@@ -471,8 +499,8 @@ fn levels_without(
         sum.saturating_add(claim.unit.saturating_mul(given.or(claim.has).unwrap_or(0)))
     });
     let mut given = given.into_iter();
-    let levels = (0..claims.len()).map(|number| served(number).and_then(|_| given.next().flatten())).collect();
-    (claims, levels, total <= left)
+    let shares = (0..claims.len()).map(|number| served(number).and_then(|_| given.next().flatten())).collect();
+    Levels { claims, shares, total: usable.saturating_sub(left).saturating_add(total), fits: total <= left }
 }
 
 /// Who has more than it gets, and is on the way to it.
