@@ -296,7 +296,7 @@ impl World {
         let grows = bid.asked > one.there || !bid.along.is_empty();
         let taken = verdict.refused.or(one.crowded);
         let refused = taken.is_some() || one.forbidden.is_some();
-        decision.exceeds |= refused && (bid.asked > bid.held || !bid.along.is_empty());
+        decision.exceeds |= refused && (asked.connections().max(bid.asked) > bid.held || !bid.along.is_empty());
         if let Some(claim) = one.forbidden {
             decision.refuse(Reason::BudgetExceeded, room.forbids(&policy.1, asked, claim));
             return;
