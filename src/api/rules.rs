@@ -757,6 +757,12 @@ pub(super) fn ratio(schema: &mut Schema) {
     );
 }
 
+/// Where a value is read back.
+pub(super) fn readback(schema: &mut Schema) {
+    add(schema, "has(self.gauge) != has(self.query)", "exactly one of gauge and query must be set");
+    add(schema, "!has(self.query) || !has(self.labels)", "a query says everything itself: leave out labels");
+}
+
 /// One side of a ratio.
 pub(super) fn ratio_term(schema: &mut Schema) {
     add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");

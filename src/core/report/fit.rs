@@ -185,6 +185,7 @@ mod tests {
             ConditionType::Stalled,
             ConditionType::Accepted,
             ConditionType::Applied,
+            ConditionType::Effective,
             ConditionType::Compliant,
             ConditionType::MetricsAvailable,
             ConditionType::Conflicted,
@@ -224,6 +225,7 @@ mod tests {
                     path: long(words),
                     desired: long(words),
                     live: Some(long(words)),
+                    effective: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
                     message: Some(long(words)),
@@ -293,7 +295,7 @@ mod tests {
                 let mut status = largest(entries, words);
                 fit(&mut status);
                 assert!(size(&status) <= MAX_STATUS_BYTES, "{entries} of {words}: {}", size(&status));
-                assert_eq!(status.conditions.len(), 9);
+                assert_eq!(status.conditions.len(), 10);
             }
         }
     }
