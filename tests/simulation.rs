@@ -17,6 +17,7 @@ mod simulation {
     pub mod people;
     pub mod profiles;
     pub mod random;
+    pub mod readbacks;
     pub mod regressions;
     pub mod replica;
     pub mod rollouts;

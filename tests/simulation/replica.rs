@@ -144,7 +144,7 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
         Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
-        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
+        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(controllers, expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
         Action::SourceStatus { status, .. } => {
             server.set_source_status(status);

@@ -19,7 +19,14 @@ use crate::{
 
 impl World {
     /// Notes what the pods of a target shall tell. `rolls`: a rollout of ours is under way.
-    pub(super) fn note_proofs(&mut self, entry: &mut Entry, policy: &Policy, target: &Object, plan: &Plan, rolls: bool) {
+    pub(super) fn note_proofs(
+        &mut self,
+        entry: &mut Entry,
+        policy: &Policy,
+        target: &Object,
+        plan: &Plan,
+        rolls: bool,
+    ) {
         if policy.mode != Mode::Enforce || policy.knobs.iter().all(|knob| knob.readback.is_none()) {
             self.unmeasured.objects |= entry.proofs.remove(&target.key).is_some();
             return;

@@ -137,11 +137,10 @@ impl Sweep {
             self.restless = true;
             // Rows that nobody has asked about say that the source is down, until it is not; and profiles stay as they are for that
             // time, whatever was read last.
-            let blind = self
-                .policies
-                .iter()
-                .filter(|(_, governed)| governed.source == name)
-                .filter(|(_, governed)| governed.is_unjudged() || governed.switches() || !governed.proofs.is_empty());
+            let blind =
+                self.policies.iter().filter(|(_, governed)| governed.source == name).filter(|(_, governed)| {
+                    governed.is_unjudged() || governed.switches() || !governed.proofs.is_empty()
+                });
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed

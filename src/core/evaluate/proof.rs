@@ -173,7 +173,10 @@ mod tests {
     use super::*;
 
     fn told(values: &[(&str, f64)]) -> Vec<Told> {
-        let told = |(pod, value): &(&str, f64)| Told { pod: Some(*pod).filter(|p| !p.is_empty()).map(Into::into), value: *value };
+        let told = |(pod, value): &(&str, f64)| Told {
+            pod: Some(*pod).filter(|p| !p.is_empty()).map(Into::into),
+            value: *value,
+        };
         values.iter().map(told).collect()
     }
 

@@ -157,7 +157,8 @@ impl<'a> Parser<'a> {
         let told = match (&readback.gauge, &readback.query) {
             (Some(gauge), None) => {
                 let labels = common.iter().chain(&readback.labels);
-                let selector = Selector::new(gauge, labels.map(|(name, value)| (name.clone(), value.clone())).collect());
+                let selector =
+                    Selector::new(gauge, labels.map(|(name, value)| (name.clone(), value.clone())).collect());
                 match selector {
                     Ok(selector) => Told::Gauge(selector),
                     Err(error @ SelectorError::Metric(_)) => {
@@ -197,13 +198,16 @@ impl<'a> Parser<'a> {
         };
         let unit = match unit.filter(|_| !is_plain) {
             None => None,
-            Some((_, unit)) if unit.base() == base => UNITS
-                .into_iter()
-                .find(|name| MetricUnit::from_name(name) == Some(unit))
-                .map(Unit),
+            Some((_, unit)) if unit.base() == base => {
+                UNITS.into_iter().find(|name| MetricUnit::from_name(name) == Some(unit)).map(Unit)
+            }
             Some((member, unit)) => {
                 let message = if member == ".unit" {
-                    format!("must measure what the value is: a {} is compared in {base}, not in {}", knob.kind, unit.base())
+                    format!(
+                        "must measure what the value is: a {} is compared in {base}, not in {}",
+                        knob.kind,
+                        unit.base()
+                    )
                 } else {
                     format!(
                         "is by its name in {}, and a {} is compared in {base}: name another gauge, or say its unit",
@@ -235,9 +239,8 @@ mod tests {
             "settings": [setting],
         }))
         .unwrap();
-        let said = |wrong: Vec<super::super::Invalid>| {
-            wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
+        let said =
+            |wrong: Vec<super::super::Invalid>| wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         Policy::parse(&PerformancePolicy::new("web", spec)).map_err(said)
     }
 
@@ -299,7 +302,9 @@ mod tests {
         );
         assert!(refused("Integer", "3", None, json!({"gauge": "m", "query": "n"})).contains("exactly one of"));
         assert!(refused("Integer", "3", None, json!({})).contains("exactly one of"));
-        assert!(refused("Integer", "3", None, json!({"query": "n", "labels": {"a": "b"}})).contains("leave out labels"));
+        assert!(
+            refused("Integer", "3", None, json!({"query": "n", "labels": {"a": "b"}})).contains("leave out labels")
+        );
         assert!(refused("Integer", "3", None, json!({"gauge": "a b"})).contains("effective.gauge"));
         let word = json!({"name": "s", "type": "Enum", "allowed": ["a"], "value": "a", "env": "S", "effective": {"gauge": "m"}});
         assert!(parse(&word).unwrap_err().contains("the value is a word"));
@@ -311,7 +316,8 @@ mod tests {
     fn a_gauge_is_read_pod_by_pod_with_the_labels_of_the_policy() {
         let effective = json!({"gauge": "pool_max", "labels": {"pool": "db"}});
         let policy = parse(&setting("Integer", "20", None, &effective)).unwrap();
-        let shape = policy.knobs[0].readback.as_ref().unwrap().shape(&Identity::default(), Some(WorkloadKind::StatefulSet));
+        let shape =
+            policy.knobs[0].readback.as_ref().unwrap().shape(&Identity::default(), Some(WorkloadKind::StatefulSet));
         let wanted = [crate::core::promql::SeriesKey::workload("shop", "web")].into();
         assert_eq!(
             shape.unwrap().expr(&wanted),

@@ -142,7 +142,7 @@ fn shorten_words(status: &mut PerformancePolicyStatus) {
         change.to = change.to.as_deref().map(|text| cut(text, 32));
     }
     for condition in &mut status.conditions {
-        condition.message = cut(&condition.message, 128);
+        condition.message = cut(&condition.message, 96);
     }
     status.profile_summary = status.profile_summary.as_deref().map(|text| cut(text, 64));
 }

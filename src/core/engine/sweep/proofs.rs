@@ -11,7 +11,6 @@ use std::{
 use super::{
     Sweep,
     question::{Ask, Draft, Round, nobody, workload},
-    rows::Subject,
     standing::{self, failure, list},
 };
 use crate::{
@@ -325,7 +324,10 @@ impl Expectation {
         let told = format!("{who} tells {effective} ({})", self.readback.name());
         let (state, message) = if *right == 0 {
             let hint = format!("it seems to ignore {}, or something sets the value later", self.place);
-            (Reason::NotApplied, format!("{what} shall be {desired}, and 0 of {pods} pods run with that: {told}; {hint}"))
+            (
+                Reason::NotApplied,
+                format!("{what} shall be {desired}, and 0 of {pods} pods run with that: {told}; {hint}"),
+            )
         } else {
             (Reason::Partially, format!("{what} shall be {desired}: {right} of {pods} pods run with that, and {told}"))
         };
