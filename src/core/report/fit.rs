@@ -142,7 +142,7 @@ fn shorten_words(status: &mut PerformancePolicyStatus) {
         change.to = change.to.as_deref().map(|text| cut(text, 32));
     }
     for condition in &mut status.conditions {
-        condition.message = cut(&condition.message, 96);
+        condition.message = cut(&condition.message, 128);
     }
     status.profile_summary = status.profile_summary.as_deref().map(|text| cut(text, 64));
 }
@@ -345,12 +345,12 @@ mod tests {
         let wanted = known(&PerformancePolicyStatus { active_profiles: before, ..PerformancePolicyStatus::default() });
         assert_eq!(known(&status), wanted);
         // Too long as it is: each is told once, with the last of its times.
-        let mut status = PerformancePolicyStatus { active_profiles: active(3, 50), ..largest(20, 20) };
+        let mut status = PerformancePolicyStatus { active_profiles: active(3, 45), ..largest(20, 20) };
         let wanted = known(&status);
         fit(&mut status);
         assert!(size(&status) <= MAX_STATUS_BYTES);
         assert_eq!((known(&status), status.active_profiles.len()), (wanted, 3));
-        let last = time(Instant::from_millis(1_763_700_000_000 + 49_000));
+        let last = time(Instant::from_millis(1_763_700_000_000 + 44_000));
         assert!(status.active_profiles.iter().all(|active| active.since == last));
         assert!(!status.quarantine.is_empty(), "and the quarantine is there, too");
     }
