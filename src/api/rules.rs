@@ -759,8 +759,13 @@ pub(super) fn ratio(schema: &mut Schema) {
 
 /// Where a value is read back.
 pub(super) fn readback(schema: &mut Schema) {
-    add(schema, "has(self.gauge) != has(self.query)", "exactly one of gauge and query must be set");
-    add(schema, "!has(self.query) || !has(self.labels)", "a query says everything itself: leave out labels");
+    let rule = "has(self.gauge) ? !has(self.query) : has(self.query) && !has(self.labels)";
+    add(schema, rule, "exactly one of gauge and query must be set, and labels only with gauge");
+}
+
+/// Label values of a readback. Every knob has one, and the definition must stay small: the operator checks the names.
+pub(super) fn readback_labels(schema: &mut Schema) {
+    labels(schema, 8, 256);
 }
 
 /// One side of a ratio.

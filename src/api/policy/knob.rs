@@ -130,7 +130,7 @@ pub struct Knob {
     /// (2g) or plain. A Boolean: postgres (on, off), redis (yes, no) or plain. An Enum: list or plain.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub format: Option<ValueFormat>,
-    /// Proof that the application runs with the value, which is then compared with what every pod tells.
+    /// Where every pod tells the value that it runs with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Readback>,
     /// Container that the value is for. Default: the target's.

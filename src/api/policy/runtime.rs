@@ -40,7 +40,7 @@ pub struct RuntimeValue {
     /// Largest value that may ever be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Literal>,
-    /// Proof that the runtime runs with the value, which is then compared with what every pod tells.
+    /// Where every pod tells the value that it runs with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Readback>,
 }
