@@ -310,8 +310,10 @@ fn largest() -> Value {
     let name = |stem: &str, n: usize| format!("{stem}-{n}-{}", "x".repeat(50));
     let text = "9".repeat(18) + "." + &"9".repeat(9);
     let lands = json!({"file": name("file", 15), "at": format!("/{}", "a".repeat(255))});
+    let told: serde_json::Map<String, Value> = (0..8).map(|n| (format!("l{n}"), "v".into())).collect();
     let knob = |value: Value, format: Option<&str>| {
         let mut knob = json!({"value": value, "min": value, "max": value, "path": lands, "container": "c".repeat(63), "onConflict": "TakeOver"});
+        knob["effective"] = json!({"gauge": "g".repeat(200), "labels": told, "unit": "count"});
         if let Some(format) = format {
             knob["as"] = format.into();
         }

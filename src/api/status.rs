@@ -232,7 +232,7 @@ pub struct SettingStatus {
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
-    /// Why nothing carries it, and where it belongs instead.
+    /// Why nothing carries it, and where it belongs instead; or what pods tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub message: Option<String>,

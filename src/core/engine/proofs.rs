@@ -12,7 +12,7 @@ use crate::{
         facts::{Kind, Object, ObjectKey, Progress, progress},
         plan::{Plan, Setting, State},
         policy::{Knob, Landing, Policy, readback},
-        report::{Finding, Truth},
+        report::{self, Finding, Truth},
         resolve,
     },
 };
@@ -78,7 +78,7 @@ impl World {
                 effective: Some(unproven.effective),
                 source: setting.source.clone(),
                 state: unproven.state.as_str().to_owned(),
-                message: Some(unproven.message),
+                message: Some(report::cut(&unproven.message, report::MAX_ADVICE_BYTES)),
             })
         };
         (finding, unproven.into_iter().filter_map(status).collect())

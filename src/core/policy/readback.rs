@@ -92,8 +92,8 @@ pub fn agrees(desired: f64, reading: f64) -> bool {
 #[must_use]
 pub fn spell(kind: ValueType, value: f64) -> String {
     match base(kind) {
-        _ if kind == ValueType::Boolean && value == 1.0 => "true".to_owned(),
-        _ if kind == ValueType::Boolean && value == 0.0 => "false".to_owned(),
+        _ if kind == ValueType::Boolean && agrees(1.0, value) => "true".to_owned(),
+        _ if kind == ValueType::Boolean && agrees(0.0, value) => "false".to_owned(),
         Some(base) => base.format(value),
         None => value.to_string(),
     }
@@ -189,7 +189,7 @@ impl<'a> Parser<'a> {
         };
         // A plain number is what the gauge says, whatever either counts: 30 is 30 seconds in `timeout_seconds`.
         let is_plain = base == BaseUnit::Count;
-        let named = readback.unit.map(|unit| unit.as_str());
+        let named = readback.unit.map(wire::MetricUnit::as_str);
         let of_name = readback.gauge.as_deref().and_then(unit_of_name);
         let unit = match (named.and_then(MetricUnit::from_name), of_name) {
             (Some(unit), _) => Some((".unit", unit)),

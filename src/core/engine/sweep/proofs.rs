@@ -28,7 +28,7 @@ use crate::{
         },
         promql::{self, Missing, SeriesKey, Told},
         report::{Finding, Truth},
-        units::ValueType,
+        units::{Excerpt, ValueType},
     },
 };
 
@@ -104,36 +104,30 @@ struct Row {
 impl Proofs {
     /// Follows what is in place. Returns whether something else is asked now.
     pub fn follow(&mut self, expected: &BTreeMap<ObjectKey, Expected>, version: u32, now: Instant) -> bool {
-        let mut known = std::mem::take(&mut self.rows);
-        let count = known.len();
-        let mut changed = false;
-        for (target, Expected { asked, pods, values, awaits: _ }) in expected {
-            for value in values {
+        let values = || expected.iter().flat_map(|(target, of)| of.values.iter().map(move |value| (target, of, value)));
+        let is_same = |(row, (target, _, value)): (&Row, (&ObjectKey, &Expected, &Arc<Expectation>))| {
+            row.target == *target && (Arc::ptr_eq(&row.value, value) || row.value == *value)
+        };
+        let mut changed = self.rows.len() != values().count() || !self.rows.iter().zip(values()).all(is_same);
+        if changed {
+            let mut known = std::mem::take(&mut self.rows);
+            for (target, _, value) in values() {
                 let same = known.iter().position(|row| row.target == *target && row.value == *value);
-                let mut row = match same.map(|at| known.swap_remove(at)) {
-                    Some(row) => row,
-                    None => Row {
-                        target: target.clone(),
-                        value: value.clone(),
-                        asked: false,
-                        pods: None,
-                        track: ProofTrack::default(),
-                        version,
-                        since: now,
-                        recalled: !self.met.contains(target),
-                    },
-                };
-                changed |= row.asked != *asked;
-                if *asked && !row.asked {
-                    row.track.begin_anew();
-                    row.version = version;
-                }
-                (row.asked, row.pods) = (*asked, *pods);
-                self.rows.push(row);
+                let met = self.met.contains(target);
+                let row = same.map(|at| known.swap_remove(at));
+                self.rows.push(row.unwrap_or_else(|| Row::new(target, value, version, now, !met)));
             }
-            self.met.insert(target.clone());
         }
-        changed || self.rows.len() != count || !known.is_empty()
+        for (row, (_, Expected { asked, pods, .. }, _)) in self.rows.iter_mut().zip(values()) {
+            changed |= row.asked != *asked;
+            if *asked && !row.asked {
+                row.track.begin_anew();
+                row.version = version;
+            }
+            (row.asked, row.pods) = (*asked, *pods);
+        }
+        self.met.extend(expected.keys().filter(|target| !self.met.contains(*target)).cloned().collect::<Vec<_>>());
+        changed
     }
 
     /// Whether there is anything to prove.
@@ -168,7 +162,12 @@ impl Proofs {
 
     /// Judges a row by a round. Returns whether people must be told something else.
     pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round) -> bool {
-        let targets: BTreeSet<ObjectKey> = self.rows.iter().map(|row| row.target.clone()).collect();
+        // Of a query of the policy's own, its answer may be about anybody.
+        let mut targets: Vec<ObjectKey> = Vec::new();
+        if self.rows.get(index).is_some_and(|row| row.value.readback.query().is_some()) {
+            targets.extend(self.rows.iter().map(|row| row.target.clone()));
+            targets.dedup();
+        }
         let Some(row) = self.rows.get_mut(index).filter(|row| row.asked && row.version <= round.version) else {
             return false;
         };
@@ -187,13 +186,18 @@ impl Proofs {
 }
 
 /// Whether a pod is one of `target` by its name: of several targets, the one with the longest name.
-fn is_of(pod: &str, target: &ObjectKey, targets: &BTreeSet<ObjectKey>) -> bool {
+fn is_of(pod: &str, target: &ObjectKey, targets: &[ObjectKey]) -> bool {
     let fits = |name: &str| pod.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
     let longer = |other: &ObjectKey| other.name.len() > target.name.len() && fits(&other.name);
     !target.kind.is_workload() || (fits(&target.name) && !targets.iter().any(longer))
 }
 
 impl Row {
+    fn new(target: &ObjectKey, value: &Arc<Expectation>, version: u32, since: Instant, recalled: bool) -> Self {
+        let (target, value) = (target.clone(), value.clone());
+        Self { target, value, asked: false, pods: None, track: ProofTrack::default(), version, since, recalled }
+    }
+
     fn key(&self, policy: &PolicyKey) -> SeriesKey {
         if self.value.readback.query().is_some() {
             nobody()
@@ -221,6 +225,8 @@ impl Sweep {
         let before = || said_before(written).filter(|_| same_spec);
         let governed = self.policies.get(&policy.key);
         let source = governed.and_then(|governed| self.sources.get(&governed.source));
+        let rows = governed.iter().flat_map(|governed| &governed.proofs.rows);
+        let rows: BTreeMap<(&ObjectKey, &str), &Row> = rows.map(|row| ((&row.target, &*row.value.path), row)).collect();
         let mut all: Vec<(&ObjectKey, &Expectation, &Proof)> = Vec::new();
         let (mut unjudged, mut recalled) = (false, false);
         for target in targets {
@@ -231,8 +237,7 @@ impl Sweep {
             };
             unjudged |= expected.awaits;
             for value in &expected.values {
-                let mut rows = governed.iter().flat_map(|governed| &governed.proofs.rows);
-                let row = rows.find(|row| row.target == *target && row.value == *value);
+                let row = rows.get(&(target, &*value.path)).filter(|row| row.value == *value);
                 match row.map(|row| (row, row.track.said())) {
                     Some((_, Some(proof))) => all.push((target, value, proof)),
                     Some((row, None)) => (unjudged, recalled) = (true, recalled || row.recalled),
@@ -312,6 +317,12 @@ fn listed<'a>(target: &'a ObjectKey, targets: &[ObjectKey]) -> Option<&'a Object
     Some(target).filter(|_| targets.len() > 1)
 }
 
+/// The name of a pod for people. A label may hold anything.
+fn plain(pod: &str) -> String {
+    let is_name = pod.len() <= 253 && pod.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if is_name { pod.to_owned() } else { Excerpt::new(pod).to_string() }
+}
+
 impl Expectation {
     fn unproven(&self, target: Option<&ObjectKey>, other: &Other) -> Unproven {
         let Other { right, pods, seen, pod } = other;
@@ -320,7 +331,7 @@ impl Expectation {
             (desired, effective) = (self.desired.to_string(), seen.to_string());
         }
         let what = self.what(target);
-        let who = pod.as_deref().unwrap_or("the application");
+        let who = pod.as_deref().map_or_else(|| "the application".to_owned(), plain);
         let told = format!("{who} tells {effective} ({})", self.readback.name());
         let (state, message) = if *right == 0 {
             let hint = format!("it seems to ignore {}, or something sets the value later", self.place);
