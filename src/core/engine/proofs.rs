@@ -42,7 +42,7 @@ impl World {
                 let Some(knob) = policy.knobs.iter().find(|knob| knob.path == setting.path) else { continue };
                 match (expectation(policy, knob, setting), setting.state) {
                     (Some(value), State::AtRest) => expected.values.push(Arc::new(value)),
-                    (Some(_), State::Planned) => expected.awaits = true,
+                    (Some(_), State::Planned) => expected.pending = true,
                     (Some(_) | None, _) => {}
                 }
             }

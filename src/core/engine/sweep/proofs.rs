@@ -45,7 +45,7 @@ pub struct Expected {
     /// Values that are in place.
     pub values: Vec<Arc<Expectation>>,
     /// Whether there are others that are not in place yet.
-    pub awaits: bool,
+    pub pending: bool,
 }
 
 /// A value that pods shall tell.
@@ -235,7 +235,7 @@ impl Sweep {
                 (unjudged, recalled) = (true, true);
                 continue;
             };
-            unjudged |= expected.awaits;
+            unjudged |= expected.pending;
             for value in &expected.values {
                 let row = rows.get(&(target, &*value.path)).filter(|row| row.value == *value);
                 match row.map(|row| (row, row.track.said())) {

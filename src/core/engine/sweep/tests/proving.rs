@@ -35,7 +35,7 @@ fn expect(lab: &mut Lab, effective: Value, desired: i64, how: impl Fn(&mut Expec
         place: "the variable POOL".into(),
         is_slow: false,
     };
-    let mut expected = Expected { asked: true, pods: Some(5), values: vec![Arc::new(value)], awaits: false };
+    let mut expected = Expected { asked: true, pods: Some(5), values: vec![Arc::new(value)], pending: false };
     how(&mut expected);
     lab.expected = BTreeMap::from([(web(), expected)]);
 }
