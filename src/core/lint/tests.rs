@@ -341,6 +341,9 @@ fn readbacks() {
     finds(&timeout("milliseconds", json!({"gauge": "timeout", "unit": "milliseconds"})), &[]);
     finds(&timeout("milliseconds", json!({"gauge": "timeout_seconds"})), &[]);
     finds(&timeout("seconds", json!({"gauge": "timeout"})), &[]);
+    finds(&timeout("seconds", json!({"query": "max by (pod) (timeout)"})), &[]);
+    let rate = json!({"query": "rate(sum(timeouts_total)[5m:])"});
+    finds(&timeout("seconds", rate), &["TT0098 settings.x.effective.query"]);
     finds(&timeout("seconds", json!({"gauge": "timeout_bytes"})), &["TT0010 settings.x.effective.gauge"]);
 }
 
