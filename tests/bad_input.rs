@@ -104,6 +104,8 @@ const ROWS: &[Row] = &[
     row(31, "a ConfigMap that another edits between our look and our write", &[],
         &[("tests/ownership/documents.rs", "edits_that_are_refused_and_edits_that_are_none"),
           ("tests/simulation.rs", "seeds")]),
+    row(32, "an application that never reads the value that changed", &[NotApplied],
+        &[("tests/real_metrics/readbacks.rs", "an_application_that_ignores_its_variable_and_one_old_pod_of_five_are_named")]),
     row(33, "a query with an error of syntax", &[QueryInvalid], &[(METRICS, QUERIES)]),
     row(34, "a backend that refuses to execute, is away, silent, throttles or refuses the credential",
         &[QueryFailed, BackendUnavailable, BackendThrottled, BackendUnauthorized],

@@ -18,6 +18,7 @@ mod simulation {
     pub mod people;
     pub mod profiles;
     pub mod random;
+    pub mod readbacks;
     pub mod regressions;
     pub mod replica;
     pub mod rollouts;

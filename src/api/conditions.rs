@@ -42,6 +42,8 @@ words! {
         Accepted,
         /// Every claimed value is on its object, and the rollout that carries it has finished.
         Applied,
+        /// Every pod runs with the values that are in place, as far as their readbacks tell.
+        Effective,
         /// Every threshold with a level holds.
         Compliant,
         /// Every query of the policy was answered.
@@ -215,6 +217,16 @@ words! {
         NoData,
         /// There is no threshold.
         NoThresholds,
+
+        // Effective
+        /// Every pod tells the desired values.
+        Verified,
+        /// No pod tells the desired value.
+        NotApplied,
+        /// Some pods tell the desired value, and others do not.
+        Partially,
+        /// No knob says where its value can be read back.
+        NoReadback,
 
         // Event
         /// A pattern was found, or several thresholds hint at one cause.

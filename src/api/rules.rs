@@ -767,6 +767,17 @@ pub(super) fn ratio(schema: &mut Schema) {
     );
 }
 
+/// Where a value is read back.
+pub(super) fn readback(schema: &mut Schema) {
+    let rule = "has(self.gauge) ? !has(self.query) : has(self.query) && !has(self.labels)";
+    add(schema, rule, "exactly one of gauge and query must be set, and labels only with gauge");
+}
+
+/// Label values of a readback. Every knob has one, and the definition must stay small: the operator checks the names.
+pub(super) fn readback_labels(schema: &mut Schema) {
+    labels(schema, 8, 256);
+}
+
 /// One side of a ratio.
 pub(super) fn ratio_term(schema: &mut Schema) {
     add(schema, "has(self.counter) != has(self.gauge)", "exactly one of counter and gauge must be set");

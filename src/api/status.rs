@@ -80,7 +80,7 @@ pub struct PerformancePolicyStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`,
+    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Effective`, `Compliant`, `MetricsAvailable`, `Conflicted`,
     /// `ProfileBlocked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -110,7 +110,7 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub targets: Vec<TargetStatus>,
-    /// At most 20 settings that are not at rest.
+    /// At most 20 settings that are not at rest, or that pods do not run with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub settings: Vec<SettingStatus>,
@@ -222,13 +222,17 @@ pub struct SettingStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub live: Option<String>,
+    /// Value that pods tell, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub effective: Option<String>,
     /// Where the desired value comes from.
     #[schemars(transform = text)]
     pub source: String,
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
-    /// Why nothing carries it, and where it belongs instead.
+    /// Why nothing carries it, and where it belongs instead; or what pods tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub message: Option<String>,

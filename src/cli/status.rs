@@ -203,6 +203,7 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
         let mark = match (condition.status.as_str(), abnormal) {
             // What the mode asks for is nothing that went wrong.
             ("False", false) if BY_CHOICE.iter().any(|reason| condition.reason == reason.as_str()) => paint.dim("–"),
+            ("Unknown", _) if condition.reason == Reason::NoReadback.as_str() => paint.dim("–"),
             ("True", false) => paint.good("✓"),
             ("True", true) | ("False", false) => paint.bad("✗"),
             _ => paint.warn("?"),

@@ -13,6 +13,7 @@ mod measure;
 mod objects;
 mod outcome;
 mod profiles;
+mod proofs;
 mod publish;
 mod reconcile;
 mod retire;
@@ -133,6 +134,8 @@ struct Entry {
     told_active: Vec<ActiveProfile>,
     /// The policy under profiles that are active somewhere.
     under: BTreeMap<ProfileSet, Arc<Policy>>,
+    /// What pods shall tell of values, by target, as it was when that was last known.
+    proofs: BTreeMap<ObjectKey, sweep::Expected>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.

@@ -31,6 +31,7 @@ mod paper;
 pub mod patterns;
 mod probe;
 pub mod profiles;
+pub mod readback;
 mod rules;
 pub mod runtime;
 mod shape;
@@ -41,6 +42,7 @@ pub use self::{
     paper::{Cell, Line, LoadTest, Means, RESERVED, Sheet},
     probe::{Fact, Probe, Sight},
     profiles::{Profile, ProfileSet},
+    readback::Readback,
     thresholds::Threshold,
 };
 
@@ -179,6 +181,8 @@ pub struct Knob {
     pub on_conflict: OnConflict,
     /// Whether the value may delete data where it lands.
     pub allow_destructive: bool,
+    /// Where pods tell the value that they run with.
+    pub readback: Option<Arc<Readback>>,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -328,6 +332,7 @@ impl Policy {
         parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
         parser.resolve_fields(spec.target.as_ref());
+        parser.resolve_readbacks(&thresholds::common(spec));
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
@@ -543,6 +548,8 @@ struct Parser<'a> {
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
     /// Knobs that land in a field of the target, by index.
     in_fields: Vec<(usize, &'a str)>,
+    /// Knobs that are read back, by index.
+    read_back: Vec<(usize, &'a wire::Readback)>,
     wrong: Vec<Invalid>,
 }
 
@@ -608,6 +615,7 @@ impl<'a> Parser<'a> {
             pools: Vec::new(),
             in_files: Vec::new(),
             in_fields: Vec::new(),
+            read_back: Vec::new(),
             wrong: Vec::new(),
         }
     }
@@ -647,7 +655,11 @@ impl<'a> Parser<'a> {
             container: container.map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
             allow_destructive: knob.allow_destructive.unwrap_or_default(),
+            readback: None,
         });
+        let places = [&knob.env, &knob.arg, &knob.option, &knob.field];
+        let lands = places.iter().any(|place| place.is_some()) || knob.path.is_some() || knob.config_map_key.is_some();
+        self.note_readback(knob.effective.as_ref(), lands);
     }
 
     fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
@@ -719,6 +731,7 @@ impl<'a> Parser<'a> {
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
                             allow_destructive: false,
+                            readback: None,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -829,6 +842,7 @@ impl<'a> Parser<'a> {
             container: None,
             on_conflict: kernel.on_conflict.unwrap_or_default(),
             allow_destructive: false,
+            readback: None,
         };
         for sysctl in &kernel.sysctls {
             let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());

@@ -93,6 +93,10 @@ pub struct Standing {
     pub reconciling: Option<(Reason, String)>,
     /// Whether every value is in place; `None` when the policy sets nothing.
     pub applied: Option<Finding>,
+    /// Whether pods run with the values that are in place; `None` when the policy may put nothing in place.
+    pub effective: Option<Finding>,
+    /// Values that are in place and that pods do not run with.
+    pub unproven: Vec<SettingStatus>,
     /// Whether the thresholds hold.
     pub compliant: Finding,
     /// Whether the queries were answered.
@@ -192,7 +196,7 @@ pub fn status(
                     .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
-        settings: listed(&standing.settings),
+        settings: listed(&standing.settings, &standing.unproven),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
         advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
@@ -217,12 +221,14 @@ pub fn status(
     status
 }
 
-/// Settings that are not at rest, and behind them those that nothing carries: the same on every target, so told once.
-fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
+/// Settings that are not at rest, those that pods do not run with, and behind them those that nothing carries: the same on every
+/// target, so told once.
+fn listed(settings: &[Setting], unproven: &[SettingStatus]) -> Vec<SettingStatus> {
     let told = |s: &Setting| SettingStatus {
         path: s.path.to_string(),
         desired: s.desired.clone(),
         live: s.live.clone().filter(|_| s.is_public()),
+        effective: None,
         source: s.source.clone(),
         state: s.state.as_str().to_owned(),
         message: s.why.as_deref().map(|why| cut(why, MAX_WHY_BYTES)),
@@ -234,7 +240,8 @@ fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
         .take(MAX_ENTRIES);
     let carried_by_none =
         settings.iter().filter(|s| s.state == State::NotEnforceable && seen.insert(&*s.path)).take(MAX_ENTRIES);
-    restless.chain(carried_by_none).take(MAX_ENTRIES).map(told).collect()
+    let unproven = unproven.iter().take(MAX_ENTRIES).cloned();
+    restless.map(told).chain(unproven).chain(carried_by_none.map(told)).take(MAX_ENTRIES).collect()
 }
 
 /// A change, as the status shows it.
@@ -285,6 +292,9 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
     all.push((ConditionType::Accepted, standing.accepted.clone()));
     if let Some(applied) = &standing.applied {
         all.push((ConditionType::Applied, applied.clone()));
+    }
+    if let Some(effective) = &standing.effective {
+        all.push((ConditionType::Effective, effective.clone()));
     }
     all.push((ConditionType::Compliant, standing.compliant.clone()));
     all.push((ConditionType::MetricsAvailable, standing.metrics.clone()));
@@ -372,6 +382,11 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             ConditionType::Conflicted => Some((true, "Yield")),
             ConditionType::ProfileBlocked => Some((true, "Switch")),
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
+            ConditionType::Effective if bad => Some((true, "Verify")),
+            // That a value took effect is news only after it had not.
+            ConditionType::Effective if reason == Reason::Verified && old.is_some_and(|old| old.status == "False") => {
+                Some((false, "Verify"))
+            }
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
             // Recovery is news only after a breach.
             ConditionType::Compliant if reason == Reason::Within && old.is_some_and(|old| old.status == "False") => {
@@ -389,6 +404,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Reconciling
             | ConditionType::Stalled
             | ConditionType::Accepted
+            | ConditionType::Effective
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
             | ConditionType::Available

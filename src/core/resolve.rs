@@ -405,6 +405,15 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             });
         }
     }
+    for knob in policy.knobs.iter().filter(|_| !rules.spec.free_queries) {
+        if knob.readback.as_ref().is_some_and(|readback| readback.query().is_some()) {
+            wrong.push(Invalid {
+                reason: Reason::ClassForbids,
+                path: format!("{}.effective.query", knob.path),
+                message: format!("must not be set: free queries are not allowed under {}", rules.name()),
+            });
+        }
+    }
     for profile in &policy.profiles {
         for (index, value) in profile.knobs() {
             let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) else {

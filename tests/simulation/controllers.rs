@@ -291,6 +291,18 @@ impl Controllers {
         })
     }
 
+    /// The pods of a workload with the value that a variable has in each.
+    pub fn environments(&self, key: &ObjectKey, variable: &str) -> Vec<(String, Option<String>)> {
+        let Some(workload) = self.workloads.get(key) else { return Vec::new() };
+        let value = |pod: &Replica| {
+            let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision)?;
+            let list = revision.template["spec"]["containers"][0]["env"].as_array()?;
+            let entry = list.iter().find(|entry| entry["name"] == variable)?;
+            entry["value"].as_str().map(str::to_owned)
+        };
+        workload.pods.iter().map(|pod| (pod.name.clone(), value(pod))).collect()
+    }
+
     pub fn list_pods(&self, key: &ObjectKey, now: Instant) -> Vec<Pod> {
         let pods = self.workloads.get(key).map_or(&[][..], |workload| &workload.pods);
         pods.iter()

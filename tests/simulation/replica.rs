@@ -146,7 +146,7 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::BudgetStatus { budget, uid, resource_version, status } => {
             done(server.set_budget_status(budget, uid, resource_version, status))
         }
-        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
+        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(controllers, expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
         Action::SourceStatus { status, .. } => {
             server.set_source_status(status);

@@ -39,6 +39,8 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     let mut stage = Stage::set(&mut random, &mut run);
     let mut sharer = Random::new(seed ^ 0x5A4E);
     stage.sharer = sharer.chance(250).then_some(RefCell::new(sharer));
+    let mut prover = Random::new(seed ^ 0x960F);
+    stage.prover = prover.chance(300).then_some(RefCell::new(prover));
     let mut owner = Random::new(seed ^ 0xB0D6);
     if owner.chance(300) {
         stage.owner = Some(RefCell::new(owner));
@@ -80,6 +82,8 @@ struct Stage {
     owner: Option<RefCell<Random>>,
     /// Who has knobs that share a field, where there are any. The same is true of its draws.
     sharer: Option<RefCell<Random>>,
+    /// Who wants to see that pods run with a value, where anybody does. The same is true of its draws.
+    prover: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -113,7 +117,7 @@ impl Stage {
         }
         run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads, owner: None, sharer: None }
+        Self { workloads, owner: None, sharer: None, prover: None }
     }
 
     /// The owner of the database says what it can bear, says something else, or says nothing any more.
@@ -208,6 +212,13 @@ impl Stage {
         }
         if random.chance(300) {
             self.add_profiles(random, &mut spec);
+        }
+        if let (Some(prover), Some(variable)) = (&self.prover, spec["pools"][0]["size"]["env"].as_str())
+            && prover.borrow_mut().chance(800)
+        {
+            // The model's pods tell what their environment says, under the variable's name.
+            let gauge = variable.to_lowercase();
+            spec["pools"][0]["size"]["effective"] = json!({"gauge": gauge});
         }
         if let Some(owner) = &self.owner
             && spec["pools"].is_array()
@@ -504,6 +515,12 @@ fn settled(run: &Run) {
             if applied.status == "True" {
                 follows(run, policy);
                 switched(run, policy);
+                let effective = condition("Effective").map(|c| (&*c.status, &*c.reason));
+                let is_read_back = json!(policy.spec).pointer("/pools/0/size/effective").is_some();
+                let expected = if is_read_back { ("True", "Verified") } else { ("Unknown", "NoReadback") };
+                if effective.is_some_and(|effective| effective != expected) {
+                    run.fail(&format!("policy {} is applied, and Effective is {effective:?}", key.1));
+                }
             }
         }
     }

@@ -75,6 +75,7 @@ impl World {
                         entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
+                        entry.proofs.clear();
                         // It may have been there and gone again meanwhile.
                         entry.absent_since = None;
                     }
@@ -194,6 +195,7 @@ impl World {
             entry.holds.remove(key);
             entry.backoffs.remove(key);
             entry.claims.remove(key);
+            entry.proofs.remove(key);
         }
         self.reads.remove(key);
         self.unsure.remove(key);
@@ -427,6 +429,7 @@ impl Entry {
             finalizers_in_flight: false,
             memoir,
             open_change: None,
+            proofs: BTreeMap::new(),
             holds: BTreeMap::new(),
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),

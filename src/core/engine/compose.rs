@@ -115,6 +115,11 @@ impl World {
         if let (None, Some(working)) = (&standing.reconciling, working) {
             standing.reconciling = Some((working.reason, working.message));
         }
+        if lands && policy.mode == Mode::Enforce {
+            let targets: Vec<_> = standing.targets.iter().map(|target| target.key.clone()).collect();
+            let (effective, unproven) = self.proven(entry, policy, &targets, &standing.settings);
+            (standing.effective, standing.unproven) = (Some(effective), unproven);
+        }
         // Last, because what cannot be measured keeps no value from its place.
         if standing.not_ready.is_none() {
             if let Some(stalled) = stalled {
@@ -180,6 +185,8 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         stalled: false,
         reconciling: None,
         applied: None,
+        effective: None,
+        unproven: Vec::new(),
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),

@@ -24,6 +24,11 @@ impl World {
         self.sweep.readings()
     }
 
+    /// Of every value that is read back: policy, target, path, and whether pods run with it.
+    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, bool)> {
+        self.sweep.proofs()
+    }
+
     /// Name of the source that is asked for a policy.
     #[must_use]
     pub fn source_of(&self, policy: &PolicyKey) -> Option<Box<str>> {
@@ -50,6 +55,7 @@ impl World {
                     rules,
                     targets: targets.clone(),
                     thresholds: entry.thresholds(policy, targets),
+                    proofs: &entry.proofs,
                     status: &entry.written,
                 })
                 .collect();

@@ -149,6 +149,7 @@ impl World {
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
         // Values follow from the profiles that are active, and after a restart from those that the status tells.
         let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
+        entry.proofs.retain(|target, _| targets.contains(target));
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
@@ -251,6 +252,7 @@ impl World {
         if let Some((hash, _)) = &standing.applied {
             entry.claims.insert(target.clone(), hash.clone());
         }
+        self.note_proofs(entry, policy, &object, &plan, rolling.is_some());
         standing.ready = plan.steps.is_empty()
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()

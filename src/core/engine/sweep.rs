@@ -12,11 +12,13 @@
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `standing` | what a policy's status says |
+//! | `proofs` | values that are in place, and whether pods run with them |
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
 mod alerts;
 mod groups;
+mod proofs;
 mod question;
 mod rows;
 mod source;
@@ -31,6 +33,7 @@ use self::{
     source::{Source, concerns_source},
 };
 pub use self::{
+    proofs::{Expectation, Expected, Unproven},
     rows::Subject,
     standing::{Measured, Reading},
 };
@@ -134,10 +137,10 @@ impl Sweep {
             self.restless = true;
             // Rows that nobody has asked about say that the source is down, until it is not; and profiles stay as they are for that
             // time, whatever was read last.
-            let blind = self
-                .policies
-                .iter()
-                .filter(|(_, governed)| governed.source == name && (governed.is_unjudged() || governed.switches()));
+            let blind =
+                self.policies.iter().filter(|(_, governed)| governed.source == name).filter(|(_, governed)| {
+                    governed.is_unjudged() || governed.switches() || !governed.proofs.is_empty()
+                });
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed
@@ -210,6 +213,8 @@ impl Sweep {
                 Some(governed) => governed.follow(subject, version),
                 None => self.policies.insert(key.clone(), Governed::new(subject, version)).is_none(),
             };
+            let governed = self.policies.get_mut(key);
+            let news = governed.is_some_and(|known| known.proofs.follow(subject.proofs, version, now)) || news;
             if news {
                 changed.insert(key.clone());
             }

@@ -224,6 +224,10 @@ codes! {
         "A rate over an aggregate does not see the restarts of single counters, and PromQL only takes it over a subquery."
         "Aggregate the rates: `sum(rate(…))`, not `rate(sum(…))`."
 
+    TT0099 ReadbackUnitUnclear Warning "readback-unit-unclear"
+        "The value is written in a part of a unit, and the name of the gauge that tells it back has none: it is compared in the whole unit, so that a value which is in force would be called `NotApplied`."
+        "Name a gauge with a unit, such as `timeout_seconds`, or say what it counts in: `effective: {gauge: timeout, unit: milliseconds}`."
+
     TT0100 StatusesNotMonotone Warning "statuses-not-monotone"
         "The status of a row is no function of current / target: a row that is further from its target has a better word than one that is nearer."
         "Let `statuses` decide, and override only where the reason is in the row."

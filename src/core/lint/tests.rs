@@ -334,6 +334,19 @@ fn operations_without_limits() {
     assert_eq!(found(&[deployment(&probe(6))]), [long]);
 }
 
+#[test]
+fn readbacks() {
+    let timeout = |format: &str, effective: Json| json!({"settings": [{"name": "x", "type": "Duration", "value": "5s", "env": "X", "as": format, "effective": effective}]});
+    finds(&timeout("milliseconds", json!({"gauge": "timeout"})), &["TT0099 settings.x.effective.gauge"]);
+    finds(&timeout("milliseconds", json!({"gauge": "timeout", "unit": "milliseconds"})), &[]);
+    finds(&timeout("milliseconds", json!({"gauge": "timeout_seconds"})), &[]);
+    finds(&timeout("seconds", json!({"gauge": "timeout"})), &[]);
+    finds(&timeout("seconds", json!({"query": "max by (pod) (timeout)"})), &[]);
+    let rate = json!({"query": "rate(sum(timeouts_total)[5m:])"});
+    finds(&timeout("seconds", rate), &["TT0098 settings.x.effective.query"]);
+    finds(&timeout("seconds", json!({"gauge": "timeout_bytes"})), &["TT0010 settings.x.effective.gauge"]);
+}
+
 /// What the rules about one policy say, whatever its shape: of sections that are older or newer than this build, too.
 fn ruled(text: &str) -> Vec<String> {
     let document: Json = serde_saphyr::from_str(text).unwrap();

@@ -185,6 +185,7 @@ mod tests {
             ConditionType::Stalled,
             ConditionType::Accepted,
             ConditionType::Applied,
+            ConditionType::Effective,
             ConditionType::Compliant,
             ConditionType::MetricsAvailable,
             ConditionType::Conflicted,
@@ -224,6 +225,7 @@ mod tests {
                     path: long(words),
                     desired: long(words),
                     live: Some(long(words)),
+                    effective: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
                     message: Some(long(words)),
@@ -293,7 +295,7 @@ mod tests {
                 let mut status = largest(entries, words);
                 fit(&mut status);
                 assert!(size(&status) <= MAX_STATUS_BYTES, "{entries} of {words}: {}", size(&status));
-                assert_eq!(status.conditions.len(), 9);
+                assert_eq!(status.conditions.len(), 10);
             }
         }
     }
@@ -343,12 +345,12 @@ mod tests {
         let wanted = known(&PerformancePolicyStatus { active_profiles: before, ..PerformancePolicyStatus::default() });
         assert_eq!(known(&status), wanted);
         // Too long as it is: each is told once, with the last of its times.
-        let mut status = PerformancePolicyStatus { active_profiles: active(3, 50), ..largest(20, 20) };
+        let mut status = PerformancePolicyStatus { active_profiles: active(3, 45), ..largest(20, 20) };
         let wanted = known(&status);
         fit(&mut status);
         assert!(size(&status) <= MAX_STATUS_BYTES);
         assert_eq!((known(&status), status.active_profiles.len()), (wanted, 3));
-        let last = time(Instant::from_millis(1_763_700_000_000 + 49_000));
+        let last = time(Instant::from_millis(1_763_700_000_000 + 44_000));
         assert!(status.active_profiles.iter().all(|active| active.since == last));
         assert!(!status.quarantine.is_empty(), "and the quarantine is there, too");
     }
