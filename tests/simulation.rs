@@ -19,6 +19,7 @@ mod simulation {
     pub mod random;
     pub mod regressions;
     pub mod replica;
+    pub mod rollbacks;
     pub mod rollouts;
     pub mod run;
     pub mod scenario;

@@ -33,7 +33,7 @@ use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
+    policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
 use crate::api::{
@@ -131,8 +131,8 @@ struct Entry {
     /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
     /// from.
     told_active: Vec<ActiveProfile>,
-    /// The policy under profiles that are active somewhere.
-    under: BTreeMap<ProfileSet, Arc<Policy>>,
+    /// The policy under profiles that are active somewhere, with what is pinned there.
+    under: BTreeMap<Guise, Arc<Policy>>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -177,6 +177,8 @@ struct Wanted {
 struct OpenChange {
     /// Generation of the policy that asks for it.
     generation: i64,
+    /// Revision whose values were pinned then: a rollback is a change of its own.
+    pinned: Option<i64>,
     /// Whether one of its writes has begun a rollout. The next target's rollout is a change of its own.
     rolled_out: bool,
 }

@@ -276,7 +276,17 @@ impl Stage {
                 let why = if random.chance(600) { "incident" } else { "" };
                 run.people(&format!("suspend {name} {why}"), |server, _| server.suspend(name, why));
             }
-            6 => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            6 => match random.below(4) {
+                0 => run.people(&format!("resume {name} --rollback"), |server, _| server.end_rollback(name)),
+                1 | 2 => {
+                    let newest = run.server.policies.get(&policy(name)).and_then(|p| p.status.as_ref()?.revision);
+                    let to = newest.unwrap_or_default() - random.between(0, 3);
+                    // That there is no way back is an answer, too.
+                    let _refused =
+                        run.people(&format!("rollback {name} --to {to}"), |server, _| server.rollback(name, to));
+                }
+                _ => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            },
             7 | 8 => {
                 let variable = *random.pick(&VARIABLES[..3]);
                 let value = (!random.chance(200)).then(|| random.between(41, 60).to_string());
