@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trimtab::{api::names, core::facts::Span};
 
 use super::{
-    controllers::CRASHES,
+    controllers::{CRASHES, HANGS},
     people::{config_map, deployment, policy, workload},
     run::Run,
     scenario::override_env,
@@ -108,6 +108,28 @@ fn a_rollback_brings_everything_back_in_one_rollout_that_is_a_revision_of_its_ow
 }
 
 #[test]
+fn it_does_not_wait_for_the_rollout_that_it_takes_back() {
+    // One that would end well, and one that would hang until its deadline.
+    for pool in ["40", HANGS] {
+        let mut run = shop(&["api"]);
+        apply(&mut run, &spec(20, "30s", 2));
+        rest(&mut run);
+        apply(&mut run, &spec(pool.parse().unwrap(), "60s", 3));
+        run.pass(Span::seconds(3));
+        assert_eq!((&*values(&run)[0], status(&run).revision), (pool, Some(2)), "{:?}", status(&run).history);
+        assert!(run.leader.world.rollouts().next().is_some());
+        rollback(&mut run, 1);
+        run.pass(Span::seconds(1));
+        assert_eq!(values(&run), OLD);
+        rest(&mut run);
+        assert_eq!((values(&run), revisions(&run)), (OLD.map(str::to_owned), 3));
+        let verdicts: Vec<_> = status(&run).history.iter().map(|entry| (entry.revision, &*entry.verdict)).collect();
+        assert_eq!(verdicts, [(3, "Applied"), (2, "Applied"), (1, "Applied")]);
+        assert!(status(&run).quarantine.is_empty());
+    }
+}
+
+#[test]
 fn the_next_generation_ends_it_although_the_annotations_stay() {
     let mut run = twice_changed();
     rollback(&mut run, 1);
@@ -155,21 +177,30 @@ fn it_outlives_leaders_and_the_history_that_it_was_made_of() {
     assert_eq!((values(&run), pinned(&run).is_some()), (OLD.map(str::to_owned), true));
 }
 
-/// However often the operator is killed on the way back, there is one rollout.
+/// However often the operator is killed on the way back, there is one rollout, and none that it overtakes is finished first.
 #[test]
 fn a_crash_at_any_moment_costs_no_rollout() {
-    let story = |crash_at: Option<u64>| {
-        let mut run = twice_changed();
+    let story = |overtakes: bool, crash_at: Option<u64>| {
+        let mut run = if overtakes { shop(&["api"]) } else { twice_changed() };
         run.journal = None;
+        if overtakes {
+            apply(&mut run, &spec(20, "30s", 2));
+            rest(&mut run);
+            apply(&mut run, &spec(40, "60s", 3));
+            run.pass(Span::seconds(3));
+        }
         let before = revisions(&run);
         rollback(&mut run, 1);
         let events = run.pass_with_crash(Span::seconds(45), crash_at);
         rest(&mut run);
-        assert_eq!((values(&run), revisions(&run)), (OLD.map(str::to_owned), before + 1), "crash at {crash_at:?}");
+        let what = format!("overtakes {overtakes}, crash at {crash_at:?}");
+        assert_eq!((values(&run), revisions(&run)), (OLD.map(str::to_owned), before + 1), "{what}");
         events
     };
-    for at in 0..story(None) {
-        story(Some(at));
+    for overtakes in [false, true] {
+        for at in 0..story(overtakes, None) {
+            story(overtakes, Some(at));
+        }
     }
 }
 

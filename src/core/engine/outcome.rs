@@ -284,7 +284,7 @@ fn explain(failure: &Failure, object: &ObjectKey) -> (Reason, String) {
 
 impl Entry {
     /// The revision whose values are pinned.
-    pub(super) fn pinned(&self) -> Option<i64> {
+    pub(in crate::core::engine) fn pinned(&self) -> Option<i64> {
         self.parsed.as_ref().ok().and_then(|policy| policy.rollback.to())
     }
 
