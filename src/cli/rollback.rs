@@ -17,7 +17,8 @@ use super::{
 use crate::{
     api::{PerformancePolicy, policy::Mode},
     core::{
-        policy::{Policy, Rollback},
+        facts::{Kind, ObjectKey},
+        policy::{By, Policy, ProfileSet, Rollback},
         report::rollback::{Way, way_back},
     },
 };
@@ -52,9 +53,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let what = || format!("rolling performancepolicy \"{}\" back to revision {}", args.name, args.to);
     let (way, annotations) = pin(&mut policy, args).with_context(what)?;
     if !args.filename.is_empty() {
-        return emit(&text(args, &way, "would go back; the cluster was not asked"));
+        return emit(&text(args, &way, "would go back", " (the cluster was not asked)"));
     }
-    let refused = block_on(async {
+    let result = block_on(async {
         let (client, namespace) = args.cluster.connect().await?;
         let api: Api<PerformancePolicy> = Api::namespaced(client, &namespace);
         // With the version that the values were read of: what is changed meanwhile is read again first.
@@ -76,8 +77,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             other => other.with_context(|| format!("annotating performancepolicy \"{namespace}/{}\"", args.name)),
         }
     });
-    refused.with_context(what)?;
-    emit(&text(args, &way, if args.dry_run { "would go back (server dry run)" } else { "goes back" }))?;
+    result.with_context(what)?;
+    let (done, how) = if args.dry_run { ("would go back", " (server dry run)") } else { ("goes back", "") };
+    emit(&text(args, &way, done, how))?;
     if policy.spec.mode != Some(Mode::Enforce) {
         talk("note: the mode of the policy is not Enforce, so nothing is written");
     }
@@ -91,18 +93,37 @@ fn pin(policy: &mut PerformancePolicy, args: &Args) -> anyhow::Result<(Way, BTre
         anyhow!("the policy itself cannot be served: {}", all.join("; "))
     })?;
     let status = policy.status.clone().unwrap_or_default();
-    let way = way_back(&parsed, &status, args.to).map_err(|why| anyhow!("{why}"))?;
+    let mut way = way_back(&parsed, &status, args.to).map_err(|why| anyhow!("{why}"))?;
     let annotations = way.annotations(args.to, parsed.identity.generation, args.reason.as_deref());
     policy.annotations_mut().extend(annotations.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
-    if let Ok(Policy { rollback: rollback @ Rollback::Refused(_), .. }) = Policy::parse(policy) {
-        let (_, why) = rollback.told(&args.name).unwrap_or_default();
-        bail!("{why}");
+    match Policy::parse(policy) {
+        Ok(Policy { rollback: rollback @ Rollback::Refused(_), .. }) => {
+            let (_, why) = rollback.told(&args.name).unwrap_or_default();
+            bail!("{why}");
+        }
+        Ok(parsed) => clip(&parsed, &mut way),
+        // The spec is as it was, and a rollback is read after it.
+        Err(_) => {}
     }
     Ok((way, annotations))
 }
 
-fn text(args: &Args, way: &Way, done: &str) -> String {
-    let mut out = format!("performancepolicy.trimtab.dev/{} {done} to revision {}\n", args.name, args.to);
+/// Says of each change what becomes of it, because the spec has other bounds than it had then.
+fn clip(policy: &Policy, way: &mut Way) {
+    for (pinned, change) in way.values.iter().zip(&mut way.changes) {
+        let target = pinned.object.as_deref().and_then(|object| object.split_once('/'));
+        let target =
+            target.and_then(|(kind, name)| Some(ObjectKey::new(Kind::from_name(kind)?, &*policy.identity.key.0, name)));
+        let under = policy.in_guise((ProfileSet::default(), policy.pins_on(target.as_ref())));
+        if let (Some(By::Rollback { clamped: Some(clamped), .. }), Some(was)) = (under.set_by(&pinned.path), &change.to)
+        {
+            change.to = Some(format!("{was}{clamped}"));
+        }
+    }
+}
+
+fn text(args: &Args, way: &Way, done: &str, how: &str) -> String {
+    let mut out = format!("performancepolicy.trimtab.dev/{} {done} to revision {}{how}\n", args.name, args.to);
     let row = |change: &crate::api::status::ChangeStatus| {
         let (now, then) = (value(change.from.as_deref()), value(change.to.as_deref()));
         let values = if now == then { format!("{then}, as it is") } else { format!("{now} → {then}") };

@@ -3,6 +3,7 @@
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
 mod active;
+pub mod chain;
 pub mod checklist;
 mod fit;
 pub mod rollback;

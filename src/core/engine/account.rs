@@ -45,6 +45,8 @@ pub struct TargetAccount {
     pub key: ObjectKey,
     /// Names of the profiles that are active on it.
     pub profiles: Vec<Box<str>>,
+    /// What they, and what a rollback pins, make of the policy; `None`: it is as its spec says.
+    pub under: Option<Arc<Policy>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
@@ -116,6 +118,7 @@ impl World {
                     let budgets = self.budgeted(ledger, policy, &target, &mut plan);
                     account.targets.push(TargetAccount {
                         profiles,
+                        under: under.clone(),
                         plan,
                         budgets,
                         progress: progress(&object),

@@ -608,6 +608,14 @@ impl Knob {
         })
     }
 
+    /// What it follows from that only the pod template has.
+    pub fn template_inputs(&self) -> impl Iterator<Item = &Amount> {
+        self.given().flat_map(Given::reads).filter_map(|place| match place {
+            Place::Template(amount) => Some(amount),
+            Place::Knob(_) | Place::Fixed(..) => None,
+        })
+    }
+
     /// Whether a formula of it reads limits or requests of a container that nobody has named.
     #[must_use]
     pub fn means_the_only_container(&self) -> bool {
