@@ -523,3 +523,6 @@ pub fn says_the_same(a: &PerformancePolicyStatus, b: &PerformancePolicyStatus) -
     };
     timeless(a) == timeless(b)
 }
+
+#[cfg(test)]
+mod tests;

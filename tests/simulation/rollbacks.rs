@@ -280,6 +280,56 @@ fn a_pinned_value_is_moved_within_bounds_and_one_that_fails_is_taken_back() {
 }
 
 #[test]
+fn a_pin_wins_over_profiles_and_one_that_contradicts_them_holds_what_is_there() {
+    let mut run = shop(&["api"]);
+    let spec = |pool: i64, idle: i64, profile: Option<&str>| {
+        let mut spec = json!({
+            "mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+            "pools": [{"name": "db", "size": {"value": pool, "env": "POOL"}, "minIdle": {"value": idle, "env": "TWICE"}}],
+            "thresholds": [{"name": "rate", "metric": {"gauge": "load"}}],
+            "profiles": [
+                {"name": "busy", "when": {"threshold": "rate", "enter": 350, "leave": 200, "dwell": "1m"},
+                    "set": {"pools.db.size": 60, "pools.db.minIdle": 9}},
+                {"name": "idle", "set": {"pools.db.size": 50, "pools.db.minIdle": 35}},
+            ],
+        });
+        if let Some(profile) = profile {
+            spec["profile"] = json!(profile);
+        }
+        spec
+    };
+    run.people("measure", |server, _| {
+        server.put_source();
+        server.readings.insert("api".into(), 100.0);
+    });
+    apply(&mut run, &spec(20, 5, None));
+    rest(&mut run);
+    apply(&mut run, &spec(40, 5, None));
+    rest(&mut run);
+    rollback(&mut run, 1);
+    rest(&mut run);
+    // What the profile sets besides comes, what is pinned stays.
+    run.people("there is load", |server, _| server.readings.insert("api".into(), 400.0));
+    rest(&mut run);
+    assert_eq!(values(&run)[..2], ["20", "9"]);
+    // A newer spec ends it. Where what was then contradicts what a profile says now, nothing is written.
+    apply(&mut run, &spec(40, 5, Some("idle")));
+    rest(&mut run);
+    assert_eq!(values(&run)[..2], ["50", "35"]);
+    run.people("by hand", |server, _| {
+        let pin = json!({"to": 1, "generation": 3, "values": [{"path": "pools.db.size", "value": "20"}]});
+        server.annotate("p", names::ROLLBACK_PIN, Some(&pin.to_string()));
+    });
+    rest(&mut run);
+    assert_eq!(pinned(&run), Some(("False".into(), "RollbackRefused".into())));
+    assert_eq!(run.server.condition("p", "Applied"), Some(("False".into(), "RollbackRefused".into())));
+    assert_eq!(values(&run)[..2], ["50", "35"]);
+    run.people("resume --rollback", |server, _| server.end_rollback("p"));
+    rest(&mut run);
+    assert_eq!(run.server.condition("p", "Applied").unwrap().0, "True");
+}
+
+#[test]
 fn what_a_person_set_by_hand_stays() {
     let mut run = twice_changed();
     override_env(&mut run, &deployment("api"), "POOL", Some("50"));
