@@ -21,6 +21,7 @@ mod simulation {
     pub mod readbacks;
     pub mod regressions;
     pub mod replica;
+    pub mod rollbacks;
     pub mod rollouts;
     pub mod run;
     pub mod scenario;

@@ -52,6 +52,8 @@ words! {
         Conflicted,
         /// A profile whose condition holds is not active; present only while true.
         ProfileBlocked,
+        /// A rollback pins values to what they were; present only while somebody asks for one. False: it cannot be read.
+        RollbackPinned,
         /// A metrics source answers.
         Available,
         /// More is committed than a budget has; present only while true.
@@ -207,6 +209,14 @@ words! {
         ProfileEntered,
         /// A profile is not active any more.
         ProfileLeft,
+
+        // RollbackPinned
+        /// A rollback pins values until the spec changes.
+        RollbackPinned,
+        /// A rollback cannot be read, or pins what the policy cannot have: nothing is written.
+        RollbackRefused,
+        /// Values follow the spec again.
+        RollbackEnded,
 
         // Compliant
         /// All thresholds hold.

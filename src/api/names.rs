@@ -24,6 +24,11 @@ pub const STAMP_PREFIX: &str = "trimtab.dev/config.";
 pub const SUSPENDED: &str = "trimtab.dev/suspended";
 /// Annotation of a policy: an RFC 3339 time; manual overrides that are older than it are no longer held.
 pub const RESUMED_AT: &str = "trimtab.dev/resumed-at";
+/// Annotation of a policy: the revision that `trimtab rollback` went back to. It is what people read; what it pins is in
+/// [`ROLLBACK_PIN`].
+pub const ROLLBACK_TO: &str = "trimtab.dev/rollback-to";
+/// Annotation of a policy: what a rollback pins, as the JSON of a [`RollbackPin`](super::rollback::RollbackPin).
+pub const ROLLBACK_PIN: &str = "trimtab.dev/rollback-pin";
 /// Annotation of the class that policies without `className` use.
 pub const IS_DEFAULT_CLASS: &str = "trimtab.dev/is-default-class";
 /// Prefix of all our annotations, labels and finalizers.

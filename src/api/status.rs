@@ -81,7 +81,7 @@ pub struct PerformancePolicyStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Effective`, `Compliant`, `MetricsAvailable`, `Conflicted`,
-    /// `ProfileBlocked`.
+    /// `ProfileBlocked`, `RollbackPinned`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -352,9 +352,12 @@ pub struct HistoryEntry {
     /// What changed.
     #[schemars(transform = list)]
     pub changes: Vec<ChangeStatus>,
-    /// What came of it: `RollingOut`, `Applied` or `RolledBack`.
+    /// What came of it: `RollingOut`, `Applied`, `RolledBack`, `RollbackFailed`, `Paused` or `AwaitingManualRollout`.
     #[schemars(transform = text)]
     pub verdict: String,
+    /// Changes that the status had no room for. A rollback does not go back beyond such a revision.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: u32,
 }
 
 /// A value that is not tried again until a time.

@@ -34,7 +34,7 @@ use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
+    policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
 use crate::api::{
@@ -132,8 +132,8 @@ struct Entry {
     /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
     /// from.
     told_active: Vec<ActiveProfile>,
-    /// The policy under profiles that are active somewhere.
-    under: BTreeMap<ProfileSet, Arc<Policy>>,
+    /// The policy under profiles that are active somewhere, with what is pinned there.
+    under: BTreeMap<Guise, Arc<Policy>>,
     /// What pods shall tell of values, by target, as it was when that was last known.
     proofs: BTreeMap<ObjectKey, sweep::Expected>,
     /// Hash of the claim that was last seen in place on each target.
@@ -180,6 +180,8 @@ struct Wanted {
 struct OpenChange {
     /// Generation of the policy that asks for it.
     generation: i64,
+    /// Revision whose values were pinned then: a rollback is a change of its own.
+    pinned: Option<i64>,
     /// Whether one of its writes has begun a rollout. The next target's rollout is a change of its own.
     rolled_out: bool,
 }

@@ -29,6 +29,7 @@ use crate::api::{
 mod given;
 mod paper;
 pub mod patterns;
+pub mod pin;
 mod probe;
 pub mod profiles;
 pub mod readback;
@@ -40,8 +41,9 @@ pub mod thresholds;
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
     paper::{Cell, Line, LoadTest, Means, RESERVED, Sheet},
+    pin::{Guise, Rollback},
     probe::{Fact, Probe, Sight},
-    profiles::{Profile, ProfileSet},
+    profiles::{By, Profile, ProfileSet},
     readback::Readback,
     thresholds::Threshold,
 };
@@ -60,6 +62,8 @@ pub struct Policy {
     pub suspended: Option<String>,
     /// Manual overrides that are older than this are no longer held.
     pub resumed_at: Option<Instant>,
+    /// Values that are what they were once.
+    pub rollback: Rollback,
     /// What deleting it does.
     pub deletion: DeletionPolicy,
     /// Name of its class.
@@ -86,8 +90,8 @@ pub struct Policy {
     pub forced: Option<usize>,
     /// Values that are no knobs and that a profile has set, by their path.
     moved: BTreeMap<Box<str>, Value>,
-    /// Which profile set a value, by its path.
-    set_by: BTreeMap<Box<str>, Box<str>>,
+    /// Who set a value in the place of the spec's own, by its path.
+    set_by: BTreeMap<Box<str>, By>,
     /// Values whose profile is each target's own, with its name.
     apart: BTreeMap<Box<str>, Box<str>>,
     /// Whether several targets may share a `ConfigMap`.
@@ -368,7 +372,7 @@ impl Policy {
         let (checklist, sheets, load_tests) =
             if legible { (reader.lines(), reader.sheets(), reader.load_tests()) } else { Default::default() };
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        let parsed = Self {
+        let mut parsed = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -377,6 +381,7 @@ impl Policy {
                 _ => None,
             },
             resumed_at: annotation(names::RESUMED_AT).and_then(|at| Instant::parse(at)),
+            rollback: Rollback::None,
             deletion: spec.deletion_policy.unwrap_or_default(),
             class: spec.class_name.as_deref().map(Into::into),
             target: spec.target.as_ref().map(Target::from),
@@ -406,6 +411,9 @@ impl Policy {
         // The policy as it stands is right; is it, too, under each of its profiles?
         if wrong.is_empty() {
             parsed.check_profiles(&mut wrong);
+        }
+        if wrong.is_empty() {
+            parsed.rollback = pin::read(policy, &parsed, &scope);
         }
         (parsed, wrong)
     }

@@ -3,8 +3,10 @@
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
 mod active;
+pub mod chain;
 pub mod checklist;
 mod fit;
+pub mod rollback;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,6 +107,8 @@ pub struct Standing {
     pub conflicts: Vec<Conflict>,
     /// Profiles whose condition holds and that are not active: reason and message of each.
     pub blocked: Vec<(Reason, String)>,
+    /// What is said of a rollback; `None`: there is none.
+    pub pinned: Option<Finding>,
     /// Governed objects.
     pub targets: Vec<TargetStanding>,
     /// Knobs, over all targets.
@@ -306,6 +310,7 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
         let messages: Vec<&str> = standing.blocked.iter().map(|(_, message)| message.as_str()).collect();
         all.push((ConditionType::ProfileBlocked, Finding::new(Truth::True, *reason, messages.join("; "))));
     }
+    all.extend(standing.pinned.clone().map(|pinned| (ConditionType::RollbackPinned, pinned)));
     all
 }
 
@@ -365,6 +370,8 @@ pub type Notice = (bool, Reason, &'static str, String);
 #[must_use]
 pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Vec<Notice> {
     let mut notices = switches(&before.active_profiles, &after.active_profiles);
+    // One Event tells a change and what came of it so far.
+    let mut change = changed(before, after);
     for condition in &after.conditions {
         let old = find_by_name(&before.conditions, &condition.type_);
         let same = old.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
@@ -381,6 +388,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             ConditionType::Ready if bad => Some((true, "Serve")),
             ConditionType::Conflicted => Some((true, "Yield")),
             ConditionType::ProfileBlocked => Some((true, "Switch")),
+            ConditionType::RollbackPinned => Some((bad, "Rollback")),
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
             ConditionType::Effective if bad => Some((true, "Verify")),
             // That a value took effect is news only after it had not.
@@ -411,11 +419,31 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Exceeded => None,
         };
         if let Some((warning, action)) = notice {
-            notices.push((warning, reason, action, condition.message.clone()));
+            let tells = (kind == ConditionType::Applied).then(|| change.take()).flatten();
+            let note = tells.map_or_else(|| condition.message.clone(), |told| format!("{}; {told}", condition.message));
+            notices.push((warning, reason, action, note));
         }
+    }
+    notices.extend(change.map(|told| (false, Reason::Applied, "Apply", told)));
+    let pinned = |status: &PerformancePolicyStatus| find(&status.conditions, ConditionType::RollbackPinned).is_some();
+    if pinned(before) && !pinned(after) {
+        let told = "nothing is pinned by a rollback any more: values follow the spec again".to_owned();
+        notices.push((false, Reason::RollbackEnded, "Rollback", told));
     }
     notices.extend(advised(&before.advice, &after.advice));
     notices
+}
+
+/// The newest change, if nobody has been told of it.
+fn changed(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Option<String> {
+    let newest = after.history.first().filter(|newest| Some(newest.revision) > before.revision)?;
+    let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "(unset)".to_owned());
+    let line = |change: &ChangeStatus| {
+        let ChangeStatus { object, path, from, to, because } = change;
+        format!("{path} {} → {} on {object} ({because})", value(from), value(to))
+    };
+    let lines: Vec<String> = newest.changes.iter().map(line).collect();
+    Some(format!("revision {}: {}", newest.revision, lines.join(", ")))
 }
 
 /// Advice that was not given before. One that is given more urgently than before is given anew.
@@ -511,3 +539,6 @@ pub fn says_the_same(a: &PerformancePolicyStatus, b: &PerformancePolicyStatus) -
     };
     timeless(a) == timeless(b)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::{
     catalogue::{self, objects},
     facts::{Kind, Object, Release},
     policy::{
-        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
+        Amount, By, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
         runtime::{self, Memory},
         thresholds::Metric,
     },
@@ -98,13 +98,20 @@ pub enum Source {
         /// What asks for more.
         says: Box<Source>,
     },
+    /// A rollback that pins it.
+    Rollback {
+        /// The revision.
+        to: i64,
+        /// The bound that it was moved to.
+        clamped: Option<Clamp>,
+    },
     /// It stays as it is, because it cannot be worked out or went back with a value that failed.
     Kept,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (formula, filled, clamped) = match self {
+        let clamped = match self {
             Self::Spec => return f.write_str("spec"),
             Self::Kept => return f.write_str("what is there"),
             Self::Profile { profile, says } => {
@@ -112,14 +119,16 @@ impl fmt::Display for Source {
                 return if **says == Self::Spec { Ok(()) } else { write!(f, ": {says}") };
             }
             Self::Share { budget, says } => return write!(f, "{says}, lowered to its share of budget {budget}"),
-            Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
+            Self::Rollback { to, clamped } => {
+                write!(f, "rollback to revision {to}")?;
+                clamped
+            }
+            Self::Formula { formula, filled, clamped } => {
+                f.write_str(&derivation(formula, filled))?;
+                clamped
+            }
         };
-        f.write_str(&derivation(formula, filled))?;
-        f.write_str(match clamped {
-            None => "",
-            Some(Clamp::Min) => ", raised to min",
-            Some(Clamp::Max) => ", lowered to max",
-        })
+        clamped.map_or(Ok(()), |clamped| clamped.fmt(f))
     }
 }
 
@@ -146,10 +155,7 @@ impl<'a> Desired<'a> {
             filled,
             clamped,
         });
-        let source = match policy.set_by(&knob.path) {
-            Some(profile) => Source::Profile { profile: profile.into(), says: Box::new(says) },
-            None => says,
-        };
+        let source = source(policy, &knob.path, says);
         let source = match policy.budget_of(&knob.path).filter(|_| shared) {
             Some(budget) => Source::Share { budget: budget.into(), says: Box::new(source) },
             None => source,
@@ -164,6 +170,16 @@ impl<'a> Desired<'a> {
     pub fn as_is(knob: &'a Knob, text: String) -> Self {
         let value = read(knob, &text).unwrap_or_else(|| Value::Enum(text.clone()));
         Self { knob, value, text, source: Source::Kept, min: None }
+    }
+}
+
+/// Where the value at `path` comes from, of which whoever set it says `says`.
+#[must_use]
+pub fn source(policy: &Policy, path: &str, says: Source) -> Source {
+    match policy.set_by(path) {
+        Some(By::Profile(profile)) => Source::Profile { profile: profile.clone(), says: Box::new(says) },
+        Some(By::Rollback { to, clamped }) => Source::Rollback { to: *to, clamped: *clamped },
+        None => says,
     }
 }
 
@@ -422,6 +438,11 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             ceiling(&format!("profiles.{}.set.{path}", profile.name), value, resource, rules, &mut wrong);
         }
     }
+    for (index, value) in policy.rollback.knobs() {
+        if let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) {
+            ceiling(&pinned(policy, path), value, resource, rules, &mut wrong);
+        }
+    }
     if let Some(limit) = rules.spec.limits.as_ref().and_then(|limits| limits.replicas) {
         let bounds = policy.replicas.iter().flat_map(|replicas| {
             [("replicas.min", replicas.min), ("replicas.max", replicas.max)]
@@ -432,12 +453,18 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             let path = |path| format!("profiles.{}.set.{path}", profile.name);
             profile.replicas().map(move |(bound, count)| (path(bound), i64::from(count)))
         });
-        for (path, _) in bounds.chain(set).filter(|(_, count)| *count > i64::from(limit)) {
+        let pins = policy.rollback.replicas().map(|(bound, count)| (pinned(policy, bound), i64::from(count)));
+        for (path, _) in bounds.chain(set).chain(pins).filter(|(_, count)| *count > i64::from(limit)) {
             let message = format!("must be ≤ {limit} under {}", rules.name());
             wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The path of a value that a rollback pins, for people.
+fn pinned(policy: &Policy, path: &str) -> String {
+    format!("{path} of the rollback to revision {}", policy.rollback.to().unwrap_or_default())
 }
 
 /// The mode's name in the API.
@@ -492,7 +519,10 @@ fn object_field(policy: &Policy, knob: &Knob, place: &objects::Place, rules: &Ru
             profile.knobs().filter(|(index, _)| policy.knobs.get(*index).is_some_and(|set| set.path == knob.path));
         knobs.map(|(_, value)| (format!("profiles.{}.set.{}", profile.name, knob.path), value))
     });
-    for (path, value) in std::iter::once((knob.path.to_string(), &knob.value)).chain(by_profiles) {
+    let pins =
+        policy.rollback.knobs().filter(|(index, _)| policy.knobs.get(*index).is_some_and(|set| set.path == knob.path));
+    let pins = pins.map(|(_, value)| (pinned(policy, &knob.path), value));
+    for (path, value) in std::iter::once((knob.path.to_string(), &knob.value)).chain(by_profiles).chain(pins) {
         // What a formula gives is known to the rules by its upper bound only.
         let (bound, subject) = match value.literal() {
             Some(value) => (Some(value), "must be"),

@@ -268,7 +268,7 @@ impl Stage {
     fn act(&self, random: &mut Random, run: &mut Run, names: &[&'static str]) {
         let name = *random.pick(names);
         let key = random.pick(&self.workloads).clone();
-        match random.below(19) {
+        match random.below(21) {
             16..=17 => {
                 let load = *random.pick(&[1.0, 8.0, 15.0, 30.0]);
                 run.people(&format!("{} has a load of {load}", key.short()), |server, _| {
@@ -288,6 +288,13 @@ impl Stage {
                 run.people(&format!("suspend {name} {why}"), |server, _| server.suspend(name, why));
             }
             6 => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            19 => {
+                let newest = run.server.policies.get(&policy(name)).and_then(|p| p.status.as_ref()?.revision);
+                let to = newest.unwrap_or_default() - random.between(0, 3);
+                // That there is no way back is an answer, too.
+                let _refused = run.people(&format!("rollback {name} --to {to}"), |server, _| server.rollback(name, to));
+            }
+            20 => run.people(&format!("resume {name} --rollback"), |server, _| server.end_rollback(name)),
             7 | 8 => {
                 let variable = *random.pick(&VARIABLES[..3]);
                 let value = (!random.chance(200)).then(|| random.between(41, 60).to_string());

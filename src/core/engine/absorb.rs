@@ -120,7 +120,13 @@ impl World {
                 } else if !entry.status_in_flight && !entry.outdated.contains(&status) {
                     entry.written = status;
                 }
+                let rollback = |entry: &Entry| entry.parsed.as_ref().ok().map(|policy| policy.rollback.clone());
+                let before = rollback(entry);
                 entry.parsed = parse(policy);
+                // Who goes back does not wait for what was refused before.
+                if rollback(entry) != before {
+                    entry.backoffs.clear();
+                }
                 entry.under.clear();
                 let steers = steering(policy);
                 if entry.steered.0 != steers {

@@ -45,6 +45,8 @@ pub struct TargetAccount {
     pub key: ObjectKey,
     /// Names of the profiles that are active on it.
     pub profiles: Vec<Box<str>>,
+    /// What they, and what a rollback pins, make of the policy; `None`: it is as its spec says.
+    pub under: Option<Arc<Policy>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
@@ -117,6 +119,7 @@ impl World {
                     });
                     account.targets.push(TargetAccount {
                         profiles,
+                        under: under.clone(),
                         plan,
                         budgets,
                         progress: progress(&object),

@@ -38,6 +38,11 @@ impl World {
         let mut standing = untouched(policy.mode, is_accepted(), measured);
         standing.show_plan = policy.mode == Mode::Recommend;
         standing.checklist = self.checklist(entry, policy, &visits);
+        standing.pinned = visits
+            .iter()
+            .filter_map(|visit| visit.waits.as_ref())
+            .find(|why| why.reason == Reason::RollbackRefused)
+            .cloned();
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
         let mut warnings: Vec<String> = Vec::new();
@@ -190,6 +195,7 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        pinned: None,
         blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),

@@ -20,7 +20,7 @@ use crate::{
     core::{
         facts::{Instant, Object, ObjectKey, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
-        policy::{Policy, PolicyKey},
+        policy::{Policy, PolicyKey, Rollback},
         record::Record,
         report::{self, Finding, Standing, TargetStanding, Truth},
         resolve::{self, Rules, Shares},
@@ -76,7 +76,8 @@ impl World {
             self.retire(key, entry, now, out);
             return;
         }
-        let standing = self.standing(key, entry, blocked, now, out);
+        let mut standing = self.standing(key, entry, blocked, now, out);
+        standing.pinned = standing.pinned.or_else(|| entry.parsed.as_ref().ok().and_then(Self::pin));
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
         if !entry.holds.iter().any(|(key, hold)| entry.lifts(key, hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
@@ -157,7 +158,11 @@ impl World {
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
             let under = entry.under(&policy, Some(target));
             let policy = under.as_deref().unwrap_or(&policy);
-            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
+            // What a rollback pins may contradict the profiles that are active here.
+            let refused = Self::pin(policy).filter(|pin| pin.truth == Truth::False);
+            let mut visit = self.visit_target(entry, policy, &rules, target, ready && refused.is_none(), now, out);
+            visit.waits = refused.or(visit.waits);
+            visits.push(visit);
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -172,6 +177,16 @@ impl World {
             entry.open_change = None;
         }
         self.compose(entry, &policy, &may_write, blocked, visits)
+    }
+
+    /// What is said of a rollback.
+    fn pin(policy: &Policy) -> Option<Finding> {
+        let (holds, message) = policy.rollback.told(policy.identity.name())?;
+        Some(if holds {
+            Finding::new(Truth::True, Reason::RollbackPinned, message)
+        } else {
+            Finding::new(Truth::False, Reason::RollbackRefused, message)
+        })
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.
@@ -444,6 +459,9 @@ pub(super) fn writable(policy: &Policy, rules: &Rules) -> Result<(), Finding> {
     }
     if rules.spec.freeze {
         return no(Reason::Frozen, format!("{} is frozen", rules.name()));
+    }
+    if let (Rollback::Refused(_), Some((_, why))) = (&policy.rollback, policy.rollback.told(policy.identity.name())) {
+        return no(Reason::RollbackRefused, why);
     }
     Ok(())
 }

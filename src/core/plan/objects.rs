@@ -140,6 +140,9 @@ pub(super) fn bar(situation: &Situation<'_>, path: &str, live: Option<&Json>, va
         Effect::Destructive(why) => {
             let way_out = match desired.source {
                 Source::Spec if !moves => format!("set allowDestructive: true on {path} if that is meant"),
+                Source::Rollback { .. } => {
+                    format!("a rollback may not do that: set {path} in the policy if that is meant")
+                }
                 Source::Spec
                 | Source::Formula { .. }
                 | Source::Profile { .. }

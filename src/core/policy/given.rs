@@ -406,13 +406,23 @@ pub struct Worked {
     pub shared: bool,
 }
 
-/// A bound that a formula's value was moved to.
+/// What a value was moved to: whatever else clips values some day gets its word here, and with it its place in every `because`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clamp {
-    /// It was below the lower one.
+    /// It was below the lower bound.
     Min,
-    /// It was above the upper one.
+    /// It was above the upper bound.
     Max,
+}
+
+impl fmt::Display for Clamp {
+    /// Continues the derivation of a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Min => ", raised to min",
+            Self::Max => ", lowered to max",
+        })
+    }
 }
 
 /// Why a knob has no value.
@@ -604,6 +614,14 @@ impl Knob {
         self.given().flat_map(Given::reads).filter_map(|place| match place {
             Place::Knob(path) | Place::Fixed(path, _) => Some(&**path),
             Place::Template(_) => None,
+        })
+    }
+
+    /// What it follows from that only the pod template has.
+    pub fn template_inputs(&self) -> impl Iterator<Item = &Amount> {
+        self.given().flat_map(Given::reads).filter_map(|place| match place {
+            Place::Template(amount) => Some(amount),
+            Place::Knob(_) | Place::Fixed(..) => None,
         })
     }
 
