@@ -352,7 +352,7 @@ pub struct HistoryEntry {
     /// What changed.
     #[schemars(transform = list)]
     pub changes: Vec<ChangeStatus>,
-    /// What came of it: `RollingOut`, `Applied`, `RolledBack`, `RollbackFailed`, `Paused` or `AwaitingManualRollout`.
+    /// What came of it: `RollingOut`, `Applied`, `Overtaken`, `RolledBack`, `RollbackFailed`, `Paused` or `AwaitingManualRollout`.
     #[schemars(transform = text)]
     pub verdict: String,
     /// Changes that the status had no room for. A rollback does not go back beyond such a revision.

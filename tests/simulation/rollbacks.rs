@@ -124,7 +124,7 @@ fn it_does_not_wait_for_the_rollout_that_it_takes_back() {
         rest(&mut run);
         assert_eq!((values(&run), revisions(&run)), (OLD.map(str::to_owned), 3));
         let verdicts: Vec<_> = status(&run).history.iter().map(|entry| (entry.revision, &*entry.verdict)).collect();
-        assert_eq!(verdicts, [(3, "Applied"), (2, "Applied"), (1, "Applied")]);
+        assert_eq!(verdicts, [(3, "Applied"), (2, "Overtaken"), (1, "Applied")]);
         assert!(status(&run).quarantine.is_empty());
     }
 }
