@@ -93,7 +93,8 @@ fn resolving() -> (Duration, usize) {
     let mut times: Vec<Duration> = (0..2000)
         .map(|_| {
             let begin = Instant::now();
-            let desired = resolve(black_box(&policy), black_box(&target), &BTreeMap::new()).expect("values");
+            let desired =
+                resolve(black_box(&policy), black_box(&target), &BTreeMap::new(), &BTreeMap::new()).expect("values");
             assert_eq!(black_box(desired).len(), KNOBS);
             begin.elapsed()
         })

@@ -129,8 +129,8 @@ pub fn run(seed: u64, journal: bool, lie: bool) -> Counts {
     if random.chance(700) {
         run.faults = Faults::ALL;
     }
-    for index in 0..members.len() {
-        apply(&mut run, &members[index]);
+    for member in &members {
+        apply(&mut run, member);
         if random.chance(500) {
             run.pass(Span::millis(random.between(0, 20_000)));
         }
