@@ -27,7 +27,7 @@ pub const DEFAULT_RESERVED: u32 = 3;
 /// Share that nobody gets when the budget does not say.
 pub const DEFAULT_HEADROOM: &str = "10%";
 /// Most allocations that a status lists.
-pub const MAX_ALLOCATIONS: usize = 64;
+pub const MAX_ALLOCATIONS: usize = 256;
 /// Most reservations that a status lists: who comes after them waits.
 pub const MAX_RESERVATIONS: usize = 256;
 
@@ -182,9 +182,9 @@ pub struct ConnectionBudgetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub reservations: Vec<Reservation>,
-    /// What each consumer could open at worst; the largest, if there are more than 64.
+    /// What each consumer could open at worst; the largest, if there are more than 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     pub allocations: Vec<Allocation>,
 }
 

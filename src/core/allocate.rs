@@ -1,8 +1,7 @@
 //! Connection budgets: what pools could open at worst, and who may grow.
 //!
 //! Pure arithmetic, which `lint`, `plan` and the controller share. Terms are kept, so that whoever refuses prints the sum and
-//! not only its result. Shares that are worked out come later; until then a pool gets what its policy asks for, or the policy
-//! is refused.
+//! not only its result. How much of it each pool gets is worked out in `share`, and when it may grow by [`settle`].
 
 mod share;
 

@@ -19,7 +19,7 @@ use crate::{
         allocate::{self, Load, Pods, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
         plan::{Plan, landing},
-        policy::{Policy, PolicyKey},
+        policy::{Policy, PolicyKey, Rollback},
         resolve::{self, Rules, Shares},
     },
 };
@@ -334,7 +334,8 @@ impl World {
             let policy = under.as_deref().unwrap_or(policy);
             let plan = self.plan_target(entry, policy, &object, &Shares::new(), now);
             books.unread.extend(plan.unread.iter().cloned());
-            let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
+            let pinned = !matches!(policy.rollback, Rollback::Refused(_));
+            let writes = may_write && pinned && !entry.identity.deleting && plan.refusals.is_empty();
             let autoscaler = self.autoscaler(&target).map(|autoscaler| &autoscaler.key);
             let mut touched = documents.iter().chain([&target]).chain(autoscaler);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.

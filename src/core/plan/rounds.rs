@@ -202,8 +202,10 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
             return desired.value.to_i64();
         }
         let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
-        let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob))?;
-        resolve::read(desired.knob, &text)?.to_i64()
+        let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob));
+        let live = text.and_then(|text| resolve::read(desired.knob, &text)?.to_i64());
+        // A pool that was set opens its connections in however many processes there are.
+        if path.starts_with("workers.") { live.or_else(|| desired.value.to_i64()) } else { live }
     };
     let mut most = resolve::loads(case.policy, |path| value(path, None), |_| None);
     for of in [0, 1].into_iter().filter(|_| !case.memory.rolling.is_empty()) {
@@ -226,7 +228,9 @@ fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
         .filter_map(|desired| {
             let live = || case.live(desired.knob).and_then(|text| resolve::read(desired.knob, &text));
             let path = &*desired.knob.path;
-            Some((path, if left.contains(path) { live()? } else { desired.value.clone() }))
+            // What the application does by itself is not known: what the policy would have is the best that can be said.
+            let stays = left.contains(path).then(live).flatten();
+            Some((path, stays.unwrap_or_else(|| desired.value.clone())))
         })
         .collect();
     // What stays cannot become less either.

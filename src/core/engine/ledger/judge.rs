@@ -228,6 +228,9 @@ impl World {
         if decision.lets_go(step) {
             return Ok(());
         }
+        if let Some(message) = decision.waits.first() {
+            return Err(Finding::new(Truth::False, Reason::WaitingForBudget, message.clone()));
+        }
         let mut missing = None;
         for (policy, place, to) in &decision.grows {
             let budget: BudgetKey = (policy.0.clone(), place.budget.clone());
@@ -322,7 +325,7 @@ impl World {
         if verdict.refused.is_some() {
             // There will be room: others have yet to let go. Until then it keeps what it has.
             let has = consumer.held.as_ref().map(|held| held.load.connections());
-            let keeps = has.filter(|has| *has < level && bid.along.is_empty() && *has >= asked.load.least);
+            let keeps = has.filter(|has| *has > 0 && *has < level && bid.along.is_empty());
             level = keeps.unwrap_or(level);
             decision.waits.push(waits_for(room, judged, one));
         }
@@ -338,7 +341,7 @@ impl World {
         if verdict.refused.is_some() {
             return;
         }
-        if grows {
+        if grows && consumer.writes {
             decision.grows.push(((*policy).clone(), consumer.place.clone(), bid.asked));
             let dragged = bid.along.iter().filter_map(|(pool, connections)| {
                 let other = judged.iter().find(|other| other.bid.pool == *pool)?;

@@ -63,8 +63,11 @@ impl World {
     /// A status was written, or not.
     pub(in crate::core::engine) fn budget_told(&mut self, key: &BudgetKey, outcome: &Outcome) {
         if let Outcome::Failed(_) = outcome {
-            // Its next version tells why, or the next tick tries again.
-            self.ledger.reported.remove(key);
+            // The next version tells why, or a tick tries again after a while.
+            if let Some((version, ..)) = self.ledger.reported.get_mut(key) {
+                *version = None;
+            }
+            self.ledger.urgent.remove(key);
             self.ledger.restless.insert(key.clone());
         }
     }
@@ -108,7 +111,7 @@ impl World {
                     let to = self.reserved(one.policy, place)?;
                     // Whoever has reserved it may be about to write, for as long as a write may take to arrive.
                     let since = self.ledger.foreign.get(&of).copied().unwrap_or(now);
-                    let stays = one.consumer.in_flight || now.since(since) < GRACE;
+                    let stays = one.consumer.writing || now.since(since) < GRACE;
                     foreign |= stays;
                     stays.then_some(to)
                 })?;
