@@ -18,7 +18,7 @@ use crate::{
         status::QuarantineEntry,
     },
     core::{
-        facts::{Instant, Object, ObjectKey, unsettled},
+        facts::{Instant, Object, ObjectKey, progress, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
         policy::{Policy, PolicyKey, Rollback},
         record::Record,
@@ -240,6 +240,14 @@ impl World {
         if let Some(step) = plan.steps.first() {
             let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
             let verdict = verdict.and_then(|()| short_of.clone().map_or(Ok(()), |why| Err(Some(why))));
+            let verdict = verdict.and_then(|()| {
+                if goes_back || !decision.waits_for_rollout(step, &progress(&object)) {
+                    return Ok(());
+                }
+                let message =
+                    format!("{}: pods of the rollout before have yet to end, and hold connections", target.short());
+                Err(Some(Finding::new(Truth::False, Reason::RollingOut, message)))
+            });
             let key = entry.identity.key.clone();
             match verdict.and_then(|()| self.reserve(&key, target, step, &decision).map_err(Some)) {
                 Ok(()) => {

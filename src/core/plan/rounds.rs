@@ -228,9 +228,13 @@ fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
         .filter_map(|desired| {
             let live = || case.live(desired.knob).and_then(|text| resolve::read(desired.knob, &text));
             let path = &*desired.knob.path;
-            // What the application does by itself is not known: what the policy would have is the best that can be said.
-            let stays = left.contains(path).then(live).flatten();
-            Some((path, stays.unwrap_or_else(|| desired.value.clone())))
+            let value = match left.contains(path).then(live) {
+                None => desired.value.clone(),
+                // However many processes there are by themselves: what the policy would have is the best that can be said.
+                Some(None) if path.starts_with("workers.") => desired.value.clone(),
+                Some(live) => live?,
+            };
+            Some((path, value))
         })
         .collect();
     // What stays cannot become less either.

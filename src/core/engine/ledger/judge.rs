@@ -11,7 +11,7 @@ use crate::{
     core::{
         allocate::{self, Bid, Claim, Pods, Room, Verdict, Worst, shares},
         engine::World,
-        facts::{Instant, ObjectKey},
+        facts::{Instant, ObjectKey, Progress},
         plan::{Plan, Refusal, Step},
         policy::{Policy, PolicyKey},
         report::{Finding, Truth},
@@ -55,8 +55,10 @@ pub(in crate::core::engine) struct Decision {
     grows: Vec<(PolicyKey, Place, i64)>,
     /// Whom a pool that grows waits for.
     waits: Vec<String>,
-    /// Whether a pool becomes larger, as far as it does not keep what it has for now.
-    raises: bool,
+    /// Pools that become larger, as far as they do not keep what they have for now.
+    raises: BTreeSet<Box<str>>,
+    /// Whether pods that are ending count, so that one rollout has to end before the next.
+    lingers: bool,
     /// Whether pods are there that hold more than what the policy asks for now.
     shrinks: bool,
     /// Whether what is refused or has to wait is more than what is there.
@@ -186,6 +188,7 @@ impl World {
         goes_back: bool,
         plan: &mut Plan,
     ) {
+        decision.look_at(policy, target, plan);
         self.keep_reservations(policy, target, decision);
         for (place, granted) in std::mem::take(&mut decision.grants) {
             let key = (policy.clone(), place);
@@ -331,7 +334,10 @@ impl World {
         }
         let held = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
         let per_pod = level.saturating_mul(asked.load.processes());
-        decision.raises |= per_pod > held || !bid.along.is_empty();
+        if per_pod > held || !bid.along.is_empty() {
+            decision.raises.insert(consumer.place.pool.clone());
+        }
+        decision.lingers |= consumer.pods.terminating > 0 || asked.pods.terminating > 0;
         decision.shrinks |= per_pod < held.max(consumer.peak.per_pod);
         if level < asked.load.connections() {
             let at = asked.at(level);
@@ -395,11 +401,30 @@ impl Decision {
         self.refusals.push(Refusal { reason, message, stalled: false });
     }
 
+    /// Leaves out of what grows what the plan does not write: it may be somebody else's, or have failed.
+    fn look_at(&mut self, policy: &PolicyKey, target: &ObjectKey, plan: &Plan) {
+        let changes = |prefix: &str| plan.changes.iter().any(|change| change.path.starts_with(prefix));
+        let shared = changes("workers.") || changes("replicas");
+        let writes = |pool: &str| shared || changes(&format!("pools.{pool}."));
+        self.raises.retain(|pool| writes(pool));
+        let any = shared || changes("pools.");
+        self.grows.retain(
+            |(whose, place, _)| {
+                if whose == policy && place.target == *target { writes(&place.pool) } else { any }
+            },
+        );
+    }
+
+    /// Whether pods of one rollout have to be gone before the next begins: else more of them would be ending than are counted.
+    pub(in crate::core::engine) fn waits_for_rollout(&self, step: &Step, progress: &Progress) -> bool {
+        self.lingers && step.is_disruptive() && *progress == Progress::Running
+    }
+
     /// Whether a step leaves everything that pools could open as it is, or less: fewer pods, or no larger pool.
     fn lets_go(&self, step: &Step) -> bool {
         match step.pods() {
             Some(way) => way != Ordering::Greater,
-            None => !self.raises,
+            None => self.raises.is_empty(),
         }
     }
 
