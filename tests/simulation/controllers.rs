@@ -73,6 +73,10 @@ impl Workload {
         !self.complete && !self.failed
     }
 
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     pub const fn has_settled(&self) -> bool {
         self.complete || self.failed
     }

@@ -130,6 +130,12 @@ impl Run {
         for (workload, policy) in self.leader.world.rollouts() {
             writeln!(text, "  in flight: {} for {}", workload.short(), policy.1).unwrap();
         }
+        for (key, policy) in &self.server.policies {
+            for condition in policy.status.iter().flat_map(|status| &status.conditions) {
+                let (kind, reason, message) = (&condition.type_, &condition.reason, &condition.message);
+                writeln!(text, "  {}: {kind}={} {reason}: {message}", key.1, condition.status).unwrap();
+            }
+        }
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
             for target in account.targets {

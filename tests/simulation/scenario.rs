@@ -520,12 +520,17 @@ fn settled(run: &Run) {
                 run.fail(&format!("policy {} says Applied and has plans", key.1));
             }
             if applied.status == "True" {
-                follows(run, policy);
-                switched(run, policy);
+                // What is pinned is what was there at a revision.
+                if condition("RollbackPinned").is_none_or(|pinned| pinned.status != "True") {
+                    follows(run, policy);
+                    switched(run, policy);
+                }
                 let effective = condition("Effective").map(|c| (&*c.status, &*c.reason));
                 let is_read_back = json!(policy.spec).pointer("/pools/0/size/effective").is_some();
                 let expected = if is_read_back { ("True", "Verified") } else { ("Unknown", "NoReadback") };
-                if effective.is_some_and(|effective| effective != expected) {
+                // Pods of a rollout that came to nothing are not asked.
+                let all_run = run.controllers.workloads.values().all(super::controllers::Workload::is_complete);
+                if effective.is_some_and(|effective| effective != expected) && all_run {
                     run.fail(&format!("policy {} is applied, and Effective is {effective:?}", key.1));
                 }
             }

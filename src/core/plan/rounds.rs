@@ -156,9 +156,13 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 /// goes back, and what somebody did to the objects is said as the `last` round found it.
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
-    let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
-        .collect();
+    let mut desired: Vec<Desired<'_>> = Vec::new();
+    for knob in knobs {
+        // A share is less than the literal.
+        let literal =
+            if case.memory.shares.contains_key(&knob.path) { None } else { resolve::literal(case.policy, knob) };
+        desired.extend(literal.or_else(|| Some(Desired::as_is(knob, case.live(knob)?))));
+    }
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;
     if !goes_back {

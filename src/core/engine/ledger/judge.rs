@@ -348,12 +348,12 @@ impl World {
             return;
         }
         if grows && consumer.writes {
-            decision.grows.push(((*policy).clone(), consumer.place.clone(), bid.asked));
-            let dragged = bid.along.iter().filter_map(|(pool, connections)| {
-                let other = judged.iter().find(|other| other.bid.pool == *pool)?;
-                Some((other.policy.clone(), other.consumer.place.clone(), *connections))
-            });
-            decision.grows.extend(dragged);
+            decision.grow(policy, &consumer.place, bid.asked);
+            for (pool, connections) in &bid.along {
+                if let Some(other) = judged.iter().find(|other| other.bid.pool == *pool) {
+                    decision.grow(other.policy, &other.consumer.place, *connections);
+                }
+            }
         }
         if consumer.writes {
             // What is under way may be more than what is asked for by now.
@@ -399,6 +399,14 @@ impl World {
 impl Decision {
     fn refuse(&mut self, reason: Reason, message: String) {
         self.refusals.push(Refusal { reason, message, stalled: false });
+    }
+
+    /// Notes that a pool grows. One that two policies count grows once, to the larger of what they say.
+    fn grow(&mut self, policy: &PolicyKey, place: &Place, to: i64) {
+        match self.grows.iter_mut().find(|(whose, known, _)| (whose, known) == (policy, place)) {
+            Some((.., most)) => *most = to.max(*most),
+            None => self.grows.push((policy.clone(), place.clone(), to)),
+        }
     }
 
     /// Leaves out of what grows what the plan does not write: it may be somebody else's, or have failed.
