@@ -123,19 +123,14 @@ impl World {
         // It failed, and its way back has not begun.
         if rollout.failed.is_some() && rollout.phase == Phase::Running {
             match progress {
-                // Of a policy that is going, nobody writes the way back but the restoration, which waits for the end.
-                Progress::Running if self.governs(&rollout.policy, target) => {}
+                Progress::Running => {}
                 Progress::Failed { .. } if self.governs(&rollout.policy, target) => {
                     if rollout.given_up {
                         self.let_rest(target, Rest::Failed);
                     }
                 }
                 Progress::Complete if !rollout.given_up && self.governs(&rollout.policy, target) => {}
-                Progress::Running
-                | Progress::Complete
-                | Progress::Failed { .. }
-                | Progress::Paused
-                | Progress::AwaitingManual => {
+                Progress::Complete | Progress::Failed { .. } | Progress::Paused | Progress::AwaitingManual => {
                     self.end_rollout(target, Some("RollbackFailed"), now);
                 }
             }
