@@ -143,6 +143,8 @@ pub struct Controllers {
     revisions: u64,
     /// They say of every rollout that it is over as soon as it begins.
     pub lie: bool,
+    /// They do not tell how many pods of a Deployment are ending.
+    pub silent: bool,
     /// Version of the server at which there was nothing left to do.
     idle_at: Option<u64>,
 }
@@ -240,8 +242,8 @@ impl Controllers {
         if !paused {
             // One step at a time, as with the default surge.
             let old_ones = workload.pods.iter().any(|pod| pod.revision != current);
-            // A pod of a StatefulSet is made anew under its name, so the old one is gone first.
-            let named = stored.key.kind == Kind::StatefulSet && workload.pods.len() >= want;
+            // A pod of a StatefulSet is made anew under its name, and that of a DaemonSet on its node: the old one is gone first.
+            let named = stored.key.kind != Kind::Deployment && workload.pods.len() >= want;
             if updated(&workload.pods) < want
                 && live(&workload.pods) < want + surge
                 && !(recreates && old_ones)
@@ -271,7 +273,8 @@ impl Controllers {
         let updated = updated(&workload.pods);
         let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
         let terminating = workload.pods.len() - total;
-        let complete = total == want && updated == want && ready == want && terminating == 0;
+        let told = if self.silent && stored.key.kind == Kind::Deployment { 0 } else { terminating };
+        let complete = total == want && updated == want && ready == want && told == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == *template;
         if workload.complete {
             // From now on pods come and go for other reasons than the template.
@@ -282,7 +285,11 @@ impl Controllers {
         if self.lie {
             return status(stored, workload, [want, want, want, 0, want]);
         }
-        status(stored, workload, [total, updated, ready, terminating, want])
+        let mut status = status(stored, workload, [total, updated, ready, terminating, want]);
+        if self.silent {
+            status.as_object_mut().unwrap().remove("terminatingReplicas");
+        }
+        status
     }
 
     /// The templates of all pods that a workload has, those that are ending included.

@@ -26,11 +26,16 @@ struct Member {
 
 fn member(random: &mut Random, number: usize, run: &mut Run) -> Member {
     let name = format!("w{number}");
-    let kind = *random.pick(&[Kind::Deployment, Kind::Deployment, Kind::Deployment, Kind::StatefulSet]);
+    let kinds = [Kind::Deployment, Kind::Deployment, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+    let kind = *random.pick(&kinds);
     let key = ObjectKey::new(kind, NAMESPACE, name.as_str());
     let mut manifest = workload(&name, &json!({}));
     let replicas = random.between(1, 4);
-    manifest["spec"]["replicas"] = json!(replicas);
+    if kind == Kind::DaemonSet {
+        manifest["spec"].as_object_mut().unwrap().remove("replicas");
+    } else {
+        manifest["spec"]["replicas"] = json!(replicas);
+    }
     manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(random.between(1, 20));
     if kind == Kind::Deployment {
         let strategies = [
@@ -47,7 +52,7 @@ fn member(random: &mut Random, number: usize, run: &mut Run) -> Member {
         }
     }
     run.people(&format!("install {manifest}"), |server, _| server.kubectl_apply(&key, &manifest));
-    let scaled = random.chance(300).then(|| replicas + random.between(0, 3));
+    let scaled = (random.chance(300) && kind != Kind::DaemonSet).then(|| replicas + random.between(0, 3));
     if let Some(most) = scaled {
         let autoscaler = ObjectKey::new(Kind::HorizontalPodAutoscaler, NAMESPACE, name.as_str());
         let spec = json!({"spec": {"minReplicas": 1, "maxReplicas": most,
@@ -115,6 +120,7 @@ pub fn run(seed: u64, journal: bool, lie: bool) -> Counts {
     }
     let mut random = Random::new(seed ^ 0xF1EE7);
     run.controllers.lie = lie;
+    run.controllers.silent = random.chance(300);
     run.invariants.budgets.meter = true;
     // Shares of the sizes that are asked for.
     run.invariants.told = (0..=40).map(|size: i64| size.to_string()).collect();
@@ -166,7 +172,7 @@ fn edit(random: &mut Random, run: &mut Run, members: &mut Vec<Member>, capacity:
             let spec = budget(random, *capacity, members);
             run.people(&format!("budget {spec}"), |server, _| server.apply_budget(BUDGET, &spec));
         }
-        7 => {
+        7 if members[number].key.kind != Kind::DaemonSet => {
             let (key, most) = (members[number].key.clone(), members[number].scaled);
             let now = run.object(&key).at("/spec/replicas").as_i64().unwrap_or(1);
             let replicas = match most {

@@ -31,6 +31,8 @@ pub(super) type BudgetKey = (Box<str>, Box<str>);
 const COALESCE: Span = Span::seconds(5);
 /// For how long a reservation counts that nobody here has asked for: longer than any request takes to arrive.
 const GRACE: Span = Span::minutes(2);
+/// Seconds by which a pod may be gone later than its grace period says.
+const LATE: i64 = 10;
 /// When a status that was handed out, and is not seen on the server, is handed out again.
 const PATIENCE: Span = Span::seconds(30);
 
@@ -50,6 +52,8 @@ pub(super) struct Ledger {
     foreign: BTreeMap<(PolicyKey, Place), Instant>,
     /// Budgets whose status somebody waits for.
     urgent: BTreeSet<BudgetKey>,
+    /// When pods of a policy's workloads have ended of which nobody tells.
+    endings: BTreeMap<PolicyKey, Instant>,
     /// Budgets whose status may say something else than what is found.
     restless: BTreeSet<BudgetKey>,
     /// The status that was handed out last: for which view of the budget, and when.
@@ -80,6 +84,8 @@ struct Peak {
     /// Connections of one pod.
     per_pod: i64,
     pods: Pods,
+    /// Until when pods of before may still be ending.
+    until: Option<Instant>,
 }
 
 impl Peak {
@@ -126,6 +132,10 @@ struct Consumer {
     writing: bool,
     /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
     in_flight: bool,
+    /// Whether its rollout does not go on by itself.
+    stuck: bool,
+    /// How long pods may be ending of which nobody tells, when a rollout looks complete.
+    ending: Option<Span>,
 }
 
 impl Books {
@@ -159,6 +169,14 @@ impl Consumer {
         let then = load.saturating_mul(pods.all());
         (then > there.map_or(0, Worst::connections)).then_some(then)
     }
+}
+
+/// How long a pod of a workload takes to end at most, if its controller does not tell how many are ending: a Deployment before
+/// Kubernetes 1.35, and any `DaemonSet`.
+fn untold(target: &Object) -> Option<Span> {
+    let told = target.key.kind == Kind::Deployment && target.integer("/status/terminatingReplicas").is_some();
+    let grace = target.integer("/spec/template/spec/terminationGracePeriodSeconds").unwrap_or(30);
+    (!told).then(|| Span::seconds(grace.clamp(0, 86_400).saturating_add(LATE)))
 }
 
 /// Names of the budgets that the pools of a policy count against.
@@ -215,7 +233,7 @@ impl World {
     pub(super) fn keep_books(&mut self, key: &PolicyKey, entry: &Entry, now: Instant) {
         let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
         let budgets: BTreeSet<Box<str>> = books.budgets().into_iter().map(Into::into).collect();
-        self.enter(key, books);
+        self.enter(key, books, now);
         if budgets.is_empty() {
             return;
         }
@@ -231,13 +249,14 @@ impl World {
         for other in stale {
             let Some(entry) = self.policies.get(&other) else { continue };
             let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
-            self.enter(&other, books);
+            self.enter(&other, books, now);
         }
     }
 
     /// A policy is gone, and what its targets hold is nobody's any more.
-    pub(super) fn close_books(&mut self, key: &PolicyKey) {
-        self.enter(key, Books::default());
+    pub(super) fn close_books(&mut self, key: &PolicyKey, now: Instant) {
+        self.enter(key, Books::default(), now);
+        self.ledger.endings.remove(key);
         self.ledger.granted.retain(|(policy, _), _| policy != key);
         self.ledger.peaks.retain(|(policy, _), _| policy != key);
         self.ledger.foreign.retain(|(policy, _), _| policy != key);
@@ -246,10 +265,50 @@ impl World {
         }
     }
 
-    fn enter(&mut self, key: &PolicyKey, mut books: Books) {
+    /// Policies whose pods have ended by now.
+    fn ended(&mut self, now: Instant) {
+        let due: Vec<PolicyKey> =
+            self.ledger.endings.iter().filter(|(_, until)| **until <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.ledger.endings.remove(&key);
+            self.mark(key);
+        }
+    }
+
+    /// Consumers that a policy has no more, and whose pods may be there until a rollout is over: a pool with another name or
+    /// another variable opens no fewer connections for that.
+    fn left_over(&self, key: &PolicyKey, books: &Books) -> Vec<Consumer> {
+        let is_gone = |consumer: &&Consumer| !books.consumers.iter().any(|known| known.place == consumer.place);
+        let rolls = |consumer: &&Consumer| {
+            let object = self.objects.shared(&consumer.place.target);
+            object.is_some_and(|object| progress(&object) != Progress::Complete)
+        };
+        let before = self.ledger.books.get(key).into_iter().flat_map(|books| &books.consumers);
+        before
+            .filter(is_gone)
+            .filter(rolls)
+            .map(|consumer| Consumer {
+                asked: None,
+                writes: false,
+                writing: false,
+                in_flight: true,
+                ..consumer.clone()
+            })
+            .collect()
+    }
+
+    fn enter(&mut self, key: &PolicyKey, mut books: Books, now: Instant) {
         self.ledger.fresh.insert(key.clone());
-        for consumer in &mut books.consumers {
-            consumer.peak = self.peak(key, consumer);
+        if !books.is_empty() {
+            let left_over = self.left_over(key, &books);
+            books.consumers.extend(left_over);
+        }
+        let peaks: Vec<Peak> = books.consumers.iter().map(|consumer| self.peak(key, consumer, now)).collect();
+        for (consumer, peak) in books.consumers.iter_mut().zip(peaks) {
+            consumer.peak = peak;
+        }
+        if let Some(until) = books.consumers.iter().filter_map(|consumer| consumer.peak.until).min() {
+            self.ledger.endings.insert(key.clone(), until);
         }
         let places: BTreeSet<&Place> = books.consumers.iter().map(|consumer| &consumer.place).collect();
         self.ledger.peaks.retain(|(policy, place), _| policy != key || places.contains(place));
@@ -277,18 +336,29 @@ impl World {
     }
 
     /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
-    fn peak(&self, policy: &PolicyKey, consumer: &Consumer) -> Peak {
-        let now = Peak { per_pod: consumer.held.as_ref().map_or(0, |held| held.load.per_pod()), pods: consumer.pods };
+    fn peak(&self, policy: &PolicyKey, consumer: &Consumer, time: Instant) -> Peak {
+        let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
+        let now = Peak { per_pod, pods: consumer.pods, until: None };
+        let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
         if !consumer.in_flight {
-            return now;
+            // Where nobody tells of pods that are ending, they are there for as long as they may take.
+            let ends = known.zip(consumer.ending).map(|(known, ending)| (known, known.until.unwrap_or(time + ending)));
+            return match ends.filter(|(known, until)| known.connections() > now.connections() && *until > time) {
+                Some((known, until)) => Peak { until: Some(until), ..known },
+                None => now,
+            };
         }
-        let before = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied().or_else(|| {
+        let before = known.or_else(|| {
             let known = self.allocation(policy, &consumer.place)?;
             let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
             let all = pods.all().max(1);
-            Some(Peak { per_pod: known.worst_case.saturating_add(all - 1).div_euclid(all), pods })
+            Some(Peak { per_pod: known.worst_case.saturating_add(all - 1).div_euclid(all), pods, until: None })
         });
-        before.map_or(now, |before| Peak { per_pod: now.per_pod.max(before.per_pod), pods: now.pods.most(before.pods) })
+        before.map_or(now, |before| Peak {
+            per_pod: now.per_pod.max(before.per_pod),
+            pods: now.pods.most(before.pods),
+            until: None,
+        })
     }
 
     /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
@@ -340,7 +410,9 @@ impl World {
             let mut touched = documents.iter().chain([&target]).chain(autoscaler);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
             let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
-            let in_flight = writing || progress(&object) != Progress::Complete;
+            let progress = progress(&object);
+            let in_flight = writing || progress != Progress::Complete;
+            let stuck = !matches!(progress, Progress::Complete | Progress::Running);
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };
                 let path = format!("pools.{}.size", pool.name);
@@ -356,7 +428,19 @@ impl World {
                 let held = load(&plan.held).map(|load| Worst { load, pods });
                 // What it could open may not be known yet; others that write the same size make it known.
                 let peak = Peak::default();
-                books.consumers.push(Consumer { place, pods, peak, held, asked, writes, writing, in_flight });
+                let ending = (pods.terminating > 0).then(|| untold(&object)).flatten();
+                books.consumers.push(Consumer {
+                    place,
+                    pods,
+                    peak,
+                    held,
+                    asked,
+                    writes,
+                    writing,
+                    in_flight,
+                    stuck,
+                    ending,
+                });
             }
         }
         books
@@ -422,6 +506,8 @@ impl World {
                 writes: false,
                 writing: false,
                 in_flight: false,
+                stuck: false,
+                ending: None,
             })
         };
         budgets

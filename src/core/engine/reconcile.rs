@@ -51,7 +51,7 @@ impl World {
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
                 None => {
-                    self.close_books(&key);
+                    self.close_books(&key, now);
                     self.release_traces(&key, &BTreeSet::new(), now, out);
                 }
                 Some(mut entry) => {

@@ -547,7 +547,11 @@ fn waits_for(room: &Room, judged: &[Judged<'_>], one: &Judged<'_>) -> String {
         .map(|other| {
             let Judged { policy, consumer, bid, .. } = other;
             let place = &consumer.place;
-            let stuck = if consumer.in_flight { "its rollout is under way" } else { "it has yet to begin" };
+            let stuck = match (consumer.stuck, consumer.in_flight) {
+                (true, _) => "its rollout is stuck: look at its pods",
+                (false, true) => "its rollout is under way",
+                (false, false) => "it has yet to begin",
+            };
             let lets = bid.held - bid.asked;
             (
                 lets,

@@ -20,6 +20,9 @@ impl World {
     /// a reservation. Each is written over the version that it was made up from, so that nobody who leads no longer reserves
     /// anything.
     pub(in crate::core::engine) fn publish_budgets(&mut self, ticked: bool, now: Instant, out: &mut Vec<Effect>) {
+        if ticked {
+            self.ended(now);
+        }
         let keys = if ticked { &self.ledger.restless } else { &self.ledger.urgent };
         for key in keys.clone() {
             self.note_foreign(&key, now);
