@@ -60,6 +60,8 @@ mod rollback;
 mod runtime;
 #[path = "operator/settle.rs"]
 mod settle;
+#[path = "operator/shares.rs"]
+mod shares;
 #[path = "operator/together.rs"]
 mod together;
 #[path = "operator/tools.rs"]
