@@ -5,7 +5,7 @@
 //! says, nor from what its policy asks for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard},
@@ -93,6 +93,8 @@ struct Record {
     lately: i64,
     /// Instants with more than the budget has.
     breaches: Vec<String>,
+    /// Who said why a value was not in place yet, since the last step of the test.
+    waits: BTreeSet<(String, String)>,
 }
 
 impl Record {
@@ -175,7 +177,9 @@ impl Meter {
             record.lately,
             record.events
         );
+        println!("        {:?}", record.waits);
         record.lately = 0;
+        record.waits.clear();
     }
 }
 
@@ -263,6 +267,8 @@ async fn look(world: &World, meter: &Meter) -> (Levels, Vec<String>) {
         let applied = condition(&policy, "Applied");
         if applied["status"] != "True" || applied["observedGeneration"] != policy["metadata"]["generation"] {
             unrest.push(format!("{name}: {}: {}", applied["reason"], applied["message"]));
+            let reason = applied["reason"].as_str().unwrap_or_default().to_owned();
+            meter.record().waits.insert((name.to_owned(), reason));
         }
         let Some(allocation) = allocations.iter().find(|one| one["policy"] == name) else {
             unrest.push(format!("{name}: has no allocation"));
