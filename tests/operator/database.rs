@@ -144,7 +144,7 @@ async fn watch(client: Client, most: Arc<AtomicI64>, samples: Arc<AtomicU64>) {
 
 // ---- the application ----
 
-/// A Deployment of Grace with one pod, that many further variables, and nothing else than in the example.
+/// The Deployment of the example under a name, with one pod, the database and these further variables.
 fn application(world: &World, name: &str, variables: &[(&str, &str)]) {
     let drain = "        - {name: DRAIN_DELAY, value: \"2\"}\n";
     let mut environment = drain.to_owned();

@@ -215,7 +215,7 @@ fn kind(name: &str) -> &'static str {
     if name == "store" { "StatefulSet" } else { "Deployment" }
 }
 
-/// Four processes' worth of the guide: a size, an overflow and several processes.
+/// As Grace has it: a size, an overflow and several processes.
 fn web(world: &World, size: u32) -> Value {
     let mut web = pool(world, "web", size, 2);
     web["spec"]["workers"] = json!([{"name": "web", "count": {"value": 2, "env": "WEB_CONCURRENCY"}}]);
