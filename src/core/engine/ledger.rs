@@ -84,11 +84,18 @@ struct Peak {
     /// Connections of one pod.
     per_pod: i64,
     pods: Pods,
+    /// Whether a rollout was under way.
+    rolling: bool,
     /// Until when pods of before may still be ending.
     until: Option<Instant>,
 }
 
 impl Peak {
+    /// The most of what is there now and what was there before.
+    fn most(self, before: Self, until: Option<Instant>) -> Self {
+        Self { per_pod: self.per_pod.max(before.per_pod), pods: self.pods.most(before.pods), until, ..self }
+    }
+
     const fn connections(self) -> i64 {
         self.per_pod.saturating_mul(self.pods.all())
     }
@@ -338,13 +345,16 @@ impl World {
     /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
     fn peak(&self, policy: &PolicyKey, consumer: &Consumer, time: Instant) -> Peak {
         let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
-        let now = Peak { per_pod, pods: consumer.pods, until: None };
+        let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight, until: None };
         let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
         if !consumer.in_flight {
             // Where nobody tells of pods that are ending, they are there for as long as they may take.
-            let ends = known.zip(consumer.ending).map(|(known, ending)| (known, known.until.unwrap_or(time + ending)));
-            return match ends.filter(|(known, until)| known.connections() > now.connections() && *until > time) {
-                Some((known, until)) => Peak { until: Some(until), ..known },
+            let ends = known.zip(consumer.ending).and_then(|(known, ending)| {
+                let until = known.until.or_else(|| known.rolling.then(|| time + ending))?;
+                (until > time).then_some((known, until))
+            });
+            return match ends {
+                Some((known, until)) => now.most(known, Some(until)),
                 None => now,
             };
         }
@@ -352,13 +362,10 @@ impl World {
             let known = self.allocation(policy, &consumer.place)?;
             let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
             let all = pods.all().max(1);
-            Some(Peak { per_pod: known.worst_case.saturating_add(all - 1).div_euclid(all), pods, until: None })
+            let per_pod = known.worst_case.saturating_add(all - 1).div_euclid(all);
+            Some(Peak { per_pod, pods, rolling: true, until: None })
         });
-        before.map_or(now, |before| Peak {
-            per_pod: now.per_pod.max(before.per_pod),
-            pods: now.pods.most(before.pods),
-            until: None,
-        })
+        before.map_or(now, |before| now.most(before, None))
     }
 
     /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.

@@ -61,6 +61,8 @@ pub(in crate::core::engine) struct Decision {
     lingers: bool,
     /// Whether pods are there that hold more than what the policy asks for now.
     shrinks: bool,
+    /// Whether pods of a rollout that looks complete may still be ending.
+    ending: bool,
     /// Whether what is refused or has to wait is more than what is there.
     exceeds: bool,
 }
@@ -337,6 +339,7 @@ impl World {
         if per_pod > held || !bid.along.is_empty() {
             decision.raises.insert(consumer.place.pool.clone());
         }
+        decision.ending |= consumer.peak.until.is_some();
         decision.lingers |= consumer.pods.terminating > 0 || asked.pods.terminating > 0;
         decision.shrinks |= per_pod < held.max(consumer.peak.per_pod);
         if level < asked.load.connections() {
@@ -425,7 +428,7 @@ impl Decision {
 
     /// Whether pods of one rollout have to be gone before the next begins: else more of them would be ending than are counted.
     pub(in crate::core::engine) fn waits_for_rollout(&self, step: &Step, progress: &Progress) -> bool {
-        self.lingers && step.is_disruptive() && *progress == Progress::Running
+        self.lingers && step.is_disruptive() && (self.ending || *progress == Progress::Running)
     }
 
     /// Whether a step leaves everything that pools could open as it is, or less: fewer pods, or no larger pool.
