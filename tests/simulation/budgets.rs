@@ -570,6 +570,11 @@ fn a_way_back_that_the_budget_bars_keeps_nobody_waiting() {
 const CAPACITY: &str = "pg_settings_max_connections";
 const OTHERS: &str = "pg_stat_activity_count";
 
+/// Sizes that are shares, and so stand in no policy.
+fn allow_shares(run: &mut Run) {
+    run.invariants.told = (0..=20).map(|size: i64| size.to_string()).collect();
+}
+
 /// A shop with a Prometheus that reads these gauges.
 fn measured_shop(names: &[&str], gauges: &[(&str, f64)]) -> Run {
     let mut run = shop(names);
@@ -698,6 +703,7 @@ fn a_literal_takes_the_place_of_a_metric_that_went_away_and_what_comes_back_coun
 fn a_capacity_that_goes_up_and_down_rolls_out_nothing() {
     let mut run = measured_shop(&["api"], &[(CAPACITY, 60.0)]);
     budget(&mut run, &by_metric(None));
+    allow_shares(&mut run);
     let mut wants = plain("api", 11);
     wants["pools"][0]["size"]["min"] = json!(1);
     apply(&mut run, "p", &wants);
@@ -826,6 +832,7 @@ fn a_query_that_the_class_does_not_allow_and_a_source_that_is_not_there_are_name
 fn a_budget_that_is_deleted_while_it_is_used_leaves_shares_as_they_are() {
     let mut run = shop(&["api", "web"]);
     budget(&mut run, &capacity(100));
+    allow_shares(&mut run);
     for (name, target) in [("p", "api"), ("q", "web")] {
         let mut spec = plain(target, 20);
         spec["pools"][0]["size"]["min"] = json!(1);
