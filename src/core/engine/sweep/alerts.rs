@@ -153,8 +153,7 @@ impl Alerts {
                 }
             }
         }
-        let is_heard =
-            |(source, _): &(Box<str>, Labels)| sources.get(source).is_some_and(|source| source.has_alertmanagers());
+        let is_heard = |(source, _): &(Box<str>, Labels)| sources.get(source).is_some_and(Source::has_alertmanagers);
         let budgets = self.budgets.iter().filter(|(identity, _)| is_heard(identity));
         wanted.extend(budgets.map(|(identity, fired)| (identity.clone(), fired.clone())));
         for (name, source) in sources.iter().filter(|(_, source)| source.has_alertmanagers()) {
