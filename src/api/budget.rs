@@ -15,6 +15,8 @@
 //! | `shares[].drains` | `false`: a pod that is ending holds its connections |
 //! | `shares[].replicasMax` | the pods that the `DaemonSet` has now |
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -81,23 +83,54 @@ pub struct ConnectionBudgetSpec {
     pub shares: Vec<Share>,
 }
 
-/// What the database accepts.
+/// What the database accepts: at least one of `connections` and `metric`. Of both, the smaller counts.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::counted)]
 pub struct Capacity {
     /// Largest number of connections, such as `max_connections` of `PostgreSQL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub connections: u32,
+    pub connections: Option<u32>,
+    /// Where that is measured. Less counts at once, more when it has lasted 10 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
 }
 
-/// A consumer that no policy of the namespace governs.
+/// Where a number of connections is measured: exactly one of `gauge` and `query`. The `MetricsSource` of the default class is
+/// asked.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::readback)]
+pub struct Metric {
+    /// Gauge of the budget's namespace, such as `pg_settings_max_connections`. Of several series, the least is the capacity, and
+    /// others are all of them together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub gauge: Option<String>,
+    /// PromQL with one result. The default class must allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub query: Option<String>,
+    /// Label values of the gauge's series.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::readback_labels)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A consumer that no policy of the namespace governs: at least one of `connections` and `metric`. Of both, the larger counts.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[schemars(transform = rules::counted)]
 pub struct Other {
     /// Who it is.
     #[schemars(transform = rules::dns_label)]
     pub name: String,
     /// Connections that it may open.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub connections: u32,
+    pub connections: Option<u32>,
+    /// Where it is measured how many it has. Labels or query must leave out the connections of pools that name the budget: they
+    /// would count twice. More counts at once, less when it has lasted 10 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
 }
 
 /// A pooler between the applications and the database.
@@ -165,7 +198,7 @@ pub struct ConnectionBudgetStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The conditions Ready, and Exceeded while more is committed than is usable.
+    /// The conditions Ready, and Overcommitted while more is committed than is usable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "status::conditions")]
     pub conditions: Vec<Condition>,
@@ -178,6 +211,9 @@ pub struct ConnectionBudgetStatus {
     /// Connections that are left; below 0 when the budget is exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free: Option<i64>,
+    /// What was measured and counts: until it is measured again, nobody grows beyond it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Growth that is about to be written. It counts before it is: whoever leads next, and whoever has led before, sees it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
@@ -186,6 +222,28 @@ pub struct ConnectionBudgetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub allocations: Vec<Allocation>,
+}
+
+/// What was measured of a database and counts.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What the database accepts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<i64>,
+    /// What others have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub others: Vec<MeasuredOther>,
+}
+
+/// Connections that were measured of a consumer that no policy of the namespace governs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasuredOther {
+    /// Who it is.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its connections.
+    pub connections: i64,
 }
 
 /// Growth of one pool on one workload that is about to be written.

@@ -57,7 +57,7 @@ words! {
         /// A metrics source answers.
         Available,
         /// More is committed than a budget has; present only while true.
-        Exceeded,
+        Overcommitted,
     }
 }
 
@@ -135,6 +135,8 @@ words! {
         BudgetNotFound,
         /// Pools could open more connections than their budget has.
         BudgetExceeded,
+        /// The same, as its budget tells it.
+        Overcommitted,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.

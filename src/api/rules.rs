@@ -675,17 +675,27 @@ pub(super) fn headroom(schema: &mut Schema) {
     text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
 }
 
-/// A budget: what is set aside leaves something.
+/// A budget: what is set aside leaves something. What is measured is known later.
 pub(super) fn budget(schema: &mut Schema) {
     // Not with `orValue([])`: what may be another list has no bound that the API server knows.
     let left = "self.capacity.connections - self.?reserved.orValue(3) - (has(self.others) ? self.others.map(o, \
-                o.connections).sum() : 0)";
-    add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
+                o.?connections.orValue(0)).sum() : 0)";
     add(
         schema,
-        format!("!has(self.pooler) || self.pooler.servers <= {left}"),
+        format!("!has(self.capacity.connections) || {left} > 0"),
+        "capacity.connections must be > reserved and others together",
+    );
+    add(
+        schema,
+        format!("!has(self.pooler) || !has(self.capacity.connections) || self.pooler.servers <= {left}"),
         "pooler.servers must be ≤ what reserved and others leave of capacity.connections",
     );
+}
+
+/// A number of connections: said, measured or both.
+pub(super) fn counted(schema: &mut Schema) {
+    let message = "at least one of connections and metric must be set";
+    add(schema, "has(self.connections) || has(self.metric)", message);
 }
 
 /// What is known of a consumer of a budget: something, and bounds in order.

@@ -32,6 +32,7 @@ pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Serie
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
+    allocate::Figures,
     facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Guise, Identity, Invalid, Policy, PolicyKey},
@@ -68,6 +69,8 @@ pub struct World {
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
     budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    /// What is measured of budgets, as far as that is known.
+    figures: BTreeMap<ledger::BudgetKey, Figures>,
     ledger: Ledger,
     objects: Objects,
     /// Effects whose end has not been told yet.
@@ -275,6 +278,7 @@ impl World {
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            figures: BTreeMap::new(),
             ledger: Ledger::default(),
             objects: Objects::default(),
             running: BTreeMap::new(),

@@ -32,7 +32,7 @@ pub use self::{
     query::{Query, RangeWindow},
     sample::{Freshness, GroupReadings, Missing, Reading, Sample, SampleBatch, Told},
     selector::{Selector, SelectorError},
-    shape::{FreeQuery, FreeQueryError, PART_LABEL, Shape},
+    shape::{FreeQuery, FreeQueryError, Joined, PART_LABEL, Shape},
     statistic::{Across, Least, MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},
     text::{is_plain_label, quote, quote_regex},
 };

@@ -416,7 +416,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
             | ConditionType::Available
-            | ConditionType::Exceeded => None,
+            | ConditionType::Overcommitted => None,
         };
         if let Some((warning, action)) = notice {
             let tells = (kind == ConditionType::Applied).then(|| change.take()).flatten();

@@ -112,7 +112,7 @@ fn lane(action: &Action) -> String {
         Action::Patch(patch) => patch.object.to_string(),
         Action::Status { policy, .. } | Action::Finalizers { policy, .. } => format!("policy {policy:?}"),
         Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
-        Action::Event(event) => format!("events {:?}", event.policy),
+        Action::Event(event) => format!("events {:?}", event.object),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
         }
@@ -152,6 +152,13 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
             server.set_source_status(status);
             Outcome::Accepted
         }
-        Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
+        Action::Event(event) => {
+            if event.kind == "ConnectionBudget" {
+                let kind = if event.warning { "Warning" } else { "Normal" };
+                server.budget_events.push(format!("{kind} {}", event.reason));
+            }
+            Outcome::Accepted
+        }
+        Action::Alerts { .. } => Outcome::Accepted,
     }
 }

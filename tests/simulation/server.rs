@@ -154,6 +154,8 @@ pub struct Server {
     pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
     pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
+    /// Events about budgets: type and reason.
+    pub budget_events: Vec<String>,
     pub admission: Vec<Rewrite>,
     /// Kinds of other projects that are not installed.
     pub absent: BTreeSet<Kind>,
@@ -171,6 +173,8 @@ pub struct Server {
     pub outlier: BTreeMap<Box<str>, f64>,
     /// Workloads whose pods tell nothing.
     pub mute: BTreeSet<Box<str>>,
+    /// What it reads of gauges as a whole, such as `pg_settings_max_connections`; nothing of those that are not here.
+    pub gauges: BTreeMap<Box<str>, f64>,
     /// Whether it answers nothing at all.
     pub silent: bool,
     /// How often it is asked, if not as usual.
@@ -560,6 +564,12 @@ impl Server {
         }
         if expr.contains("trimtab_value") {
             return Ok(self.tell(controllers, expr, at));
+        }
+        if let Some(gauge) = ["min(pg_", "sum(pg_"].iter().find_map(|join| expr.strip_prefix(join)) {
+            let gauge = format!("pg_{}", gauge.split_once('{').map_or(gauge, |(gauge, _)| gauge));
+            let value = self.gauges.get(gauge.as_str()).copied();
+            let series = |value| Series { labels: BTreeMap::new(), points: vec![(at.seconds(), value)] };
+            return Ok(value.map(series).into_iter().collect());
         }
         let series = |part: Option<&'static str>| {
             move |(workload, value): (&str, f64)| {

@@ -56,11 +56,14 @@ impl World {
                 if same {
                     self.ledger.look_at(key);
                 } else {
+                    // What was measured may have been something else.
+                    self.figures.remove(&key);
                     self.budget_changed(&key);
                 }
             }
             Input::Budget(Change::Deleted(key)) => {
                 self.budgets.remove(&key);
+                self.figures.remove(&key);
                 self.budget_changed(&key);
             }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
@@ -80,6 +83,7 @@ impl World {
                         entry.absent_since = None;
                     }
                     self.sweep.rebuild();
+                    self.figures.clear();
                     self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
                     self.mark_all();
@@ -226,6 +230,7 @@ impl World {
                 let gone: Vec<_> = self.budgets.keys().filter(|key| !names.contains(*key)).cloned().collect();
                 for key in gone {
                     self.budgets.remove(&key);
+                    self.figures.remove(&key);
                     self.budget_changed(&key);
                 }
             }

@@ -16,7 +16,7 @@ use super::{Entry, World};
 use crate::{
     api::{ConnectionBudgetStatus, budget::Allocation, conditions::Reason},
     core::{
-        allocate::{self, Load, Pods, Verdict, Worst},
+        allocate::{self, Figures, Load, Pods, Room, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
         plan::{Plan, landing},
         policy::{Policy, PolicyKey, Rollback},
@@ -56,6 +56,10 @@ pub(super) struct Ledger {
     endings: BTreeMap<PolicyKey, Instant>,
     /// Budgets whose status may say something else than what is found.
     restless: BTreeSet<BudgetKey>,
+    /// Whether people were told that a budget is overcommitted.
+    told: BTreeMap<BudgetKey, bool>,
+    /// Budgets that are overcommitted: since when, and the sum.
+    pub(super) overcommitted: BTreeMap<BudgetKey, (Instant, String)>,
     /// The status that was handed out last: for which view of the budget, and when.
     reported: BTreeMap<BudgetKey, (Option<String>, Instant, ConnectionBudgetStatus)>,
 }
@@ -204,6 +208,8 @@ impl Ledger {
         self.wanted.clear();
         self.foreign.clear();
         self.reported.clear();
+        self.told.clear();
+        self.overcommitted.clear();
         self.restless.extend(budgets.cloned());
     }
 
@@ -226,6 +232,7 @@ impl World {
     /// A budget came, changed or went.
     pub(super) fn budget_changed(&mut self, key: &BudgetKey) {
         self.ledger.restless.insert(key.clone());
+        self.unmeasured.policies = true;
         let consumers: Vec<PolicyKey> = self
             .policies_in(&key.0)
             .filter(|(_, entry)| entry.parsed.as_ref().is_ok_and(|policy| named(policy).any(|name| *name == *key.1)))
@@ -523,6 +530,17 @@ impl World {
                 known.filter(|known| *known.policy == **name).filter_map(move |known| consumer(budget, known))
             })
             .collect()
+    }
+
+    /// What a budget has to give, or what is wrong with it; nothing if there is none of that name.
+    fn room(&self, key: &BudgetKey) -> Option<Result<Room, String>> {
+        let budget = self.budgets.get(key)?;
+        Some(match self.figures.get(key) {
+            Some(figures) => Room::of(budget, figures),
+            // Whoever leads is about to measure, and until then nobody grows. For people, what was measured last is as good.
+            None if self.leader => Room::of(budget, &Figures::unasked(budget)),
+            None => Room::of(budget, &Figures::told(budget)),
+        })
     }
 
     /// What a consumer was let in with.

@@ -127,6 +127,9 @@ codes! {
     TT0025 IdleNeverReached Warning "idle-never-reached"
         "A connection reaches the age at which it is replaced before it has been idle long enough to be closed, so `idleTimeout` does nothing."
         "`idleTimeout` < `maxLifetime` < the idle timeout of server and proxies."
+    TT0026 OneDatabaseTwice Warning "one-database-twice"
+        "Two budgets of one namespace read their capacity in the same place, so they seem to be of one database: each gives all of it away."
+        "Let the pools name one budget; or tell the databases apart by `capacity.metric.labels`; or share the capacity out, and name the other budget's part in `others`."
 
     TT0030 CacheNotCarried Warning "cache-not-carried"
         "A cache is described, but none of its numbers lands anywhere: nothing shows that the application has such a cache (`functools.lru_cache` on an `async def`, for one, keeps coroutines, which can be awaited only once)."

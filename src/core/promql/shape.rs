@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attribution, Identity, Measure, Selector, SeriesKey, VALUE_LABEL, Window, WorkloadKind, frame::Frame};
+use super::{
+    Attribution, Identity, Measure, Selector, SeriesKey, VALUE_LABEL, Window, WorkloadKind,
+    frame::Frame,
+    text::{is_plain_label, quote},
+};
 use crate::{
     api::conditions::Reason,
     core::units::{Excerpt, MetricUnit},
@@ -138,6 +142,15 @@ impl Shape {
     }
 }
 
+/// How the series of a gauge are joined to one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The least.
+    Min,
+    /// All together.
+    Sum,
+}
+
 /// `PromQL` as the policy gives it, run alone and unchanged. Its answer must be one sample.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FreeQuery(String);
@@ -154,6 +167,18 @@ impl FreeQuery {
             text if text.contains('\0') => Err(FreeQueryError::Nul(Excerpt::new(text))),
             text => Ok(Self(text.to_owned())),
         }
+    }
+
+    /// One number of a gauge in a namespace: all series of now, joined.
+    #[must_use]
+    pub fn joined(join: Joined, selector: &Selector, identity: &Identity, namespace: &str) -> Self {
+        let join = match join {
+            Joined::Min => "min",
+            Joined::Sum => "sum",
+        };
+        let label =
+            if is_plain_label(&identity.namespace) { identity.namespace.clone() } else { quote(&identity.namespace) };
+        Self(format!("{join}({})", selector.expr("", &format!("{label}={}", quote(namespace)))))
     }
 
     /// The query.

@@ -128,8 +128,8 @@ impl Call {
     }
 
     pub fn event(event: &effect::Event, instance: &str) -> Result<Self, Error> {
-        let (namespace, name) = &event.policy;
-        let what = format!("publishing an Event about PerformancePolicy \"{namespace}/{name}\"");
+        let (namespace, name) = &event.object;
+        let what = format!("publishing an Event about {} \"{namespace}/{name}\"", event.kind);
         match serde_json::to_vec(&events::body(event, instance)) {
             Ok(body) => Request::new(format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"))
                 .create(&PostParams::default(), body)

@@ -107,8 +107,7 @@ impl World {
             })
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
-        let usable = if room.fault().is_some() { 0 } else { room.usable() };
-        let Levels { claims, shares, total, fits } = levels(usable, room, &all, &pools, &held);
+        let Levels { claims, shares, total, fits } = levels(room.shared(), room, &all, &pools, &held);
         let crowded = |number: usize| {
             let claim = claims.get(number).copied().flatten()?;
             let is_refused = shares.get(number).copied().flatten().is_none();
@@ -149,7 +148,7 @@ impl World {
                 Bid { pool, held: *held, asked, along, settled, under_way, writes }
             })
             .collect();
-        let verdicts = allocate::settle(usable, &bids);
+        let verdicts = allocate::settle(room.growable(), &bids);
         let judged = all.into_iter().zip(held).zip(bids).zip(verdicts).enumerate();
         judged
             .map(|(number, ((((_, policy, consumer), (_, granted)), bid), verdict))| Judged {
@@ -261,7 +260,7 @@ impl World {
         for pool in &policy.pools {
             let Some(name) = pool.budget.as_deref().filter(|name| seen.insert(*name)) else { continue };
             let budget: BudgetKey = (namespace.clone(), name.into());
-            let room = match self.budgets.get(&budget).map(Room::of) {
+            let room = match self.room(&budget) {
                 None => {
                     decision.refuse(
                         Reason::BudgetNotFound,
@@ -306,11 +305,13 @@ impl World {
         let refused = taken.is_some() || one.forbidden.is_some();
         decision.exceeds |= refused && (asked.connections().max(bid.asked) > bid.held || !bid.along.is_empty());
         if let Some(claim) = one.forbidden {
-            decision.refuse(Reason::BudgetExceeded, room.forbids(&policy.1, asked, claim));
+            let reason = if room.frozen().is_some() { Reason::WaitingForBudget } else { Reason::BudgetExceeded };
+            decision.refuse(reason, room.forbids(&policy.1, asked, claim));
             return;
         }
         if let (Some(taken), None) = (taken, one.share.filter(|_| one.fits)) {
-            decision.refuse(Reason::BudgetExceeded, room.refusal(&asked.at(asked.load.least), taken));
+            let reason = if room.frozen().is_some() { Reason::WaitingForBudget } else { Reason::BudgetExceeded };
+            decision.refuse(reason, room.refusal(&asked.at(asked.load.least), taken));
             return;
         }
         if !bid.settled {
@@ -383,7 +384,7 @@ impl World {
         let mine = books.into_iter().flat_map(|books| &books.consumers).filter(|c| c.place.target == *target);
         let sum = |consumer: &Consumer| {
             let budget: BudgetKey = (target.namespace.clone(), consumer.place.budget.clone());
-            let room = Room::of(self.budgets.get(&budget)?).ok()?;
+            let room = self.room(&budget)?.ok()?;
             let of = |member: &str| shares.get(format!("pools.{}.{member}", consumer.place.pool).as_str()).copied();
             let asked = consumer.asked.as_ref()?;
             let asked = match (of("size"), of("overflow")) {
@@ -572,7 +573,9 @@ fn waits_for(room: &Room, judged: &[Judged<'_>], one: &Judged<'_>) -> String {
     let pool = &one.consumer.place.pool;
     let (there, asked) = (one.there, one.bid.asked);
     let grows = format!("pool {pool} grows from {there} to {asked} connections of budget \"{}\"", room.name());
-    if others.is_empty() {
+    if let Some(freeze) = room.freeze() {
+        format!("{grows} when that is known again: {freeze}")
+    } else if others.is_empty() {
         format!("{grows} when older policies have what they were promised")
     } else {
         format!("{grows} when {}", others.join(", and "))

@@ -8,8 +8,8 @@ use crate::{
         conditions::{ConditionType, Reason},
     },
     core::{
-        allocate::{Pods, Room},
-        engine::{Action, Doing, Effect, Outcome, World},
+        allocate::{Figures, Pods},
+        engine::{Action, Doing, Effect, Event, Outcome, World},
         facts::{Instant, Span},
         report::{self, Finding, Truth},
     },
@@ -30,9 +30,16 @@ impl World {
                 self.ledger.restless.remove(&key);
                 self.ledger.urgent.remove(&key);
                 self.ledger.reported.remove(&key);
+                self.ledger.told.remove(&key);
+                self.note_overcommitted(&key, None);
                 continue;
             };
             let (status, foreign) = self.budget_status(&key, budget, now);
+            let over = report::find(&status.conditions, ConditionType::Overcommitted);
+            let over = over.map(|over| (report::instant(&over.last_transition_time), over.message.clone()));
+            let news = self.overcommitted_news(&key, budget, &status);
+            self.note_overcommitted(&key, over);
+            let Some(budget) = self.budgets.get(&key) else { continue };
             if budget.status.as_ref().is_some_and(|known| says_the_same(known, &status)) {
                 self.ledger.urgent.remove(&key);
                 if !foreign {
@@ -60,7 +67,53 @@ impl World {
             self.ledger.reported.insert(key.clone(), (version, now, status.clone()));
             let action = Action::BudgetStatus { budget: key.clone(), uid, resource_version, status: Box::new(status) };
             self.emit(action, Doing::Budget(key), out);
+            if let Some(event) = news {
+                self.ledger.told.insert(event.object.clone(), event.warning);
+                self.emit(Action::Event(event), Doing::Told, out);
+            }
         }
+    }
+
+    /// What people are told of a budget that has become overcommitted, or is no longer.
+    fn overcommitted_news(
+        &self,
+        key: &BudgetKey,
+        budget: &ConnectionBudget,
+        status: &ConnectionBudgetStatus,
+    ) -> Option<Event> {
+        let is_over =
+            |status: &ConnectionBudgetStatus| report::find(&status.conditions, ConditionType::Overcommitted).is_some();
+        let over = is_over(status);
+        // A status that is tried again says nothing twice.
+        let before = self.ledger.told.get(key).copied().or_else(|| budget.status.as_ref().map(is_over));
+        if before.unwrap_or_default() == over {
+            return None;
+        }
+        let why = report::find(&status.conditions, ConditionType::Ready)?;
+        let reason = if over { Reason::Overcommitted } else { Reason::Served };
+        Some(Event {
+            kind: "ConnectionBudget",
+            object: key.clone(),
+            uid: budget.metadata.uid.clone().unwrap_or_default(),
+            warning: over,
+            reason: reason.as_str(),
+            action: "Allocate",
+            note: report::cut(&why.message, 1000),
+        })
+    }
+
+    /// Remembers whether a budget is overcommitted, of which alerts are sent.
+    fn note_overcommitted(&mut self, key: &BudgetKey, over: Option<(Instant, String)>) {
+        let since = self.ledger.overcommitted.get(key).map(|(since, _)| *since);
+        let over = over.map(|(at, why)| (since.unwrap_or(at), why));
+        if self.ledger.overcommitted.get(key) == over.as_ref() {
+            return;
+        }
+        match over {
+            Some(over) => drop(self.ledger.overcommitted.insert(key.clone(), over)),
+            None => drop(self.ledger.overcommitted.remove(key)),
+        }
+        self.unmeasured.policies = true;
     }
 
     /// A status was written, or not.
@@ -143,13 +196,15 @@ impl World {
         let condition = |kind: ConditionType, finding: &Finding| {
             report::condition(kind, finding, generation, &known.conditions, &report::time(now))
         };
-        let room = match Room::of(budget) {
-            Ok(room) => room,
-            Err(why) => {
+        let room = match self.room(key) {
+            Some(Ok(room)) => room,
+            None => return (known, false),
+            Some(Err(why)) => {
                 let finding = Finding::new(Truth::False, Reason::InvalidSpec, why);
                 let status = ConnectionBudgetStatus {
                     observed_generation: Some(generation),
                     conditions: vec![condition(ConditionType::Ready, &finding)],
+                    measured: known.measured,
                     allocations: known.allocations,
                     reservations: known.reservations,
                     ..ConnectionBudgetStatus::default()
@@ -159,14 +214,14 @@ impl World {
         };
         let judged = self.judge(&self.ledger, key, &room);
         let committed = judged.iter().fold(0_i64, |sum, judged| sum.saturating_add(judged.verdict.committed));
-        let usable = room.usable();
+        let usable = room.is_known().then(|| room.usable());
         let known_terms = |judged: &&Judged<'_>| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
         let mut allocations: Vec<Allocation> = judged.iter().filter(known_terms).map(allocation).collect();
         allocations.sort_by(|a, b| {
             (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
         });
         allocations.truncate(MAX_ALLOCATIONS);
-        let exceeded = room.fault().or_else(|| {
+        let overcommitted = room.fault().or_else(|| {
             let mut worst: Vec<(i64, String)> = judged
                 .iter()
                 .filter_map(|judged| {
@@ -176,26 +231,43 @@ impl World {
                 .collect();
             worst.sort_by(|a, b| b.cmp(a));
             let sums: Vec<String> = worst.into_iter().take(3).map(|(_, sum)| sum).collect();
-            (committed > usable).then(|| {
+            (committed > room.shared()).then(|| {
                 format!("pools could open {committed} connections, above {}: {}", room.says(), sums.join("; "))
             })
         });
-        let conditions = if let Some(why) = exceeded {
-            vec![
-                condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::BudgetExceeded, why.clone())),
-                condition(ConditionType::Exceeded, &Finding::new(Truth::True, Reason::BudgetExceeded, why)),
-            ]
-        } else {
-            let message = format!("pools could open {committed} connections, of {}", room.says());
-            vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
+        let said = |message: String| room.doubts().iter().fold(message, |message, doubt| format!("{message}; {doubt}"));
+        let held = format!("pools could open {committed} connections, of {}", room.says());
+        let conditions = match (overcommitted, room.frozen()) {
+            (Some(why), _) => {
+                let why = said(why);
+                vec![
+                    condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::Overcommitted, why.clone())),
+                    condition(ConditionType::Overcommitted, &Finding::new(Truth::True, Reason::Overcommitted, why)),
+                ]
+            }
+            (None, Some(unread)) => {
+                // Until the first answer, what was said holds: a change of leader is no news.
+                let before = report::find(&known.conditions, ConditionType::Ready).filter(|before| {
+                    let is_same = before.observed_generation == Some(generation) && before.status != "False";
+                    unread.reason == Reason::Unknown && is_same
+                });
+                let message = format!("{held}; nobody grows: {}", unread.message);
+                let unread =
+                    || condition(ConditionType::Ready, &Finding::new(Truth::Unknown, unread.reason, said(message)));
+                vec![before.cloned().unwrap_or_else(unread)]
+            }
+            (None, None) => {
+                vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, said(held)))]
+            }
         };
         let (reservations, foreign) = self.reservations(key, &judged, now);
         let status = ConnectionBudgetStatus {
             observed_generation: Some(generation),
             conditions,
-            usable: Some(usable),
+            usable,
             committed: Some(committed),
-            free: Some(usable.saturating_sub(committed)),
+            free: usable.map(|usable| usable.saturating_sub(committed)),
+            measured: self.figures.get(key).map_or(known.measured, Figures::status),
             reservations,
             allocations,
         };

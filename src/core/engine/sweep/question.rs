@@ -230,7 +230,7 @@ fn slot_after(at: Instant, step: Span) -> Instant {
 }
 
 /// How old data may be.
-fn max_age(interval: Span) -> Span {
+pub(super) fn max_age(interval: Span) -> Span {
     interval.times(MAX_AGE_INTERVALS).max(MIN_MAX_AGE)
 }
 

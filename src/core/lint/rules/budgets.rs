@@ -11,25 +11,28 @@ use super::super::{
 use crate::{
     api::ConnectionBudget,
     core::{
-        allocate::{Claim, Load, Pods, Room, Worst, replicas_max, shares},
+        allocate::{Claim, Figures, Load, Pods, Room, Worst, replicas_max, shares},
         facts::{Kind, Object, Seen},
         policy::Choice,
         resolve::loads,
     },
 };
 
-/// Checks every budget of `documents` against the policies that name it.
+/// Checks every budget of `documents` against the policies that name it, and against the others.
 pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
+    twice(documents, findings);
     for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
         let Ok(budget) = serde_json::from_value::<ConnectionBudget>((*value).clone()) else { continue };
         let mut find = |path: &str, message| {
             findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message });
         };
-        match Room::of(&budget) {
+        match Room::of(&budget, &Figures::told(&budget)) {
             Err(message) => {
                 let (path, message) = message.split_once(' ').unwrap_or(("", &message));
                 find(path, message.to_owned());
             }
+            // What is only measured, files do not tell.
+            Ok(room) if !room.is_known() => {}
             Ok(room) => {
                 if let Some(fault) = room.fault() {
                     let message = format!("holds nothing: {fault}");
@@ -44,6 +47,24 @@ pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mu
                 consumers(&room, namespace(value), subjects, findings);
             }
         }
+    }
+}
+
+/// Two budgets of one database cannot be seen as such, unless both read its capacity in the same place.
+fn twice(documents: &[&Json], findings: &mut Vec<Finding>) {
+    let mut known: Vec<(&str, &Json, &str)> = Vec::new();
+    for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
+        let metric = &value["spec"]["capacity"]["metric"];
+        let Some(name) = value["metadata"]["name"].as_str().filter(|_| metric.is_object()) else { continue };
+        let within = namespace(value);
+        let same = |(other, of, named): &&(&str, &Json, &str)| *other == within && *of == metric && *named != name;
+        if let Some((.., other)) = known.iter().find(same) {
+            let message =
+                format!("is where budget \"{other}\" reads its capacity, too: each gives all of one database away");
+            let path = "capacity.metric".into();
+            findings.push(Finding { code: Code::OneDatabaseTwice, document, path, message });
+        }
+        known.push((within, metric, name));
     }
 }
 
