@@ -68,11 +68,12 @@ fn fleets_on_one_budget_never_open_more_than_it_has() {
 /// Without the rule that who shrinks comes before who grows: rollouts look as if they were over before they have begun.
 #[test]
 fn fleets_that_do_not_wait_for_each_other_open_more() {
-    let caught = (1..=60).filter(|seed| {
-        let fails = catch_unwind(AssertUnwindSafe(|| simulation::fleets::run(*seed, false, true)));
+    let is_caught = |seed: u64| {
+        let fails = catch_unwind(AssertUnwindSafe(|| simulation::fleets::run(seed, false, true)));
         fails.is_err_and(|panic| panic.downcast_ref::<String>().is_some_and(|why| why.contains("connections open")))
-    });
-    assert!(caught.count() > 0, "the meter sees nothing");
+    };
+    // What is counted for surge and for pods that are ending hides most of it.
+    assert!((1..=2000).any(is_caught), "the meter sees nothing");
 }
 
 /// Runs many seeds, and repeats one that fails. What `SEED` names is run alone.

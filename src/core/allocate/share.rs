@@ -66,12 +66,22 @@ pub fn shares(room: i64, claims: &[Claim]) -> Vec<Option<i64>> {
             vessel.low = if claim.has.is_some() { vessel.low.min(fair) } else { fair };
         }
     }
-    let filled = fill(room, &vessels);
-    let mut levels = filled.into_iter().zip(&vessels).zip(served()).map(|((level, vessel), claim)| {
-        let worth = claim.most.saturating_add(WORTH_A_ROLLOUT - 1).div_euclid(WORTH_A_ROLLOUT);
-        let small = claim.has.is_some() && level < vessel.high && level - vessel.low < worth;
-        if small { vessel.low } else { level }
-    });
+    let mut levels = loop {
+        let levels = fill(room, &vessels);
+        // What is not worth a rollout is for others.
+        let mut left = false;
+        for ((vessel, level), claim) in vessels.iter_mut().zip(&levels).zip(served()) {
+            let worth = claim.most.saturating_add(WORTH_A_ROLLOUT - 1).div_euclid(WORTH_A_ROLLOUT);
+            let kept = claim.kept().max(vessel.low);
+            if claim.has.is_some() && (kept + 1..kept.saturating_add(worth)).contains(level) && *level < claim.most {
+                vessel.high = kept;
+                left = true;
+            }
+        }
+        if !left {
+            break levels.into_iter();
+        }
+    };
     admitted.iter().map(|admitted| if *admitted { levels.next() } else { None }).collect()
 }
 
