@@ -33,7 +33,7 @@ test-real: ## Tests on real clusters
 	./.ci/run real
 
 .PHONY: bench
-bench: ## Measure what runs on people's machines: resolving one policy, linting a thousand
+bench: ## Measure resolving one policy, linting a thousand, sharing a budget between two hundred
 	@cargo bench --quiet --bench speed
 
 .PHONY: soak

@@ -207,7 +207,8 @@ fn status_finalizers_and_events_of_a_policy_are_written() {
         assert!(api.get("api").await.expect("read the policy").finalizers().is_empty());
 
         let event = Event {
-            policy: key(),
+            kind: "PerformancePolicy",
+            object: key(),
             uid: policy.uid().expect("a uid"),
             warning: true,
             reason: "Breached",

@@ -74,8 +74,8 @@ impl Executor {
             Action::SourceStatus { source, status } => {
                 self.call(Call::source_status(&source, &status), Shows::Nothing).await
             }
-            Action::BudgetStatus { budget, uid, status } => {
-                self.call(Call::budget_status(&budget, &status), Shows::Uid(uid)).await
+            Action::BudgetStatus { budget, uid, resource_version, status } => {
+                self.call(Call::budget_status(&budget, &resource_version, &status), Shows::Uid(uid)).await
             }
             Action::Finalizers { policy, resource_version, finalizers } => {
                 self.call(Call::finalizers(&policy, &resource_version, &finalizers), Shows::Nothing).await

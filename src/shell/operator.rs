@@ -43,6 +43,7 @@ impl Engine for World {
         let value = rollouts as f64;
         let help = "Rollouts of ours that are under way.";
         let mut readings = vec![Reading { name: "trimtab_rollouts", help, labels: vec![], value }];
+        readings.extend(self.proofs().map(thresholds::proof));
         readings.extend(World::readings(self).flat_map(|reading| thresholds::readings(&reading)));
         readings
     }

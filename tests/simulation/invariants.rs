@@ -14,7 +14,7 @@ use trimtab::{
         facts::ObjectKey,
         ownership::FieldPath,
         plan::value_hash,
-        policy::PolicyKey,
+        policy::{Policy, PolicyKey, Rollback},
         record::Record,
     },
 };
@@ -60,13 +60,15 @@ pub struct View {
     generation: i64,
     enforces: bool,
     suspended: bool,
+    /// A rollback that cannot be read.
+    refused: bool,
     deleting: bool,
     resumed: Option<String>,
 }
 
 impl View {
     pub const fn may_write(&self) -> bool {
-        self.enforces && !self.suspended && !self.deleting
+        self.enforces && !self.suspended && !self.refused && !self.deleting
     }
 
     pub fn of(policy: &PerformancePolicy) -> Self {
@@ -77,6 +79,7 @@ impl View {
             enforces: policy.spec.mode == Some(Mode::Enforce),
             suspended: policy.spec.suspend == Some(true)
                 || annotation(names::SUSPENDED).is_some_and(|why| !why.is_empty()),
+            refused: matches!(Policy::parse(policy), Ok(Policy { rollback: Rollback::Refused(_), .. })),
             deleting: policy.metadata.deletion_timestamp.is_some(),
             resumed: annotation(names::RESUMED_AT),
         }
@@ -192,6 +195,9 @@ impl Invariants {
         }
         if view.suspended || self.frozen {
             return Err(format!("a policy that is suspended or frozen writes: {what}"));
+        }
+        if view.refused && sets_values {
+            return Err(format!("a policy whose rollback cannot be read writes: {what}"));
         }
         if !view.enforces && sets_values {
             return Err(format!("a policy that does not enforce writes: {what}"));
@@ -399,6 +405,7 @@ impl Invariants {
 
     /// What must hold at any time.
     pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        self.budgets.check(server, controllers)?;
         let rolling: Vec<(&ObjectKey, &str)> = controllers
             .workloads
             .iter()

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Events that a failure shows.
-const JOURNAL: usize = 120;
+const JOURNAL: usize = 400;
 
 /// Faults, in chances per 1000 events.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,6 +129,12 @@ impl Run {
         }
         for (workload, policy) in self.leader.world.rollouts() {
             writeln!(text, "  in flight: {} for {}", workload.short(), policy.1).unwrap();
+        }
+        for (key, policy) in &self.server.policies {
+            for condition in policy.status.iter().flat_map(|status| &status.conditions) {
+                let (kind, reason, message) = (&condition.type_, &condition.reason, &condition.message);
+                writeln!(text, "  {}: {kind}={} {reason}: {message}", key.1, condition.status).unwrap();
+            }
         }
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
@@ -499,7 +505,13 @@ fn name(action: &Action) -> String {
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
         }
         Action::BudgetStatus { budget, status, .. } => {
-            format!("status of budget {}: {:?} of {:?}", budget.1, status.committed, status.usable)
+            let consumers = status.allocations.iter().map(|one| {
+                let (pods, each) = (one.pods_max + one.surge + one.terminating, one.per_process * one.processes);
+                format!("{} {each} × {pods} = {} share {:?} of {:?}", one.policy, one.worst_case, one.share, one.asked)
+            });
+            let reserved = status.reservations.iter().map(|one| format!("{} {} → {}", one.policy, one.from, one.to));
+            let lists = [consumers.collect::<Vec<_>>().join(", "), reserved.collect::<Vec<_>>().join(", ")];
+            format!("status of budget {}: {:?} of {:?} {lists:?}", budget.1, status.committed, status.usable)
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),

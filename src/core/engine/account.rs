@@ -45,6 +45,8 @@ pub struct TargetAccount {
     pub key: ObjectKey,
     /// Names of the profiles that are active on it.
     pub profiles: Vec<Box<str>>,
+    /// What they, and what a rollback pins, make of the policy; `None`: it is as its spec says.
+    pub under: Option<Arc<Policy>>,
     /// The plan.
     pub plan: Plan,
     /// State of its rollout.
@@ -112,10 +114,12 @@ impl World {
                     let Some(object) = self.objects.shared(&target) else { continue };
                     let (profiles, under) = self.under_now(entry, policy, &target, now);
                     let policy = under.as_deref().unwrap_or(policy);
-                    let mut plan = self.plan_target(entry, policy, &object, now);
-                    let budgets = self.budgeted(ledger, policy, &target, &mut plan);
+                    let (plan, budgets) = self.budgeted(ledger, policy, &target, |shares| {
+                        self.plan_target(entry, policy, &object, shares, now)
+                    });
                     account.targets.push(TargetAccount {
                         profiles,
+                        under: under.clone(),
                         plan,
                         budgets,
                         progress: progress(&object),

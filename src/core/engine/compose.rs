@@ -38,6 +38,11 @@ impl World {
         let mut standing = untouched(policy.mode, is_accepted(), measured);
         standing.show_plan = policy.mode == Mode::Recommend;
         standing.checklist = self.checklist(entry, policy, &visits);
+        standing.pinned = visits
+            .iter()
+            .filter_map(|visit| visit.waits.as_ref())
+            .find(|why| why.reason == Reason::RollbackRefused)
+            .cloned();
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
         let mut warnings: Vec<String> = Vec::new();
@@ -115,6 +120,11 @@ impl World {
         if let (None, Some(working)) = (&standing.reconciling, working) {
             standing.reconciling = Some((working.reason, working.message));
         }
+        if lands && policy.mode == Mode::Enforce {
+            let targets: Vec<_> = standing.targets.iter().map(|target| target.key.clone()).collect();
+            let (effective, unproven) = self.proven(entry, policy, &targets, &standing.settings);
+            (standing.effective, standing.unproven) = (Some(effective), unproven);
+        }
         // Last, because what cannot be measured keeps no value from its place.
         if standing.not_ready.is_none() {
             if let Some(stalled) = stalled {
@@ -180,9 +190,12 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         stalled: false,
         reconciling: None,
         applied: None,
+        effective: None,
+        unproven: Vec::new(),
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        pinned: None,
         blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),

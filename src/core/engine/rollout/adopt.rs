@@ -24,6 +24,7 @@ impl World {
         }
         self.adopted = true;
         let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        let ledger = self.all_books(now);
         for key in keys {
             let Some(mut entry) = self.policies.remove(&key) else { continue };
             if let Ok(policy) = entry.parsed.clone()
@@ -41,7 +42,8 @@ impl World {
                     if !is_over && progress != Progress::Paused {
                         let under = entry.under(&policy, Some(&target));
                         let policy = under.as_deref().unwrap_or(&policy);
-                        let plan = self.plan_target(&entry, policy, &object, now);
+                        let shares = self.shares_in(&ledger, policy, &target);
+                        let plan = self.plan_target(&entry, policy, &object, &shares, now);
                         self.adopt_rollout(&mut entry, policy, &object, &plan, now);
                     }
                 }

@@ -37,7 +37,7 @@ impl World {
             // It was told as applied; the way back belongs to the same change.
             if let Some(newest) = entry.memoir.history.first_mut().filter(|_| settling) {
                 "RollingOut".clone_into(&mut newest.verdict);
-                entry.open_change = Some(OpenChange { generation, rolled_out: true });
+                entry.open_change = Some(OpenChange { generation, pinned: entry.pinned(), rolled_out: true });
             }
             let mut failed: Vec<QuarantineEntry> = Vec::new();
             for (path, value_hash) in values {

@@ -57,7 +57,7 @@ impl World {
             // Of what came to nothing, nothing moves any more, and what the policy says may be what helps.
             Progress::Failed { .. } if ours.is_none() => {}
             Progress::Running | Progress::Failed { .. }
-                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.steered.1)) => {}
+                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.steered.1, entry.pinned())) => {}
             Progress::Running | Progress::Failed { .. }
                 if ours.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
             {

@@ -1,5 +1,7 @@
 //! The watch over rollouts: their progress, their pods, and their end.
 
+use std::collections::BTreeSet;
+
 use super::{
     LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
     adopt::{written_at, wrote_last},
@@ -252,6 +254,8 @@ impl World {
     fn tell_verdict(&mut self, policy: &PolicyKey, target: &ObjectKey, verdict: &str, now: Instant) {
         let target = target.short();
         let Some(entry) = self.policies.get_mut(policy) else { return };
+        // Of what a later change of the same rollout replaced, no pod may ever have run with it.
+        let mut replaced: BTreeSet<(String, String)> = BTreeSet::new();
         for item in &mut entry.memoir.history {
             // What lands in a ConfigMap before that belongs to the entry of the workload that is restarted for it.
             let is_of_another = item
@@ -260,7 +264,13 @@ impl World {
                 .any(|change| change.object != target && !change.object.starts_with(Kind::ConfigMap.as_str()))
                 && !item.changes.iter().any(|change| change.object == target);
             if item.verdict == "RollingOut" && !is_of_another {
+                let places = item.changes.iter().map(|change| (change.object.clone(), change.path.clone()));
+                let places: Vec<_> = places.collect();
+                let overtaken =
+                    verdict == "Applied" && !places.is_empty() && places.iter().all(|place| replaced.contains(place));
+                let verdict = if overtaken { "Overtaken" } else { verdict };
                 verdict.clone_into(&mut item.verdict);
+                replaced.extend(places);
                 entry.memoir.last_change = Some(now);
             }
         }
