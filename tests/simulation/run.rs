@@ -266,6 +266,9 @@ impl Run {
         let told = self.journal.is_some().then(|| describe(&input));
         self.invariants.told(&input);
         let effects = self.leader.tell(input, now);
+        if let Err(what) = self.leader.world.audit() {
+            self.fail(&what);
+        }
         if let Some(told) = told.filter(|told| !effects.is_empty() || told != "tick") {
             self.note(|| format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
         }

@@ -89,6 +89,7 @@ impl World {
                     self.mark_all();
                 }
                 self.leader = leader;
+                self.ledger.forget_decisions();
             }
             Input::Done(id, outcome) => {
                 if let Some(doing) = self.running.remove(&id) {

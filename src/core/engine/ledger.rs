@@ -12,6 +12,8 @@ use std::{
 mod judge;
 mod status;
 
+use judge::Judged;
+
 use super::{Entry, World};
 use crate::{
     api::{ConnectionBudgetStatus, budget::Allocation, conditions::Reason},
@@ -44,6 +46,9 @@ pub(super) struct Ledger {
     fresh: BTreeSet<PolicyKey>,
     /// What consumers were let in with. Before this process decided anything, the budget's status says it.
     granted: BTreeMap<(PolicyKey, Place), Grant>,
+    /// What was decided of everybody on a budget, for as long as nothing changes of what it follows from: books, grants, the budget
+    /// with its status, and what is measured of it.
+    judged: BTreeMap<BudgetKey, Vec<Judged>>,
     /// The most that pods of a workload may hold that are there: of every template since the last one that all of them had.
     peaks: BTreeMap<(PolicyKey, Place), Peak>,
     /// Growth that shall be written as soon as the budget's status says so.
@@ -204,6 +209,7 @@ impl Ledger {
     /// Another replica has led: what it granted, the statuses of `budgets` say.
     pub(super) fn forget_grants<'a>(&mut self, budgets: impl Iterator<Item = &'a BudgetKey>) {
         self.granted.clear();
+        self.judged.clear();
         self.peaks.clear();
         self.wanted.clear();
         self.foreign.clear();
@@ -213,9 +219,15 @@ impl Ledger {
         self.restless.extend(budgets.cloned());
     }
 
-    /// The status of a budget may say something else than what is found.
+    /// The status of a budget is another one, and may say something else than what is found.
     pub(super) fn look_at(&mut self, budget: BudgetKey) {
+        self.judged.remove(&budget);
         self.restless.insert(budget);
+    }
+
+    /// Whoever does not lead takes other numbers for granted.
+    pub(super) fn forget_decisions(&mut self) {
+        self.judged.clear();
     }
 
     pub(super) fn begin(&mut self) {
@@ -231,6 +243,7 @@ impl Ledger {
 impl World {
     /// A budget came, changed or went.
     pub(super) fn budget_changed(&mut self, key: &BudgetKey) {
+        self.ledger.judged.remove(key);
         self.ledger.restless.insert(key.clone());
         self.unmeasured.policies = true;
         let consumers: Vec<PolicyKey> = self
@@ -346,7 +359,11 @@ impl World {
             .map(|(other, _)| other.clone())
             .collect();
         self.dirty.extend(others);
-        self.ledger.restless.extend(concerned.into_iter().map(|budget| (key.0.clone(), budget)));
+        for budget in concerned {
+            let budget = (key.0.clone(), budget);
+            self.ledger.judged.remove(&budget);
+            self.ledger.restless.insert(budget);
+        }
     }
 
     /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
@@ -580,7 +597,25 @@ impl World {
                 ledger.books.insert(key.clone(), books);
             }
         }
+        for budget in self.budgets.keys() {
+            if let Some(judged) = self.judge_anew(&ledger, budget) {
+                ledger.judged.insert(budget.clone(), judged);
+            }
+        }
         ledger
+    }
+
+    /// Whether what is kept of budgets is what would be found afresh.
+    ///
+    /// # Errors
+    /// Names the first budget of which that is not so: something was forgotten that it follows from.
+    pub fn audit(&self) -> Result<(), String> {
+        let stale = |(budget, judged): &(&BudgetKey, &Vec<Judged>)| {
+            self.judge_anew(&self.ledger, budget).as_ref() != Some(*judged)
+        };
+        self.ledger.judged.iter().find(stale).map_or(Ok(()), |((namespace, name), _)| {
+            Err(format!("what was decided of ConnectionBudget {namespace}/{name} is kept, and does not hold any more"))
+        })
     }
 }
 

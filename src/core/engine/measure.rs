@@ -89,7 +89,9 @@ impl World {
         let changed: Vec<_> = figures
             .iter()
             .filter(|(key, figures)| self.figures.get(*key) != Some(figures))
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| key)
+            .chain(self.figures.keys().filter(|key| !figures.contains_key(*key)))
+            .cloned()
             .collect();
         self.figures = figures;
         for key in changed {

@@ -20,9 +20,10 @@ use crate::{
 };
 
 /// What was decided of one consumer.
-pub(super) struct Judged<'a> {
-    pub policy: &'a PolicyKey,
-    pub consumer: &'a Consumer,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub policy: PolicyKey,
+    pub consumer: Consumer,
     pub bid: Bid,
     pub verdict: Verdict,
     pub granted: Option<Grant>,
@@ -69,7 +70,7 @@ pub(in crate::core::engine) struct Decision {
 
 impl World {
     /// Decides who of all consumers of a budget may grow.
-    pub(super) fn judge<'a>(&'a self, ledger: &'a Ledger, budget: &'a BudgetKey, room: &Room) -> Vec<Judged<'a>> {
+    pub(super) fn judge(&self, ledger: &Ledger, budget: &BudgetKey, room: &Room) -> Vec<Judged> {
         let mut all: Vec<(Instant, &PolicyKey, &Consumer)> = ledger
             .of_namespace(&budget.0)
             .flat_map(|(key, books)| books.consumers.iter().map(move |consumer| (books.created, key, consumer)))
@@ -77,22 +78,27 @@ impl World {
             .collect();
         all.sort_by(|(a, b, c), (d, e, f)| (a, b, &c.place).cmp(&(d, e, &f.place)));
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
-        let pool = |consumer: &Consumer| {
-            let same = |(.., other): &(Instant, &PolicyKey, &Consumer)| {
-                consumer.place.landing.is_some()
-                    && (&consumer.place.target, &consumer.place.landing) == (&other.place.target, &other.place.landing)
-            };
-            all.iter().position(same)
+        let mut on: BTreeMap<&ObjectKey, Vec<usize>> = BTreeMap::new();
+        for (number, (.., consumer)) in all.iter().enumerate() {
+            on.entry(&consumer.place.target).or_default().push(number);
+        }
+        // Everybody on one workload, with their numbers.
+        let beside = |consumer: &Consumer| {
+            let numbers = on.get(&consumer.place.target).into_iter().flatten();
+            numbers.filter_map(|number| Some((*number, all.get(*number)?)))
         };
-        let pools: Vec<usize> =
-            all.iter().enumerate().map(|(number, (.., consumer))| pool(consumer).unwrap_or(number)).collect();
+        let pool = |(number, (.., consumer)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+            let landing = consumer.place.landing.as_ref();
+            let same = landing.and_then(|landing| {
+                beside(consumer).find(|(_, (.., other))| other.place.landing.as_ref() == Some(landing))
+            });
+            same.map_or(number, |(number, _)| number)
+        };
+        let pools: Vec<usize> = all.iter().enumerate().map(pool).collect();
         let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
-            let others = all
-                .iter()
-                .zip(&pools)
-                .filter(|((_, other, beside), _)| *other != policy && beside.place.target == consumer.place.target);
-            let grows = |((.., beside), pool): (&(Instant, &PolicyKey, &Consumer), &usize)| {
-                Some((*pool, consumer.drags(beside)?))
+            let others = beside(consumer).filter(|(_, (_, other, _))| *other != policy);
+            let grows = |(number, (.., beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+                Some((*pools.get(number)?, consumer.drags(beside)?))
             };
             others.filter_map(grows).collect()
         };
@@ -152,8 +158,8 @@ impl World {
         let judged = all.into_iter().zip(held).zip(bids).zip(verdicts).enumerate();
         judged
             .map(|(number, ((((_, policy, consumer), (_, granted)), bid), verdict))| Judged {
-                policy,
-                consumer,
+                policy: policy.clone(),
+                consumer: consumer.clone(),
                 bid,
                 verdict,
                 granted,
@@ -168,8 +174,22 @@ impl World {
     }
 
     /// What a target gets of the budgets that its policy names.
-    pub(in crate::core::engine) fn budgets_for(&self, policy: &Policy, target: &ObjectKey) -> Decision {
+    pub(in crate::core::engine) fn budgets_for(&mut self, policy: &Policy, target: &ObjectKey) -> Decision {
+        let namespace = &policy.identity.key.0;
+        for name in named(policy) {
+            let budget: BudgetKey = (namespace.clone(), name.into());
+            if !self.ledger.judged.contains_key(&budget)
+                && let Some(judged) = self.judge_anew(&self.ledger, &budget)
+            {
+                self.ledger.judged.insert(budget, judged);
+            }
+        }
         self.decide(&self.ledger, policy, target)
+    }
+
+    /// What is decided of everybody who names a budget; nothing if there is none of that name, or its numbers make no sense.
+    pub(super) fn judge_anew(&self, ledger: &Ledger, budget: &BudgetKey) -> Option<Vec<Judged>> {
+        Some(self.judge(ledger, budget, &self.room(budget)?.ok()?))
     }
 
     /// What budgets give the pools of a target, by the books of a world that nobody has stepped yet.
@@ -194,7 +214,9 @@ impl World {
         for (place, granted) in std::mem::take(&mut decision.grants) {
             let key = (policy.clone(), place);
             if self.ledger.granted.get(&key) != Some(&granted) {
-                self.ledger.restless.insert((key.0.0.clone(), key.1.budget.clone()));
+                let budget = (key.0.0.clone(), key.1.budget.clone());
+                self.ledger.judged.remove(&budget);
+                self.ledger.restless.insert(budget);
                 self.ledger.granted.insert(key, granted);
             }
         }
@@ -278,26 +300,19 @@ impl World {
                 }
                 Some(Ok(room)) => room,
             };
-            let judged = self.judge(ledger, &budget, &room);
+            let judged = ledger.judged.get(&budget).map_or(&[][..], Vec::as_slice);
             let mine = judged
                 .iter()
-                .filter(|judged| *judged.policy == policy.identity.key && judged.consumer.place.target == *target);
+                .filter(|judged| judged.policy == policy.identity.key && judged.consumer.place.target == *target);
             for one in mine {
-                self.decide_one(ledger, &room, &judged, one, &mut decision);
+                self.decide_one(ledger, &room, judged, one, &mut decision);
             }
         }
         decision
     }
 
     /// What one pool on a target gets.
-    fn decide_one(
-        &self,
-        ledger: &Ledger,
-        room: &Room,
-        judged: &[Judged<'_>],
-        one: &Judged<'_>,
-        decision: &mut Decision,
-    ) {
+    fn decide_one(&self, ledger: &Ledger, room: &Room, judged: &[Judged], one: &Judged, decision: &mut Decision) {
         let Judged { policy, consumer, bid, verdict, granted, .. } = one;
         let Some(asked) = &consumer.asked else { return };
         let grows = bid.asked > one.there || !bid.along.is_empty();
@@ -317,7 +332,7 @@ impl World {
         if !bid.settled {
             // Nobody grows while it is not known what others have.
             let shares = |key: &PolicyKey| {
-                if key == *policy {
+                if key == policy {
                     // It is out of the table while it is looked at.
                     return true;
                 }
@@ -355,7 +370,7 @@ impl World {
             decision.grow(policy, &consumer.place, bid.asked);
             for (pool, connections) in &bid.along {
                 if let Some(other) = judged.iter().find(|other| other.bid.pool == *pool) {
-                    decision.grow(other.policy, &other.consumer.place, *connections);
+                    decision.grow(&other.policy, &other.consumer.place, *connections);
                 }
             }
         }
@@ -544,7 +559,7 @@ fn levels_without(
 }
 
 /// Who has more than it gets, and is on the way to it.
-fn waits_for(room: &Room, judged: &[Judged<'_>], one: &Judged<'_>) -> String {
+fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
     let mut others: Vec<(i64, String)> = judged
         .iter()
         .filter(|other| other.bid.pool != one.bid.pool && other.bid.asked < other.bid.held)

@@ -155,7 +155,7 @@ impl World {
     }
 
     /// Growth that is about to be written, and whether any of it is somebody else's, which has to be looked at again.
-    fn reservations(&self, key: &BudgetKey, judged: &[Judged<'_>], now: Instant) -> (Vec<Reservation>, bool) {
+    fn reservations(&self, key: &BudgetKey, judged: &[Judged], now: Instant) -> (Vec<Reservation>, bool) {
         let mut foreign = false;
         let mut reservations: Vec<Reservation> = judged
             .iter()
@@ -164,7 +164,7 @@ impl World {
                 let of = (one.policy.clone(), place.clone());
                 let wanted = self.ledger.wanted.get(key).and_then(|wanted| wanted.get(&of)).map(|want| want.to);
                 let to = wanted.or_else(|| {
-                    let to = self.reserved(one.policy, place)?;
+                    let to = self.reserved(&one.policy, place)?;
                     // Whoever has reserved it may be about to write, for as long as a write may take to arrive.
                     let since = self.ledger.foreign.get(&of).copied().unwrap_or(now);
                     let stays = one.consumer.writing || now.since(since) < GRACE;
@@ -215,7 +215,7 @@ impl World {
         let judged = self.judge(&self.ledger, key, &room);
         let committed = judged.iter().fold(0_i64, |sum, judged| sum.saturating_add(judged.verdict.committed));
         let usable = room.is_known().then(|| room.usable());
-        let known_terms = |judged: &&Judged<'_>| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
+        let known_terms = |judged: &&Judged| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
         let mut allocations: Vec<Allocation> = judged.iter().filter(known_terms).map(allocation).collect();
         allocations.sort_by(|a, b| {
             (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
@@ -275,7 +275,7 @@ impl World {
     }
 }
 
-fn allocation(judged: &Judged<'_>) -> Allocation {
+fn allocation(judged: &Judged) -> Allocation {
     let Judged { policy, consumer, bid, verdict, granted, .. } = judged;
     let terms = consumer.counted(verdict).or(consumer.asked.as_ref());
     let pods = terms.map_or(Pods::default(), |terms| terms.pods);
