@@ -1,6 +1,6 @@
 //! What the status of a budget says: what everybody has, who may grow, and what is reserved for growth that is about to be written.
 
-use super::{BudgetKey, COALESCE, GRACE, PATIENCE, judge::Judged};
+use super::{BudgetKey, COALESCE, GRACE, PATIENCE, Place, judge::Judged};
 use crate::{
     api::{
         ConnectionBudget, ConnectionBudgetStatus,
@@ -11,6 +11,7 @@ use crate::{
         allocate::{Figures, Pods},
         engine::{Action, Doing, Effect, Event, Outcome, World},
         facts::{Instant, Span},
+        policy::PolicyKey,
         report::{self, Finding, Truth},
     },
 };
@@ -128,23 +129,26 @@ impl World {
         }
     }
 
-    /// Remembers since when reservations are there for which nobody here has asked.
+    /// What a consumer is about to grow to.
+    fn about_to(&self, key: &BudgetKey, of: &(PolicyKey, Place)) -> Option<i64> {
+        self.ledger.wanted.get(key)?.get(of).map(|want| want.to)
+    }
+
+    /// Remembers since when reservations are there for which nobody here has asked, or for more than is asked.
     fn note_foreign(&mut self, key: &BudgetKey, now: Instant) {
         let status = self.budgets.get(key).and_then(|budget| budget.status.as_ref());
         let there: Vec<Reservation> = status.map(|status| status.reservations.clone()).unwrap_or_default();
-        let wanted = self.ledger.wanted.get(key);
         let consumers = self.ledger.of_namespace(&key.0);
         let places = consumers.flat_map(|(policy, books)| books.consumers.iter().map(move |one| (policy, &one.place)));
         let foreign: Vec<_> = places
-            .filter(|(policy, place)| {
-                place.budget == key.1
-                    && there.iter().any(|known| {
-                        (&*known.policy, &*known.pool) == (&*policy.1, &*place.pool)
-                            && known.target == place.target.short()
-                    })
-                    && !wanted.is_some_and(|wanted| wanted.contains_key(&((*policy).clone(), (*place).clone())))
-            })
+            .filter(|(_, place)| place.budget == key.1)
             .map(|(policy, place)| (policy.clone(), place.clone()))
+            .filter(|of| {
+                let known = there.iter().find(|known| {
+                    (&*known.policy, &*known.pool) == (&*of.0.1, &*of.1.pool) && known.target == of.1.target.short()
+                });
+                known.is_some_and(|known| self.about_to(key, of).is_none_or(|wanted| wanted < known.to))
+            })
             .collect();
         self.ledger.foreign.retain(|(policy, place), _| {
             policy.0 != key.0 || place.budget != key.1 || foreign.iter().any(|(a, b)| (a, b) == (policy, place))
@@ -157,31 +161,35 @@ impl World {
     /// Growth that is about to be written, and whether any of it is somebody else's, which has to be looked at again.
     fn reservations(&self, key: &BudgetKey, judged: &[Judged], now: Instant) -> (Vec<Reservation>, bool) {
         let mut foreign = false;
-        let mut reservations: Vec<Reservation> = judged
+        let mut reservations: Vec<(bool, Reservation)> = judged
             .iter()
             .filter_map(|one| {
                 let place = &one.consumer.place;
                 let of = (one.policy.clone(), place.clone());
-                let wanted = self.ledger.wanted.get(key).and_then(|wanted| wanted.get(&of)).map(|want| want.to);
-                let to = wanted.or_else(|| {
-                    let to = self.reserved(&one.policy, place)?;
-                    // Whoever has reserved it may be about to write, for as long as a write may take to arrive.
+                let wanted = self.about_to(key, &of);
+                // Whoever has reserved more may be about to write, for as long as a write may take to arrive.
+                let reserved = self.reserved(&one.policy, place);
+                let theirs = reserved.filter(|_| {
                     let since = self.ledger.foreign.get(&of).copied().unwrap_or(now);
-                    let stays = one.consumer.writing || now.since(since) < GRACE;
-                    foreign |= stays;
-                    stays.then_some(to)
-                })?;
-                (one.there < to).then(|| Reservation {
+                    one.consumer.writing || now.since(since) < GRACE
+                });
+                let theirs = theirs.filter(|theirs| wanted.is_none_or(|wanted| wanted < *theirs));
+                foreign |= theirs.is_some();
+                let to = theirs.or(wanted)?;
+                let reservation = || Reservation {
                     policy: one.policy.1.to_string(),
                     pool: place.pool.to_string(),
                     target: place.target.short(),
                     from: one.there,
                     to,
-                })
+                };
+                (one.there < to).then(|| (reserved.is_none(), reservation()))
             })
             .collect();
+        // What is there may be written by now. Where there is no room for more, more of them have to wait.
+        reservations.sort_by_key(|(new, _)| *new);
         reservations.truncate(MAX_RESERVATIONS);
-        (reservations, foreign)
+        (reservations.into_iter().map(|(_, reservation)| reservation).collect(), foreign)
     }
 
     /// The status, and whether it changes with time alone.
@@ -216,11 +224,16 @@ impl World {
         let committed = judged.iter().fold(0_i64, |sum, judged| sum.saturating_add(judged.verdict.committed));
         let usable = room.is_known().then(|| room.usable());
         let known_terms = |judged: &&Judged| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
-        let mut allocations: Vec<Allocation> = judged.iter().filter(known_terms).map(allocation).collect();
-        allocations.sort_by(|a, b| {
+        let mut listed: Vec<(bool, Allocation)> =
+            judged.iter().filter(known_terms).map(|one| (one.consumer.in_flight, allocation(one))).collect();
+        let by_size = |a: &Allocation, b: &Allocation| {
             (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
-        });
-        allocations.truncate(MAX_ALLOCATIONS);
+        };
+        // What is under way cannot be told from what is there, and whoever leads next has to know it.
+        listed.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| by_size(one, other)));
+        listed.truncate(MAX_ALLOCATIONS);
+        let mut allocations: Vec<Allocation> = listed.into_iter().map(|(_, allocation)| allocation).collect();
+        allocations.sort_by(by_size);
         let overcommitted = room.fault().or_else(|| {
             let mut worst: Vec<(i64, String)> = judged
                 .iter()
