@@ -169,7 +169,10 @@ fn it_is_of_the_policy_that_it_was_asked_of_and_of_no_other_of_that_name() {
         server.put_policy(made);
     });
     rest(&mut run);
-    assert_eq!((values(&run), pinned(&run)), (NEW.map(str::to_owned), Some(("False".into(), "RollbackIgnored".into()))));
+    assert_eq!(
+        (values(&run), pinned(&run)),
+        (NEW.map(str::to_owned), Some(("False".into(), "RollbackIgnored".into())))
+    );
     assert_eq!(run.server.condition("p", "Applied").unwrap().0, "True");
     run.people("trimtab resume p --rollback", |server, _| server.end_rollback("p"));
     rest(&mut run);

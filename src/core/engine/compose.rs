@@ -82,6 +82,11 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
+        // On a target, that is a refusal; without one, nothing else would say so.
+        if let (Some((reason, message)), None) = (self.missing_budget(policy), &standing.not_ready) {
+            standing.not_ready = Some((reason, message));
+            standing.reconciling.clone_from(&standing.not_ready);
+        }
         // A person asked for this very profile.
         if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
             standing.not_ready = Some((forced.reason, forced.message.clone()));
@@ -168,6 +173,21 @@ impl World {
         let alone = Made::plain(alone.as_deref().unwrap_or(policy));
         let around = Around { readings: &readings, alerting: self.is_told(policy) };
         checklist::summary(&checklist::judge(alone, &targets, around))
+    }
+
+    /// The first `ConnectionBudget` that a pool names and that is not there.
+    fn missing_budget(&self, policy: &Policy) -> Option<(Reason, String)> {
+        let namespace = &policy.identity.key.0;
+        let is_missing = |name: &str| !self.budgets.contains_key(&(namespace.clone(), name.into()));
+        let (pool, name) = policy
+            .pools
+            .iter()
+            .find_map(|pool| Some((&pool.name, pool.budget.as_deref().filter(|name| is_missing(name))?)))?;
+        let message = format!(
+            "pools.{pool}.budget names \"{name}\", and there is no such ConnectionBudget in namespace \"{namespace}\": \
+             create it, or take budget out of the pool"
+        );
+        Some((Reason::BudgetNotFound, message))
     }
 
     /// Whether breaches of a policy are told to anybody.

@@ -218,7 +218,9 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
         let then = live_before(&past, first, oldest, policy);
         let value = match then {
             Ok(text) => was(policy, &path, text, to),
-            Err(()) => Err(format!("was being changed at revision {to}, and what it was then is not retained: edit the policy")),
+            Err(()) => Err(format!(
+                "was being changed at revision {to}, and what it was then is not retained: edit the policy"
+            )),
         };
         match value {
             Ok(value) => {

@@ -129,7 +129,8 @@ fn size(history: &str, to: i64) -> String {
         })
         .collect();
     revisions.reverse();
-    let revisions: Vec<_> = revisions.iter().map(|(number, verdict, changes)| (*number, *verdict, &**changes)).collect();
+    let revisions: Vec<_> =
+        revisions.iter().map(|(number, verdict, changes)| (*number, *verdict, &**changes)).collect();
     let (policy, status) = judged(&revisions);
     match way_back(&policy, &status, to) {
         Ok(way) => {
