@@ -31,7 +31,7 @@ use crate::{
 pub struct Args {
     /// Name of the policy
     name: String,
-    /// Revision to go back to, as history lists it
+    /// Revision to go back to, as history lists it; 0 is before the first change
     #[arg(long, value_name = "REVISION")]
     to: i64,
     /// Why; it is shown in the status

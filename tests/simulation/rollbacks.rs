@@ -394,9 +394,40 @@ fn targets_go_back_each_to_its_own() {
 }
 
 #[test]
+fn before_the_first_revision_is_what_was_there() {
+    let mut run = twice_changed();
+    rollback(&mut run, 0);
+    rest(&mut run);
+    // What nobody had set is no value that could be pinned.
+    assert_eq!(values(&run), ["40", "80", "60", "1"]);
+    assert_eq!(pinned(&run), Some(("True".into(), "RollbackPinned".into())));
+}
+
+/// A value that fails is taken back, and a rollback to the revision in which it was tried does not try it again.
+#[test]
+fn what_failed_is_not_gone_back_to() {
+    for bad in [CRASHES, HANGS] {
+        let mut run = twice_changed();
+        apply(&mut run, &spec(bad.parse().unwrap(), "60s", 3));
+        rest(&mut run);
+        assert_eq!((&*values(&run)[0], &*status(&run).history[0].verdict), ("40", "RolledBack"));
+        apply(&mut run, &spec(50, "60s", 3));
+        rest(&mut run);
+        assert_eq!(values(&run)[0], "50");
+        let failed = status(&run).history.iter().find(|entry| entry.verdict == "RolledBack").unwrap().revision;
+        rollback(&mut run, failed);
+        rest(&mut run);
+        assert_eq!(values(&run)[0], "40", "{bad}: {:?}", status(&run).history);
+        rollback(&mut run, 1);
+        rest(&mut run);
+        assert_eq!(values(&run), OLD, "{bad}");
+    }
+}
+
+#[test]
 fn there_is_no_way_back_to_what_is_not_retained() {
     let mut run = twice_changed();
-    for to in [-1, 0, 2, 3, i64::MAX] {
+    for to in [-1, 2, 3, i64::MAX] {
         let refused = run.people("rollback", |server, _| server.rollback("p", to)).unwrap_err();
         assert!(refused.contains("name"), "{refused}");
     }
