@@ -82,15 +82,8 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
-        // On a target, that is a refusal; without one, nothing else would say so.
-        if let (Some((reason, message)), None) = (self.missing_budget(policy), &standing.not_ready) {
-            standing.not_ready = Some((reason, message));
-            standing.reconciling.clone_from(&standing.not_ready);
-        }
-        // A person asked for this very profile.
-        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
-            standing.not_ready = Some((forced.reason, forced.message.clone()));
-            standing.reconciling.clone_from(&standing.not_ready);
+        if let (Some(lacks), None) = (self.lacks(policy, &blocked), &standing.not_ready) {
+            (standing.not_ready, standing.reconciling) = (Some(lacks.clone()), Some(lacks));
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
@@ -173,6 +166,13 @@ impl World {
         let alone = Made::plain(alone.as_deref().unwrap_or(policy));
         let around = Around { readings: &readings, alerting: self.is_told(policy) };
         checklist::summary(&checklist::judge(alone, &targets, around))
+    }
+
+    /// What a policy lacks, whatever its targets are. A budget that is missing is a refusal on every target; without one, nothing
+    /// else would say so. A profile that is forced was asked for by a person.
+    fn lacks(&self, policy: &Policy, blocked: &[Blocked]) -> Option<(Reason, String)> {
+        let forced = || blocked.iter().find(|blocked| blocked.forced);
+        self.missing_budget(policy).or_else(|| forced().map(|forced| (forced.reason, forced.message.clone())))
     }
 
     /// The first `ConnectionBudget` that a pool names and that is not there.

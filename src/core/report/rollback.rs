@@ -173,7 +173,7 @@ fn live_after<'a>(past: &[Past<'a>], at: usize, oldest: i64, policy: &Policy) ->
     let last = past.get(at)?;
     let before = || live_before(past, at, oldest, policy).ok();
     let back = if last.entry.verdict == "RolledBack" && last.has_failed(policy) { before() } else { None };
-    back.unwrap_or_else(|| last.change.to.as_deref())
+    back.unwrap_or(last.change.to.as_deref())
 }
 
 /// The way back to revision `to` of a policy with that status; 0: to before the first one.
