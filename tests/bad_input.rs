@@ -164,9 +164,11 @@ const ROWS: &[Row] = &[
     row(63, "options with which a JVM would not start, or that would have no effect", &[BoundsConflictWithTarget, NoEffect],
         &[("tests/operator/runtime.rs", "values_that_do_not_fit_or_would_have_no_effect_are_refused_and_write_nothing"),
           ("src/core/plan/tests.rs", "what_keeps_a_jvm_from_its_start_is_refused_wherever_it_stands")]),
-    row(70, "a rollback in annotations that name no revision, or pin what the policy cannot have", &[RollbackRefused],
+    row(70, "a rollback in annotations that name no revision, pin what the policy cannot have, or are another policy's",
+        &[RollbackRefused, RollbackIgnored],
         &[("src/core/policy/pin/tests.rs", "what_cannot_be_read_is_refused_with_the_way_out"),
           ("tests/simulation/rollbacks.rs", "nonsense_in_the_annotation_is_told_and_nothing_is_written"),
+          ("tests/simulation/rollbacks.rs", "it_is_of_the_policy_that_it_was_asked_of_and_of_no_other_of_that_name"),
           ("tests/operator/commands.rs", "golden_a_rollback_pins_until_it_is_ended_or_the_policy_changes")]),
 ];
 

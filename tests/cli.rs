@@ -112,6 +112,16 @@ fn golden_how_numbers_follow_from_each_other() {
 }
 
 #[test]
+fn golden_what_pods_are_asked_for() {
+    golden("explain-readback", TRIMTAB, &["explain", "deploy/api", "-f", "tests/data/cli/readback.yaml"]);
+    golden(
+        "explain-readback-json",
+        TRIMTAB,
+        &["explain", "deploy/api", "-f", "tests/data/cli/readback.yaml", "-o", "json"],
+    );
+}
+
+#[test]
 fn golden_the_history_and_the_ways_back() {
     const HISTORY: &str = "tests/data/cli/history.yaml";
     golden("history", TRIMTAB, &["history", "api", "-f", HISTORY]);

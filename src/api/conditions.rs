@@ -52,7 +52,7 @@ words! {
         Conflicted,
         /// A profile whose condition holds is not active; present only while true.
         ProfileBlocked,
-        /// A rollback pins values to what they were; present only while somebody asks for one. False: it cannot be read.
+        /// A rollback pins values to what they were; present only while somebody asks for one. False: it cannot be read, or is another policy's.
         RollbackPinned,
         /// A metrics source answers.
         Available,
@@ -217,6 +217,8 @@ words! {
         RollbackPinned,
         /// A rollback cannot be read, or pins what the policy cannot have: nothing is written.
         RollbackRefused,
+        /// The rollback is of another policy, which had this name before: it pins nothing.
+        RollbackIgnored,
         /// Values follow the spec again.
         RollbackEnded,
 

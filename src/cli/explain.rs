@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     core::{
-        engine::Account,
+        engine::{Account, ReadbackAccount},
         facts::Kind,
         plan::{Conflict, Setting, State},
         report::chain::{Link, chain},
@@ -58,6 +58,9 @@ struct Part {
     /// How its numbers follow from each other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     chain: Vec<Link>,
+    /// What pods are asked for, and what the status says of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readbacks: Vec<ReadbackAccount>,
     #[serde(skip)]
     connections: String,
 }
@@ -149,6 +152,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .or(account.policy.as_ref())
                 .map(|policy| chain(policy, &target.object, &target.plan))
                 .unwrap_or_default(),
+            readbacks: target.readbacks.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -185,10 +189,20 @@ fn text(part: &Part, paint: Paint) -> String {
         out.push_str(&table(4, &part.chain.iter().map(link).collect::<Vec<_>>()));
     }
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
+    if !part.readbacks.is_empty() {
+        out.push_str(&format!("  {}\n", paint.bold("what pods are asked for")));
+        out.push_str(&table(4, &part.readbacks.iter().map(readback).collect::<Vec<_>>()));
+    }
     for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }
     out
+}
+
+fn readback(readback: &ReadbackAccount) -> Vec<String> {
+    let ReadbackAccount { path, desired, asks, verdict } = readback;
+    let verdict = verdict.clone().unwrap_or_else(|| "the status says nothing of it".to_owned());
+    vec![path.to_string(), format!("{desired} by {asks}"), verdict]
 }
 
 fn link(link: &Link) -> Vec<String> {

@@ -31,7 +31,7 @@ use crate::{
 pub struct Args {
     /// Name of the policy
     name: String,
-    /// Revision to go back to, as history lists it
+    /// Revision to go back to, as history lists it; 0 is before the first change
     #[arg(long, value_name = "REVISION")]
     to: i64,
     /// Why; it is shown in the status
@@ -94,7 +94,7 @@ fn pin(policy: &mut PerformancePolicy, args: &Args) -> anyhow::Result<(Way, BTre
     })?;
     let status = policy.status.clone().unwrap_or_default();
     let mut way = way_back(&parsed, &status, args.to).map_err(|why| anyhow!("{why}"))?;
-    let annotations = way.annotations(args.to, parsed.identity.generation, args.reason.as_deref());
+    let annotations = way.annotations(args.to, &parsed.identity, args.reason.as_deref());
     policy.annotations_mut().extend(annotations.iter().map(|(key, text)| ((*key).to_owned(), text.clone())));
     match Policy::parse(policy) {
         Ok(Policy { rollback: rollback @ Rollback::Refused(_), .. }) => {

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
 };
 
-pub use account::{Account, TargetAccount};
+pub use account::{Account, ReadbackAccount, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 

@@ -425,7 +425,10 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
         }
     }
     notices.extend(change.map(|told| (false, Reason::Applied, "Apply", told)));
-    let pinned = |status: &PerformancePolicyStatus| find(&status.conditions, ConditionType::RollbackPinned).is_some();
+    let pinned = |status: &PerformancePolicyStatus| {
+        let told = find(&status.conditions, ConditionType::RollbackPinned);
+        told.is_some_and(|told| told.reason != Reason::RollbackIgnored.as_str())
+    };
     if pinned(before) && !pinned(after) {
         let told = "nothing is pinned by a rollback any more: values follow the spec again".to_owned();
         notices.push((false, Reason::RollbackEnded, "Rollback", told));

@@ -829,6 +829,25 @@ fn a_query_that_the_class_does_not_allow_and_a_source_that_is_not_there_are_name
 }
 
 #[test]
+fn a_policy_without_a_target_misses_its_budget_too() {
+    let mut run = shop(&["api"]);
+    let mut spec = plain("api", 10);
+    spec.as_object_mut().unwrap().remove("target");
+    spec["pools"][0]["size"].as_object_mut().unwrap().remove("env");
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+    says(&run, "p", "Reconciling", "True", "BudgetNotFound");
+    assert_eq!(run.server.condition("p", "Stalled"), None);
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    says(&run, "p", "Ready", "True", "Served");
+    run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+}
+
+#[test]
 fn a_budget_that_is_deleted_while_it_is_used_leaves_shares_as_they_are() {
     let mut run = shop(&["api", "web"]);
     budget(&mut run, &capacity(100));

@@ -226,7 +226,7 @@ impl Server {
         let status = policy.status.clone().unwrap_or_default();
         let way = rollback::way_back(&parsed, &status, to).map_err(|why| why.to_string())?;
         let annotations = policy.metadata.annotations.get_or_insert_default();
-        for (key, value) in way.annotations(to, parsed.identity.generation, Some("a bad evening")) {
+        for (key, value) in way.annotations(to, &parsed.identity, Some("a bad evening")) {
             annotations.insert(key.to_owned(), value);
         }
         self.put_policy(policy);

@@ -74,6 +74,12 @@ fn pinned(run: &Run) -> Option<(String, String)> {
     run.server.condition("p", "RollbackPinned")
 }
 
+/// What pins `values` for policy `p` as it is at a generation, as somebody writes it by hand.
+fn pin(run: &Run, to: i64, generation: i64, values: &Value) -> String {
+    let uid = run.server.policies[&policy("p")].metadata.uid.clone();
+    json!({"to": to, "uid": uid, "generation": generation, "values": values}).to_string()
+}
+
 /// A policy with two revisions, at rest.
 fn twice_changed() -> Run {
     let mut run = shop(&["api"]);
@@ -146,6 +152,33 @@ fn the_next_generation_ends_it_although_the_annotations_stay() {
     assert_eq!(values(&run), NEW);
 }
 
+/// A policy that is deleted and made again at the same generation, with the annotations that somebody has copied.
+#[test]
+fn it_is_of_the_policy_that_it_was_asked_of_and_of_no_other_of_that_name() {
+    let mut run = twice_changed();
+    rollback(&mut run, 1);
+    rest(&mut run);
+    let before = run.server.policies[&policy("p")].clone();
+    run.people("delete policy p", |server, _| server.delete_policy(&policy("p")));
+    rest(&mut run);
+    apply(&mut run, &spec(40, "60s", 3));
+    run.people("a backup brings the annotations back", |server, _| {
+        let mut made = server.policies[&policy("p")].clone();
+        made.metadata.generation = before.metadata.generation;
+        made.metadata.annotations.clone_from(&before.metadata.annotations);
+        server.put_policy(made);
+    });
+    rest(&mut run);
+    assert_eq!(
+        (values(&run), pinned(&run)),
+        (NEW.map(str::to_owned), Some(("False".into(), "RollbackIgnored".into())))
+    );
+    assert_eq!(run.server.condition("p", "Applied").unwrap().0, "True");
+    run.people("trimtab resume p --rollback", |server, _| server.end_rollback("p"));
+    rest(&mut run);
+    assert_eq!((values(&run), pinned(&run)), (NEW.map(str::to_owned), None));
+}
+
 #[test]
 fn what_everybody_sees_says_when_it_ends_by_hand() {
     let mut run = twice_changed();
@@ -206,9 +239,8 @@ fn a_crash_at_any_moment_costs_no_rollout() {
 
 #[test]
 fn nonsense_in_the_annotation_is_told_and_nothing_is_written() {
-    let values_of = |value: &str| {
-        json!({"to": 1, "generation": 2, "values": [{"path": "pools.db.size", "value": value}]}).to_string()
-    };
+    let run = twice_changed();
+    let values_of = |value: &str| pin(&run, 1, 2, &json!([{"path": "pools.db.size", "value": value}]));
     for (to, pin) in [
         ("abc", None),
         ("-1", None),
@@ -221,7 +253,7 @@ fn nonsense_in_the_annotation_is_told_and_nothing_is_written() {
         ("2", Some(values_of("20"))),
         ("1", Some(values_of("minus one"))),
         ("1", Some(values_of("= limits.memory"))),
-        ("1", Some(json!({"to": 1, "generation": 2, "values": [{"path": "nothing", "value": "20"}]}).to_string())),
+        ("1", Some(pin(&run, 1, 2, &json!([{"path": "nothing", "value": "20"}])))),
     ] {
         let mut run = twice_changed();
         let before = run.object(&deployment("api")).tree.clone();
@@ -261,19 +293,17 @@ fn a_pinned_value_is_moved_within_bounds_and_one_that_fails_is_taken_back() {
     rest(&mut run);
     apply(&mut run, &spec(40, "60s", 3));
     rest(&mut run);
+    let fails = pin(&run, 1, 2, &json!([{"path": "pools.db.size", "value": CRASHES}]));
     run.people("pin what fails", |server, _| {
-        let pin = json!({"to": 1, "generation": 2, "values": [{"path": "pools.db.size", "value": CRASHES}]});
-        server.annotate("p", names::ROLLBACK_PIN, Some(&pin.to_string()));
+        server.annotate("p", names::ROLLBACK_PIN, Some(&fails));
         server.annotate("p", names::ROLLBACK_TO, Some("1"));
     });
     rest(&mut run);
     assert_eq!(values(&run)[0], "40");
     assert_eq!(status(&run).history[0].verdict, "RolledBack", "{:?}", status(&run).history);
     assert!(!status(&run).quarantine.is_empty());
-    run.people("pin what is out of bounds", |server, _| {
-        let pin = json!({"to": 1, "generation": 2, "values": [{"path": "pools.db.size", "value": "3"}]});
-        server.annotate("p", names::ROLLBACK_PIN, Some(&pin.to_string()));
-    });
+    let small = pin(&run, 1, 2, &json!([{"path": "pools.db.size", "value": "3"}]));
+    run.people("pin what is out of bounds", |server, _| server.annotate("p", names::ROLLBACK_PIN, Some(&small)));
     rest(&mut run);
     assert_eq!(values(&run)[0], "5");
     assert_eq!(status(&run).history[0].changes[0].because, "rollback to revision 1, raised to min");
@@ -316,10 +346,8 @@ fn a_pin_wins_over_profiles_and_one_that_contradicts_them_holds_what_is_there() 
     apply(&mut run, &spec(40, 5, Some("idle")));
     rest(&mut run);
     assert_eq!(values(&run)[..2], ["50", "35"]);
-    run.people("by hand", |server, _| {
-        let pin = json!({"to": 1, "generation": 3, "values": [{"path": "pools.db.size", "value": "20"}]});
-        server.annotate("p", names::ROLLBACK_PIN, Some(&pin.to_string()));
-    });
+    let by_hand = pin(&run, 1, 3, &json!([{"path": "pools.db.size", "value": "20"}]));
+    run.people("by hand", |server, _| server.annotate("p", names::ROLLBACK_PIN, Some(&by_hand)));
     rest(&mut run);
     assert_eq!(pinned(&run), Some(("False".into(), "RollbackRefused".into())));
     assert_eq!(run.server.condition("p", "Applied"), Some(("False".into(), "RollbackRefused".into())));
@@ -366,9 +394,40 @@ fn targets_go_back_each_to_its_own() {
 }
 
 #[test]
+fn before_the_first_revision_is_what_was_there() {
+    let mut run = twice_changed();
+    rollback(&mut run, 0);
+    rest(&mut run);
+    // What nobody had set is no value that could be pinned.
+    assert_eq!(values(&run), ["40", "80", "60", "1"]);
+    assert_eq!(pinned(&run), Some(("True".into(), "RollbackPinned".into())));
+}
+
+/// A value that fails is taken back, and a rollback to the revision in which it was tried does not try it again.
+#[test]
+fn what_failed_is_not_gone_back_to() {
+    for bad in [CRASHES, HANGS] {
+        let mut run = twice_changed();
+        apply(&mut run, &spec(bad.parse().unwrap(), "60s", 3));
+        rest(&mut run);
+        assert_eq!((&*values(&run)[0], &*status(&run).history[0].verdict), ("40", "RolledBack"));
+        apply(&mut run, &spec(50, "60s", 3));
+        rest(&mut run);
+        assert_eq!(values(&run)[0], "50");
+        let failed = status(&run).history.iter().find(|entry| entry.verdict == "RolledBack").unwrap().revision;
+        rollback(&mut run, failed);
+        rest(&mut run);
+        assert_eq!(values(&run)[0], "40", "{bad}: {:?}", status(&run).history);
+        rollback(&mut run, 1);
+        rest(&mut run);
+        assert_eq!(values(&run), OLD, "{bad}");
+    }
+}
+
+#[test]
 fn there_is_no_way_back_to_what_is_not_retained() {
     let mut run = twice_changed();
-    for to in [-1, 0, 2, 3, i64::MAX] {
+    for to in [-1, 2, 3, i64::MAX] {
         let refused = run.people("rollback", |server, _| server.rollback("p", to)).unwrap_err();
         assert!(refused.contains("name"), "{refused}");
     }

@@ -82,10 +82,8 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
-        // A person asked for this very profile.
-        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
-            standing.not_ready = Some((forced.reason, forced.message.clone()));
-            standing.reconciling.clone_from(&standing.not_ready);
+        if let (Some(lacks), None) = (self.lacks(policy, &blocked), &standing.not_ready) {
+            (standing.not_ready, standing.reconciling) = (Some(lacks.clone()), Some(lacks));
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
@@ -168,6 +166,28 @@ impl World {
         let alone = Made::plain(alone.as_deref().unwrap_or(policy));
         let around = Around { readings: &readings, alerting: self.is_told(policy) };
         checklist::summary(&checklist::judge(alone, &targets, around))
+    }
+
+    /// What a policy lacks, whatever its targets are. A budget that is missing is a refusal on every target; without one, nothing
+    /// else would say so. A profile that is forced was asked for by a person.
+    fn lacks(&self, policy: &Policy, blocked: &[Blocked]) -> Option<(Reason, String)> {
+        let forced = || blocked.iter().find(|blocked| blocked.forced);
+        self.missing_budget(policy).or_else(|| forced().map(|forced| (forced.reason, forced.message.clone())))
+    }
+
+    /// The first `ConnectionBudget` that a pool names and that is not there.
+    fn missing_budget(&self, policy: &Policy) -> Option<(Reason, String)> {
+        let namespace = &policy.identity.key.0;
+        let is_missing = |name: &str| !self.budgets.contains_key(&(namespace.clone(), name.into()));
+        let (pool, name) = policy
+            .pools
+            .iter()
+            .find_map(|pool| Some((&pool.name, pool.budget.as_deref().filter(|name| is_missing(name))?)))?;
+        let message = format!(
+            "pools.{pool}.budget names \"{name}\", and there is no such ConnectionBudget in namespace \"{namespace}\": \
+             create it, or take budget out of the pool"
+        );
+        Some((Reason::BudgetNotFound, message))
     }
 
     /// Whether breaches of a policy are told to anybody.

@@ -159,7 +159,7 @@ impl World {
             let under = entry.under(&policy, Some(target));
             let policy = under.as_deref().unwrap_or(&policy);
             // What a rollback pins may contradict the profiles that are active here.
-            let refused = Self::pin(policy).filter(|pin| pin.truth == Truth::False);
+            let refused = Self::pin(policy).filter(|pin| pin.reason == Reason::RollbackRefused);
             let mut visit = self.visit_target(entry, policy, &rules, target, ready && refused.is_none(), now, out);
             visit.waits = refused.or(visit.waits);
             visits.push(visit);
@@ -182,11 +182,12 @@ impl World {
     /// What is said of a rollback.
     fn pin(policy: &Policy) -> Option<Finding> {
         let (holds, message) = policy.rollback.told(policy.identity.name())?;
-        Some(if holds {
-            Finding::new(Truth::True, Reason::RollbackPinned, message)
-        } else {
-            Finding::new(Truth::False, Reason::RollbackRefused, message)
-        })
+        let (truth, reason) = match policy.rollback {
+            Rollback::Foreign { .. } => (Truth::False, Reason::RollbackIgnored),
+            _ if holds => (Truth::True, Reason::RollbackPinned),
+            _ => (Truth::False, Reason::RollbackRefused),
+        };
+        Some(Finding::new(truth, reason, message))
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.

@@ -1,6 +1,7 @@
 //! A rollback, parsed: values that are what they were at a revision, until the spec changes.
 //!
-//! It comes from annotations, which anybody may write by hand who may change the policy. So each of its values is read and held to
+//! It comes from annotations, which anybody may write by hand who may change the policy, and which GitOps and backups copy to
+//! policies that they make anew: of another uid, nothing holds, and the policy follows its spec. Each of its values is read and held to
 //! its type, its range and the rules of the whole policy as if a profile set it, and is moved within bounds that the spec has got
 //! since. Of one that cannot be read nothing holds, and the policy writes nothing until somebody takes it out: neither the values
 //! that it wanted nor those that it was to keep away may land by a typing error.
@@ -8,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Invalid, Knob, Policy, ProfileSet,
+    Identity, Invalid, Knob, Policy, ProfileSet,
     given::{Clamp, Given, Scope},
     profiles::{By, Move, Setter},
 };
@@ -36,6 +37,11 @@ pub enum Rollback {
     None,
     /// Values are pinned.
     Pinned(Pinned),
+    /// What is asked for was asked of another policy, whose annotations somebody has copied: nothing is pinned.
+    Foreign {
+        /// The revision of that policy.
+        to: i64,
+    },
     /// Somebody asks for one that cannot be.
     Refused(Vec<Invalid>),
 }
@@ -66,7 +72,7 @@ impl Rollback {
     pub const fn to(&self) -> Option<i64> {
         match self {
             Self::Pinned(pinned) => Some(pinned.to),
-            Self::None | Self::Refused(_) => None,
+            Self::None | Self::Foreign { .. } | Self::Refused(_) => None,
         }
     }
 
@@ -80,6 +86,13 @@ impl Rollback {
                 let way_out = format!("to take it out, run \"trimtab resume {policy} --rollback\"");
                 Some((false, format!("{what}. Nothing is written until then: {way_out}")))
             }
+            Self::Foreign { to } => Some((
+                false,
+                format!(
+                    "the rollback to revision {to} is of another policy, which had this name before: it pins nothing here, \
+                     and values follow the spec. To take its annotations out, run \"trimtab resume {policy} --rollback\""
+                ),
+            )),
             Self::Pinned(Pinned { to, reason, values, .. }) => {
                 let one = |PinnedValue { object, path, value }: &PinnedValue| {
                     let on = object.as_ref().map(|object| format!(" on {object}")).unwrap_or_default();
@@ -120,7 +133,7 @@ impl Rollback {
     fn moves(&self) -> impl Iterator<Item = &Move> {
         let sets = match self {
             Self::Pinned(pinned) => &*pinned.sets,
-            Self::None | Self::Refused(_) => &[],
+            Self::None | Self::Foreign { .. } | Self::Refused(_) => &[],
         };
         sets.iter().flat_map(|set| &set.moves).map(|(step, _)| step)
     }
@@ -186,12 +199,13 @@ pub(super) fn read(policy: &PerformancePolicy, parsed: &Policy, scope: &Scope) -
     // Without the revision, what it pins is what somebody has left behind.
     let Some(to) = annotation(names::ROLLBACK_TO) else { return Rollback::None };
     let newest = policy.status.as_ref().and_then(|status| status.revision).unwrap_or_default();
-    let read = record(to, annotation(names::ROLLBACK_PIN), parsed.identity.generation, newest);
+    let read = record(to, annotation(names::ROLLBACK_PIN), &parsed.identity, newest);
     let record = match read.map_err(|message| {
         format!("{message} (to go back, run \"trimtab rollback {} --to N\")", parsed.identity.name())
     }) {
-        Ok(Some(record)) => record,
-        Ok(None) => return Rollback::None,
+        Ok(Whose::Ours(record)) => record,
+        Ok(Whose::Spent) => return Rollback::None,
+        Ok(Whose::Foreign(to)) => return Rollback::Foreign { to },
         Err(message) => {
             return Rollback::Refused(vec![Invalid {
                 reason: Reason::RollbackRefused,
@@ -206,12 +220,22 @@ pub(super) fn read(policy: &PerformancePolicy, parsed: &Policy, scope: &Scope) -
     }
 }
 
-/// The record beside the number of a revision; nothing where it was for another generation of the policy.
-fn record(to: &str, pin: Option<&String>, generation: i64, newest: i64) -> Result<Option<RollbackPin>, String> {
+/// For whom a record is.
+enum Whose {
+    /// For the policy as it is.
+    Ours(RollbackPin),
+    /// For another generation of the policy.
+    Spent,
+    /// For another policy, and its revision.
+    Foreign(i64),
+}
+
+/// The record beside the number of a revision.
+fn record(to: &str, pin: Option<&String>, identity: &Identity, newest: i64) -> Result<Whose, String> {
     let number: i64 = to
         .parse()
         .ok()
-        .filter(|number| *number >= 1)
+        .filter(|number| *number >= 0)
         .ok_or_else(|| format!("must be the number of a revision, not {}", Excerpt::new(to)))?;
     let record = pin.map(|text| {
         if text.len() > MAX_BYTES {
@@ -223,11 +247,14 @@ fn record(to: &str, pin: Option<&String>, generation: i64, newest: i64) -> Resul
         })
     });
     let record = record.transpose()?;
-    if let Some(record) = &record
-        && record.to == number
-        && record.generation != generation
-    {
-        return Ok(None);
+    if let Some(record) = record.as_ref().filter(|record| record.to == number) {
+        // Its number says nothing about the history of this one.
+        if record.uid != identity.uid {
+            return Ok(Whose::Foreign(number));
+        }
+        if record.generation != identity.generation {
+            return Ok(Whose::Spent);
+        }
     }
     if number > newest {
         return Err(format!("names revision {number}, and the newest is {newest}"));
@@ -241,7 +268,7 @@ fn record(to: &str, pin: Option<&String>, generation: i64, newest: i64) -> Resul
     if record.values.is_empty() || record.values.len() > MAX_VALUES {
         return Err(format!("must have 1 to {MAX_VALUES} values beside it, not {}", record.values.len()));
     }
-    Ok(Some(record))
+    Ok(Whose::Ours(record))
 }
 
 fn pinned(record: RollbackPin, parsed: &Policy, setter: Setter<'_>) -> Result<Pinned, Vec<Invalid>> {

@@ -1,6 +1,15 @@
 //! Going back: what a policy's values were at a revision, as its history tells.
 //!
-//! The changes after that revision are inverted, newest first; so what a value was there is what the oldest of them found.
+//! The changes after that revision are inverted, newest first; so what a value was there is what the oldest of them found. But what
+//! a change found need not be a value that anything ran with:
+//!
+//! | what was found there came of | so it was |
+//! |---|---|
+//! | a change that was applied, waits for a person, or is being rolled out | that value |
+//! | one that a later change of the same rollout replaced (`Overtaken`) | what that one found: no pod may ever have run with what it wrote |
+//! | a rollout that failed (`RolledBack`, `RollbackFailed`), seen by its own way back or by what followed that | what its first change found: what it wrote has failed |
+//!
+//! Where a value has changed since and was taken back, it is pinned as it is: else it would be tried again when its quarantine ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +23,9 @@ use crate::{
         status::{ChangeStatus, HistoryEntry},
     },
     core::{
+        facts::Kind,
         plan::{Piece, STAMP},
-        policy::{Knob, Policy},
+        policy::{Identity, Knob, Landing, Policy},
         resolve,
         units::Value,
     },
@@ -33,11 +43,11 @@ pub struct Way {
 }
 
 impl Way {
-    /// The annotations that pin it: for a policy at `generation`, back to revision `to`, and why in somebody's words.
+    /// The annotations that pin it: for the policy as it is, back to revision `to`, and why in somebody's words.
     #[must_use]
-    pub fn annotations(&self, to: i64, generation: i64, reason: Option<&str>) -> BTreeMap<&'static str, String> {
-        let reason = reason.map(str::to_owned);
-        let pin = RollbackPin { to, generation, reason, values: self.values.clone() };
+    pub fn annotations(&self, to: i64, policy: &Identity, reason: Option<&str>) -> BTreeMap<&'static str, String> {
+        let (uid, generation, reason) = (policy.uid.clone(), policy.generation, reason.map(str::to_owned));
+        let pin = RollbackPin { to, uid, generation, reason, values: self.values.clone() };
         // Numbers and texts: that has a JSON text.
         let pin = serde_json::to_string(&pin).unwrap_or_default();
         [(names::ROLLBACK_TO, to.to_string()), (names::ROLLBACK_PIN, pin)].into()
@@ -92,16 +102,81 @@ impl fmt::Display for NoWay {
 }
 
 /// A value that has changed since.
-struct Found<'a> {
-    /// The target; nothing: what is shared by all of them.
-    object: Option<&'a str>,
-    /// The oldest change.
-    first: &'a ChangeStatus,
-    /// What the newest change made of it.
-    now: Option<&'a str>,
+struct Found {
+    /// Positions of its changes in the past, since the revision.
+    first: usize,
+    last: usize,
 }
 
-/// The way back to revision `to` of a policy with that status.
+/// A change, and what came of it.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    entry: &'a HistoryEntry,
+    change: &'a ChangeStatus,
+}
+
+impl Past<'_> {
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.change.object, &self.change.path) == (&other.change.object, &other.change.path)
+    }
+
+    /// Whether its rollout failed, or took back what had failed. What is read while pods run, and what is no part of a pod, is
+    /// listed beside that and stays.
+    fn has_failed(&self, policy: &Policy) -> bool {
+        let knob = policy.knobs.iter().find(|knob| *knob.path == *self.change.path);
+        let stays = self.change.object.starts_with(Kind::HorizontalPodAutoscaler.as_str())
+            || knob.is_some_and(|knob| is_in_file(&knob.landing) && !knob.landing.is_read_at_start(policy));
+        !stays && matches!(&*self.entry.verdict, "RolledBack" | "RollbackFailed")
+    }
+
+    /// Whether nothing need ever have run with what this wrote, and `next`, the next change of the value, has found.
+    fn is_dead(&self, next: &Self, policy: &Policy) -> bool {
+        match &*self.entry.verdict {
+            "Overtaken" => true,
+            "RollingOut" => next.entry.verdict == "RollingOut",
+            // What came after that one was found, when its way back was complete.
+            "RolledBack" => self.has_failed(policy) && next.has_failed(policy),
+            "RollbackFailed" => self.has_failed(policy),
+            _ => false,
+        }
+    }
+}
+
+const fn is_in_file(landing: &Landing) -> bool {
+    matches!(landing, Landing::Document { .. } | Landing::ConfigMapKey { .. })
+}
+
+/// The value before the change at `at`, or the last one before it that was live; `Err`: the status does not tell any more.
+/// `oldest`: the oldest revision that it tells of.
+fn live_before<'a>(past: &[Past<'a>], at: usize, oldest: i64, policy: &Policy) -> Result<Option<&'a str>, ()> {
+    let Some(change) = past.get(at) else { return Err(()) };
+    let (mut known, mut found) = (*change, false);
+    for older in past.iter().take(at).rev().filter(|older| older.is_of(change)) {
+        if older.change.to != known.change.from || !older.is_dead(&known, policy) {
+            found = true;
+            break;
+        }
+        known = *older;
+    }
+    // What is not retained any more may have been overtaken or may have failed, too.
+    let is_suspect = |past: &Past<'_>| past.entry.verdict == "Overtaken" || past.has_failed(policy);
+    let is_lost = known.entry.revision == oldest && oldest > 1 && is_suspect(&known);
+    let hides = |older: &Past<'_>| older.entry.omitted > 0 && is_suspect(older);
+    if !found && (is_lost || past.iter().take(at).any(hides)) {
+        return Err(());
+    }
+    Ok(known.change.from.as_deref())
+}
+
+/// The value now.
+fn live_after<'a>(past: &[Past<'a>], at: usize, oldest: i64, policy: &Policy) -> Option<&'a str> {
+    let last = past.get(at)?;
+    let before = || live_before(past, at, oldest, policy).ok();
+    let back = if last.entry.verdict == "RolledBack" && last.has_failed(policy) { before() } else { None };
+    back.unwrap_or(last.change.to.as_deref())
+}
+
+/// The way back to revision `to` of a policy with that status; 0: to before the first one.
 ///
 /// # Errors
 /// Why there is none.
@@ -112,43 +187,53 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
     if to >= newest {
         return Err(NoWay::NotBefore { newest });
     }
-    if !history.iter().any(|entry| entry.revision == to) {
+    if !history.iter().any(|entry| entry.revision == to) && (to, oldest) != (0, 1) {
         return Err(NoWay::NotRetained { oldest, newest });
     }
-    let since = || history.iter().filter(|entry| entry.revision > to);
-    if let Some(HistoryEntry { revision, .. }) = since().find(|entry| entry.omitted > 0) {
+    let mut since = history.iter().filter(|entry| entry.revision > to);
+    if let Some(HistoryEntry { revision, .. }) = since.find(|entry| entry.omitted > 0) {
         return Err(NoWay::Incomplete { revision: *revision });
     }
+    // Oldest first. Which files pods have read follows from what is in them.
+    let all = history.iter().rev().flat_map(|entry| entry.changes.iter().map(move |change| Past { entry, change }));
+    let past: Vec<Past<'_>> = all.filter(|past| past.change.path != STAMP).collect();
     let kind = policy.target.as_ref().map(|target| target.kind.as_str());
-    let mut order: Vec<Found<'_>> = Vec::new();
-    for change in since().collect::<Vec<_>>().into_iter().rev().flat_map(|entry| &entry.changes) {
-        // Which files pods have read follows from what is in them.
-        if change.path == STAMP {
-            continue;
-        }
-        // What is not on a target itself, such as a ConfigMap, is shared by all of them.
-        let (of, _) = change.object.split_once('/').unwrap_or_default();
-        let object = (Some(of) == kind).then_some(change.object.as_str());
-        match order.iter_mut().find(|known| (known.object, &known.first.path) == (object, &change.path)) {
-            Some(known) => known.now = change.to.as_deref(),
-            None => order.push(Found { object, first: change, now: change.to.as_deref() }),
+    // What is not on a target itself, such as a ConfigMap, is shared by all of them.
+    let object = |past: &Past<'_>| {
+        let (of, _) = past.change.object.split_once('/').unwrap_or_default();
+        (Some(of) == kind).then(|| past.change.object.clone())
+    };
+    let place = |past: &Past<'_>| (object(past), past.change.path.clone());
+    let mut order: Vec<((Option<String>, String), Found)> = Vec::new();
+    for (at, change) in past.iter().enumerate().filter(|(_, past)| past.entry.revision > to) {
+        let place = place(change);
+        match order.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, found)) => found.last = at,
+            None => order.push((place, Found { first: at, last: at })),
         }
     }
     let (mut way, mut told) = (Way::default(), BTreeSet::new());
-    for Found { object, first: change, now } in order {
-        let path = change.path.as_str();
-        match was(policy, path, change.from.as_deref(), to) {
+    for ((object, path), Found { first, last }) in order {
+        let Some(Past { change, .. }) = past.get(first) else { continue };
+        let then = live_before(&past, first, oldest, policy);
+        let value = match then {
+            Ok(text) => was(policy, &path, text, to),
+            Err(()) => Err(format!(
+                "was being changed at revision {to}, and what it was then is not retained: edit the policy"
+            )),
+        };
+        match value {
             Ok(value) => {
-                way.values.push(PinnedValue { object: object.map(str::to_owned), path: path.to_owned(), value });
+                way.values.push(PinnedValue { object, path: path.clone(), value });
                 way.changes.push(ChangeStatus {
                     object: change.object.clone(),
-                    path: path.to_owned(),
-                    from: now.map(str::to_owned),
-                    to: change.from.clone(),
+                    path,
+                    from: live_after(&past, last, oldest, policy).map(str::to_owned),
+                    to: then.ok().flatten().map(str::to_owned),
                     because: format!("rollback to revision {to}"),
                 });
             }
-            Err(why) if told.insert(path) => way.left.push(format!("{path} {why}")),
+            Err(why) if told.insert(path.clone()) => way.left.push(format!("{path} {why}")),
             Err(_) => {}
         }
     }

@@ -125,6 +125,9 @@ impl Proofs {
                 row.version = version;
             }
             (row.asked, row.pods) = (*asked, *pods);
+            if *pods == Some(0) {
+                row.track.empty();
+            }
         }
         self.met.extend(expected.keys().filter(|target| !self.met.contains(*target)).cloned().collect::<Vec<_>>());
         changed
@@ -179,7 +182,8 @@ impl Proofs {
             let base = |Told { pod, value }| Told { pod, value: row.value.readback.to_base(value) };
             own.map(base).collect::<Vec<_>>()
         });
-        let proof = Proof::of(told.as_deref().map_err(|why| *why), row.value.desired, row.pods);
+        let named = row.track.named();
+        let proof = Proof::of(told.as_deref().map_err(|why| *why), row.value.desired, row.pods, named);
         let patient = row.value.is_slow && round.at.since(row.since) < SLOW;
         row.track.judge(round.at, proof, patient)
     }
@@ -228,7 +232,8 @@ impl Sweep {
         let rows = governed.iter().flat_map(|governed| &governed.proofs.rows);
         let rows: BTreeMap<(&ObjectKey, &str), &Row> = rows.map(|row| ((&row.target, &*row.value.path), row)).collect();
         let mut all: Vec<(&ObjectKey, &Expectation, &Proof)> = Vec::new();
-        let (mut unjudged, mut recalled) = (false, false);
+        let (mut unjudged, mut recalled, mut idle) = (false, false, false);
+        let was_verified = before().is_some_and(|(finding, _)| finding.truth == Truth::True);
         for target in targets {
             let Some(expected) = expected.get(target) else {
                 // It has not been looked at yet.
@@ -238,7 +243,11 @@ impl Sweep {
             unjudged |= expected.pending;
             for value in &expected.values {
                 let row = rows.get(&(target, &*value.path)).filter(|row| row.value == *value);
+                let is_empty = expected.pods == Some(0);
                 match row.map(|row| (row, row.track.said())) {
+                    // Whoever was blamed is gone, and nobody came instead.
+                    Some((_, Some(Proof::Other(_) | Proof::Silent { .. }))) if is_empty => idle = true,
+                    Some((_, None)) | None if is_empty && !was_verified => idle = true,
                     Some((_, Some(proof))) => all.push((target, value, proof)),
                     Some((row, None)) => (unjudged, recalled) = (true, recalled || row.recalled),
                     None => {
@@ -248,7 +257,12 @@ impl Sweep {
                 }
             }
         }
-        if recalled && let Some(before) = before() {
+        // What is known by now is not hidden behind what was said before of others.
+        let blames = all.iter().any(|(.., proof)| matches!(proof, Proof::Other(_)));
+        if recalled
+            && !blames
+            && let Some(before) = before()
+        {
             return before;
         }
         let name = governed.map_or("", |governed| &governed.source);
@@ -292,6 +306,9 @@ impl Sweep {
             let said = list(silent.iter().map(|(said, _)| said.clone()));
             return (Finding::new(Truth::Unknown, why.why, said), Vec::new());
         }
+        if all.is_empty() && idle {
+            return unknown("there are no pods that could be asked");
+        }
         if all.is_empty() {
             return unknown("no value that can be read back is in place");
         }
@@ -325,22 +342,29 @@ fn plain(pod: &str) -> String {
 
 impl Expectation {
     fn unproven(&self, target: Option<&ObjectKey>, other: &Other) -> Unproven {
-        let Other { right, pods, seen, pod } = other;
+        let Other { right, wrong, pods, seen, pod } = other;
         let (mut desired, mut effective) = (spell(self.kind, self.desired), spell(self.kind, *seen));
         if desired == effective && !agrees(self.desired, *seen) {
             (desired, effective) = (self.desired.to_string(), seen.to_string());
         }
         let what = self.what(target);
         let who = pod.as_deref().map_or_else(|| "the application".to_owned(), plain);
-        let told = format!("{who} tells {effective} ({})", self.readback.name());
+        let mut told = format!("{who} tells {effective} ({})", self.readback.name());
+        let silent = other.silent();
+        // Of those that are not seen nobody knows what they run with.
+        let is_plain = silent == 0 && (*right == 0 || *wrong == 1);
+        if !is_plain && *wrong > 1 {
+            told.push_str(&format!(", {} more tell another value", wrong - 1));
+        }
+        if silent > 0 {
+            told.push_str(&format!(", {silent} {} not seen yet", if silent == 1 { "is" } else { "are" }));
+        }
+        let run = if silent == 0 { "run with" } else { "tell" };
         let (state, message) = if *right == 0 {
             let hint = format!("it seems to ignore {}, or something sets the value later", self.place);
-            (
-                Reason::NotApplied,
-                format!("{what} shall be {desired}, and 0 of {pods} pods run with that: {told}; {hint}"),
-            )
+            (Reason::NotApplied, format!("{what} shall be {desired}, and 0 of {pods} pods {run} that: {told}; {hint}"))
         } else {
-            (Reason::Partially, format!("{what} shall be {desired}: {right} of {pods} pods run with that, and {told}"))
+            (Reason::Partially, format!("{what} shall be {desired}: {right} of {pods} pods {run} that, and {told}"))
         };
         Unproven { path: self.path.clone(), effective, message, state }
     }
@@ -348,7 +372,7 @@ impl Expectation {
     fn silent(&self, target: Option<&ObjectKey>, why: Missing, pods: Option<(u32, u32)>) -> String {
         let (what, name) = (self.what(target), self.readback.name());
         match pods {
-            Some((silent, pods)) => format!("{what}: {silent} of {pods} pods do not tell {name}"),
+            Some((silent, pods)) => format!("{what}: {silent} of {pods} pods do not tell {name} yet"),
             None if why.why == Reason::StaleData => format!("{what}: more pods tell {name} than there are"),
             None => format!("{what}: {} ({name})", standing::missing(why)),
         }

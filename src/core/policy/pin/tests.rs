@@ -26,7 +26,7 @@ fn policy(spec: &Json, to: &str, pin: Option<&Json>) -> Policy {
     }
     let policy: PerformancePolicy = serde_json::from_value(json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
-        "metadata": {"name": "p", "namespace": "shop", "generation": 4, "annotations": annotations},
+        "metadata": {"name": "p", "namespace": "shop", "uid": "u-1", "generation": 4, "annotations": annotations},
         "spec": spec, "status": {"revision": 7},
     }))
     .unwrap();
@@ -35,7 +35,7 @@ fn policy(spec: &Json, to: &str, pin: Option<&Json>) -> Policy {
 
 fn pin(values: &[(&str, &str)]) -> Json {
     let values: Vec<Json> = values.iter().map(|(path, value)| json!({"path": path, "value": value})).collect();
-    json!({"to": 3, "generation": 4, "values": values})
+    json!({"to": 3, "uid": "u-1", "generation": 4, "values": values})
 }
 
 /// What the knobs are, and which of them are pinned.
@@ -103,6 +103,46 @@ fn a_pin_ends_with_its_generation_and_with_its_number() {
 }
 
 #[test]
+fn a_pin_of_another_policy_of_that_name_pins_nothing_and_is_told() {
+    // GitOps makes a policy anew with the annotations of the one that was deleted, or a backup brings it back.
+    let mut other = pin(&[("pools.db.size", "20")]);
+    other["uid"] = json!("u-0");
+    let told = |generation: i64, to: i64| {
+        let mut other = other.clone();
+        (other["generation"], other["to"]) = (json!(generation), json!(to));
+        let policy = policy(&spec(), &to.to_string(), Some(&other));
+        assert_eq!((&policy.rollback, policy.rollback.to()), (&Rollback::Foreign { to }, None));
+        assert_eq!((policy.pins_on(None), policy.rollback.knobs().count()), (None, 0));
+        assert!(values(&pinned(&policy)).contains(&"pools.db.size 10".to_owned()));
+        policy.rollback.told("p").unwrap()
+    };
+    // Its generation may be the same, and its history may have gone further.
+    for (generation, to) in [(4, 3), (2, 3), (4, 99)] {
+        let (holds, told) = told(generation, to);
+        assert!(!holds && told.starts_with(&format!("the rollback to revision {to} is of another policy")), "{told}");
+        assert!(told.contains("trimtab resume p --rollback"), "{told}");
+    }
+    // One that does not say whose it is, is refused: nobody knows whether its values are to stay away.
+    other.as_object_mut().unwrap().remove("uid");
+    let (holds, told) = policy(&spec(), "3", Some(&other)).rollback.told("p").unwrap();
+    assert!(!holds && told.contains("missing field `uid`") && told.contains("trimtab resume p --rollback"), "{told}");
+}
+
+#[test]
+fn the_annotation_of_a_large_rollback_is_read() {
+    let long = "x".repeat(63);
+    let value = |n: usize| PinnedValue {
+        object: Some(format!("Deployment/{long}")),
+        path: format!("settings.{long}{n}"),
+        value: "1".into(),
+    };
+    let uid = "00000000-0000-0000-0000-000000000000".to_owned();
+    let values = (0..64).map(value).collect();
+    let pin = RollbackPin { to: i64::MAX, uid, generation: i64::MAX, reason: None, values };
+    assert!(serde_json::to_string(&pin).unwrap().len() <= MAX_BYTES);
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_with_the_way_out() {
     let good = pin(&[("pools.db.size", "20")]);
     let with = |member: &str, value: Json| {
@@ -113,7 +153,7 @@ fn what_cannot_be_read_is_refused_with_the_way_out() {
     for (to, pin, says) in [
         ("abc", None, "must be the number of a revision, not \"abc\""),
         ("-1", None, "must be the number of a revision"),
-        ("0", Some(good.clone()), "must be the number of a revision"),
+        ("0", Some(good.clone()), "names revision 0, and the values beside it are those of revision 3"),
         ("99999999999999999999999999", None, "must be the number of a revision"),
         ("3", None, "names revision 3, and no values beside it"),
         ("9", None, "names revision 9, and the newest is 7"),

@@ -109,6 +109,66 @@ fn a_round_that_began_before_the_rollout_was_finished_blames_nobody() {
 }
 
 #[test]
+fn pods_that_are_silent_are_not_seen_yet_and_nobody_who_is_gone_is_named() {
+    let mut lab = lab(gauge());
+    tell(&mut lab, &[(3, 20.0), (1, 7.0)]);
+    lab.run(61);
+    assert_eq!(
+        said(&lab).0,
+        "False/Partially pools.db.size shall be 20: 3 of 5 pods tell that, and web-5d4f6c7b8d-bcdf3 tells 7 (pool_size), \
+         1 is not seen yet"
+    );
+    // Somebody replaces the pods; the new ones read what they are given, all but two, and one is not scraped.
+    expect(&mut lab, gauge(), 20, |expected| expected.asked = false);
+    lab.run(60);
+    lab.prometheus.told = [("a", 20.0), ("b", 20.0), ("c", 8.0), ("d", 8.0)]
+        .map(|(pod, value)| (format!("web-7c9d8b5f4-bcdf{pod}"), value))
+        .to_vec();
+    expect(&mut lab, gauge(), 20, |_| {});
+    lab.run(61);
+    assert_eq!(
+        said(&lab).0,
+        "False/Partially pools.db.size shall be 20: 2 of 5 pods tell that, and web-7c9d8b5f4-bcdfc tells 8 (pool_size), \
+         1 more tell another value, 1 is not seen yet"
+    );
+    // One of two is gone, the other one is silent: nobody tells another value any more.
+    lab.prometheus.told.truncate(2);
+    lab.run(61);
+    assert_eq!(said(&lab).0, "Unknown/NoData pools.db.size: 3 of 5 pods do not tell pool_size yet");
+    // The one pod that is seen is no reason to blame all of them.
+    tell(&mut lab, &[(1, 7.0)]);
+    lab.run(61);
+    assert_eq!(
+        said(&lab).0,
+        "False/NotApplied pools.db.size shall be 20, and 0 of 5 pods tell that: web-5d4f6c7b8d-bcdf0 tells 7 (pool_size), \
+         4 are not seen yet; it seems to ignore the variable POOL, or something sets the value later"
+    );
+}
+
+#[test]
+fn nobody_is_blamed_when_no_pod_is_left() {
+    let nobody = |expected: &mut Expected| (expected.asked, expected.pods) = (false, Some(0));
+    let mut lab = lab(gauge());
+    tell(&mut lab, &[(5, 7.0)]);
+    lab.run(61);
+    assert!(said(&lab).0.starts_with("False/NotApplied"), "{:?}", said(&lab));
+    expect(&mut lab, gauge(), 20, nobody);
+    let none = ("Unknown/Unknown there are no pods that could be asked".to_owned(), 0);
+    assert_eq!(said(&lab), none, "at once");
+    lab.run(61);
+    assert_eq!(said(&lab), none);
+    // What comes instead is asked anew.
+    tell(&mut lab, &[(2, 20.0)]);
+    expect(&mut lab, gauge(), 20, |expected| expected.pods = Some(2));
+    lab.run(31);
+    assert!(said(&lab).0.starts_with("True/Verified"), "{:?}", said(&lab));
+    // That every pod has the value holds without pods, however often an autoscaler takes all of them.
+    expect(&mut lab, gauge(), 20, nobody);
+    lab.run(61);
+    assert!(said(&lab).0.starts_with("True/Verified"), "{:?}", said(&lab));
+}
+
+#[test]
 fn a_query_of_the_policys_own_is_read_by_pod_and_by_nobody_elses_pods() {
     let mut lab = lab(json!({"query": "max by (pod) (pool_size)"}));
     tell(&mut lab, &[(4, 20.0), (1, 7.0)]);
