@@ -146,10 +146,8 @@ struct Consumer {
     writes: bool,
     /// Whether a write of ours is under way of which nobody knows how it ends.
     writing: bool,
-    /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
-    in_flight: bool,
-    /// Whether its rollout does not go on by itself.
-    stuck: bool,
+    /// How far the rollout of its workload is, whoever began it.
+    progress: Progress,
     /// How long pods may be ending of which nobody tells, when a rollout looks complete.
     ending: Option<Span>,
 }
@@ -165,6 +163,11 @@ impl Books {
 }
 
 impl Consumer {
+    /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
+    fn in_flight(&self) -> bool {
+        self.writing || self.progress != Progress::Complete
+    }
+
     /// What counts: the terms of the larger of the two, if what is asked for was granted.
     fn counted(&self, verdict: &Verdict) -> Option<&Worst> {
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
@@ -306,22 +309,19 @@ impl World {
     /// another variable opens no fewer connections for that.
     fn left_over(&self, key: &PolicyKey, books: &Books) -> Vec<Consumer> {
         let is_gone = |consumer: &&Consumer| !books.consumers.iter().any(|known| known.place == consumer.place);
-        let rolls = |consumer: &&Consumer| {
-            let object = self.objects.shared(&consumer.place.target);
-            object.is_some_and(|object| progress(&object) != Progress::Complete)
-        };
-        let before = self.ledger.books.get(key).into_iter().flat_map(|books| &books.consumers);
-        before
-            .filter(is_gone)
-            .filter(rolls)
-            .map(|consumer| Consumer {
-                asked: None,
+        let rolls = |consumer: &Consumer| {
+            let progress = progress(&*self.objects.shared(&consumer.place.target)?);
+            let (asked, consumer) = (None, consumer.clone());
+            (progress != Progress::Complete).then_some(Consumer {
+                asked,
                 writes: false,
                 writing: false,
-                in_flight: true,
-                ..consumer.clone()
+                progress,
+                ..consumer
             })
-            .collect()
+        };
+        let before = self.ledger.books.get(key).into_iter().flat_map(|books| &books.consumers);
+        before.filter(is_gone).filter_map(rolls).collect()
     }
 
     fn enter(&mut self, key: &PolicyKey, mut books: Books, now: Instant) {
@@ -369,9 +369,9 @@ impl World {
     /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
     fn peak(&self, policy: &PolicyKey, consumer: &Consumer, time: Instant) -> Peak {
         let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
-        let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight, until: None };
+        let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight(), until: None };
         let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
-        if !consumer.in_flight {
+        if !consumer.in_flight() {
             // Where nobody tells of pods that are ending, they are there for as long as they may take.
             let ends = known.zip(consumer.ending).and_then(|(known, ending)| {
                 let until = known.until.or_else(|| known.rolling.then(|| time + ending))?;
@@ -442,8 +442,6 @@ impl World {
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
             let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
             let progress = progress(&object);
-            let in_flight = writing || progress != Progress::Complete;
-            let stuck = !matches!(progress, Progress::Complete | Progress::Running);
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };
                 let path = format!("pools.{}.size", pool.name);
@@ -468,8 +466,7 @@ impl World {
                     asked,
                     writes,
                     writing,
-                    in_flight,
-                    stuck,
+                    progress: progress.clone(),
                     ending,
                 });
             }
@@ -536,8 +533,7 @@ impl World {
                 asked: Some(worst),
                 writes: false,
                 writing: false,
-                in_flight: false,
-                stuck: false,
+                progress: Progress::Complete,
                 ending: None,
             })
         };

@@ -43,6 +43,7 @@ pub(super) struct Judged {
 
 /// What a target gets of the budgets that its policy names.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true if it is true of any of the pools")]
 pub(in crate::core::engine) struct Decision {
     /// Most that sizes of pools may be.
     pub shares: Shares,
@@ -106,7 +107,7 @@ impl World {
             .iter()
             .map(|(_, policy, consumer)| {
                 let granted = self.granted(ledger, policy, &consumer.place);
-                let under_way = granted.filter(|_| consumer.in_flight).map_or(0, |granted| granted.connections);
+                let under_way = granted.filter(|_| consumer.in_flight()).map_or(0, |granted| granted.connections);
                 let reserved = self.reserved(policy, &consumer.place).unwrap_or(0);
                 let there = connections(&consumer.held).max(consumer.peak.connections());
                 (there.max(under_way).max(reserved), granted)
@@ -148,7 +149,7 @@ impl World {
                 let settled = granted.is_some_and(|granted| {
                     (asked < there && !grows) || (asked <= granted.connections && (!grows || consumer.writing))
                 });
-                let under_way = granted.is_some() && consumer.in_flight;
+                let under_way = granted.is_some() && consumer.in_flight();
                 let pool = pools.get(number).copied().unwrap_or(number);
                 let writes = consumer.writes && crowded(number).is_none();
                 Bid { pool, held: *held, asked, along, settled, under_way, writes }
@@ -376,7 +377,7 @@ impl World {
         }
         if consumer.writes {
             // What is under way may be more than what is asked for by now.
-            let under_way = granted.filter(|_| consumer.in_flight).map_or(0, |granted| granted.connections);
+            let under_way = granted.filter(|_| consumer.in_flight()).map_or(0, |granted| granted.connections);
             let grant = Grant { connections: bid.asked.max(under_way), share: Some(one.level) };
             decision.grants.push((consumer.place.clone(), grant));
         }
@@ -530,7 +531,7 @@ fn levels_without(
             let share = granted.and_then(|granted| granted.share);
             // Who was given less by a person has that.
             let has = match (share, held) {
-                (Some(share), Some(held)) if !consumer.in_flight => Some(share.min(held)),
+                (Some(share), Some(held)) if !consumer.in_flight() => Some(share.min(held)),
                 (Some(share), _) => Some(share),
                 (None, held) => held,
             };
@@ -566,10 +567,13 @@ fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
         .map(|other| {
             let Judged { policy, consumer, bid, .. } = other;
             let place = &consumer.place;
-            let stuck = match (consumer.stuck, consumer.in_flight) {
-                (true, _) => "its rollout is stuck: look at its pods",
-                (false, true) => "its rollout is under way",
-                (false, false) => "it has yet to begin",
+            let stuck = match &consumer.progress {
+                Progress::Failed { .. } => "its rollout is stuck: look at its pods",
+                Progress::Paused => "its rollout is paused: resume it",
+                Progress::AwaitingManual => "its pods wait for somebody to delete them",
+                Progress::Running => "its rollout is under way",
+                Progress::Complete if consumer.writing => "its rollout is under way",
+                Progress::Complete => "it has yet to begin",
             };
             let lets = bid.held - bid.asked;
             (

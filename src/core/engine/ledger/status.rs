@@ -225,7 +225,7 @@ impl World {
         let usable = room.is_known().then(|| room.usable());
         let known_terms = |judged: &&Judged| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
         let mut listed: Vec<(bool, Allocation)> =
-            judged.iter().filter(known_terms).map(|one| (one.consumer.in_flight, allocation(one))).collect();
+            judged.iter().filter(known_terms).map(|one| (one.consumer.in_flight(), allocation(one))).collect();
         let by_size = |a: &Allocation, b: &Allocation| {
             (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
         };
