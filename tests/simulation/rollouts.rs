@@ -283,9 +283,7 @@ fn what_was_taken_back_before_a_crash_waits_for_those_who_have_begun_since() {
         run.journal = Some(std::collections::VecDeque::new());
         run.people("install", |server, _| server.kubectl_apply(&web, &workload("web", &json!({}))));
         run.pass(Span::seconds(10));
-        let spec = |target: &str, setting: Value| {
-            json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": target}, "settings": [setting]})
-        };
+        let spec = |target: &str, setting: Value| json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": target}, "settings": [setting]});
         apply(&mut run, "p", &spec("api", variable("a", number(BAD), "A")));
         run.pass(Span::seconds(2));
         apply(&mut run, "q", &spec("web", variable("b", 1, "B")));
@@ -301,7 +299,11 @@ fn what_was_taken_back_before_a_crash_waits_for_those_who_have_begun_since() {
         run.pass_with_crash(Span::seconds(4), Some(crash_at));
         rest(&mut run);
         assert_eq!(run.server.env(&api, "C").as_deref(), Some("2"), "crash at {crash_at}");
-        assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())), "crash at {crash_at}");
+        assert_eq!(
+            run.server.condition("p", "Applied"),
+            Some(("True".into(), "Applied".into())),
+            "crash at {crash_at}"
+        );
     }
 }
 
@@ -321,8 +323,12 @@ fn a_policy_that_is_deleted_while_its_rollout_hangs_goes_in_the_end() {
         let data = json!({"data": {"config.yaml": "pool:\n  size: 5\n", "other": "1"}});
         server.kubectl_apply(&config_map("api-config"), &data);
     });
-    apply(&mut run, "q", &json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
-        "settings": [variable("b", 2, "B")]}));
+    apply(
+        &mut run,
+        "q",
+        &json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+        "settings": [variable("b", 2, "B")]}),
+    );
     rest(&mut run);
     assert!(!run.server.policies.contains_key(&policy("p")), "it waits for ever");
     assert_eq!((run.server.env(&api, "A"), run.server.env(&api, "B").as_deref()), (None, Some("2")));

@@ -335,7 +335,8 @@ impl Run {
             && after.version != before.version
         {
             // As it was before the write.
-            let rolls = self.controllers.workloads.get(&patch.object).is_some_and(super::controllers::Workload::is_rolling);
+            let rolls =
+                self.controllers.workloads.get(&patch.object).is_some_and(super::controllers::Workload::is_rolling);
             if let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late, rolls) {
                 self.fail(&what);
             }

@@ -14,6 +14,7 @@ use crate::{
         status::{ChangeStatus, HistoryEntry},
     },
     core::{
+        facts::Kind,
         plan::{Piece, STAMP},
         policy::{Knob, Policy},
         resolve,
@@ -123,7 +124,7 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
     let mut order: Vec<Found<'_>> = Vec::new();
     for change in since().collect::<Vec<_>>().into_iter().rev().flat_map(|entry| &entry.changes) {
         // Which files pods have read follows from what is in them.
-        if change.path == STAMP {
+        if change.path == STAMP || is_elsewhere(policy, change) {
             continue;
         }
         // What is not on a target itself, such as a ConfigMap, is shared by all of them.
@@ -152,7 +153,19 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
             Err(_) => {}
         }
     }
+    for change in since().flat_map(|entry| &entry.changes).filter(|change| is_elsewhere(policy, change)) {
+        if told.insert(&*change.path) {
+            way.left.push(format!("{} was changed on {}, which is no target any more", change.path, change.object));
+        }
+    }
     if way.values.is_empty() { Err(NoWay::Nothing { left: way.left }) } else { Ok(way) }
+}
+
+/// Whether a change was on a target of another kind than the policy has by now: what was there is nothing to these.
+fn is_elsewhere(policy: &Policy, change: &ChangeStatus) -> bool {
+    let of = change.object.split_once('/').and_then(|(kind, _)| Kind::from_name(kind));
+    let is_target = of.is_some_and(|kind| kind.is_workload() || kind.is_foreign());
+    is_target && of != policy.target.as_ref().map(|target| target.kind)
 }
 
 /// What the policy would say for a value that landed as `text`; else why it cannot say that.
