@@ -62,7 +62,7 @@ fn seeds() {
 
 #[test]
 fn fleets_on_one_budget_never_open_more_than_it_has() {
-    play("FLEETS", FLEETS, |seed, journal| simulation::fleets::run(seed, journal));
+    play("FLEETS", FLEETS, simulation::fleets::run);
 }
 
 /// Without the rule that who shrinks comes before who grows the meter sees it: rollouts look as if they were over before they have

@@ -878,3 +878,32 @@ fn a_budget_that_is_deleted_while_it_is_used_leaves_shares_as_they_are() {
     assert_eq!([pool(&run, "api"), pool(&run, "web")], shares, "nor is anything lost when it is back");
     says(&run, "p", "Ready", "True", "Served");
 }
+
+/// What failed with the overflow is in quarantine, and a size that did not fail may come alone: it counts all the same.
+#[test]
+fn a_pool_whose_overflow_failed_counts_with_its_size() {
+    let mut run = shop(&["api", "web"]);
+    run.invariants.budgets.meter = true;
+    budget(&mut run, &json!({"capacity": {"connections": 153}, "headroom": "0%"}));
+    let spec = |size: i64| {
+        let mut spec = plain("api", size);
+        spec["pools"][0]["overflow"] = json!({"value": 1, "env": "OVERFLOW"});
+        spec["settings"] = json!([{"name": "mode", "type": "Integer", "value": 66, "env": "MODE"}]);
+        spec
+    };
+    apply(&mut run, "p", &spec(20));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api"), None, "it has failed");
+    apply(&mut run, "p", &spec(17));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("17"));
+    let committed = |run: &Run| run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap().committed;
+    assert!(committed(&run) >= Some(17 * 7), "{:?}", committed(&run));
+    // 31 are left, and seven pods of it would need 70.
+    apply(&mut run, "q", &plain("web", 10));
+    rest(&mut run);
+    run.crash();
+    rest(&mut run);
+    assert_eq!(pool(&run, "web"), None);
+    assert!(committed(&run) >= Some(17 * 7) && committed(&run) <= Some(150), "{:?}", committed(&run));
+}

@@ -285,6 +285,7 @@ impl Invariants {
         after: &Stored,
         server: &Server,
         is_late: bool,
+        rolls: bool,
     ) -> Result<(), String> {
         let key = &patch.object;
         let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
@@ -333,7 +334,8 @@ impl Invariants {
             *self.revisions.entry(key.clone()).or_default() += 1;
             if is_late {
                 self.late.insert(key.clone());
-            } else {
+            } else if !rolls {
+                // What supersedes a rollout before its end begins none: there are no more of them than the late request made.
                 self.late.remove(key);
             }
         }

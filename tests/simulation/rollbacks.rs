@@ -1,11 +1,14 @@
 //! Stories of rollbacks: values that are what they were, until the spec changes.
 
 use serde_json::{Value, json};
-use trimtab::{api::names, core::facts::Span};
+use trimtab::{
+    api::names,
+    core::facts::{Kind, ObjectKey, Span},
+};
 
 use super::{
     controllers::{CRASHES, HANGS},
-    people::{config_map, deployment, policy, workload},
+    people::{NAMESPACE, config_map, deployment, policy, variables, workload},
     run::Run,
     scenario::override_env,
 };
@@ -391,6 +394,30 @@ fn targets_go_back_each_to_its_own() {
     rest(&mut run);
     let pools: Vec<_> = ["a", "b"].iter().map(|name| run.server.env(&deployment(name), "POOL").unwrap()).collect();
     assert_eq!(pools, ["20", "20"]);
+}
+
+/// The policy has named a target of another kind since: what that one had is not what this one had.
+#[test]
+fn what_another_target_had_does_not_come_to_this_one() {
+    let mut run = shop(&["api"]);
+    let store = ObjectKey::new(Kind::StatefulSet, NAMESPACE, "store");
+    run.people("install", |server, _| {
+        server.kubectl_apply(&store, &workload("store", &json!({"env": variables(&[("B", "5")])})));
+    });
+    run.pass(Span::seconds(10));
+    let spec = |kind: &str, name: &str, a: i64| {
+        let setting = |name: &str, value: i64, env: &str| json!({"name": name, "type": "Integer", "value": value, "env": env, "onConflict": "TakeOver"});
+        json!({"mode": "Enforce", "target": {"kind": kind, "name": name}, "settings": [setting("a", a, "A"), setting("b", 6, "B")]})
+    };
+    for (kind, name, a) in [("Deployment", "api", 1), ("Deployment", "api", 2), ("StatefulSet", "store", 3)] {
+        apply(&mut run, &spec(kind, name, a));
+        rest(&mut run);
+    }
+    let values = |run: &Run| ["A", "B"].map(|variable| run.server.env(&store, variable).unwrap_or_default());
+    assert_eq!(values(&run), ["3", "6"]);
+    rollback(&mut run, 1);
+    rest(&mut run);
+    assert_eq!(values(&run), ["3", "5"], "A was nothing here, and 1 elsewhere");
 }
 
 #[test]

@@ -336,9 +336,13 @@ impl Run {
             && let Some(before) = &before
             && let Some(after) = self.server.objects.get(&patch.object)
             && after.version != before.version
-            && let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late)
         {
-            self.fail(&what);
+            // As it was before the write.
+            let rolls =
+                self.controllers.workloads.get(&patch.object).is_some_and(super::controllers::Workload::is_rolling);
+            if let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late, rolls) {
+                self.fail(&what);
+            }
         }
         self.settle_log();
         outcome

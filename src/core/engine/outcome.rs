@@ -47,13 +47,13 @@ impl World {
                 self.mark(policy);
             }
             Doing::Pods(target) => match outcome {
-                Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now),
+                Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now, out),
                 Outcome::Object(_)
                 | Outcome::Accepted
                 | Outcome::NotFound
                 | Outcome::Answer(_)
                 | Outcome::Failed(_) => {
-                    self.pods_seen(&target, None, now);
+                    self.pods_seen(&target, None, now, out);
                 }
             },
             Doing::Status { policy, status, quarantine, active } => {

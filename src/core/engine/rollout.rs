@@ -89,6 +89,8 @@ pub(super) enum Rest {
     HeldUp,
     /// Its pods are replaced when a person deletes them or moves the partition.
     AwaitsPerson,
+    /// It was found after a restart with nothing moving, and others had taken the turn since. Its way back takes another one.
+    Overtaken,
 }
 
 /// How far a rollout is.
@@ -205,6 +207,11 @@ impl Rollout {
     /// that nothing comes of any more keeps nobody.
     pub(super) fn is_in_flight(&self) -> bool {
         self.phase != Phase::Settling && self.rest.is_none()
+    }
+
+    /// Whether other policies keep away from its workload: whose values fail could not be told, and each has its own way back.
+    pub(super) fn comes_first(&self) -> bool {
+        matches!(self.rest, None | Some(Rest::Overtaken))
     }
 
     /// Whether a person has to do the rest.

@@ -208,8 +208,13 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
         let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
         let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob));
         let live = text.and_then(|text| resolve::read(desired.knob, &text)?.to_i64());
-        // A pool that was set opens its connections in however many processes there are.
-        if path.starts_with("workers.") { live.or_else(|| desired.value.to_i64()) } else { live }
+        // A pool that was set opens its connections in however many processes there are, and beside them those of an overflow of
+        // which nobody knows how large it is by itself: as many as are known, it has in any case.
+        match live {
+            None if path.starts_with("workers.") => desired.value.to_i64(),
+            None if is_overflow(path) => Some(0),
+            live => live,
+        }
     };
     let mut most = resolve::loads(case.policy, |path| value(path, None), |_| None);
     for of in [0, 1].into_iter().filter(|_| !case.memory.rolling.is_empty()) {
@@ -224,6 +229,11 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
     most
 }
 
+/// Whether a knob is the overflow of a pool.
+fn is_overflow(path: &str) -> bool {
+    path.starts_with("pools.") && path.ends_with(".overflow")
+}
+
 /// What the pools add up to with the values that are there or will be.
 fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
     let left: BTreeSet<&str> = states(plan, State::Yielded).chain(states(plan, State::Quarantined)).collect();
@@ -234,8 +244,9 @@ fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
             let path = &*desired.knob.path;
             let value = match left.contains(path).then(live) {
                 None => desired.value.clone(),
-                // However many processes there are by themselves: what the policy would have is the best that can be said.
-                Some(None) if path.starts_with("workers.") => desired.value.clone(),
+                // However many processes there are by themselves, and however large an overflow: what the policy would have is the
+                // best that can be said. A pool of which nothing was said would not be counted at all.
+                Some(None) if path.starts_with("workers.") || is_overflow(path) => desired.value.clone(),
                 Some(live) => live?,
             };
             Some((path, value))

@@ -196,7 +196,8 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
     }
     // Oldest first. Which files pods have read follows from what is in them.
     let all = history.iter().rev().flat_map(|entry| entry.changes.iter().map(move |change| Past { entry, change }));
-    let past: Vec<Past<'_>> = all.filter(|past| past.change.path != STAMP).collect();
+    let past: Vec<Past<'_>> =
+        all.filter(|past| past.change.path != STAMP && !is_elsewhere(policy, past.change)).collect();
     let kind = policy.target.as_ref().map(|target| target.kind.as_str());
     // What is not on a target itself, such as a ConfigMap, is shared by all of them.
     let object = |past: &Past<'_>| {
@@ -237,7 +238,20 @@ pub fn way_back(policy: &Policy, status: &PerformancePolicyStatus, to: i64) -> R
             Err(_) => {}
         }
     }
+    let since = history.iter().filter(|entry| entry.revision > to);
+    for change in since.flat_map(|entry| &entry.changes).filter(|change| is_elsewhere(policy, change)) {
+        if told.insert(change.path.clone()) {
+            way.left.push(format!("{} was changed on {}, which is no target any more", change.path, change.object));
+        }
+    }
     if way.values.is_empty() { Err(NoWay::Nothing { left: way.left }) } else { Ok(way) }
+}
+
+/// Whether a change was on a target of another kind than the policy has by now: what was there is nothing to these.
+fn is_elsewhere(policy: &Policy, change: &ChangeStatus) -> bool {
+    let of = change.object.split_once('/').and_then(|(kind, _)| Kind::from_name(kind));
+    let is_target = of.is_some_and(|kind| kind.is_workload() || kind.is_foreign());
+    is_target && of != policy.target.as_ref().map(|target| target.kind)
 }
 
 /// What the policy would say for a value that landed as `text`; else why it cannot say that.

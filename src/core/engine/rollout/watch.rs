@@ -147,7 +147,9 @@ impl World {
                 self.let_rest(target, Rest::Failed);
             }
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
-            (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
+            (Progress::Failed { message }, _) => {
+                self.fail_rollout(target, Reason::DeadlineExceeded, message, now, out);
+            }
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
             (Progress::AwaitingManual, Phase::Running) => self.let_rest(target, Rest::AwaitsPerson),
             (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
@@ -169,7 +171,8 @@ impl World {
 
     /// It does not move by itself any more, so others may begin. What a person does with it, is told when it is complete.
     fn let_rest(&mut self, target: &ObjectKey, rest: Rest) {
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.rest.is_none()) else { return };
+        let moves = |rollout: &&mut Rollout| matches!(rollout.rest, None | Some(Rest::Overtaken));
+        let Some(rollout) = self.rollouts.get_mut(target).filter(moves) else { return };
         rollout.rest = Some(rest);
         let policy = rollout.policy.clone();
         self.mark(policy);
@@ -203,7 +206,13 @@ impl World {
     }
 
     /// What the pods of a rollout show.
-    pub(in crate::core::engine) fn pods_seen(&mut self, target: &ObjectKey, pods: Option<&[Pod]>, now: Instant) {
+    pub(in crate::core::engine) fn pods_seen(
+        &mut self,
+        target: &ObjectKey,
+        pods: Option<&[Pod]>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let object = self.objects.shared(target);
         let Some(rollout) = self.rollouts.get_mut(target) else { return };
         rollout.looking = false;
@@ -223,7 +232,7 @@ impl World {
         if let Some(pod) = failing {
             let why = pod.waiting.clone().unwrap_or_else(|| format!("{} restarts", pod.restarts));
             let message = format!("pod {} does not run: {why}", pod.name);
-            self.fail_rollout(target, Reason::CrashLoop, message, now);
+            self.fail_rollout(target, Reason::CrashLoop, message, now, out);
         }
     }
 
