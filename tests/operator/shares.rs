@@ -366,11 +366,37 @@ fn pods_never_could_open_more_than_the_budget_has_while_shares_move() {
         assert!(grown["web"] >= 2 && grown["batch"] >= 3 && grown["store"] >= 2, "{grown:?}");
         meter.step(&format!("one shrinks: {grown:?}"));
 
-        let record = meter.record();
-        println!(
-            "three Deployments, a StatefulSet and an autoscaler on one budget: at most {} of {USABLE} connections at any of {} \
-             events of pods: {}",
-            record.most.0, record.events, record.most.1
-        );
+        {
+            let record = meter.record();
+            println!(
+                "three Deployments, a StatefulSet and an autoscaler on one budget: at most {} of {USABLE} connections at any of \
+                 {} events of pods: {}",
+                record.most.0, record.events, record.most.1
+            );
+        }
+
+        // Somebody lets the autoscaler make more pods than there is room for: that is told with the sum, and those who have more
+        // than their part let go of it.
+        let raised = Instant::now();
+        world.kubectl(&["patch", "hpa", "jobs", "-p", r#"{"spec": {"maxReplicas": 12}}"#]);
+        let told = world
+            .until("connectionbudgets", "database", "the budget is overcommitted", |budget| {
+                condition(budget, "Overcommitted")["status"] == "True"
+            })
+            .await;
+        let why = condition(&told, "Overcommitted")["message"].as_str().expect("a message").to_owned();
+        println!("        told after {:.1?}: {why}", raised.elapsed());
+        assert!(why.contains("12 pods"), "{why}");
+        let pulled = rest(world, &meter, "shares are pulled in", |levels| {
+            levels["jobs"] == 2 && levels["batch"] + levels["store"] < grown["batch"] + grown["store"]
+        })
+        .await;
+        meter.step(&format!("somebody raised the autoscaler's maximum: {pulled:?}"));
+        world
+            .until("connectionbudgets", "database", "the budget is no longer overcommitted", |budget| {
+                condition(budget, "Overcommitted").is_null()
+                    && budget["status"]["committed"].as_i64() <= budget["status"]["usable"].as_i64()
+            })
+            .await;
     });
 }

@@ -190,8 +190,14 @@ fn edit(random: &mut Random, run: &mut Run, members: &mut Vec<Member>, capacity:
             sizes(random, &mut members[number].spec);
             apply(run, &members[number]);
         }
-        4 if members[number].spec["workers"].is_array() => {
-            members[number].spec["workers"][0]["count"]["value"] = json!(random.between(1, 4));
+        4 => {
+            let (count, spec) = (random.between(1, 4), &mut members[number].spec);
+            if spec["workers"].is_array() {
+                spec["workers"][0]["count"]["value"] = json!(count);
+            } else if random.chance(500) {
+                spec["workers"] = json!([{"name": "web", "count": {"value": count, "env": "WORKERS"}}]);
+                spec["pools"][0]["perWorker"] = json!("web");
+            }
             apply(run, &members[number]);
         }
         5 => {

@@ -208,10 +208,11 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
         let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
         let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob));
         let live = text.and_then(|text| resolve::read(desired.knob, &text)?.to_i64());
-        // A pool that was set opens its connections in however many processes there are, and beside them those of an overflow of
-        // which nobody knows how large it is by itself: as many as are known, it has in any case.
+        // A pool that was set opens its connections in however many processes there are, which nobody knows where nothing is said,
+        // and beside them those of an overflow, of which the same is true: one process, and no overflow, there are in any case.
+        // What comes with the first number of ours is growth then, for which there has to be room.
         match live {
-            None if path.starts_with("workers.") => desired.value.to_i64(),
+            None if path.starts_with("workers.") => Some(1),
             None if is_overflow(path) => Some(0),
             live => live,
         }
