@@ -37,7 +37,7 @@ bench: ## Measure resolving one policy, linting a thousand, sharing a budget bet
 	@cargo bench --quiet --bench speed
 
 .PHONY: soak
-soak: ## The long run: rest over minutes and large counts at default intervals
+soak: ## The long run: 200,000 seeds, 100,000 fleets, rest over minutes and large counts at default intervals
 	./.ci/run soak
 
 .PHONY: golden
