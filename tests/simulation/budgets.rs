@@ -907,3 +907,36 @@ fn a_pool_whose_overflow_failed_counts_with_its_size() {
     assert_eq!(pool(&run, "web"), None);
     assert!(committed(&run) >= Some(17 * 7) && committed(&run) <= Some(150), "{:?}", committed(&run));
 }
+
+/// Writing statuses is what a budget costs the API server: one that reserves what grows, and one that lets go of it.
+#[test]
+fn growth_costs_two_statuses_of_the_budget_and_rest_costs_none() {
+    const WORKLOADS: [&str; 4] = ["a", "b", "c", "d"];
+    let mut run = shop(&WORKLOADS);
+    allow_shares(&mut run);
+    let of = |capacity: i64| json!({"capacity": {"connections": capacity}, "reserved": 0, "headroom": "0%"});
+    // 7 pods at worst of each of 4 workloads: 2 for everybody, then 20.
+    budget(&mut run, &of(2 * 7 * 4));
+    for name in WORKLOADS {
+        let mut spec = plain(name, 20);
+        spec["pools"][0]["size"]["min"] = json!(2);
+        apply(&mut run, name, &spec);
+    }
+    rest(&mut run);
+    assert!(WORKLOADS.iter().all(|name| pool(&run, name).as_deref() == Some("2")));
+    let before = run.counts;
+    budget(&mut run, &of(20 * 7 * 4));
+    rest(&mut run);
+    assert!(WORKLOADS.iter().all(|name| pool(&run, name).as_deref() == Some("20")));
+    // Rollouts of a namespace follow each other, so that each workload has a round of its own; and one tells the new capacity.
+    let rounds = WORKLOADS.len() as u64;
+    let written = run.counts.budgets - before.budgets;
+    println!(
+        "{rounds} workloads grow one after the other: {written} statuses of the budget, {} writes",
+        run.counts.writes - before.writes
+    );
+    assert!(written <= 2 * rounds + 1, "{written} statuses of the budget for {rounds} rounds");
+    let before = run.counts;
+    run.pass(Span::hours(1));
+    assert_eq!(run.counts.requests() - before.requests(), 0, "at rest");
+}

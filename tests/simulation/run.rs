@@ -46,6 +46,8 @@ pub struct Counts {
     pub gets: u64,
     pub queries: u64,
     pub statuses: u64,
+    /// Statuses of budgets, which are among them.
+    pub budgets: u64,
     pub told: u64,
     pub crashes: u64,
 }
@@ -58,6 +60,7 @@ impl Counts {
         self.gets += other.gets;
         self.queries += other.queries;
         self.statuses += other.statuses;
+        self.budgets += other.budgets;
         self.told += other.told;
         self.crashes += other.crashes;
     }
@@ -279,7 +282,8 @@ impl Run {
                 // Prometheus is asked at rest, too.
                 Action::Query { .. } => self.counts.queries += 1,
                 Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
-                    self.counts.statuses += 1
+                    self.counts.statuses += 1;
+                    self.counts.budgets += u64::from(matches!(effect.action, Action::BudgetStatus { .. }));
                 }
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
