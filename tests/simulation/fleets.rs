@@ -154,11 +154,11 @@ pub fn run(seed: u64, journal: bool) -> Counts {
 /// `lie`: rollouts look as if they were over as soon as they begin.
 pub fn swap(lie: bool) {
     let mut run = Run::new(1);
-    run.is_quiet = true;
+    run.is_quiet = lie;
     run.controllers.lie = lie;
     run.invariants.budgets.meter = true;
     run.invariants.told = ["2", "20"].map(str::to_owned).into();
-    let spec = json!({"capacity": {"connections": 66}, "reserved": 0, "headroom": "0%"});
+    let spec = json!({"capacity": {"connections": 69}, "headroom": "0%"});
     run.people("budget", |server, _| server.apply_budget(BUDGET, &spec));
     let sized = |run: &mut Run, sizes: [i64; 2]| {
         for (name, size) in ["a", "b"].into_iter().zip(sizes) {
@@ -171,9 +171,11 @@ pub fn swap(lie: bool) {
         run.come_to_rest(Span::seconds(130), Span::hours(1));
     };
     let has = |run: &Run, name: &str| run.server.env(&ObjectKey::new(Kind::StatefulSet, NAMESPACE, name), "POOL");
-    for name in ["a", "b"] {
+    // The pods of one take their time to end.
+    for (name, grace) in [("a", 20), ("b", 1)] {
         let mut manifest = workload(name, &json!({}));
         manifest["spec"]["replicas"] = json!(3);
+        manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(grace);
         let key = ObjectKey::new(Kind::StatefulSet, NAMESPACE, name);
         run.people(&format!("install {name}"), |server, _| server.kubectl_apply(&key, &manifest));
     }

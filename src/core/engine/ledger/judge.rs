@@ -573,7 +573,7 @@ fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
                 Progress::AwaitingManual => "its pods wait for somebody to delete them",
                 Progress::Running => "its rollout is under way",
                 Progress::Complete if consumer.writing => "its rollout is under way",
-                Progress::Complete if (*policy, &place.target) == (&one.policy, &one.consumer.place.target) => {
+                Progress::Complete if (policy, &place.target) == (&one.policy, &one.consumer.place.target) => {
                     "that would come with the same write: make it smaller first, by itself"
                 }
                 Progress::Complete => "it has yet to begin",
