@@ -940,3 +940,34 @@ fn growth_costs_two_statuses_of_the_budget_and_rest_costs_none() {
     run.pass(Span::hours(1));
     assert_eq!(run.counts.requests() - before.requests(), 0, "at rest");
 }
+
+/// What a budget gives goes to the size first. An overflow that cannot become less counts against it.
+#[test]
+fn an_overflow_that_stays_leaves_no_room_for_a_larger_size() {
+    let mut run = shop(&["api"]);
+    run.invariants.budgets.meter = true;
+    allow_shares(&mut run);
+    let of = |capacity: i64| json!({"capacity": {"connections": capacity}, "headroom": "0%"});
+    let spec = |size: i64, mode: i64| {
+        let mut spec = plain("api", size);
+        spec["pools"][0]["size"]["min"] = json!(3);
+        spec["pools"][0]["overflow"] = json!({"value": 10, "env": "OVERFLOW"});
+        spec["settings"] = json!([{"name": "mode", "type": "Integer", "value": mode, "env": "MODE"}]);
+        spec
+    };
+    let overflow = |run: &Run| run.server.env(&deployment("api"), "OVERFLOW");
+    budget(&mut run, &of(97));
+    apply(&mut run, "p", &spec(3, 1));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")));
+    // 13 for each of 7 pods are written as 13 and 0, with what keeps the pods from coming up.
+    apply(&mut run, "p", &spec(20, 66));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")), "it has failed");
+    // 14 have not failed, and 0 have.
+    budget(&mut run, &of(104));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")));
+    assert!(ledger(&run).1 <= 101, "{:?}", ledger(&run));
+    says(&run, "p", "Ready", "False", "RolledBack");
+}

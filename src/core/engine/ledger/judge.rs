@@ -9,7 +9,7 @@ use super::{BudgetKey, Consumer, Grant, Ledger, Place, Want, named};
 use crate::{
     api::conditions::Reason,
     core::{
-        allocate::{self, Bid, Claim, Pods, Room, Verdict, Worst, shares},
+        allocate::{self, Bid, Claim, Load, Pods, Room, Verdict, Worst, shares},
         engine::World,
         facts::{Instant, ObjectKey, Progress},
         plan::{Plan, Refusal, Step},
@@ -51,6 +51,8 @@ pub(in crate::core::engine) struct Decision {
     refusals: Vec<Refusal>,
     /// Objects that have to be read before it is known.
     unread: Vec<ObjectKey>,
+    /// Connections of one pod that each pool gets, with the name of its budget.
+    levels: BTreeMap<Box<str>, (i64, Box<str>)>,
     /// What is granted.
     grants: Vec<(Place, Grant)>,
     /// What grows with the write, beyond what is there.
@@ -210,6 +212,7 @@ impl World {
         goes_back: bool,
         plan: &mut Plan,
     ) {
+        decision.hold(plan);
         decision.look_at(policy, target, plan);
         self.keep_reservations(policy, target, decision);
         for (place, granted) in std::mem::take(&mut decision.grants) {
@@ -353,6 +356,7 @@ impl World {
         }
         let held = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
         let per_pod = level.saturating_mul(asked.load.processes());
+        decision.levels.insert(consumer.place.pool.clone(), (per_pod, consumer.place.budget.clone()));
         if per_pod > held || !bid.along.is_empty() {
             decision.raises.insert(consumer.place.pool.clone());
         }
@@ -393,6 +397,7 @@ impl World {
     ) -> (Plan, Vec<String>) {
         let mut decision = self.decide(ledger, policy, target);
         let mut plan = plan(&decision.shares);
+        decision.hold(&plan);
         let refused = !decision.refusals.is_empty();
         let shares = std::mem::take(&mut decision.shares);
         restrain(&mut plan, &mut decision, false);
@@ -427,6 +432,30 @@ impl Decision {
             Some((.., most)) => *most = to.max(*most),
             None => self.grows.push((policy.clone(), place.clone(), to)),
         }
+    }
+
+    /// Refuses a plan after which a pool would have more than it gets, because not all of its numbers can be written: one may be
+    /// somebody else's, or have failed and be in quarantine.
+    fn hold(&mut self, plan: &Plan) {
+        let has = |pool: &str| plan.held.iter().find(|load| *load.pool == *pool).map_or(0, Load::per_pod);
+        let over = plan.loads.iter().find_map(|load| {
+            let (gets, budget) = self.levels.get(&load.pool)?;
+            (load.per_pod() > has(&load.pool).max(*gets)).then_some((load, *gets, budget))
+        });
+        let Some((load, gets, budget)) = over else { return };
+        let message = format!(
+            "pool {} would have ({} + {}) connections × {} processes in each pod, of the {gets} that budget \"{budget}\" gives it, \
+             because one of its numbers stays as it is: it is somebody else's, or has failed and is in quarantine. Make the other \
+             one smaller, or wait",
+            load.pool,
+            load.size,
+            load.overflow,
+            load.processes()
+        );
+        self.refuse(Reason::BudgetExceeded, message);
+        self.exceeds = true;
+        self.grants.clear();
+        self.grows.clear();
     }
 
     /// Leaves out of what grows what the plan does not write: it may be somebody else's, or have failed.
