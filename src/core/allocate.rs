@@ -37,6 +37,8 @@ pub struct Load {
     pub overflow: i64,
     /// Connections of one pool that are enough for the policy, if its budget has no more.
     pub least: i64,
+    /// Connections of the overflow that are among them.
+    pub least_overflow: i64,
     /// The process workers each of which has a pool, and how many there are.
     pub workers: Option<(Box<str>, i64)>,
 }
@@ -196,10 +198,11 @@ pub struct Worst {
 }
 
 impl Worst {
-    /// The same with that many connections per process, if it asks for more: the size is filled first, then the overflow.
+    /// The same with that many connections per process, if it asks for more: the size is filled first, then the overflow, which has
+    /// its least in any case.
     #[must_use]
     pub fn at(&self, level: i64) -> Self {
-        let size = self.load.size.min(level);
+        let size = self.load.size.min(level.saturating_sub(self.load.least_overflow));
         let overflow = self.load.overflow.min(level - size);
         Self { load: Load { size, overflow, ..self.load.clone() }, pods: self.pods }
     }

@@ -348,12 +348,14 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>, min: impl Fn(
             None => None,
         };
         let bound = |member: &str| min(&format!("pools.{}.{member}", pool.name));
+        let least_overflow = bound("overflow").unwrap_or(0).clamp(0, overflow.max(0));
         // Never none at all: some poolers take 0 for no limit.
         let least = match bound("size") {
-            Some(min) => min.max(1).min(size).saturating_add(bound("overflow").unwrap_or(0).clamp(0, overflow.max(0))),
+            Some(min) => min.max(1).min(size).saturating_add(least_overflow),
             None => size.saturating_add(overflow),
         };
-        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, least, workers };
+        let (name, budget) = (pool.name.clone(), pool.budget.clone());
+        let load = Load { pool: name, budget, size, overflow, least, least_overflow, workers };
         (load.connections() > 0).then_some(load)
     };
     policy.pools.iter().filter_map(load).collect()

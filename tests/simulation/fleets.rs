@@ -69,7 +69,11 @@ fn member(random: &mut Random, number: usize, run: &mut Run) -> Member {
         spec["pools"][0]["perWorker"] = json!("web");
     }
     if random.chance(300) {
-        spec["pools"][0]["overflow"] = json!({"value": random.between(1, 10), "env": "OVERFLOW"});
+        let most = random.between(1, 10);
+        spec["pools"][0]["overflow"] = json!({"value": most, "env": "OVERFLOW"});
+        if most % 3 == 0 {
+            spec["pools"][0]["overflow"]["min"] = json!(most / 2);
+        }
     }
     sizes(random, &mut spec);
     Member { key, policy: format!("p{number}"), scaled, spec }

@@ -28,7 +28,8 @@ fn anchor() -> Room {
 
 fn worst(size: i64, overflow: i64, processes: i64, pods: Pods) -> Worst {
     let workers = (processes > 1).then(|| ("web".into(), processes));
-    Worst { load: Load { pool: "db".into(), budget: None, size, overflow, least: size + overflow, workers }, pods }
+    let (pool, least) = ("db".into(), size + overflow);
+    Worst { load: Load { pool, budget: None, size, overflow, least, least_overflow: 0, workers }, pods }
 }
 
 /// Pods of a Deployment with default strategy whose application closes its pool when it is told to end.
@@ -415,4 +416,29 @@ fn a_gauge_is_asked_of_the_budgets_namespace_and_a_query_as_it_is() {
     assert!(wrong(json!({"gauge": "a b"})).starts_with("capacity.metric must be a metric name"));
     let none = Room::of(&budget(json!({"capacity": {}})), &Figures::default()).unwrap_err();
     assert_eq!(none, "capacity.metric and its literal are both missing");
+}
+
+#[test]
+fn the_size_is_filled_before_the_overflow_which_has_its_least() {
+    let check = |least_overflow: i64, level: i64, expected: (i64, i64)| {
+        let pool = "db".into();
+        let load = Load {
+            pool,
+            budget: None,
+            size: 20,
+            overflow: 10,
+            least: 2 + least_overflow,
+            least_overflow,
+            workers: None,
+        };
+        let at = Worst { load, pods: Pods::default() }.at(level).load;
+        assert_eq!((at.size, at.overflow), expected, "{least_overflow} of {level}");
+        assert!(at.connections() <= level);
+    };
+    check(0, 30, (20, 10));
+    check(0, 25, (20, 5));
+    check(0, 12, (12, 0));
+    check(5, 25, (20, 5));
+    check(5, 12, (7, 5));
+    check(10, 12, (2, 10));
 }

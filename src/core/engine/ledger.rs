@@ -516,6 +516,7 @@ impl World {
                 size: known.per_process,
                 overflow: 0,
                 least: known.per_process,
+                least_overflow: 0,
                 workers,
             };
             let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };

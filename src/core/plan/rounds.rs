@@ -253,9 +253,13 @@ fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
             Some((path, value))
         })
         .collect();
-    // What stays cannot become less either.
-    let bounds = desired.iter().filter(|desired| !left.contains(&*desired.knob.path));
+    // What stays cannot become less either: a size makes its pool one that takes all or nothing, and an overflow is its own least.
+    let bound = |desired: &Desired<'_>| match &*desired.knob.path {
+        path if !left.contains(path) => desired.min.as_ref()?.to_i64(),
+        path if is_overflow(path) => values.get(path)?.to_i64(),
+        _ => None,
+    };
     let bounds: BTreeMap<&str, i64> =
-        bounds.filter_map(|desired| Some((&*desired.knob.path, desired.min.as_ref()?.to_i64()?))).collect();
+        desired.iter().filter_map(|desired| Some((&*desired.knob.path, bound(desired)?))).collect();
     resolve::loads(case.policy, |path| values.get(path)?.to_i64(), |path| bounds.get(path).copied())
 }

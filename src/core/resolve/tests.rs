@@ -125,6 +125,14 @@ fn pools_add_up_with_the_numbers_of_the_target() {
     let loads = loads(&policy, |path| desired.iter().find(|d| *d.knob.path == *path)?.value.to_i64(), |_| None);
     assert_eq!(
         loads,
-        [Load { pool: "db".into(), budget: None, size: 20, overflow: 10, least: 30, workers: Some(("web".into(), 4)) }]
+        [Load {
+            pool: "db".into(),
+            budget: None,
+            size: 20,
+            overflow: 10,
+            least: 30,
+            least_overflow: 0,
+            workers: Some(("web".into(), 4))
+        }]
     );
 }
