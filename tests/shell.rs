@@ -129,7 +129,7 @@ fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
         assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
         assert!(written.rest["spec"].get().contains(r#""POOL""#));
 
-        // Whoever does not lead, or not any more, reads and writes nothing.
+        // Whoever does not lead, or not any more, reads, and writes nothing.
         let sources = Arc::new(Sources::new(None, metrics()));
         let idle = Executor::new(client.clone(), sources, "trimtab-1", Tenure::elected());
         let fresh = observed(&idle, &web).await;

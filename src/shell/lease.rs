@@ -55,8 +55,8 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a leader acts without a renewal. A third of the duration remains for requests that are under way, and for
-    /// clocks that do not run alike.
+    /// How long a leader acts without a renewal. A third of the duration remains for clocks that do not run alike, and for requests
+    /// that are under way; what takes longer carries the version that it was decided on.
     fn trust(self) -> Duration {
         self.duration * 2 / 3
     }

@@ -971,3 +971,68 @@ fn an_overflow_that_stays_leaves_no_room_for_a_larger_size() {
     assert!(ledger(&run).1 <= 101, "{:?}", ledger(&run));
     says(&run, "p", "Ready", "False", "RolledBack");
 }
+
+/// A rollout looks complete, and nobody tells of the pods of before, which take their time to end: whoever leads next counts them,
+/// too, whenever that is.
+#[test]
+fn a_crash_at_any_moment_forgets_no_pod_that_is_ending() {
+    let sized = |target: &str, size: &Value| {
+        let mut spec = plain(target, 1);
+        let given = spec["pools"][0]["size"].as_object_mut().unwrap();
+        given.extend(size.as_object().unwrap().clone());
+        spec
+    };
+    let play = |crash_at: Option<u64>| {
+        let mut run = Run::new(1);
+        run.controllers.silent = true;
+        run.invariants.budgets.meter = true;
+        run.invariants.told = (0..=120).map(|size: i64| size.to_string()).collect();
+        for (name, replicas, strategy) in [
+            ("a", 3, json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}})),
+            ("b", 1, json!({"type": "Recreate"})),
+        ] {
+            let mut manifest = workload(name, &json!({}));
+            manifest["spec"]["replicas"] = json!(replicas);
+            manifest["spec"]["strategy"] = strategy;
+            manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(25);
+            run.people("install", |server, _| server.kubectl_apply(&deployment(name), &manifest));
+        }
+        run.pass(Span::seconds(10));
+        // 20 for each of 3 pods and of 3 that are ending, and 1.
+        budget(&mut run, &json!({"capacity": {"connections": 124}, "headroom": "0%"}));
+        apply(&mut run, "a", &sized("a", &json!({"value": 20})));
+        rest(&mut run);
+        apply(&mut run, "b", &sized("b", &json!({"value": 100, "min": 1})));
+        rest(&mut run);
+        assert_eq!([pool(&run, "a"), pool(&run, "b")].map(Option::unwrap), ["20", "1"]);
+        apply(&mut run, "a", &sized("a", &json!({"value": 2})));
+        let events = run.pass_with_crash(Span::seconds(60), crash_at);
+        rest(&mut run);
+        assert_eq!([pool(&run, "a"), pool(&run, "b")].map(Option::unwrap), ["2", "100"], "crash at {crash_at:?}");
+        events
+    };
+    // Every third: these are many.
+    for crash_at in (0..play(None)).step_by(3) {
+        play(Some(crash_at));
+    }
+}
+
+/// A policy that only looks tells how many processes there are, where nothing else does.
+#[test]
+fn whoever_only_looks_counts_with_the_processes_that_it_says() {
+    let mut run = Run::new(1);
+    install(&mut run, "api", &json!({"env": [{"name": "POOL", "value": "5"}]}));
+    install(&mut run, "web", &json!({}));
+    run.pass(Span::seconds(10));
+    budget(&mut run, &json!({"capacity": {"connections": 150}, "headroom": "0%"}));
+    let mut looks = grace("api", 5);
+    looks["mode"] = json!("Observe");
+    apply(&mut run, "p", &looks);
+    rest(&mut run);
+    // 5 × 4 processes × (3 pods + 1 surge + 3 terminating) leave 7 of 147.
+    assert_eq!(ledger(&run), (147, 140, "Served".into()));
+    apply(&mut run, "q", &plain("web", 2));
+    rest(&mut run);
+    assert_eq!(pool(&run, "web"), None);
+    says(&run, "q", "Ready", "False", "BudgetExceeded");
+}

@@ -142,6 +142,9 @@ struct Consumer {
     held: Option<Worst>,
     /// With the values that the policy asks for.
     asked: Option<Worst>,
+    /// Connections at worst with the values that are there, if there are as many processes as the policy says, where the
+    /// application does not read their number from anywhere that is seen.
+    could: i64,
     /// Whether the policy may write to the target.
     writes: bool,
     /// Whether a write of ours is under way of which nobody knows how it ends.
@@ -320,8 +323,16 @@ impl World {
                 ..consumer
             })
         };
-        let before = self.ledger.books.get(key).into_iter().flat_map(|books| &books.consumers);
-        before.filter(is_gone).filter_map(rolls).collect()
+        // Who has only begun knows from the status of the budgets what there was.
+        let (known, told);
+        let before = if let Some(books) = self.ledger.books.get(key) {
+            known = books;
+            &known.consumers
+        } else {
+            told = self.last_known(key);
+            &told
+        };
+        before.iter().filter(is_gone).filter_map(rolls).collect()
     }
 
     fn enter(&mut self, key: &PolicyKey, mut books: Books, now: Instant) {
@@ -371,25 +382,27 @@ impl World {
         let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
         let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight(), until: None };
         let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
-        if !consumer.in_flight() {
-            // Where nobody tells of pods that are ending, they are there for as long as they may take.
-            let ends = known.zip(consumer.ending).and_then(|(known, ending)| {
-                let until = known.until.or_else(|| known.rolling.then(|| time + ending))?;
-                (until > time).then_some((known, until))
-            });
-            return match ends {
-                Some((known, until)) => now.most(known, Some(until)),
-                None => now,
-            };
+        let before = known.or_else(|| self.peak_told(policy, &consumer.place));
+        if consumer.in_flight() {
+            return before.map_or(now, |before| now.most(before, None));
         }
-        let before = known.or_else(|| {
-            let known = self.allocation(policy, &consumer.place)?;
-            let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
-            let all = pods.all().max(1);
-            let per_pod = known.worst_case.saturating_add(all - 1).div_euclid(all);
-            Some(Peak { per_pod, pods, rolling: true, until: None })
+        // Where nobody tells of pods that are ending, they are there for as long as they may take. A process that has only begun
+        // knows of a rollout that is just over from the budget's status, which counts more than what is there by now.
+        let before = before.filter(|before| known.is_some() || before.connections() > now.connections());
+        let ends = before.zip(consumer.ending).and_then(|(before, ending)| {
+            let until = before.until.or_else(|| before.rolling.then(|| time + ending))?;
+            (until > time).then_some((before, until))
         });
-        before.map_or(now, |before| now.most(before, None))
+        ends.map_or(now, |(before, until)| now.most(before, Some(until)))
+    }
+
+    /// What the status of a budget says of what pods of a consumer could hold.
+    fn peak_told(&self, policy: &PolicyKey, place: &Place) -> Option<Peak> {
+        let known = self.allocation(policy, place)?;
+        let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
+        let all = pods.all().max(1);
+        let per_pod = known.worst_case.saturating_add(all - 1).div_euclid(all);
+        Some(Peak { per_pod, pods, rolling: true, until: None })
     }
 
     /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
@@ -405,7 +418,7 @@ impl World {
             Ok(policy) if is_consumer(policy) => policy,
             Ok(_) => return books,
             Err(_) => {
-                books.consumers = self.last_known(entry);
+                books.consumers = self.last_known(&entry.identity.key);
                 return books;
             }
         };
@@ -420,7 +433,7 @@ impl World {
             Err(unserved) if unserved.reason == Reason::NoTargets => Vec::new(),
             // What it governs is not said, and keeps what it has.
             Err(_) => {
-                books.consumers = self.last_known(entry);
+                books.consumers = self.last_known(&entry.identity.key);
                 return books;
             }
         };
@@ -455,6 +468,12 @@ impl World {
                 let moment = if granted { Moment::Granted } else { Moment::Live };
                 let pods = self.pods(policy, &object, &plan, &place, moment);
                 let held = load(&plan.held).map(|load| Worst { load, pods });
+                let unsaid = pool.per_worker.as_ref().is_some_and(|worker| {
+                    let path = format!("workers.{worker}.count");
+                    plan.settings.iter().any(|setting| *setting.path == *path && setting.live.is_none())
+                });
+                let processes = asked.as_ref().filter(|_| unsaid).map_or(1, |asked: &Worst| asked.load.processes());
+                let could = held.as_ref().map_or(0, |held| held.connections().saturating_mul(processes));
                 // What it could open may not be known yet; others that write the same size make it known.
                 let peak = Peak::default();
                 let ending = (pods.terminating > 0).then(|| untold(&object)).flatten();
@@ -464,6 +483,7 @@ impl World {
                     peak,
                     held,
                     asked,
+                    could,
                     writes,
                     writing,
                     progress: progress.clone(),
@@ -502,8 +522,8 @@ impl World {
     }
 
     /// What the consumers of a policy that cannot be read counted last.
-    fn last_known(&self, entry: &Entry) -> Vec<Consumer> {
-        let (namespace, name) = &entry.identity.key;
+    fn last_known(&self, key: &PolicyKey) -> Vec<Consumer> {
+        let (namespace, name) = key;
         let from: BudgetKey = (namespace.clone(), "".into());
         let budgets = self.budgets.range(from..).take_while(|((of, _), _)| of == namespace);
         let consumer = |budget: &str, known: &Allocation| {
@@ -530,6 +550,7 @@ impl World {
                 },
                 pods,
                 peak: Peak::default(),
+                could: worst.connections(),
                 held: Some(worst.clone()),
                 asked: Some(worst),
                 writes: false,

@@ -112,7 +112,9 @@ impl World {
                 let under_way = granted.filter(|_| consumer.in_flight()).map_or(0, |granted| granted.connections);
                 let reserved = self.reserved(policy, &consumer.place).unwrap_or(0);
                 let there = connections(&consumer.held).max(consumer.peak.connections());
-                (there.max(under_way).max(reserved), granted)
+                // What it says of its processes is the best that is known, as long as it may not write their number.
+                let could = if consumer.writes { 0 } else { consumer.could };
+                (there.max(could).max(under_way).max(reserved), granted)
             })
             .collect();
         // A pooler that opens more than its database has lets nobody grow.
@@ -597,6 +599,7 @@ fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
             let Judged { policy, consumer, bid, .. } = other;
             let place = &consumer.place;
             let stuck = match &consumer.progress {
+                Progress::Complete if consumer.peak.until.is_some() => "its pods of before have yet to end",
                 Progress::Failed { .. } => "its rollout is stuck: look at its pods",
                 Progress::Paused => "its rollout is paused: resume it",
                 Progress::AwaitingManual => "its pods wait for somebody to delete them",
