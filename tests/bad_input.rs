@@ -104,6 +104,8 @@ const ROWS: &[Row] = &[
     row(31, "a ConfigMap that another edits between our look and our write", &[],
         &[("tests/ownership/documents.rs", "edits_that_are_refused_and_edits_that_are_none"),
           ("tests/simulation.rs", "seeds")]),
+    row(32, "an application that never reads the value that changed", &[NotApplied],
+        &[("tests/real_metrics/readbacks.rs", "an_application_that_ignores_its_variable_and_one_old_pod_of_five_are_named")]),
     row(33, "a query with an error of syntax", &[QueryInvalid], &[(METRICS, QUERIES)]),
     row(34, "a backend that refuses to execute, is away, silent, throttles or refuses the credential",
         &[QueryFailed, BackendUnavailable, BackendThrottled, BackendUnauthorized],
@@ -162,6 +164,12 @@ const ROWS: &[Row] = &[
     row(63, "options with which a JVM would not start, or that would have no effect", &[BoundsConflictWithTarget, NoEffect],
         &[("tests/operator/runtime.rs", "values_that_do_not_fit_or_would_have_no_effect_are_refused_and_write_nothing"),
           ("src/core/plan/tests.rs", "what_keeps_a_jvm_from_its_start_is_refused_wherever_it_stands")]),
+    row(70, "a rollback in annotations that name no revision, pin what the policy cannot have, or are another policy's",
+        &[RollbackRefused, RollbackIgnored],
+        &[("src/core/policy/pin/tests.rs", "what_cannot_be_read_is_refused_with_the_way_out"),
+          ("tests/simulation/rollbacks.rs", "nonsense_in_the_annotation_is_told_and_nothing_is_written"),
+          ("tests/simulation/rollbacks.rs", "it_is_of_the_policy_that_it_was_asked_of_and_of_no_other_of_that_name"),
+          ("tests/operator/commands.rs", "golden_a_rollback_pins_until_it_is_ended_or_the_policy_changes")]),
 ];
 
 fn text(file: &str) -> String {

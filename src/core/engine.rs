@@ -13,6 +13,7 @@ mod measure;
 mod objects;
 mod outcome;
 mod profiles;
+mod proofs;
 mod publish;
 mod reconcile;
 mod retire;
@@ -25,15 +26,16 @@ use std::{
     sync::Arc,
 };
 
-pub use account::{Account, TargetAccount};
+pub use account::{Account, ReadbackAccount, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
+    allocate::Figures,
     facts::{Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
+    policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
 use crate::api::{
@@ -67,6 +69,8 @@ pub struct World {
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
     budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    /// What is measured of budgets, as far as that is known.
+    figures: BTreeMap<ledger::BudgetKey, Figures>,
     ledger: Ledger,
     objects: Objects,
     /// Effects whose end has not been told yet.
@@ -131,8 +135,10 @@ struct Entry {
     /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
     /// from.
     told_active: Vec<ActiveProfile>,
-    /// The policy under profiles that are active somewhere.
-    under: BTreeMap<ProfileSet, Arc<Policy>>,
+    /// The policy under profiles that are active somewhere, with what is pinned there.
+    under: BTreeMap<Guise, Arc<Policy>>,
+    /// What pods shall tell of values, by target, as it was when that was last known.
+    proofs: BTreeMap<ObjectKey, sweep::Expected>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -177,6 +183,8 @@ struct Wanted {
 struct OpenChange {
     /// Generation of the policy that asks for it.
     generation: i64,
+    /// Revision whose values were pinned then: a rollback is a change of its own.
+    pinned: Option<i64>,
     /// Whether one of its writes has begun a rollout. The next target's rollout is a change of its own.
     rolled_out: bool,
 }
@@ -249,6 +257,8 @@ enum Doing {
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
+    /// The status of a budget.
+    Budget(ledger::BudgetKey),
     /// Nobody waits for its end.
     Told,
 }
@@ -268,6 +278,7 @@ impl World {
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            figures: BTreeMap::new(),
             ledger: Ledger::default(),
             objects: Objects::default(),
             running: BTreeMap::new(),
@@ -332,9 +343,7 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
-        if ticked {
-            world.publish_budgets(now, &mut out);
-        }
+        world.publish_budgets(ticked, now, &mut out);
     }
     out
 }

@@ -9,8 +9,8 @@ use super::server::{Server, Stored};
 
 /// Time until a new pod is ready.
 const START: Span = Span::seconds(2);
-/// Time that a pod takes to end.
-const GRACE: Span = Span::seconds(2);
+/// Time that a pod takes to end, if its template does not say.
+const GRACE: i64 = 2;
 /// Progress deadline of Deployments.
 const DEADLINE: Span = Span::seconds(60);
 /// Time after which nobody expects anything of the other kinds any more, which have no deadline. The operator's is longer, by
@@ -33,6 +33,7 @@ struct Replica {
     crashes: bool,
     hangs: bool,
     crashes_later: bool,
+    grace: Span,
     gone: Option<Instant>,
 }
 
@@ -70,6 +71,10 @@ impl Workload {
     /// Whether pods are being replaced, and neither failed for good nor paused.
     pub const fn is_rolling(&self) -> bool {
         !self.complete && !self.failed
+    }
+
+    pub const fn is_complete(&self) -> bool {
+        self.complete
     }
 
     pub const fn has_settled(&self) -> bool {
@@ -136,6 +141,10 @@ pub struct Controllers {
     pub databases: BTreeMap<ObjectKey, Database>,
     pods: u64,
     revisions: u64,
+    /// They say of every rollout that it is over as soon as it begins.
+    pub lie: bool,
+    /// They do not tell how many pods of a Deployment are ending.
+    pub silent: bool,
     /// Version of the server at which there was nothing left to do.
     idle_at: Option<u64>,
 }
@@ -216,8 +225,9 @@ impl Controllers {
         };
         workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > now));
         // Deployments make the new pod first; the others take the old one away first.
-        let surge = usize::from(stored.key.kind == Kind::Deployment);
-        let spare = 1 - surge;
+        let surge = surge(stored, want);
+        let spare = usize::from(surge == 0);
+        let recreates = stored.at("/spec/strategy/type") == "Recreate";
         // Long to make, and seldom needed.
         let text = LazyCell::new(|| bound_text(stored, server));
         let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
@@ -231,29 +241,40 @@ impl Controllers {
         }
         if !paused {
             // One step at a time, as with the default surge.
-            if updated(&workload.pods) < want && live(&workload.pods) < want + surge {
+            let old_ones = workload.pods.iter().any(|pod| pod.revision != current);
+            // A pod of a StatefulSet is made anew under its name, and that of a DaemonSet on its node: the old one is gone first.
+            let named = stored.key.kind != Kind::Deployment && workload.pods.len() >= want;
+            if updated(&workload.pods) < want
+                && live(&workload.pods) < want + surge
+                && !(recreates && old_ones)
+                && !named
+            {
                 self.pods += 1;
                 workload.pods.push(pod(self.pods, current, now, &text));
                 workload.progressed = now;
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
-                pod.gone.is_none() && pod.revision != current && (!pod.is_ready(now) || ready + spare > want)
+                pod.gone.is_none()
+                    && pod.revision != current
+                    && (!pod.is_ready(now) || ready + spare > want || recreates)
             });
             if let Some(old) = old {
-                old.gone = Some(now + GRACE);
+                old.gone = Some(now + old.grace);
                 workload.progressed = now;
             }
             while updated(&workload.pods) > want {
                 let surplus = workload.pods.iter_mut().rev().find(|pod| pod.gone.is_none() && pod.revision == current);
-                surplus.unwrap().gone = Some(now + GRACE);
+                let surplus = surplus.unwrap();
+                surplus.gone = Some(now + surplus.grace);
             }
         }
         let total = live(&workload.pods);
         let updated = updated(&workload.pods);
         let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
         let terminating = workload.pods.len() - total;
-        let complete = total == want && updated == want && ready == want && terminating == 0;
+        let told = if self.silent && stored.key.kind == Kind::Deployment { 0 } else { terminating };
+        let complete = total == want && updated == want && ready == want && told == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == *template;
         if workload.complete {
             // From now on pods come and go for other reasons than the template.
@@ -261,7 +282,36 @@ impl Controllers {
         }
         let deadline = if stored.key.kind == Kind::Deployment { DEADLINE } else { STUCK };
         workload.failed = !complete && !paused && now.since(workload.progressed) > deadline;
-        status(stored, workload, [total, updated, ready, terminating, want])
+        if self.lie {
+            return status(stored, workload, [want, want, want, 0, want]);
+        }
+        let mut status = status(stored, workload, [total, updated, ready, terminating, want]);
+        if self.silent {
+            status.as_object_mut().unwrap().remove("terminatingReplicas");
+        }
+        status
+    }
+
+    /// The templates of all pods that a workload has, those that are ending included.
+    pub fn templates(&self, key: &ObjectKey) -> impl Iterator<Item = &Value> {
+        self.workloads.get(key).into_iter().flat_map(|workload| {
+            workload.pods.iter().filter_map(|pod| {
+                let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision);
+                revision.map(|revision| &revision.template)
+            })
+        })
+    }
+
+    /// The pods of a workload with the value that a variable has in each.
+    pub fn environments(&self, key: &ObjectKey, variable: &str) -> Vec<(String, Option<String>)> {
+        let Some(workload) = self.workloads.get(key) else { return Vec::new() };
+        let value = |pod: &Replica| {
+            let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision)?;
+            let list = revision.template["spec"]["containers"][0]["env"].as_array()?;
+            let entry = list.iter().find(|entry| entry["name"] == variable)?;
+            entry["value"].as_str().map(str::to_owned)
+        };
+        workload.pods.iter().map(|pod| (pod.name.clone(), value(pod))).collect()
     }
 
     pub fn list_pods(&self, key: &ObjectKey, now: Instant) -> Vec<Pod> {
@@ -297,7 +347,25 @@ fn pod(number: u64, revision: u64, created: Instant, text: &str) -> Replica {
         })
     };
     let (crashes, hangs, crashes_later) = (has(CRASHES), has(HANGS), has(CRASHES_LATER));
-    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, crashes_later, gone: None }
+    let grace = text
+        .split("terminationGracePeriodSeconds\":")
+        .nth(1)
+        .and_then(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+    let grace = Span::seconds(grace.unwrap_or(GRACE));
+    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, crashes_later, grace, gone: None }
+}
+
+/// Pods beyond those that are wanted during a rollout.
+fn surge(stored: &Stored, want: usize) -> usize {
+    if stored.key.kind != Kind::Deployment || stored.at("/spec/strategy/type") == "Recreate" {
+        return 0;
+    }
+    let most = stored.at("/spec/strategy/rollingUpdate/maxSurge");
+    let percent = most.as_str().and_then(|text| text.strip_suffix('%')?.parse::<usize>().ok());
+    match (most.as_u64(), percent) {
+        (Some(pods), _) => usize::try_from(pods).unwrap(),
+        (None, percent) => (want * percent.unwrap_or(25)).div_ceil(100),
+    }
 }
 
 /// Everything that a new pod reads when it starts.
@@ -330,7 +398,9 @@ fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
         Kind::StatefulSet => {
             let old = workload.pods.iter().find(|pod| pod.revision != current && pod.gone.is_none());
             let before = if workload.complete { current } else { old.map_or(current, |pod| pod.revision) };
-            json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+            // Its controller counts pods that are ending, too, and a Deployment's does not.
+            let all = total + terminating;
+            json!({"observedGeneration": generation, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "currentRevision": format!("rev-{before}"), "updateRevision": format!("rev-{current}")})
         }
         _ => {

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Events that a failure shows.
-const JOURNAL: usize = 120;
+const JOURNAL: usize = 400;
 
 /// Faults, in chances per 1000 events.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Counts {
     pub gets: u64,
     pub queries: u64,
     pub statuses: u64,
+    /// Statuses of budgets, which are among them.
+    pub budgets: u64,
     pub told: u64,
     pub crashes: u64,
 }
@@ -58,6 +60,7 @@ impl Counts {
         self.gets += other.gets;
         self.queries += other.queries;
         self.statuses += other.statuses;
+        self.budgets += other.budgets;
         self.told += other.told;
         self.crashes += other.crashes;
     }
@@ -129,6 +132,12 @@ impl Run {
         }
         for (workload, policy) in self.leader.world.rollouts() {
             writeln!(text, "  in flight: {} for {}", workload.short(), policy.1).unwrap();
+        }
+        for (key, policy) in &self.server.policies {
+            for condition in policy.status.iter().flat_map(|status| &status.conditions) {
+                let (kind, reason, message) = (&condition.type_, &condition.reason, &condition.message);
+                writeln!(text, "  {}: {kind}={} {reason}: {message}", key.1, condition.status).unwrap();
+            }
         }
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
@@ -260,6 +269,9 @@ impl Run {
         let told = self.journal.is_some().then(|| describe(&input));
         self.invariants.told(&input);
         let effects = self.leader.tell(input, now);
+        if let Err(what) = self.leader.world.audit() {
+            self.fail(&what);
+        }
         if let Some(told) = told.filter(|told| !effects.is_empty() || told != "tick") {
             self.note(|| format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
         }
@@ -270,7 +282,8 @@ impl Run {
                 // Prometheus is asked at rest, too.
                 Action::Query { .. } => self.counts.queries += 1,
                 Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
-                    self.counts.statuses += 1
+                    self.counts.statuses += 1;
+                    self.counts.budgets += u64::from(matches!(effect.action, Action::BudgetStatus { .. }));
                 }
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
@@ -327,9 +340,13 @@ impl Run {
             && let Some(before) = &before
             && let Some(after) = self.server.objects.get(&patch.object)
             && after.version != before.version
-            && let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late)
         {
-            self.fail(&what);
+            // As it was before the write.
+            let rolls =
+                self.controllers.workloads.get(&patch.object).is_some_and(super::controllers::Workload::is_rolling);
+            if let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late, rolls) {
+                self.fail(&what);
+            }
         }
         self.settle_log();
         outcome
@@ -499,7 +516,13 @@ fn name(action: &Action) -> String {
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
         }
         Action::BudgetStatus { budget, status, .. } => {
-            format!("status of budget {}: {:?} of {:?}", budget.1, status.committed, status.usable)
+            let consumers = status.allocations.iter().map(|one| {
+                let (pods, each) = (one.pods_max + one.surge + one.terminating, one.per_process * one.processes);
+                format!("{} {each} × {pods} = {} share {:?} of {:?}", one.policy, one.worst_case, one.share, one.asked)
+            });
+            let reserved = status.reservations.iter().map(|one| format!("{} {} → {}", one.policy, one.from, one.to));
+            let lists = [consumers.collect::<Vec<_>>().join(", "), reserved.collect::<Vec<_>>().join(", ")];
+            format!("status of budget {}: {:?} of {:?} {lists:?}", budget.1, status.committed, status.usable)
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),

@@ -39,6 +39,8 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     let mut stage = Stage::set(&mut random, &mut run);
     let mut sharer = Random::new(seed ^ 0x5A4E);
     stage.sharer = sharer.chance(250).then_some(RefCell::new(sharer));
+    let mut prover = Random::new(seed ^ 0x960F);
+    stage.prover = prover.chance(300).then_some(RefCell::new(prover));
     let mut owner = Random::new(seed ^ 0xB0D6);
     if owner.chance(300) {
         stage.owner = Some(RefCell::new(owner));
@@ -80,6 +82,8 @@ struct Stage {
     owner: Option<RefCell<Random>>,
     /// Who has knobs that share a field, where there are any. The same is true of its draws.
     sharer: Option<RefCell<Random>>,
+    /// Who wants to see that pods run with a value, where anybody does. The same is true of its draws.
+    prover: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -113,7 +117,7 @@ impl Stage {
         }
         run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads, owner: None, sharer: None }
+        Self { workloads, owner: None, sharer: None, prover: None }
     }
 
     /// The owner of the database says what it can bear, says something else, or says nothing any more.
@@ -209,6 +213,13 @@ impl Stage {
         if random.chance(300) {
             self.add_profiles(random, &mut spec);
         }
+        if let (Some(prover), Some(variable)) = (&self.prover, spec["pools"][0]["size"]["env"].as_str())
+            && prover.borrow_mut().chance(800)
+        {
+            // The model's pods tell what their environment says, under the variable's name.
+            let gauge = variable.to_lowercase();
+            spec["pools"][0]["size"]["effective"] = json!({"gauge": gauge});
+        }
         if let Some(owner) = &self.owner
             && spec["pools"].is_array()
             && owner.borrow_mut().chance(800)
@@ -257,7 +268,7 @@ impl Stage {
     fn act(&self, random: &mut Random, run: &mut Run, names: &[&'static str]) {
         let name = *random.pick(names);
         let key = random.pick(&self.workloads).clone();
-        match random.below(19) {
+        match random.below(21) {
             16..=17 => {
                 let load = *random.pick(&[1.0, 8.0, 15.0, 30.0]);
                 run.people(&format!("{} has a load of {load}", key.short()), |server, _| {
@@ -277,6 +288,13 @@ impl Stage {
                 run.people(&format!("suspend {name} {why}"), |server, _| server.suspend(name, why));
             }
             6 => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            19 => {
+                let newest = run.server.policies.get(&policy(name)).and_then(|p| p.status.as_ref()?.revision);
+                let to = newest.unwrap_or_default() - random.between(0, 3);
+                // That there is no way back is an answer, too.
+                let _refused = run.people(&format!("rollback {name} --to {to}"), |server, _| server.rollback(name, to));
+            }
+            20 => run.people(&format!("resume {name} --rollback"), |server, _| server.end_rollback(name)),
             7 | 8 => {
                 let variable = *random.pick(&VARIABLES[..3]);
                 let value = (!random.chance(200)).then(|| random.between(41, 60).to_string());
@@ -502,8 +520,19 @@ fn settled(run: &Run) {
                 run.fail(&format!("policy {} says Applied and has plans", key.1));
             }
             if applied.status == "True" {
-                follows(run, policy);
-                switched(run, policy);
+                // What is pinned is what was there at a revision.
+                if condition("RollbackPinned").is_none_or(|pinned| pinned.status != "True") {
+                    follows(run, policy);
+                    switched(run, policy);
+                }
+                let effective = condition("Effective").map(|c| (&*c.status, &*c.reason));
+                let is_read_back = json!(policy.spec).pointer("/pools/0/size/effective").is_some();
+                let expected = if is_read_back { ("True", "Verified") } else { ("Unknown", "NoReadback") };
+                // Pods of a rollout that came to nothing are not asked.
+                let all_run = run.controllers.workloads.values().all(super::controllers::Workload::is_complete);
+                if effective.is_some_and(|effective| effective != expected) && all_run {
+                    run.fail(&format!("policy {} is applied, and Effective is {effective:?}", key.1));
+                }
             }
         }
     }

@@ -45,20 +45,25 @@ impl World {
             Input::Budget(Change::Applied(budget)) => {
                 let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
                 let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
+                let reserved = |of: &ConnectionBudget| of.status.as_ref().map(|status| status.reservations.clone());
                 let same = |known: &ConnectionBudget| {
-                    (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
+                    (&known.metadata.uid, &known.spec, reserved(known).unwrap_or_default())
+                        == (&budget.metadata.uid, &budget.spec, reserved(&budget).unwrap_or_default())
                 };
                 let same = self.budgets.get(&key).is_some_and(same);
                 self.budgets.insert(key.clone(), *budget);
-                // A status of ours is no news to consumers.
+                // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
                 if same {
                     self.ledger.look_at(key);
                 } else {
+                    // What was measured may have been something else.
+                    self.figures.remove(&key);
                     self.budget_changed(&key);
                 }
             }
             Input::Budget(Change::Deleted(key)) => {
                 self.budgets.remove(&key);
+                self.figures.remove(&key);
                 self.budget_changed(&key);
             }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
@@ -73,15 +78,18 @@ impl World {
                         entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
+                        entry.proofs.clear();
                         // It may have been there and gone again meanwhile.
                         entry.absent_since = None;
                     }
                     self.sweep.rebuild();
+                    self.figures.clear();
                     self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
                     self.mark_all();
                 }
                 self.leader = leader;
+                self.ledger.forget_decisions();
             }
             Input::Done(id, outcome) => {
                 if let Some(doing) = self.running.remove(&id) {
@@ -117,7 +125,13 @@ impl World {
                 } else if !entry.status_in_flight && !entry.outdated.contains(&status) {
                     entry.written = status;
                 }
+                let rollback = |entry: &Entry| entry.parsed.as_ref().ok().map(|policy| policy.rollback.clone());
+                let before = rollback(entry);
                 entry.parsed = parse(policy);
+                // Who goes back does not wait for what was refused before.
+                if rollback(entry) != before {
+                    entry.backoffs.clear();
+                }
                 entry.under.clear();
                 let steers = steering(policy);
                 if entry.steered.0 != steers {
@@ -192,6 +206,7 @@ impl World {
             entry.holds.remove(key);
             entry.backoffs.remove(key);
             entry.claims.remove(key);
+            entry.proofs.remove(key);
         }
         self.reads.remove(key);
         self.unsure.remove(key);
@@ -216,6 +231,7 @@ impl World {
                 let gone: Vec<_> = self.budgets.keys().filter(|key| !names.contains(*key)).cloned().collect();
                 for key in gone {
                     self.budgets.remove(&key);
+                    self.figures.remove(&key);
                     self.budget_changed(&key);
                 }
             }
@@ -425,6 +441,7 @@ impl Entry {
             finalizers_in_flight: false,
             memoir,
             open_change: None,
+            proofs: BTreeMap::new(),
             holds: BTreeMap::new(),
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),

@@ -9,20 +9,20 @@ use std::{
     sync::Arc,
 };
 
-use super::{Action, Doing, Effect, Entry, World};
+mod judge;
+mod status;
+
+use judge::Judged;
+
+use super::{Entry, World};
 use crate::{
-    api::{
-        ConnectionBudget, ConnectionBudgetStatus,
-        budget::{Allocation, MAX_ALLOCATIONS},
-        conditions::{ConditionType, Reason},
-    },
+    api::{ConnectionBudgetStatus, budget::Allocation, conditions::Reason},
     core::{
-        allocate::{self, Bid, Load, Pods, Room, Verdict, Worst},
+        allocate::{self, Figures, Load, Pods, Room, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
-        plan::{Plan, Refusal, landing},
-        policy::{Policy, PolicyKey},
-        report::{self, Finding, Truth},
-        resolve::{self, Rules},
+        plan::{Plan, landing},
+        policy::{Policy, PolicyKey, Rollback},
+        resolve::{self, Rules, Shares},
     },
 };
 
@@ -31,6 +31,10 @@ pub(super) type BudgetKey = (Box<str>, Box<str>);
 
 /// Least time between two statuses of one budget.
 const COALESCE: Span = Span::seconds(5);
+/// For how long a reservation counts that nobody here has asked for: longer than any request takes to arrive.
+const GRACE: Span = Span::minutes(2);
+/// Seconds by which a pod may be gone later than its grace period says.
+const LATE: i64 = 10;
 /// When a status that was handed out, and is not seen on the server, is handed out again.
 const PATIENCE: Span = Span::seconds(30);
 
@@ -40,12 +44,70 @@ pub(super) struct Ledger {
     books: BTreeMap<PolicyKey, Books>,
     /// Policies whose books were made up since something was last taken in.
     fresh: BTreeSet<PolicyKey>,
-    /// Connections that consumers were let in with. Before this process decided anything, the budget's status says it.
-    granted: BTreeMap<(PolicyKey, Place), i64>,
+    /// What consumers were let in with. Before this process decided anything, the budget's status says it.
+    granted: BTreeMap<(PolicyKey, Place), Grant>,
+    /// What was decided of everybody on a budget, for as long as nothing changes of what it follows from: books, grants, the budget
+    /// with its status, and what is measured of it.
+    judged: BTreeMap<BudgetKey, Vec<Judged>>,
+    /// The most that pods of a workload may hold that are there: of every template since the last one that all of them had.
+    peaks: BTreeMap<(PolicyKey, Place), Peak>,
+    /// Growth that shall be written as soon as the budget's status says so.
+    wanted: BTreeMap<BudgetKey, BTreeMap<(PolicyKey, Place), Want>>,
+    /// Since when reservations are there that nobody here has asked for: another leader may still be about to write.
+    foreign: BTreeMap<(PolicyKey, Place), Instant>,
+    /// Budgets whose status somebody waits for.
+    urgent: BTreeSet<BudgetKey>,
+    /// When pods of a policy's workloads have ended of which nobody tells.
+    endings: BTreeMap<PolicyKey, Instant>,
     /// Budgets whose status may say something else than what is found.
     restless: BTreeSet<BudgetKey>,
+    /// Whether people were told that a budget is overcommitted.
+    told: BTreeMap<BudgetKey, bool>,
+    /// Budgets that are overcommitted: since when, and the sum.
+    pub(super) overcommitted: BTreeMap<BudgetKey, (Instant, String)>,
     /// The status that was handed out last: for which view of the budget, and when.
     reported: BTreeMap<BudgetKey, (Option<String>, Instant, ConnectionBudgetStatus)>,
+}
+
+/// What a consumer was let in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grant {
+    /// Connections at worst.
+    connections: i64,
+    /// Connections per process; unknown after an upgrade from a version that did not say it.
+    share: Option<i64>,
+}
+
+/// Growth that shall be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Want {
+    /// Connections at worst.
+    to: i64,
+    /// Whose write brings it, and on which target.
+    of: (PolicyKey, ObjectKey),
+}
+
+/// What the pods of a workload may hold that are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Peak {
+    /// Connections of one pod.
+    per_pod: i64,
+    pods: Pods,
+    /// Whether a rollout was under way.
+    rolling: bool,
+    /// Until when pods of before may still be ending.
+    until: Option<Instant>,
+}
+
+impl Peak {
+    /// The most of what is there now and what was there before.
+    fn most(self, before: Self, until: Option<Instant>) -> Self {
+        Self { per_pod: self.per_pod.max(before.per_pod), pods: self.pods.most(before.pods), until, ..self }
+    }
+
+    const fn connections(self) -> i64 {
+        self.per_pod.saturating_mul(self.pods.all())
+    }
 }
 
 /// A pool on a workload.
@@ -74,25 +136,23 @@ struct Consumer {
     place: Place,
     /// Pods that it may have without another write of ours.
     pods: Pods,
+    /// The most that pods which are there may hold.
+    peak: Peak,
     /// With the values that are there; `None`: unknown, because the application's own defaults hold.
     held: Option<Worst>,
     /// With the values that the policy asks for.
     asked: Option<Worst>,
+    /// Connections at worst with the values that are there, if there are as many processes as the policy says, where the
+    /// application does not read their number from anywhere that is seen.
+    could: i64,
     /// Whether the policy may write to the target.
     writes: bool,
     /// Whether a write of ours is under way of which nobody knows how it ends.
     writing: bool,
-    /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
-    in_flight: bool,
-}
-
-/// What was decided of one consumer.
-struct Judged<'a> {
-    policy: &'a PolicyKey,
-    consumer: &'a Consumer,
-    bid: Bid,
-    verdict: Verdict,
-    granted: Option<i64>,
+    /// How far the rollout of its workload is, whoever began it.
+    progress: Progress,
+    /// How long pods may be ending of which nobody tells, when a rollout looks complete.
+    ending: Option<Span>,
 }
 
 impl Books {
@@ -106,6 +166,11 @@ impl Books {
 }
 
 impl Consumer {
+    /// Whether pods of before may be there: a write is under way, or a rollout, whoever began it.
+    fn in_flight(&self) -> bool {
+        self.writing || self.progress != Progress::Complete
+    }
+
     /// What counts: the terms of the larger of the two, if what is asked for was granted.
     fn counted(&self, verdict: &Verdict) -> Option<&Worst> {
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
@@ -128,6 +193,14 @@ impl Consumer {
     }
 }
 
+/// How long a pod of a workload takes to end at most, if its controller does not tell how many are ending: a Deployment before
+/// Kubernetes 1.35, and any `DaemonSet`.
+fn untold(target: &Object) -> Option<Span> {
+    let told = target.key.kind == Kind::Deployment && target.integer("/status/terminatingReplicas").is_some();
+    let grace = target.integer("/spec/template/spec/terminationGracePeriodSeconds").unwrap_or(30);
+    (!told).then(|| Span::seconds(grace.clamp(0, 86_400).saturating_add(LATE)))
+}
+
 /// Names of the budgets that the pools of a policy count against.
 fn named(policy: &Policy) -> impl Iterator<Item = &str> {
     policy.pools.iter().filter_map(|pool| pool.budget.as_deref())
@@ -142,13 +215,25 @@ impl Ledger {
     /// Another replica has led: what it granted, the statuses of `budgets` say.
     pub(super) fn forget_grants<'a>(&mut self, budgets: impl Iterator<Item = &'a BudgetKey>) {
         self.granted.clear();
+        self.judged.clear();
+        self.peaks.clear();
+        self.wanted.clear();
+        self.foreign.clear();
         self.reported.clear();
+        self.told.clear();
+        self.overcommitted.clear();
         self.restless.extend(budgets.cloned());
     }
 
-    /// The status of a budget may say something else than what is found.
+    /// The status of a budget is another one, and may say something else than what is found.
     pub(super) fn look_at(&mut self, budget: BudgetKey) {
+        self.judged.remove(&budget);
         self.restless.insert(budget);
+    }
+
+    /// Whoever does not lead takes other numbers for granted.
+    pub(super) fn forget_decisions(&mut self) {
+        self.judged.clear();
     }
 
     pub(super) fn begin(&mut self) {
@@ -164,7 +249,9 @@ impl Ledger {
 impl World {
     /// A budget came, changed or went.
     pub(super) fn budget_changed(&mut self, key: &BudgetKey) {
+        self.ledger.judged.remove(key);
         self.ledger.restless.insert(key.clone());
+        self.unmeasured.policies = true;
         let consumers: Vec<PolicyKey> = self
             .policies_in(&key.0)
             .filter(|(_, entry)| entry.parsed.as_ref().is_ok_and(|policy| named(policy).any(|name| *name == *key.1)))
@@ -179,7 +266,7 @@ impl World {
     pub(super) fn keep_books(&mut self, key: &PolicyKey, entry: &Entry, now: Instant) {
         let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
         let budgets: BTreeSet<Box<str>> = books.budgets().into_iter().map(Into::into).collect();
-        self.enter(key, books);
+        self.enter(key, books, now);
         if budgets.is_empty() {
             return;
         }
@@ -195,18 +282,76 @@ impl World {
         for other in stale {
             let Some(entry) = self.policies.get(&other) else { continue };
             let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
-            self.enter(&other, books);
+            self.enter(&other, books, now);
         }
     }
 
     /// A policy is gone, and what its targets hold is nobody's any more.
-    pub(super) fn close_books(&mut self, key: &PolicyKey) {
-        self.enter(key, Books::default());
+    pub(super) fn close_books(&mut self, key: &PolicyKey, now: Instant) {
+        self.enter(key, Books::default(), now);
+        self.ledger.endings.remove(key);
         self.ledger.granted.retain(|(policy, _), _| policy != key);
+        self.ledger.peaks.retain(|(policy, _), _| policy != key);
+        self.ledger.foreign.retain(|(policy, _), _| policy != key);
+        for wanted in self.ledger.wanted.values_mut() {
+            wanted.retain(|(policy, _), want| policy != key && want.of.0 != *key);
+        }
     }
 
-    fn enter(&mut self, key: &PolicyKey, books: Books) {
+    /// Policies whose pods have ended by now.
+    fn ended(&mut self, now: Instant) {
+        let due: Vec<PolicyKey> =
+            self.ledger.endings.iter().filter(|(_, until)| **until <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.ledger.endings.remove(&key);
+            self.mark(key);
+        }
+    }
+
+    /// Consumers that a policy has no more, and whose pods may be there until a rollout is over: a pool with another name or
+    /// another variable opens no fewer connections for that.
+    fn left_over(&self, key: &PolicyKey, books: &Books) -> Vec<Consumer> {
+        let is_gone = |consumer: &&Consumer| !books.consumers.iter().any(|known| known.place == consumer.place);
+        let rolls = |consumer: &Consumer| {
+            let progress = progress(&*self.objects.shared(&consumer.place.target)?);
+            let (asked, consumer) = (None, consumer.clone());
+            (progress != Progress::Complete).then_some(Consumer {
+                asked,
+                writes: false,
+                writing: false,
+                progress,
+                ..consumer
+            })
+        };
+        // Who has only begun knows from the status of the budgets what there was.
+        let (known, told);
+        let before = if let Some(books) = self.ledger.books.get(key) {
+            known = books;
+            &known.consumers
+        } else {
+            told = self.last_known(key);
+            &told
+        };
+        before.iter().filter(is_gone).filter_map(rolls).collect()
+    }
+
+    fn enter(&mut self, key: &PolicyKey, mut books: Books, now: Instant) {
         self.ledger.fresh.insert(key.clone());
+        if !books.is_empty() {
+            let left_over = self.left_over(key, &books);
+            books.consumers.extend(left_over);
+        }
+        let peaks: Vec<Peak> = books.consumers.iter().map(|consumer| self.peak(key, consumer, now)).collect();
+        for (consumer, peak) in books.consumers.iter_mut().zip(peaks) {
+            consumer.peak = peak;
+        }
+        if let Some(until) = books.consumers.iter().filter_map(|consumer| consumer.peak.until).min() {
+            self.ledger.endings.insert(key.clone(), until);
+        }
+        let places: BTreeSet<&Place> = books.consumers.iter().map(|consumer| &consumer.place).collect();
+        self.ledger.peaks.retain(|(policy, place), _| policy != key || places.contains(place));
+        let peaks = books.consumers.iter().map(|consumer| ((key.clone(), consumer.place.clone()), consumer.peak));
+        self.ledger.peaks.extend(peaks);
         let old = self.ledger.books.get(key);
         if old.map_or(books.is_empty(), |old| *old == books) {
             return;
@@ -225,7 +370,39 @@ impl World {
             .map(|(other, _)| other.clone())
             .collect();
         self.dirty.extend(others);
-        self.ledger.restless.extend(concerned.into_iter().map(|budget| (key.0.clone(), budget)));
+        for budget in concerned {
+            let budget = (key.0.clone(), budget);
+            self.ledger.judged.remove(&budget);
+            self.ledger.restless.insert(budget);
+        }
+    }
+
+    /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
+    fn peak(&self, policy: &PolicyKey, consumer: &Consumer, time: Instant) -> Peak {
+        let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
+        let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight(), until: None };
+        let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
+        let before = known.or_else(|| self.peak_told(policy, &consumer.place));
+        if consumer.in_flight() {
+            return before.map_or(now, |before| now.most(before, None));
+        }
+        // Where nobody tells of pods that are ending, they are there for as long as they may take. A process that has only begun
+        // knows of a rollout that is just over from the budget's status, which counts more than what is there by now.
+        let before = before.filter(|before| known.is_some() || before.connections() > now.connections());
+        let ends = before.zip(consumer.ending).and_then(|(before, ending)| {
+            let until = before.until.or_else(|| before.rolling.then(|| time + ending))?;
+            (until > time).then_some((before, until))
+        });
+        ends.map_or(now, |(before, until)| now.most(before, Some(until)))
+    }
+
+    /// What the status of a budget says of what pods of a consumer could hold.
+    fn peak_told(&self, policy: &PolicyKey, place: &Place) -> Option<Peak> {
+        let known = self.allocation(policy, place)?;
+        let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
+        let all = pods.all().max(1);
+        let per_pod = known.worst_case.saturating_add(all - 1).div_euclid(all);
+        Some(Peak { per_pod, pods, rolling: true, until: None })
     }
 
     /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
@@ -241,7 +418,7 @@ impl World {
             Ok(policy) if is_consumer(policy) => policy,
             Ok(_) => return books,
             Err(_) => {
-                books.consumers = self.last_known(entry);
+                books.consumers = self.last_known(&entry.identity.key);
                 return books;
             }
         };
@@ -256,7 +433,7 @@ impl World {
             Err(unserved) if unserved.reason == Reason::NoTargets => Vec::new(),
             // What it governs is not said, and keeps what it has.
             Err(_) => {
-                books.consumers = self.last_known(entry);
+                books.consumers = self.last_known(&entry.identity.key);
                 return books;
             }
         };
@@ -269,14 +446,15 @@ impl World {
             };
             let under = under(policy, &target);
             let policy = under.as_deref().unwrap_or(policy);
-            let plan = self.plan_target(entry, policy, &object, now);
+            let plan = self.plan_target(entry, policy, &object, &Shares::new(), now);
             books.unread.extend(plan.unread.iter().cloned());
-            let writes = may_write && !entry.identity.deleting && plan.refusals.is_empty();
+            let pinned = !matches!(policy.rollback, Rollback::Refused(_));
+            let writes = may_write && pinned && !entry.identity.deleting && plan.refusals.is_empty();
             let autoscaler = self.autoscaler(&target).map(|autoscaler| &autoscaler.key);
             let mut touched = documents.iter().chain([&target]).chain(autoscaler);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
             let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
-            let in_flight = writing || progress(&object) != Progress::Complete;
+            let progress = progress(&object);
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };
                 let path = format!("pools.{}.size", pool.name);
@@ -290,8 +468,27 @@ impl World {
                 let moment = if granted { Moment::Granted } else { Moment::Live };
                 let pods = self.pods(policy, &object, &plan, &place, moment);
                 let held = load(&plan.held).map(|load| Worst { load, pods });
+                let unsaid = pool.per_worker.as_ref().is_some_and(|worker| {
+                    let path = format!("workers.{worker}.count");
+                    plan.settings.iter().any(|setting| *setting.path == *path && setting.live.is_none())
+                });
+                let processes = asked.as_ref().filter(|_| unsaid).map_or(1, |asked: &Worst| asked.load.processes());
+                let could = held.as_ref().map_or(0, |held| held.connections().saturating_mul(processes));
                 // What it could open may not be known yet; others that write the same size make it known.
-                books.consumers.push(Consumer { place, pods, held, asked, writes, writing, in_flight });
+                let peak = Peak::default();
+                let ending = (pods.terminating > 0).then(|| untold(&object)).flatten();
+                books.consumers.push(Consumer {
+                    place,
+                    pods,
+                    peak,
+                    held,
+                    asked,
+                    could,
+                    writes,
+                    writing,
+                    progress: progress.clone(),
+                    ending,
+                });
             }
         }
         books
@@ -310,7 +507,9 @@ impl World {
         // What is left to somebody else bounds nothing.
         let yields = plan.conflicts.iter().any(|conflict| conflict.path.starts_with("replicas"));
         let bound = policy.replicas.as_ref().and_then(|replicas| replicas.max).filter(|_| !yields);
-        let live = allocate::replicas_max(target, autoscaler, None, nodes);
+        // Pods that an autoscaler has not taken away yet are there.
+        let live = allocate::replicas_max(target, autoscaler, None, nodes)
+            .max(autoscaler.and_then(|_| target.integer("/spec/replicas")).unwrap_or(0));
         let max = match (moment, bound) {
             (Moment::Asked, bound) => allocate::replicas_max(target, autoscaler, bound, nodes),
             // Within its bounds a workload without an autoscaler may be scaled at any time.
@@ -323,16 +522,23 @@ impl World {
     }
 
     /// What the consumers of a policy that cannot be read counted last.
-    fn last_known(&self, entry: &Entry) -> Vec<Consumer> {
-        let (namespace, name) = &entry.identity.key;
+    fn last_known(&self, key: &PolicyKey) -> Vec<Consumer> {
+        let (namespace, name) = key;
         let from: BudgetKey = (namespace.clone(), "".into());
         let budgets = self.budgets.range(from..).take_while(|((of, _), _)| of == namespace);
         let consumer = |budget: &str, known: &Allocation| {
             let (kind, target) = known.target.split_once('/')?;
             let workers = (known.processes > 1).then(|| ("worker".into(), known.processes));
             let pool: Box<str> = known.pool.as_str().into();
-            let load =
-                Load { pool: pool.clone(), budget: Some(budget.into()), size: known.per_process, overflow: 0, workers };
+            let load = Load {
+                pool: pool.clone(),
+                budget: Some(budget.into()),
+                size: known.per_process,
+                overflow: 0,
+                least: known.per_process,
+                least_overflow: 0,
+                workers,
+            };
             let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
             let worst = Worst { load, pods };
             Some(Consumer {
@@ -343,11 +549,14 @@ impl World {
                     landing: known.landing.as_deref().map(Into::into),
                 },
                 pods,
+                peak: Peak::default(),
+                could: worst.connections(),
                 held: Some(worst.clone()),
                 asked: Some(worst),
                 writes: false,
                 writing: false,
-                in_flight: false,
+                progress: Progress::Complete,
+                ending: None,
             })
         };
         budgets
@@ -358,186 +567,42 @@ impl World {
             .collect()
     }
 
-    /// Connections that a consumer was let in with.
-    fn granted(&self, ledger: &Ledger, policy: &PolicyKey, place: &Place) -> Option<i64> {
+    /// What a budget has to give, or what is wrong with it; nothing if there is none of that name.
+    fn room(&self, key: &BudgetKey) -> Option<Result<Room, String>> {
+        let budget = self.budgets.get(key)?;
+        Some(match self.figures.get(key) {
+            Some(figures) => Room::of(budget, figures),
+            // Whoever leads is about to measure, and until then nobody grows. For people, what was measured last is as good.
+            None if self.leader => Room::of(budget, &Figures::unasked(budget)),
+            None => Room::of(budget, &Figures::told(budget)),
+        })
+    }
+
+    /// What a consumer was let in with.
+    fn granted(&self, ledger: &Ledger, policy: &PolicyKey, place: &Place) -> Option<Grant> {
         if let Some(granted) = ledger.granted.get(&(policy.clone(), place.clone())) {
             return Some(*granted);
         }
+        let known = self.allocation(policy, place)?;
+        Some(Grant { connections: known.granted?, share: known.share })
+    }
+
+    /// What the status of a budget says of a consumer.
+    fn allocation(&self, policy: &PolicyKey, place: &Place) -> Option<&Allocation> {
         let budget = self.budgets.get(&(policy.0.clone(), place.budget.clone()))?;
-        let known = budget.status.as_ref()?.allocations.iter().find(|known| {
+        budget.status.as_ref()?.allocations.iter().find(|known| {
             (&*known.policy, &*known.pool, &known.landing) == (&*policy.1, &*place.pool, &place.landing)
                 && known.target == place.target.short()
+        })
+    }
+
+    /// Connections that are reserved for a consumer, whoever has reserved them.
+    fn reserved(&self, policy: &PolicyKey, place: &Place) -> Option<i64> {
+        let budget = self.budgets.get(&(policy.0.clone(), place.budget.clone()))?;
+        let known = budget.status.as_ref()?.reservations.iter().find(|known| {
+            (&*known.policy, &*known.pool) == (&*policy.1, &*place.pool) && known.target == place.target.short()
         });
-        known?.granted
-    }
-
-    /// Decides who of all consumers of a budget may grow.
-    fn judge<'a>(&'a self, ledger: &'a Ledger, budget: &'a BudgetKey, room: &Room) -> Vec<Judged<'a>> {
-        let mut all: Vec<(Instant, &PolicyKey, &Consumer)> = ledger
-            .of_namespace(&budget.0)
-            .flat_map(|(key, books)| books.consumers.iter().map(move |consumer| (books.created, key, consumer)))
-            .filter(|(.., consumer)| consumer.place.budget == budget.1)
-            .collect();
-        all.sort_by(|(a, b, c), (d, e, f)| (a, b, &c.place).cmp(&(d, e, &f.place)));
-        let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
-        let pool = |consumer: &Consumer| {
-            let same = |(.., other): &(Instant, &PolicyKey, &Consumer)| {
-                consumer.place.landing.is_some()
-                    && (&consumer.place.target, &consumer.place.landing) == (&other.place.target, &other.place.landing)
-            };
-            all.iter().position(same)
-        };
-        let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
-            let others = all
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, other, beside))| *other != policy && beside.place.target == consumer.place.target);
-            let grows = |(number, (.., beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
-                let connections = consumer.drags(beside)?;
-                Some((pool(beside).unwrap_or(number), connections))
-            };
-            others.filter_map(grows).collect()
-        };
-        let bids: Vec<(Bid, Option<i64>)> = all
-            .iter()
-            .enumerate()
-            .map(|(number, (_, policy, consumer))| {
-                let pool = pool(consumer).unwrap_or(number);
-                let granted = self.granted(ledger, policy, &consumer.place);
-                let there = connections(&consumer.held);
-                let asked = consumer.asked.as_ref().map_or(there, Worst::connections);
-                let under_way = granted.filter(|_| consumer.in_flight);
-                let held = there.max(under_way.unwrap_or(0));
-                let along = along(policy, consumer);
-                // What somebody took back is asked for anew, however long pods of before may last.
-                let grows = asked > there || !along.is_empty();
-                let settled = granted.is_some_and(|granted| {
-                    (asked < there && !grows) || (asked <= granted && (!grows || consumer.writing))
-                });
-                let (under_way, writes) = (under_way.is_some(), consumer.writes);
-                (Bid { pool, held, asked, along, settled, under_way, writes }, granted)
-            })
-            .collect();
-        // A pooler that opens more than its database has lets nobody grow.
-        let usable = if room.fault().is_some() { 0 } else { room.usable() };
-        let verdicts = allocate::settle(usable, &bids.iter().map(|(bid, _)| bid.clone()).collect::<Vec<_>>());
-        let judged = all.into_iter().zip(bids).zip(verdicts);
-        judged
-            .map(|(((_, policy, consumer), (bid, granted)), verdict)| Judged {
-                policy,
-                consumer,
-                bid,
-                verdict,
-                granted,
-            })
-            .collect()
-    }
-
-    /// Holds what is planned for a target to the budgets that the policy names, and remembers what was granted.
-    ///
-    /// What is refused leaves everything on the target as it is, whatever the rest of the plan is. `goes_back`: a rollout of ours
-    /// has failed there, and what was there before it comes back in any case, unless something grows with it.
-    pub(super) fn hold_to_budgets(&mut self, policy: &Policy, target: &ObjectKey, goes_back: bool, plan: &mut Plan) {
-        if !is_consumer(policy) {
-            return;
-        }
-        let (refusals, unread, grants, grows) = self.decide(&self.ledger, policy, target);
-        for (place, granted) in grants {
-            let key = (policy.identity.key.clone(), place);
-            if self.ledger.granted.get(&key) != Some(&granted) {
-                self.ledger.restless.insert((key.0.0.clone(), key.1.budget.clone()));
-                self.ledger.granted.insert(key, granted);
-            }
-        }
-        restrain(plan, refusals, unread, goes_back && !grows);
-    }
-
-    /// What keeps the values of a policy from a target, what has to be read before that is known, what is granted, and whether
-    /// anything asks for more than pods may have now.
-    #[expect(clippy::type_complexity, reason = "four answers to one question")]
-    fn decide(
-        &self,
-        ledger: &Ledger,
-        policy: &Policy,
-        target: &ObjectKey,
-    ) -> (Vec<Refusal>, Vec<ObjectKey>, Vec<(Place, i64)>, bool) {
-        let namespace = &policy.identity.key.0;
-        let (mut refusals, mut unread, mut grants) = (Vec::new(), Vec::new(), Vec::new());
-        let mut refuse = |reason: Reason, message: String| refusals.push(Refusal { reason, message, stalled: false });
-        let mut seen = BTreeSet::new();
-        let mut grows = false;
-        for pool in &policy.pools {
-            let Some(name) = pool.budget.as_deref().filter(|name| seen.insert(*name)) else { continue };
-            let budget: BudgetKey = (namespace.clone(), name.into());
-            let room = match self.budgets.get(&budget).map(Room::of) {
-                None => {
-                    refuse(
-                        Reason::BudgetNotFound,
-                        format!(
-                            "pools.{}.budget names \"{name}\", and there is no such ConnectionBudget in namespace \
-                             \"{namespace}\": create it, or take budget out of the pool",
-                            pool.name
-                        ),
-                    );
-                    continue;
-                }
-                Some(Err(why)) => {
-                    refuse(Reason::InvalidSpec, format!("ConnectionBudget \"{name}\" {why}"));
-                    continue;
-                }
-                Some(Ok(room)) => room,
-            };
-            let judged = self.judge(ledger, &budget, &room);
-            let mine = judged
-                .iter()
-                .filter(|judged| *judged.policy == policy.identity.key && judged.consumer.place.target == *target);
-            for Judged { consumer, bid, verdict, granted, .. } in mine {
-                grows |= bid.asked > bid.held || !bid.along.is_empty();
-                if let (Some(taken), Some(asked)) = (verdict.refused, &consumer.asked) {
-                    refuse(Reason::BudgetExceeded, room.refusal(asked, taken));
-                } else if !bid.settled {
-                    // Nobody grows while it is not known what others have.
-                    let shares = |key: &PolicyKey| {
-                        if *key == policy.identity.key {
-                            // It is out of the table while it is looked at.
-                            return true;
-                        }
-                        let parsed = self.policies.get(key).and_then(|entry| entry.parsed.as_ref().ok());
-                        parsed.is_some_and(|policy| named(policy).any(|other| other == name))
-                    };
-                    let all = ledger.of_namespace(namespace).filter(|(key, _)| shares(key));
-                    unread.extend(all.flat_map(|(_, books)| books.unread.clone()));
-                }
-                if verdict.refused.is_none() && consumer.writes && consumer.asked.is_some() {
-                    // What is under way may be more than what is asked for by now.
-                    let under_way = granted.filter(|_| consumer.in_flight).unwrap_or(0);
-                    grants.push((consumer.place.clone(), bid.asked.max(under_way)));
-                }
-            }
-        }
-        (refusals, unread, grants, grows)
-    }
-
-    /// The same for people: what would be refused, and the sums.
-    pub(super) fn budgeted(
-        &self,
-        ledger: &Ledger,
-        policy: &Policy,
-        target: &ObjectKey,
-        plan: &mut Plan,
-    ) -> Vec<String> {
-        let (refusals, unread, ..) = self.decide(ledger, policy, target);
-        let refused = !refusals.is_empty();
-        restrain(plan, refusals, unread, false);
-        let books = ledger.books.get(&policy.identity.key);
-        let mine = books.into_iter().flat_map(|books| &books.consumers).filter(|c| c.place.target == *target);
-        let sum = |consumer: &Consumer| {
-            let budget: BudgetKey = (target.namespace.clone(), consumer.place.budget.clone());
-            let room = Room::of(self.budgets.get(&budget)?).ok()?;
-            Some(format!("pool {}: {}, of {}", consumer.place.pool, consumer.asked.as_ref()?, room.says()))
-        };
-        // A refusal says the sum already.
-        if refused { Vec::new() } else { mine.filter_map(sum).collect() }
+        Some(known?.to)
     }
 
     /// The books of all policies, for a world that nobody steps.
@@ -550,95 +615,25 @@ impl World {
                 ledger.books.insert(key.clone(), books);
             }
         }
+        for budget in self.budgets.keys() {
+            if let Some(judged) = self.judge_anew(&ledger, budget) {
+                ledger.judged.insert(budget.clone(), judged);
+            }
+        }
         ledger
     }
 
-    /// Writes the statuses of budgets that say something else than what is found.
-    pub(super) fn publish_budgets(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        for key in self.ledger.restless.clone() {
-            let Some(budget) = self.budgets.get(&key) else {
-                self.ledger.restless.remove(&key);
-                self.ledger.reported.remove(&key);
-                continue;
-            };
-            let status = self.budget_status(&key, budget, now);
-            if budget.status.as_ref().is_some_and(|known| says_the_same(known, &status)) {
-                self.ledger.restless.remove(&key);
-                continue;
-            }
-            let version = budget.metadata.resource_version.clone();
-            let waits = self.ledger.reported.get(&key).is_some_and(|(of, at, said)| {
-                let elapsed = now.since(*at);
-                let same = *of == version && says_the_same(said, &status);
-                elapsed >= Span::ZERO && elapsed < if same { PATIENCE } else { COALESCE }
-            });
-            if waits {
-                continue;
-            }
-            let uid = budget.metadata.uid.clone().unwrap_or_default();
-            self.ledger.reported.insert(key.clone(), (version, now, status.clone()));
-            self.emit(Action::BudgetStatus { budget: key, uid, status: Box::new(status) }, Doing::Told, out);
-        }
-    }
-
-    fn budget_status(&self, key: &BudgetKey, budget: &ConnectionBudget, now: Instant) -> ConnectionBudgetStatus {
-        let generation = budget.metadata.generation.unwrap_or_default();
-        let known = budget.status.clone().unwrap_or_default();
-        let condition = |kind: ConditionType, finding: &Finding| {
-            report::condition(kind, finding, generation, &known.conditions, &report::time(now))
+    /// Whether what is kept of budgets is what would be found afresh.
+    ///
+    /// # Errors
+    /// Names the first budget of which that is not so: something was forgotten that it follows from.
+    pub fn audit(&self) -> Result<(), String> {
+        let stale = |(budget, judged): &(&BudgetKey, &Vec<Judged>)| {
+            self.judge_anew(&self.ledger, budget).as_ref() != Some(*judged)
         };
-        let room = match Room::of(budget) {
-            Ok(room) => room,
-            Err(why) => {
-                let finding = Finding::new(Truth::False, Reason::InvalidSpec, why);
-                return ConnectionBudgetStatus {
-                    observed_generation: Some(generation),
-                    conditions: vec![condition(ConditionType::Ready, &finding)],
-                    allocations: known.allocations,
-                    ..ConnectionBudgetStatus::default()
-                };
-            }
-        };
-        let judged = self.judge(&self.ledger, key, &room);
-        let committed = judged.iter().fold(0_i64, |sum, judged| sum.saturating_add(judged.verdict.committed));
-        let usable = room.usable();
-        let known_terms = |judged: &&Judged<'_>| judged.consumer.held.is_some() || judged.consumer.asked.is_some();
-        let mut allocations: Vec<Allocation> = judged.iter().filter(known_terms).map(allocation).collect();
-        allocations.sort_by(|a, b| {
-            (b.worst_case, &a.policy, &a.pool, &a.target).cmp(&(a.worst_case, &b.policy, &b.pool, &b.target))
-        });
-        allocations.truncate(MAX_ALLOCATIONS);
-        let exceeded = room.fault().or_else(|| {
-            let mut worst: Vec<(i64, String)> = judged
-                .iter()
-                .filter_map(|judged| {
-                    let terms = judged.consumer.counted(&judged.verdict)?;
-                    Some((judged.verdict.committed, format!("{}: pool {}: {terms}", judged.policy.1, terms.load.pool)))
-                })
-                .collect();
-            worst.sort_by(|a, b| b.cmp(a));
-            let sums: Vec<String> = worst.into_iter().take(3).map(|(_, sum)| sum).collect();
-            (committed > usable).then(|| {
-                format!("pools could open {committed} connections, above {}: {}", room.says(), sums.join("; "))
-            })
-        });
-        let conditions = if let Some(why) = exceeded {
-            vec![
-                condition(ConditionType::Ready, &Finding::new(Truth::False, Reason::BudgetExceeded, why.clone())),
-                condition(ConditionType::Exceeded, &Finding::new(Truth::True, Reason::BudgetExceeded, why)),
-            ]
-        } else {
-            let message = format!("pools could open {committed} connections, of {}", room.says());
-            vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, message))]
-        };
-        ConnectionBudgetStatus {
-            observed_generation: Some(generation),
-            conditions,
-            usable: Some(usable),
-            committed: Some(committed),
-            free: Some(usable.saturating_sub(committed)),
-            allocations,
-        }
+        self.ledger.judged.iter().find(stale).map_or(Ok(()), |((namespace, name), _)| {
+            Err(format!("what was decided of ConnectionBudget {namespace}/{name} is kept, and does not hold any more"))
+        })
     }
 }
 
@@ -651,48 +646,4 @@ enum Moment {
     Granted,
     /// As they are.
     Live,
-}
-
-/// Takes out of a plan what may not be done now.
-fn restrain(plan: &mut Plan, refusals: Vec<Refusal>, unread: Vec<ObjectKey>, goes_back: bool) {
-    if (refusals.is_empty() && unread.is_empty()) || plan.steps.is_empty() && refusals.is_empty() {
-        return;
-    }
-    plan.refusals.extend(refusals);
-    plan.unread.extend(unread);
-    if !goes_back {
-        plan.steps.clear();
-    }
-}
-
-fn allocation(judged: &Judged<'_>) -> Allocation {
-    let Judged { policy, consumer, bid, verdict, granted } = judged;
-    let terms = consumer.counted(verdict).or(consumer.asked.as_ref());
-    let pods = terms.map_or(Pods::default(), |terms| terms.pods);
-    Allocation {
-        policy: policy.1.to_string(),
-        pool: consumer.place.pool.to_string(),
-        target: consumer.place.target.short(),
-        landing: consumer.place.landing.clone(),
-        per_process: terms.map_or(0, |terms| terms.load.connections()),
-        processes: terms.map_or(1, |terms| terms.load.processes()),
-        pods_max: pods.max,
-        surge: pods.surge,
-        terminating: pods.terminating,
-        worst_case: verdict.committed,
-        granted: *granted,
-        refused: verdict.refused.map(|_| bid.asked),
-    }
-}
-
-/// Whether two statuses say the same, whatever the times of their conditions.
-fn says_the_same(a: &ConnectionBudgetStatus, b: &ConnectionBudgetStatus) -> bool {
-    let timeless = |status: &ConnectionBudgetStatus| {
-        let mut status = status.clone();
-        for condition in &mut status.conditions {
-            condition.last_transition_time = report::time(Instant::default());
-        }
-        status
-    };
-    timeless(a) == timeless(b)
 }

@@ -19,7 +19,7 @@ mod failure;
 mod permit;
 mod watch;
 
-use super::World;
+use super::{Entry, World};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -56,6 +56,9 @@ pub(super) struct Rollout {
     pub generation: i64,
     /// The first generation of which it carries something that is not proven.
     pub first_generation: i64,
+    /// Revision whose values were pinned when it was written; after a restart nobody knows. Who pins others, or none any more,
+    /// does not wait for its end.
+    pub pinned: Option<i64>,
     /// Generation that the write gave the object; older views say nothing about this rollout.
     pub object_generation: i64,
     /// What it carries.
@@ -86,6 +89,8 @@ pub(super) enum Rest {
     HeldUp,
     /// Its pods are replaced when a person deletes them or moves the partition.
     AwaitsPerson,
+    /// It was found after a restart with nothing moving, and others had taken the turn since. Its way back takes another one.
+    Overtaken,
 }
 
 /// How far a rollout is.
@@ -132,6 +137,7 @@ impl Rollout {
             phase: Phase::Preparing,
             generation: 0,
             first_generation: 0,
+            pinned: None,
             object_generation: 0,
             changes: Vec::new(),
             failed: None,
@@ -203,6 +209,11 @@ impl Rollout {
         self.phase != Phase::Settling && self.rest.is_none()
     }
 
+    /// Whether other policies keep away from its workload: whose values fail could not be told, and each has its own way back.
+    pub(super) fn comes_first(&self) -> bool {
+        matches!(self.rest, None | Some(Rest::Overtaken))
+    }
+
     /// Whether a person has to do the rest.
     pub(super) fn needs_person(&self) -> bool {
         self.rest == Some(Rest::AwaitsPerson)
@@ -242,11 +253,12 @@ impl Rollout {
         }
     }
 
-    /// Whether a write may follow although the rollout is not finished: the way back, or a newer spec.
-    pub(super) fn may_be_superseded(&self, generation: i64) -> bool {
+    /// Whether a write may follow although the rollout is not finished: the way back, a newer spec, or a rollback that somebody
+    /// asks for or ends in the meantime.
+    pub(super) fn may_be_superseded(&self, generation: i64, pinned: Option<i64>) -> bool {
         match self.phase {
             Phase::Preparing | Phase::Running | Phase::Settling => {
-                self.failed.is_some() || self.generation < generation
+                self.failed.is_some() || self.generation < generation || self.pinned != pinned
             }
             Phase::RollingBack => self.generation < generation,
             Phase::Stray => false,
@@ -333,6 +345,7 @@ impl World {
         changes: Vec<Change>,
         now: Instant,
     ) {
+        let pinned = self.policies.get(policy).and_then(Entry::pinned);
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy) else { return };
         // What was edited before belongs to the same rollout, and so does what it replaces before it was proven: to its way
         // back, too. The way back itself carries nothing else.
@@ -349,6 +362,7 @@ impl World {
         carry(&mut carried, changes);
         if object.key == *target {
             rollout.run(generation, object, carried, now);
+            rollout.pinned = pinned;
         } else if joins {
             rollout.changes = carried;
         }

@@ -82,7 +82,7 @@ impl Bench {
                 Outcome::Failed(Failure::Unknown("no answer".into()))
             }
             Action::Event(event) => {
-                self.events.push(format!("{} {}", event.policy.1, event.reason));
+                self.events.push(format!("{} {}", event.object.1, event.reason));
                 Outcome::Accepted
             }
             Action::Status { policy, status, .. } => {
