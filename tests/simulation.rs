@@ -14,6 +14,7 @@ mod simulation {
     pub mod formulas;
     pub mod interplay;
     pub mod invariants;
+    pub mod leaving;
     pub mod objects;
     pub mod people;
     pub mod profiles;

@@ -83,6 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if policy.spec.mode != Some(Mode::Enforce) {
         talk("note: the mode of the policy is not Enforce, so nothing is written");
     }
+    if let Ok(Policy { suspended: Some(why), .. }) = Policy::parse(&policy) {
+        talk(format!("note: the policy is suspended ({why}): nothing is written until it is resumed"));
+    }
     Ok(())
 }
 

@@ -370,20 +370,17 @@ impl Room {
         &self.doubts
     }
 
-    /// Connections that are shared. Nobody shrinks because nobody knows how many there are.
+    /// Connections that are shared. Nobody shrinks because nobody knows how many there are, or because a pooler opens more than
+    /// its database has: fewer clients do not change that.
     #[must_use]
     pub fn shared(&self) -> i64 {
-        match () {
-            () if !self.is_known() => UNKNOWN,
-            () if self.fault().is_some() => 0,
-            () => self.usable(),
-        }
+        if self.is_known() { self.usable() } else { UNKNOWN }
     }
 
     /// Connections up to which somebody may grow.
     #[must_use]
     pub fn growable(&self) -> i64 {
-        if self.frozen.is_some() { 0 } else { self.shared() }
+        if self.frozen.is_some() || self.fault().is_some() { 0 } else { self.shared() }
     }
 
     /// Why whoever asks for more waits, where that is for what nobody knows.
@@ -470,7 +467,7 @@ impl Room {
         let most = asked.load.connections().min(bound(|share| share.max).unwrap_or(i64::MAX));
         let least = asked.load.least.max(bound(|share| share.min).unwrap_or(0).min(most));
         // Who has nothing yet is not let in, and makes nobody shrink; who has something keeps it.
-        let frozen = self.frozen.is_some();
+        let frozen = self.frozen.is_some() || self.fault().is_some();
         let least =
             if frozen { has.map_or(asked.load.least, |has| least.min(has).max(asked.load.least)) } else { least };
         let most = if frozen { most.min(has.unwrap_or(0)) } else { most };
@@ -493,8 +490,8 @@ impl Room {
     /// Why a consumer gets nothing: whoever owns the budget allows it less than it needs.
     #[must_use]
     pub fn forbids(&self, policy: &str, asked: &Worst, claim: Claim) -> String {
-        if let Some(freeze) = self.freeze() {
-            return freeze;
+        if let Some(why) = self.freeze().or_else(|| self.fault()) {
+            return why;
         }
         format!(
             "pool {} needs {} connections per process, and budget \"{}\" allows policy \"{policy}\" {} (shares[].max): lower \

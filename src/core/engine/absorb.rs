@@ -53,14 +53,14 @@ impl World {
                     reserved(known).unwrap_or_default() == reserved(&budget).unwrap_or_default()
                 };
                 let known = self.budgets.get(&key);
-                let (same, reserves) = (known.is_some_and(asks_the_same), known.is_some_and(reserves_the_same));
+                let (same, kept) = (known.is_some_and(asks_the_same), known.is_some_and(reserves_the_same));
                 self.budgets.insert(key.clone(), *budget);
                 if !same {
                     // What was measured may have been something else.
                     self.figures.remove(&key);
                 }
                 // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
-                if same && reserves {
+                if same && kept {
                     self.ledger.look_at(key);
                 } else {
                     self.budget_changed(&key);

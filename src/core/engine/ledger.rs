@@ -10,6 +10,7 @@ use std::{
 };
 
 mod judge;
+mod restore;
 mod status;
 
 use judge::Judged;
@@ -39,6 +40,8 @@ const COALESCE: Span = Span::seconds(5);
 const GRACE: Span = Span::minutes(2);
 /// Seconds by which a pod may be gone later than its grace period says.
 const LATE: i64 = 10;
+/// For how long a workload that was deleted may have pods that have not been told to end yet: the garbage collector is at work.
+const COLLECTED: Span = Span::seconds(30);
 /// When a status that was handed out, and is not seen on the server, is handed out again.
 const PATIENCE: Span = Span::seconds(30);
 
@@ -112,12 +115,15 @@ struct Peak {
     rolling: bool,
     /// Until when pods of before may still be ending.
     until: Option<Instant>,
+    /// How long one of them takes to end at most.
+    grace: Span,
 }
 
 impl Peak {
     /// The most of what is there now and what was there before.
     fn most(self, before: Self, until: Option<Instant>) -> Self {
-        Self { per_pod: self.per_pod.max(before.per_pod), pods: self.pods.most(before.pods), until, ..self }
+        let grace = self.grace.max(before.grace);
+        Self { per_pod: self.per_pod.max(before.per_pod), pods: self.pods.most(before.pods), until, grace, ..self }
     }
 
     const fn connections(self) -> i64 {
@@ -143,6 +149,18 @@ pub(super) struct Books {
     consumers: Vec<Consumer>,
     /// Objects that have to be read before it is known.
     unread: Vec<ObjectKey>,
+    /// Targets of which it is not known until then.
+    unseen: BTreeSet<ObjectKey>,
+}
+
+/// Whether a consumer is one by the policy as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Here,
+    /// The policy has no such pool any more, or has it elsewhere, and pods may hold its connections.
+    Left,
+    /// Its workload is gone, and its pods may be there until then.
+    Gone(Instant),
 }
 
 /// One pool on one workload.
@@ -166,8 +184,11 @@ struct Consumer {
     writing: bool,
     /// How far the rollout of its workload is, whoever began it.
     progress: Progress,
-    /// How long pods may be ending of which nobody tells, when a rollout looks complete.
-    ending: Option<Span>,
+    /// Whether pods may be ending of which nobody tells, when a rollout looks complete.
+    ends_untold: bool,
+    /// How long one of its pods takes to end at most.
+    grace: Span,
+    presence: Presence,
 }
 
 impl Books {
@@ -208,12 +229,16 @@ impl Consumer {
     }
 }
 
-/// How long a pod of a workload takes to end at most, if its controller does not tell how many are ending: a Deployment before
-/// Kubernetes 1.35, and any `DaemonSet`.
-fn untold(target: &Object) -> Option<Span> {
-    let told = target.key.kind == Kind::Deployment && target.integer("/status/terminatingReplicas").is_some();
-    let grace = target.integer("/spec/template/spec/terminationGracePeriodSeconds").unwrap_or(30);
-    (!told).then(|| Span::seconds(grace.clamp(0, 86_400).saturating_add(LATE)))
+/// Whether the controller of a workload does not tell how many of its pods are ending: that of a Deployment before Kubernetes
+/// 1.35, and of any `DaemonSet`.
+fn ends_untold(target: &Object) -> bool {
+    target.key.kind != Kind::Deployment || target.integer("/status/terminatingReplicas").is_none()
+}
+
+/// How long a pod of a workload takes to end at most.
+fn grace(target: Option<&Object>) -> Span {
+    let grace = target.and_then(|target| target.integer("/spec/template/spec/terminationGracePeriodSeconds"));
+    Span::seconds(grace.unwrap_or(30).clamp(0, 86_400).saturating_add(LATE))
 }
 
 /// Whether a reservation is that of a consumer.
@@ -299,6 +324,7 @@ impl World {
     /// Makes up the books of a policy, and those of everybody who shares a budget with it and is yet to be looked at.
     pub(super) fn keep_books(&mut self, key: &PolicyKey, entry: &Entry, now: Instant) {
         let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
+        let books = self.with_left_over(key, books, now);
         let budgets: BTreeSet<Box<str>> = books.budgets().into_iter().map(Into::into).collect();
         self.enter(key, books, now);
         if budgets.is_empty() {
@@ -316,6 +342,7 @@ impl World {
         for other in stale {
             let Some(entry) = self.policies.get(&other) else { continue };
             let books = self.books(entry, &self.ledger, &|policy, target| entry.under(policy, Some(target)), now);
+            let books = self.with_left_over(&other, books, now);
             self.enter(&other, books, now);
         }
     }
@@ -342,21 +369,13 @@ impl World {
         }
     }
 
-    /// Consumers that a policy has no more, and whose pods may be there until a rollout is over: a pool with another name or
-    /// another variable opens no fewer connections for that.
-    fn left_over(&self, key: &PolicyKey, books: &Books) -> Vec<Consumer> {
-        let is_gone = |consumer: &&Consumer| !books.consumers.iter().any(|known| known.place == consumer.place);
-        let rolls = |consumer: &Consumer| {
-            let progress = progress(&*self.objects.shared(&consumer.place.target)?);
-            let (asked, consumer) = (None, consumer.clone());
-            (progress != Progress::Complete).then_some(Consumer {
-                asked,
-                writes: false,
-                writing: false,
-                progress,
-                ..consumer
-            })
-        };
+    /// Books with consumers that the policy has no more, or of which nothing is known for the moment, and whose pods may be there:
+    ///
+    /// - What cannot be seen now is what it was.
+    /// - A pool with another name or another variable opens no fewer connections for that, until it has landed there, and the
+    ///   rollout that brings it is over.
+    /// - A workload that was deleted has pods until they have ended.
+    fn with_left_over(&self, key: &PolicyKey, mut books: Books, now: Instant) -> Books {
         // Who has only begun knows from the status of the budgets what there was.
         let (known, told);
         let before = if let Some(books) = self.ledger.books.get(key) {
@@ -366,20 +385,49 @@ impl World {
             told = self.last_known(key);
             &told
         };
-        before.iter().filter(is_gone).filter_map(rolls).collect()
+        let left = |consumer: &Consumer| {
+            let place = &consumer.place;
+            if books.consumers.iter().any(|known| known.place == *place) {
+                return None;
+            }
+            if books.unseen.contains(&place.target) {
+                let writing = self.busy.contains(&place.target) || self.unsure.contains_key(&place.target);
+                return Some(Consumer { writing, ..consumer.clone() });
+            }
+            let left = Consumer { asked: None, writes: false, writing: false, ..consumer.clone() };
+            let Some(object) = self.objects.shared(&place.target) else {
+                let is_gone = self.objects.slot(&place.target).is_none();
+                let until = match consumer.presence {
+                    Presence::Gone(until) => until,
+                    Presence::Here | Presence::Left => now + consumer.grace + COLLECTED,
+                };
+                let (presence, progress) = (Presence::Gone(until), Progress::Complete);
+                return (is_gone && until > now).then_some(Consumer { presence, progress, ..left });
+            };
+            let progress = progress(&object);
+            let has_moved = |other: &Consumer| {
+                (&other.place.target, &other.place.pool) == (&place.target, &place.pool)
+                    && other.held.as_ref().is_none_or(|held| held.connections() == 0)
+            };
+            let stays = progress != Progress::Complete || books.consumers.iter().any(has_moved);
+            stays.then_some(Consumer { presence: Presence::Left, progress, ..left })
+        };
+        let left_over: Vec<Consumer> = before.iter().filter_map(left).collect();
+        books.consumers.extend(left_over);
+        books
     }
 
     fn enter(&mut self, key: &PolicyKey, mut books: Books, now: Instant) {
         self.ledger.fresh.insert(key.clone());
-        if !books.is_empty() {
-            let left_over = self.left_over(key, &books);
-            books.consumers.extend(left_over);
-        }
         let peaks: Vec<Peak> = books.consumers.iter().map(|consumer| self.peak(key, consumer, now)).collect();
         for (consumer, peak) in books.consumers.iter_mut().zip(peaks) {
             consumer.peak = peak;
         }
-        if let Some(until) = books.consumers.iter().filter_map(|consumer| consumer.peak.until).min() {
+        let ends = |consumer: &Consumer| match consumer.presence {
+            Presence::Gone(until) => Some(until),
+            Presence::Here | Presence::Left => consumer.peak.until,
+        };
+        if let Some(until) = books.consumers.iter().filter_map(ends).min() {
             self.ledger.endings.insert(key.clone(), until);
         }
         // Who may not write any more, or governs something else, grows no more.
@@ -426,17 +474,19 @@ impl World {
     /// The most that pods which are there may hold: until every pod has what is there now, what was there before counts, too.
     fn peak(&self, policy: &PolicyKey, consumer: &Consumer, time: Instant) -> Peak {
         let per_pod = consumer.held.as_ref().map_or(0, |held| held.load.per_pod());
-        let now = Peak { per_pod, pods: consumer.pods, rolling: consumer.in_flight(), until: None };
+        let (pods, rolling, grace) = (consumer.pods, consumer.in_flight(), consumer.grace);
+        let now = Peak { per_pod, pods, rolling, until: None, grace };
         let known = self.ledger.peaks.get(&(policy.clone(), consumer.place.clone())).copied();
         let before = known.or_else(|| self.peak_told(policy, &consumer.place));
-        if consumer.in_flight() {
+        // What is not seen is what it was, and who is gone has what it had.
+        if consumer.in_flight() || consumer.presence != Presence::Here {
             return before.map_or(now, |before| now.most(before, None));
         }
         // Where nobody tells of pods that are ending, they are there for as long as they may take. A process that has only begun
         // knows of a rollout that is just over from the budget's status, which counts more than what is there by now.
         let before = before.filter(|before| known.is_some() || before.connections() > now.connections());
-        let ends = before.zip(consumer.ending).and_then(|(before, ending)| {
-            let until = before.until.or_else(|| before.rolling.then(|| time + ending))?;
+        let ends = before.filter(|_| consumer.ends_untold).and_then(|before| {
+            let until = before.until.or_else(|| before.rolling.then(|| time + before.grace.max(grace)))?;
             (until > time).then_some((before, until))
         });
         ends.map_or(now, |(before, until)| now.most(before, Some(until)))
@@ -448,7 +498,7 @@ impl World {
         let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
         let all = pods.all().max(1);
         let per_pod = known.worst_case.saturating_add(all - 1).div_euclid(all);
-        Some(Peak { per_pod, pods, rolling: true, until: None })
+        Some(Peak { per_pod, pods, rolling: true, until: None, grace: Span::ZERO })
     }
 
     /// The books of a policy as things are; `under` gives what it is under the profiles that are active on a target.
@@ -488,12 +538,19 @@ impl World {
             let unread = object.is_none().then_some(&target).or_else(|| self.unread_autoscaler(&target));
             let (Some(object), None) = (object, unread) else {
                 books.unread.extend(unread.cloned());
+                books.unseen.insert(target);
                 continue;
             };
             let under = under(policy, &target);
             let policy = under.as_deref().unwrap_or(policy);
             let plan = self.plan_target(entry, policy, &object, &Shares::new(), now);
             books.unread.extend(plan.unread.iter().cloned());
+            let known = self.ledger.books.get(&entry.identity.key);
+            let is_known = |known: &Books| known.consumers.iter().any(|known| known.place.target == target);
+            if !plan.unread.is_empty() && known.is_some_and(is_known) {
+                books.unseen.insert(target);
+                continue;
+            }
             let pinned = !matches!(policy.rollback, Rollback::Refused(_));
             let writes = may_write && pinned && !entry.identity.deleting && plan.refusals.is_empty();
             let autoscaler = self.autoscaler(&target).map(|autoscaler| &autoscaler.key);
@@ -522,7 +579,7 @@ impl World {
                 let could = held.as_ref().map_or(0, |held| held.connections().saturating_mul(processes));
                 // What it could open may not be known yet; others that write the same size make it known.
                 let peak = Peak::default();
-                let ending = (pods.terminating > 0).then(|| untold(&object)).flatten();
+                let ends_untold = pods.terminating > 0 && ends_untold(&object);
                 books.consumers.push(Consumer {
                     place,
                     pods,
@@ -533,7 +590,9 @@ impl World {
                     writes,
                     writing,
                     progress: progress.clone(),
-                    ending,
+                    ends_untold,
+                    grace: grace(Some(&object)),
+                    presence: Presence::Here,
                 });
             }
         }
@@ -543,19 +602,11 @@ impl World {
     /// Pods of a target that may hold connections at the same moment.
     fn pods(&self, policy: &Policy, target: &Object, plan: &Plan, place: &Place, moment: Moment) -> Pods {
         let autoscaler = self.autoscaler(&target.key);
-        let budget = self.budgets.get(&(target.key.namespace.clone(), place.budget.clone()));
-        let share = budget.and_then(|budget| {
-            let shares = budget.spec.shares.iter();
-            shares.into_iter().find(|s| *s.policy == *policy.identity.key.1 && *s.pool == *place.pool)
-        });
-        let nodes = share.and_then(|share| share.replicas_max).map(i64::from);
-        let drains = share.and_then(|share| share.drains).unwrap_or_default();
+        let (nodes, drains) = self.terms(&policy.identity.key, &place.budget, &place.pool);
         // What is left to somebody else bounds nothing.
         let yields = plan.conflicts.iter().any(|conflict| conflict.path.starts_with("replicas"));
         let bound = policy.replicas.as_ref().and_then(|replicas| replicas.max).filter(|_| !yields);
-        // Pods that an autoscaler has not taken away yet are there.
-        let live = allocate::replicas_max(target, autoscaler, None, nodes)
-            .max(autoscaler.and_then(|_| target.integer("/spec/replicas")).unwrap_or(0));
+        let live = self.pods_max(target, nodes);
         let max = match (moment, bound) {
             (Moment::Asked, bound) => allocate::replicas_max(target, autoscaler, bound, nodes),
             // Within its bounds a workload without an autoscaler may be scaled at any time.
@@ -567,7 +618,23 @@ impl World {
         Pods::of(target, max, drains)
     }
 
-    /// What the consumers of a policy that cannot be read counted last.
+    /// What a budget says of the pods of a consumer: most nodes of a `DaemonSet`, and whether pods that are ending hold nothing.
+    fn terms(&self, policy: &PolicyKey, budget: &str, pool: &str) -> (Option<i64>, bool) {
+        let budget = self.budgets.get(&(policy.0.clone(), budget.into()));
+        let mut shares = budget.into_iter().flat_map(|budget| &budget.spec.shares);
+        let share = shares.find(|share| *share.policy == *policy.1 && *share.pool == *pool);
+        let nodes = share.and_then(|share| share.replicas_max).map(i64::from);
+        (nodes, share.and_then(|share| share.drains).unwrap_or_default())
+    }
+
+    /// Most pods of a target at rest as things are. Those that an autoscaler has not taken away yet are there.
+    fn pods_max(&self, target: &Object, nodes: Option<i64>) -> i64 {
+        let autoscaler = self.autoscaler(&target.key);
+        let there = autoscaler.and_then(|_| target.integer("/spec/replicas")).unwrap_or(0);
+        allocate::replicas_max(target, autoscaler, None, nodes).max(there)
+    }
+
+    /// What the consumers of a policy that cannot be read counted last, with the pods that there may be by now.
     fn last_known(&self, key: &PolicyKey) -> Vec<Consumer> {
         let (namespace, name) = key;
         let from: BudgetKey = (namespace.clone(), "".into());
@@ -585,15 +652,16 @@ impl World {
                 least_overflow: 0,
                 workers,
             };
-            let pods = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
+            let target = ObjectKey::new(Kind::from_name(kind)?, namespace.clone(), target);
+            let object = self.objects.shared(&target);
+            let told = Pods { max: known.pods_max, surge: known.surge, terminating: known.terminating };
+            let pods = object.as_deref().map_or(told, |object| {
+                let (nodes, drains) = self.terms(key, budget, &pool);
+                told.most(Pods::of(object, self.pods_max(object, nodes), drains))
+            });
             let worst = Worst { load, pods };
             Some(Consumer {
-                place: Place {
-                    budget: budget.into(),
-                    target: ObjectKey::new(Kind::from_name(kind)?, namespace.clone(), target),
-                    pool,
-                    landing: known.landing.as_deref().map(Into::into),
-                },
+                place: Place { budget: budget.into(), target, pool, landing: known.landing.as_deref().map(Into::into) },
                 pods,
                 peak: Peak::default(),
                 could: worst.connections(),
@@ -601,8 +669,10 @@ impl World {
                 asked: Some(worst),
                 writes: false,
                 writing: false,
-                progress: Progress::Complete,
-                ending: None,
+                progress: object.as_deref().map_or(Progress::Complete, progress),
+                ends_untold: pods.terminating > 0 && object.as_deref().is_some_and(ends_untold),
+                grace: grace(object.as_deref()),
+                presence: Presence::Here,
             })
         };
         budgets

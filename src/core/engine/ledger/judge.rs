@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{BudgetKey, Consumer, Grant, Ledger, Place, Want, named};
+use super::{BudgetKey, Consumer, Grant, Ledger, Place, Presence, Want, named};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -90,12 +90,24 @@ impl World {
             let numbers = on.get(&consumer.place.target).into_iter().flatten();
             numbers.filter_map(|number| Some((*number, all.get(*number)?)))
         };
-        let pool = |(number, (.., consumer)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+        let first = |number: usize, consumer: &Consumer| {
             let landing = consumer.place.landing.as_ref();
             let same = landing.and_then(|landing| {
                 beside(consumer).find(|(_, (.., other))| other.place.landing.as_ref() == Some(landing))
             });
             same.map_or(number, |(number, _)| number)
+        };
+        let pool = |(number, (_, policy, consumer)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+            // What has moved is the pool that it has become, unless another policy says that it goes on.
+            let goes_on = |(_, (_, other, beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
+                other != policy && beside.place.landing == consumer.place.landing
+            };
+            let became = (consumer.presence == Presence::Left && !beside(consumer).any(goes_on)).then(|| {
+                beside(consumer).find(|(_, (_, other, beside))| {
+                    other == policy && beside.place.pool == consumer.place.pool && beside.presence == Presence::Here
+                })
+            });
+            became.flatten().map_or_else(|| first(number, consumer), |(number, (.., became))| first(number, became))
         };
         let pools: Vec<usize> = all.iter().enumerate().map(pool).collect();
         let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
@@ -150,9 +162,9 @@ impl World {
                 let along = along(policy, consumer);
                 // What somebody took back is asked for anew, however long pods of before may last.
                 let grows = asked > there || !along.is_empty();
-                let settled = granted.is_some_and(|granted| {
-                    (asked < there && !grows) || (asked <= granted.connections && (!grows || consumer.writing))
-                });
+                // Less is better, even if it is still too much.
+                let settled = (asked < there && !grows)
+                    || granted.is_some_and(|granted| asked <= granted.connections && (!grows || consumer.writing));
                 let under_way = granted.is_some() && consumer.in_flight();
                 let pool = pools.get(number).copied().unwrap_or(number);
                 let writes = consumer.writes && crowded(number).is_none();
@@ -602,11 +614,15 @@ fn levels_without(
 fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
     let mut others: Vec<(i64, String)> = judged
         .iter()
-        .filter(|other| other.bid.pool != one.bid.pool && other.bid.asked < other.bid.held)
+        .filter(|other| other.bid.pool != one.bid.pool)
+        .filter(|other| other.bid.asked < other.bid.held || other.consumer.presence != Presence::Here)
         .map(|other| {
             let Judged { policy, consumer, bid, .. } = other;
             let place = &consumer.place;
             let stuck = match &consumer.progress {
+                _ if consumer.presence != Presence::Here && consumer.progress == Progress::Complete => {
+                    "it is gone, and its pods have yet to end"
+                }
                 Progress::Complete if consumer.peak.until.is_some() => "its pods of before have yet to end",
                 Progress::Failed { .. } => "its rollout is stuck: look at its pods",
                 Progress::Paused => "its rollout is paused: resume it",
@@ -618,7 +634,7 @@ fn waits_for(room: &Room, judged: &[Judged], one: &Judged) -> String {
                 }
                 Progress::Complete => "it has yet to begin",
             };
-            let lets = bid.held - bid.asked;
+            let lets = if consumer.presence == Presence::Here { bid.held - bid.asked } else { bid.held };
             (
                 lets,
                 format!(

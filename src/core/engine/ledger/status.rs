@@ -6,11 +6,13 @@ use crate::{
         ConnectionBudget, ConnectionBudgetStatus,
         budget::{Allocation, MAX_ALLOCATIONS, MAX_RESERVATIONS, Reservation},
         conditions::{ConditionType, Reason},
+        names,
     },
     core::{
         allocate::{Figures, Pods},
         engine::{Action, Doing, Effect, Event, Outcome, World},
-        facts::{Instant, Span},
+        facts::{Instant, ObjectKey, Span},
+        ownership::{self, FieldPath},
         report::{self, Finding, Truth},
     },
 };
@@ -225,6 +227,19 @@ impl World {
         (reservations.into_iter().map(|(_, reservation)| reservation).collect(), foreign)
     }
 
+    /// Where the number of pods of a workload comes from, and who has set it, if that is not us.
+    fn who_scales(&self, target: &ObjectKey) -> Option<String> {
+        let (object, path) = match self.autoscaler(target) {
+            Some(autoscaler) => (autoscaler, ["spec", "maxReplicas"]),
+            None => (self.objects.get(target)?, ["spec", "replicas"]),
+        };
+        let path = FieldPath::of(&path);
+        let count = path.lookup(&object.content)?.as_i64()?;
+        let holders = ownership::holders(&object.meta, &path);
+        let who = holders.iter().map(|holder| &holder.manager).find(|who| !who.starts_with(names::MANAGER_PREFIX))?;
+        Some(format!(" ({path} of {} is {count}, by \"{who}\")", object.key.short()))
+    }
+
     /// The status, and whether it changes with time alone.
     fn budget_status(
         &self,
@@ -272,7 +287,12 @@ impl World {
                 .iter()
                 .filter_map(|judged| {
                     let terms = judged.consumer.counted(&judged.verdict)?;
-                    Some((judged.verdict.committed, format!("{}: pool {}: {terms}", judged.policy.1, terms.load.pool)))
+                    // More than it was let in with is somebody else's doing.
+                    let grew = judged.granted.is_some_and(|granted| judged.verdict.committed > granted.connections);
+                    let who =
+                        grew.then(|| self.who_scales(&judged.consumer.place.target)).flatten().unwrap_or_default();
+                    let sum = format!("{}: pool {}: {terms}{who}", judged.policy.1, terms.load.pool);
+                    Some((judged.verdict.committed, sum))
                 })
                 .collect();
             worst.sort_by(|a, b| b.cmp(a));

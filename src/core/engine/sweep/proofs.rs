@@ -189,8 +189,13 @@ impl Proofs {
     }
 }
 
-/// Whether a pod is one of `target` by its name: of several targets, the one with the longest name.
+/// Whether a pod is one of `target` by its name. Where that is too long for the names of its pods to tell it, whatever begins with it
+/// is one: of several targets, of the one with the longest name.
 fn is_of(pod: &str, target: &ObjectKey, targets: &[ObjectKey]) -> bool {
+    let kind = workload(target.kind).filter(|kind| target.name.len() <= kind.max_name_length());
+    if let Some(kind) = kind {
+        return kind.is_pod_of(pod, &target.name);
+    }
     let fits = |name: &str| pod.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
     let longer = |other: &ObjectKey| other.name.len() > target.name.len() && fits(&other.name);
     !target.kind.is_workload() || (fits(&target.name) && !targets.iter().any(longer))
