@@ -332,7 +332,8 @@ impl Rollout {
                 ),
             )),
             (Phase::Running | Phase::RollingBack, None) => {
-                let waits = self.stall.as_ref().and_then(Stall::told).map(|told| format!("; {told}")).unwrap_or_default();
+                let waits =
+                    self.stall.as_ref().and_then(Stall::told).map(|told| format!("; {told}")).unwrap_or_default();
                 let message = format!("{} rolls out {}{waits}", target.short(), carried());
                 Some(Finding::new(Truth::False, Reason::RollingOut, message))
             }

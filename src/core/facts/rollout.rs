@@ -244,8 +244,10 @@ mod tests {
     fn pods_that_cannot_be_created_are_told_of_by_deployments_for_their_newest_template() {
         let refused = |kind: Kind, observed: i64, reason: &str| {
             let meta = Meta { generation: 2, ..Meta::default() };
-            let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota"});
-            let content = json!({"status": {"observedGeneration": observed, "conditions": [{"type": "Available"}, failure]}});
+            let failure =
+                json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota"});
+            let content =
+                json!({"status": {"observedGeneration": observed, "conditions": [{"type": "Available"}, failure]}});
             refusal(&Object { key: ObjectKey::new(kind, "ns", "w"), meta, content })
         };
         assert_eq!(refused(Kind::Deployment, 2, "FailedCreate").as_deref(), Some("exceeded quota"));

@@ -102,9 +102,8 @@ impl Rollout {
         let was_told = self.stall.as_ref().is_some_and(|stall| stall.told);
         let before = self.stall.take();
         self.stall = seen.map(|(reason, message)| {
-            let mut stall = before
-                .filter(|before| before.reason == reason)
-                .unwrap_or_else(|| Stall::new(reason, message, now));
+            let mut stall =
+                before.filter(|before| before.reason == reason).unwrap_or_else(|| Stall::new(reason, message, now));
             stall.since = if ending { now } else { stall.since.max(self.advance.1) };
             stall.told |= now.since(stall.since) >= TELL;
             stall
@@ -223,7 +222,8 @@ mod tests {
     #[test]
     fn only_pods_of_the_new_revision_count_and_what_is_said_of_others_does_not() {
         let failure = |said: &str| {
-            let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said});
+            let failure =
+                json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said});
             object(Kind::Deployment, json!({"status": {"observedGeneration": 1, "conditions": [failure]}}))
         };
         let (homeless, leaving) = (pod("w-2", Some("0/1 nodes"), false), pod("w-1", Some("0/1 nodes"), true));
