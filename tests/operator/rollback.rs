@@ -207,7 +207,11 @@ fn what_no_node_has_is_awaited_for_a_while_and_goes_back() {
 
         // Where it does not, somebody has to be told.
         says_within(world, 180, "orderly", "RollingBack", "delete it by hand").await;
-        assert_eq!(cpu(&world.get("statefulsets", "orderly").await), "10m");
+        let back =
+            |set: &Value| cpu(set) == "10m" && set["status"]["observedGeneration"] == set["metadata"]["generation"];
+        world.until("statefulsets", "orderly", "its controller knows the value of before", back).await;
+        let waits = world.get("pods", "orderly-0").await;
+        assert_eq!(waits["spec"]["containers"][0]["resources"]["requests"]["cpu"], "900", "it is as the message says");
         world.kubectl(&["delete", "pod", "orderly-0"]);
         says_within(world, 180, "api", "RolledBack", "Unschedulable").await;
         assert_eq!(world.pod("api").await, pod, "it has served all the time");
@@ -217,7 +221,9 @@ fn what_no_node_has_is_awaited_for_a_while_and_goes_back() {
             assert_eq!(back["status"]["history"][0]["verdict"], "RolledBack", "{back:#}");
             assert_eq!(cpu(&world.get(kind, name).await), "10m");
             world.pod(name).await;
+            world.delete_policy(name);
         }
+        world.kubectl(&["delete", "performanceclass", &class(world)]);
     });
 }
 
