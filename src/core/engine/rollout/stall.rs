@@ -66,28 +66,27 @@ impl Stall {
     }
 }
 
-/// Whether a `StatefulSet` waits for each pod to be ready before it does anything about the next one. It replaces none that is not,
-/// not even on the way back (kubernetes/kubernetes#67250).
+/// Whether a `StatefulSet` waits for each pod to be ready before it does anything about the next one.
 fn starts_in_order(object: &Object) -> bool {
     object.key.kind == Kind::StatefulSet && object.text("/spec/podManagementPolicy") != Some("Parallel")
 }
 
-/// Why a pod fails its rollout, and what a person has to do about it.
-pub(super) fn fault(object: &Object, pod: &Pod, why: &str) -> String {
-    let by_hand = if starts_in_order(object) {
-        "; delete it by hand: its StatefulSet, which starts pods in their order, does not replace it as long as it is not ready"
+/// What is to be done by a person about a rollout that failed: such a `StatefulSet` replaces no pod that is not ready, not even on
+/// the way back (kubernetes/kubernetes#67250).
+pub(super) fn by_hand(object: &Object) -> &'static str {
+    if starts_in_order(object) {
+        "; its StatefulSet starts pods in order and replaces none that is not ready: delete it by hand"
     } else {
         ""
-    };
-    format!("pod {} {why}{by_hand}", pod.name)
+    }
 }
 
 /// What keeps pods from starting, as `pods` of the new revision and their object show it. `old`: revisions of other pods.
 fn seen(object: &Object, pods: &[&Pod], old: &[&str]) -> Option<(Reason, String)> {
     let homeless = |pod: &&&Pod| pod.unschedulable.is_some() && !pod.deleting;
     if let Some(pod) = pods.iter().find(homeless) {
-        let why = format!("is not scheduled: {}", pod.unschedulable.as_deref().unwrap_or_default());
-        return Some((Reason::Unschedulable, fault(object, pod, &why)));
+        let why = pod.unschedulable.as_deref().unwrap_or_default();
+        return Some((Reason::Unschedulable, format!("pod {} is not scheduled: {why}", pod.name)));
     }
     // A ReplicaSet of before may miss a pod, too; the message mostly names it.
     let is_of_before = |said: &String| old.iter().any(|revision| said.contains(&format!("-{revision}-")));
@@ -235,7 +234,15 @@ mod tests {
         assert_eq!(found, (Reason::FailedCreate, want.to_owned()));
         assert_eq!(seen(&quota, &[], &["abc"]), None);
         assert_eq!(seen(&object(Kind::Deployment, json!({})), &[], &[]), None);
-        let ordered = seen(&object(Kind::StatefulSet, json!({})), &[&homeless], &[]).unwrap().1;
-        assert!(ordered.starts_with("pod w-2 is not scheduled: 0/1 nodes; delete it by hand"), "{ordered}");
+    }
+
+    #[test]
+    fn a_person_is_needed_where_pods_start_in_order() {
+        let needed = |kind: Kind, spec: Value| !by_hand(&object(kind, json!({"spec": spec}))).is_empty();
+        assert!(needed(Kind::StatefulSet, json!({})));
+        assert!(needed(Kind::StatefulSet, json!({"podManagementPolicy": "OrderedReady"})));
+        assert!(!needed(Kind::StatefulSet, json!({"podManagementPolicy": "Parallel"})));
+        assert!(!needed(Kind::Deployment, json!({})));
+        assert!(!needed(Kind::DaemonSet, json!({})));
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{
     LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
     adopt::{written_at, wrote_last},
-    stall::fault,
 };
 use crate::{
     api::{conditions::Reason, names},
@@ -235,7 +234,7 @@ impl World {
             .collect();
         if let Some(pod) = new.iter().find(|pod| pod.is_failing()) {
             let why = pod.waiting.clone().unwrap_or_else(|| format!("{} restarts", pod.restarts));
-            let message = fault(&object, pod, &format!("does not run: {why}"));
+            let message = format!("pod {} does not run: {why}", pod.name);
             self.fail_rollout(target, Reason::CrashLoop, message, now, out);
         } else if rollout.phase == Phase::Running {
             self.watch_stall(target, &object, (pods, &new, &old), now, out);
