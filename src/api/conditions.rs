@@ -287,5 +287,9 @@ words! {
         CrashLoop,
         /// The rollout exceeded its progress deadline.
         DeadlineExceeded,
+        /// No node takes a pod of the new revision.
+        Unschedulable,
+        /// Pods of the new revision cannot be created: a quota or an admission webhook refuses them.
+        FailedCreate,
     }
 }

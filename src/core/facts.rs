@@ -12,5 +12,6 @@ pub mod time;
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
 pub use release::Release;
-pub use rollout::{Progress, progress, unsettled};
+use rollout::said;
+pub use rollout::{Progress, progress, refusal, unsettled};
 pub use time::{Instant, Span};

@@ -11,7 +11,7 @@ use super::server::{Server, Stored};
 const START: Span = Span::seconds(2);
 /// Time that a pod takes to end, if its template does not say.
 const GRACE: i64 = 2;
-/// Progress deadline of Deployments.
+/// Progress deadline of Deployments that have none of their own.
 const DEADLINE: Span = Span::seconds(60);
 /// Time after which nobody expects anything of the other kinds any more, which have no deadline. The operator's is longer, by
 /// more than its clock can be off.
@@ -20,6 +20,10 @@ const STUCK: Span = Span::seconds(535);
 pub const CRASHES: &str = "66";
 /// A text that keeps pods from ever becoming ready.
 pub const HANGS: &str = "77";
+/// A text with which a pod is too large for any node, until there is a larger one.
+pub const TOO_LARGE: &str = "88";
+/// A text with which a quota refuses pods, until it is raised.
+pub const REFUSED: &str = "99";
 /// A text that makes containers crash, again and again, after they have run for a while.
 pub const CRASHES_LATER: &str = "55";
 /// For how long they run.
@@ -33,13 +37,15 @@ struct Replica {
     crashes: bool,
     hangs: bool,
     crashes_later: bool,
+    /// No node takes it, as far as there is no large one.
+    is_large: bool,
     grace: Span,
     gone: Option<Instant>,
 }
 
 impl Replica {
     fn is_ready(&self, now: Instant) -> bool {
-        !self.crashes && !self.hangs && self.created + START <= now && !self.has_crashed_later(now)
+        !self.crashes && !self.hangs && !self.is_large && self.created + START <= now && !self.has_crashed_later(now)
     }
 
     fn has_crashed_later(&self, now: Instant) -> bool {
@@ -60,6 +66,8 @@ pub struct Workload {
     /// Oldest first; the last one is current.
     pub revisions: Vec<Revision>,
     pods: Vec<Replica>,
+    /// A pod is missing that a quota refuses.
+    refused: bool,
     progressed: Instant,
     failed: bool,
     complete: bool,
@@ -141,6 +149,10 @@ pub struct Controllers {
     pub databases: BTreeMap<ObjectKey, Database>,
     pods: u64,
     revisions: u64,
+    /// There is a node for every pod.
+    pub has_large_node: bool,
+    /// The quota lets every pod be made.
+    pub has_quota: bool,
     /// They say of every rollout that it is over as soon as it begins.
     pub lie: bool,
     /// They do not tell how many pods of a Deployment are ending.
@@ -231,6 +243,10 @@ impl Controllers {
         // Long to make, and seldom needed.
         let text = LazyCell::new(|| bound_text(stored, server));
         let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
+        if self.has_large_node {
+            workload.pods.iter_mut().for_each(|pod| pod.is_large = false);
+        }
+        workload.refused = false;
         let updated =
             |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none() && pod.revision == current).count();
         if first {
@@ -249,9 +265,12 @@ impl Controllers {
                 && !(recreates && old_ones)
                 && !named
             {
-                self.pods += 1;
-                workload.pods.push(pod(self.pods, current, now, &text));
-                workload.progressed = now;
+                workload.refused = !self.has_quota && has(&text, REFUSED);
+                if !workload.refused {
+                    self.pods += 1;
+                    workload.pods.push(pod(self.pods, current, now, &text));
+                    workload.progressed = now;
+                }
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
@@ -280,7 +299,8 @@ impl Controllers {
             // From now on pods come and go for other reasons than the template.
             workload.cause.clear();
         }
-        let deadline = if stored.key.kind == Kind::Deployment { DEADLINE } else { STUCK };
+        let own = stored.at("/spec/progressDeadlineSeconds").as_i64().map_or(DEADLINE, Span::seconds);
+        let deadline = if stored.key.kind == Kind::Deployment { own } else { STUCK };
         workload.failed = !complete && !paused && now.since(workload.progressed) > deadline;
         if self.lie {
             return status(stored, workload, [want, want, want, 0, want]);
@@ -332,27 +352,40 @@ impl Controllers {
                     deleting: pod.gone.is_some(),
                     restarts,
                     waiting: (restarts >= 2).then(|| "CrashLoopBackOff".to_owned()),
-                    unschedulable: None,
+                    unschedulable: pod.is_large.then(|| "0/3 nodes are available: 3 Insufficient memory.".to_owned()),
                 }
             })
             .collect()
     }
 }
 
+/// Whether a word is in a text.
+fn has(text: &str, what: &str) -> bool {
+    text.match_indices(what).any(|(at, _)| {
+        let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+        around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
+    })
+}
+
 fn pod(number: u64, revision: u64, created: Instant, text: &str) -> Replica {
-    let has = |what: &str| {
-        text.match_indices(what).any(|(at, _)| {
-            let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
-            around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
-        })
-    };
-    let (crashes, hangs, crashes_later) = (has(CRASHES), has(HANGS), has(CRASHES_LATER));
+    let has = |what: &str| has(text, what);
+    let (crashes, hangs, crashes_later, is_large) = (has(CRASHES), has(HANGS), has(CRASHES_LATER), has(TOO_LARGE));
     let grace = text
         .split("terminationGracePeriodSeconds\":")
         .nth(1)
         .and_then(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
     let grace = Span::seconds(grace.unwrap_or(GRACE));
-    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, crashes_later, grace, gone: None }
+    Replica {
+        name: format!("pod-{number}"),
+        revision,
+        created,
+        crashes,
+        hangs,
+        crashes_later,
+        is_large,
+        grace,
+        gone: None,
+    }
 }
 
 /// Pods beyond those that are wanted during a rollout.
@@ -391,6 +424,10 @@ fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
             if workload.failed {
                 conditions.push(json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
                     "message": "timed out progressing"}));
+            }
+            if workload.refused {
+                conditions.push(json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                    "message": format!("pods \"{}-rev-{current}-x\" is forbidden: exceeded quota: tight", stored.key.name)}));
             }
             json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "terminatingReplicas": terminating, "conditions": conditions})

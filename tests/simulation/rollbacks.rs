@@ -7,7 +7,7 @@ use trimtab::{
 };
 
 use super::{
-    controllers::{CRASHES, HANGS},
+    controllers::{CRASHES, Controllers, HANGS, REFUSED, TOO_LARGE},
     people::{NAMESPACE, config_map, deployment, policy, variables, workload},
     run::Run,
     scenario::override_env,
@@ -457,5 +457,115 @@ fn there_is_no_way_back_to_what_is_not_retained() {
     for to in [-1, 2, 3, i64::MAX] {
         let refused = run.people("rollback", |server, _| server.rollback("p", to)).unwrap_err();
         assert!(refused.contains("name"), "{refused}");
+    }
+}
+
+/// A workload of a kind that rolls out `5` in its variable and then `bad`, with nothing but the patience of the operator to end it.
+fn stalling(kind: Kind, spec: &Value, bad: &str) -> (Run, ObjectKey) {
+    let mut run = Run::new(1);
+    let key = ObjectKey::new(kind, NAMESPACE, "api");
+    run.people("install", |server, _| {
+        let mut manifest = workload("api", &json!({}));
+        manifest["spec"]["progressDeadlineSeconds"] = json!(600);
+        for (member, value) in spec.as_object().into_iter().flatten() {
+            manifest["spec"][member] = value.clone();
+        }
+        server.kubectl_apply(&config_map("api-config"), &json!({"data": {"config.yaml": DOCUMENT}}));
+        server.kubectl_apply(&key, &manifest);
+    });
+    run.pass(Span::seconds(10));
+    for value in ["5", bad] {
+        let spec = json!({"mode": "Enforce", "target": {"kind": kind.as_str(), "name": "api"},
+            "pools": [{"name": "db", "size": {"value": value.parse::<i64>().unwrap(), "env": "POOL"}}]});
+        if value == bad {
+            rest(&mut run);
+        }
+        apply(&mut run, &spec);
+    }
+    run.pass(Span::seconds(5));
+    assert_eq!(run.server.env(&key, "POOL").as_deref(), Some(bad));
+    (run, key)
+}
+
+fn is_taken_back(run: &mut Run, key: &ObjectKey, reason: &str) {
+    assert_eq!(run.server.env(key, "POOL").as_deref(), Some("5"), "it is taken back");
+    rest(run);
+    assert_eq!(run.server.env(key, "POOL").as_deref(), Some("5"));
+    assert_eq!(run.server.condition("p", "Applied"), Some(("False".into(), "RolledBack".into())));
+    assert_eq!((&*status(run).quarantine[0].reason, &*status(run).history[0].verdict), (reason, "RolledBack"));
+    assert!(run.controllers.workloads[key].is_complete());
+}
+
+/// Kind and spec of a workload, the value, for how long it is awaited at least, and the reason.
+const STALLS: [(Kind, &str, &str, i64, &str); 6] = [
+    (Kind::Deployment, "{}", TOO_LARGE, 180, "Unschedulable"),
+    (Kind::Deployment, r#"{"strategy": {"type": "Recreate"}}"#, TOO_LARGE, 60, "Unschedulable"),
+    (Kind::StatefulSet, r#"{"podManagementPolicy": "Parallel"}"#, TOO_LARGE, 60, "Unschedulable"),
+    (Kind::StatefulSet, "{}", TOO_LARGE, 180, "Unschedulable"),
+    (Kind::DaemonSet, "{}", TOO_LARGE, 60, "Unschedulable"),
+    (Kind::Deployment, "{}", REFUSED, 60, "FailedCreate"),
+];
+
+#[test]
+fn what_no_node_takes_or_a_quota_refuses_goes_back_after_its_patience_and_not_before() {
+    for (kind, spec, bad, patience, reason) in STALLS {
+        let (mut run, key) = stalling(kind, &serde_json::from_str(spec).unwrap(), bad);
+        run.pass(Span::seconds(patience - 15));
+        assert_eq!(run.server.env(&key, "POOL").as_deref(), Some(bad), "{kind:?} {spec}: it is awaited");
+        let applied = status(&run).conditions.iter().find(|c| c.type_ == "Applied").unwrap();
+        let says =
+            if reason == "Unschedulable" { " is not scheduled: 0/3 nodes are available" } else { "exceeded quota" };
+        assert!(applied.reason == "RollingOut" && applied.message.contains(says), "{kind:?} {spec}: {applied:?}");
+        let serving =
+            run.controllers.list_pods(&key, run.server.now).iter().filter(|pod| pod.unschedulable.is_none()).count();
+        let expected = if kind == Kind::Deployment && spec == "{}" {
+            2
+        } else if spec.contains("Recreate") {
+            0
+        } else {
+            1
+        };
+        assert_eq!(serving, expected, "{kind:?} {spec}: pods of before");
+        run.pass(Span::seconds(40));
+        is_taken_back(&mut run, &key, reason);
+    }
+}
+
+#[test]
+fn what_gets_its_node_or_its_quota_within_the_patience_is_not_taken_back() {
+    for (kind, spec, bad, patience, _) in STALLS {
+        let (mut run, key) = stalling(kind, &serde_json::from_str(spec).unwrap(), bad);
+        run.pass(Span::seconds(patience - 15));
+        run.people("an autoscaler adds a node, and somebody raises the quota", |_, controllers: &mut Controllers| {
+            (controllers.has_large_node, controllers.has_quota) = (true, true);
+        });
+        rest(&mut run);
+        assert_eq!(run.server.env(&key, "POOL").as_deref(), Some(bad), "{kind:?} {spec}");
+        assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())), "{kind:?} {spec}");
+        assert!(status(&run).quarantine.is_empty());
+    }
+}
+
+/// It has seen nothing yet of what the other one has waited for.
+#[test]
+fn a_new_leader_begins_to_count_anew() {
+    for (kind, spec, bad, patience, reason) in STALLS {
+        let (mut run, key) = stalling(kind, &serde_json::from_str(spec).unwrap(), bad);
+        run.pass(Span::seconds(patience - 15));
+        run.crash();
+        run.pass(Span::seconds(patience - 15));
+        assert_eq!(run.server.env(&key, "POOL").as_deref(), Some(bad), "{kind:?} {spec}: it is awaited again");
+        run.pass(Span::seconds(40));
+        is_taken_back(&mut run, &key, reason);
+    }
+}
+
+/// Kubernetes gives up earlier than we would, and it is told what for.
+#[test]
+fn a_short_deadline_of_the_workload_ends_the_patience() {
+    for (bad, reason) in [(TOO_LARGE, "Unschedulable"), (REFUSED, "FailedCreate"), (HANGS, "DeadlineExceeded")] {
+        let (mut run, key) = stalling(Kind::Deployment, &json!({"progressDeadlineSeconds": 30}), bad);
+        run.pass(Span::seconds(40));
+        is_taken_back(&mut run, &key, reason);
     }
 }

@@ -12,7 +12,7 @@ use trimtab::{
 };
 
 use super::{
-    controllers::{CRASHES, HANGS},
+    controllers::{CRASHES, HANGS, REFUSED, TOO_LARGE},
     invariants::{FORMULA, derived},
     people::{NAMESPACE, config_map, policy, variables, workload},
     random::Random,
@@ -155,7 +155,7 @@ impl Stage {
         }
         let number = |random: &mut Random| {
             if random.chance(60) {
-                let text = random.pick(&[CRASHES, HANGS]);
+                let text = random.pick(&[CRASHES, HANGS, TOO_LARGE, REFUSED]);
                 text.parse().unwrap()
             } else {
                 random.between(1, 40)

@@ -1,7 +1,7 @@
 //! Rollouts of ours, from the first write to the moment when nobody looks any more.
 //!
-//! A permit to begin ([`permit`]), the watch over the pods ([`watch`]), failure, quarantine and the way back ([`failure`]),
-//! and what a new leader makes of a rollout that it finds ([`adopt`]).
+//! A permit to begin ([`permit`]), the watch over the pods ([`watch`]), what keeps them from starting ([`stall`]), failure,
+//! quarantine and the way back ([`failure`]), and what a new leader makes of a rollout that it finds ([`adopt`]).
 //!
 //! ```text
 //!            write            pods replaced         30 s without a failure
@@ -17,8 +17,10 @@
 mod adopt;
 mod failure;
 mod permit;
+mod stall;
 mod watch;
 
+use self::stall::Stall;
 use super::{Entry, World};
 use crate::{
     api::conditions::Reason,
@@ -76,6 +78,8 @@ pub(super) struct Rollout {
     looking: bool,
     /// How far its object was, and since when it has been there.
     advance: (Advance, Instant),
+    /// What keeps its pods from starting.
+    stall: Option<Stall>,
     /// When the rollout was complete for the first time, and since when it has been without a break.
     completed: Option<(Instant, Option<Instant>)>,
 }
@@ -148,6 +152,7 @@ impl Rollout {
             next_look: now,
             looking: false,
             advance: (Advance::default(), now),
+            stall: None,
             completed: None,
         }
     }
@@ -195,6 +200,7 @@ impl Rollout {
         self.began = now;
         self.next_look = now + LOOK;
         self.advance = (Advance::default(), now);
+        self.stall = None;
         self.completed = None;
     }
 
@@ -325,11 +331,12 @@ impl Rollout {
                     carried()
                 ),
             )),
-            (Phase::Running | Phase::RollingBack, None) => Some(Finding::new(
-                Truth::False,
-                Reason::RollingOut,
-                format!("{} rolls out {}", target.short(), carried()),
-            )),
+            (Phase::Running | Phase::RollingBack, None) => {
+                let waits =
+                    self.stall.as_ref().and_then(Stall::told).map(|told| format!("; {told}")).unwrap_or_default();
+                let message = format!("{} rolls out {}{waits}", target.short(), carried());
+                Some(Finding::new(Truth::False, Reason::RollingOut, message))
+            }
         }
     }
 }

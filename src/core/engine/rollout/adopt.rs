@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Phase, Rest, Rollout, SETTLE};
+use super::{Phase, Rest, Rollout, SETTLE, stall::by_hand};
 use crate::{
     api::{conditions::Reason, names, status::ChangeStatus},
     core::{
@@ -164,7 +164,8 @@ impl World {
         let failed = rollout.changes.iter().find_map(|change| is_bad(change, &change.to));
         let taken_back = rollout.changes.iter().find_map(|change| is_bad(change, &change.from));
         rollout.failed = failed.as_ref().or(taken_back.as_ref()).map(|item| {
-            (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
+            let why = format!("found after a restart{}", by_hand(object));
+            (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), why)
         });
         if failed.is_none() && taken_back.is_some() {
             rollout.phase = Phase::RollingBack;

@@ -1,6 +1,6 @@
 //! A rollout that failed: its values go into quarantine, and the previous ones come back.
 
-use super::Phase;
+use super::{Phase, stall::by_hand};
 use crate::{
     api::{conditions::Reason, status::QuarantineEntry},
     core::{
@@ -22,7 +22,7 @@ impl World {
         &mut self,
         target: &ObjectKey,
         reason: Reason,
-        message: String,
+        mut message: String,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -43,6 +43,7 @@ impl World {
                 }
             }
         }
+        message.push_str(self.objects.get(target).map_or("", by_hand));
         if let Some(rollout) = self.rollouts.get_mut(target) {
             rollout.failed = Some((reason, message));
         }

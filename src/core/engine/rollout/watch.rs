@@ -148,7 +148,10 @@ impl World {
             }
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
             (Progress::Failed { message }, _) => {
-                self.fail_rollout(target, Reason::DeadlineExceeded, message, now, out);
+                // Whatever it has waited for, it has waited for as long as the owner of the workload wants.
+                let stalled = rollout.stall.as_ref().map(|stall| (stall.reason, stall.message.clone()));
+                let (reason, message) = stalled.unwrap_or((Reason::DeadlineExceeded, message));
+                self.fail_rollout(target, reason, message, now, out);
             }
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
             (Progress::AwaitingManual, Phase::Running) => self.let_rest(target, Rest::AwaitsPerson),
@@ -224,15 +227,17 @@ impl World {
         // Both times are the API server's. Pods of the old revision that are made anew meanwhile are not ours to judge.
         let is_new = |pod: &&Pod| written.is_none_or(|at| pod.created >= at);
         let old: Vec<&str> = pods.iter().filter(|pod| !is_new(pod)).filter_map(|pod| pod.revision.as_deref()).collect();
-        let failing = pods
+        let new: Vec<&Pod> = pods
             .iter()
             .filter(is_new)
             .filter(|pod| pod.revision.as_deref().is_none_or(|revision| !old.contains(&revision)))
-            .find(|pod| pod.is_failing());
-        if let Some(pod) = failing {
+            .collect();
+        if let Some(pod) = new.iter().find(|pod| pod.is_failing()) {
             let why = pod.waiting.clone().unwrap_or_else(|| format!("{} restarts", pod.restarts));
             let message = format!("pod {} does not run: {why}", pod.name);
             self.fail_rollout(target, Reason::CrashLoop, message, now, out);
+        } else if rollout.phase == Phase::Running {
+            self.watch_stall(target, &object, (pods, &new, &old), now, out);
         }
     }
 
