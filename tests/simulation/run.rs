@@ -377,7 +377,8 @@ impl Run {
                 at += 1;
                 sent.contains(&(at - 1))
             });
-            self.ex_leader = Some((old, now + Span::seconds(30)));
+            let stays = Span::seconds(self.random.between(1, 100));
+            self.ex_leader = Some((old, now + stays));
         }
         if self.random.chance(self.faults.stall) {
             self.counts.faults += 1;

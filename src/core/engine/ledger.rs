@@ -354,8 +354,13 @@ impl World {
         self.ledger.granted.retain(|(policy, _), _| policy != key);
         self.ledger.peaks.retain(|(policy, _), _| policy != key);
         self.ledger.foreign.retain(|(policy, _), _| policy != key);
-        for wanted in self.ledger.wanted.values_mut() {
+        for (budget, wanted) in &mut self.ledger.wanted {
+            let before = wanted.len();
             wanted.retain(|(policy, _), want| policy != key && want.of.0 != *key);
+            if wanted.len() < before {
+                self.ledger.judged.remove(budget);
+                self.ledger.restless.insert(budget.clone());
+            }
         }
     }
 

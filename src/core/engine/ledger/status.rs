@@ -70,6 +70,7 @@ impl World {
             // What it lets go of, anybody may make from now on.
             if let Some(made) = self.ledger.made.get_mut(&key) {
                 made.retain(|made| makes.iter().any(|one| is_the_same(one, made)));
+                self.ledger.judged.remove(&key);
             }
             self.ledger.reported.insert(key.clone(), Report { version, at: now, status: status.clone() });
             let doing = Doing::Budget { budget: key.clone(), version: resource_version.clone(), makes };
@@ -198,7 +199,7 @@ impl World {
                 let of = (one.policy.clone(), place.clone());
                 let wanted = self.ledger.about_to(&one.policy, place);
                 let known = self.reservation(&one.policy, place);
-                if let Some(known) = known.filter(|known| goes_on && known.to <= one.there) {
+                if let Some(known) = known.filter(|known| goes_on && known.to <= one.there && !is_wanted(one)) {
                     return Some((false, known.clone()));
                 }
                 // Whoever has reserved more may be about to write, for as long as a write may take to arrive.
