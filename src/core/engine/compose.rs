@@ -105,6 +105,13 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
+        // It may last for as long as nobody does anything about it.
+        if let (None, None, Some(why)) = (&standing.not_ready, &rolling, &waits)
+            && why.reason == Reason::DisruptionNotAllowed
+        {
+            let protected = (why.reason, why.message.clone());
+            (standing.not_ready, standing.reconciling) = (Some(protected.clone()), Some(protected));
+        }
         standing.applied = lands.then(|| {
             let mut found = applied(&standing, may_write, rolling.as_ref(), waits.as_ref());
             if standing.not_ready.is_none() && !warnings.is_empty() {

@@ -1,6 +1,6 @@
 //! Rollouts of ours, from the first write to the moment when nobody looks any more.
 //!
-//! A permit to begin ([`permit`]), the watch over the pods ([`watch`]), failure, quarantine and the way back ([`failure`]),
+//! A permit to begin ([`permit`]), which budgets of disruptions may refuse ([`disruption`]), the watch over the pods ([`watch`]), failure, quarantine and the way back ([`failure`]),
 //! and what a new leader makes of a rollout that it finds ([`adopt`]).
 //!
 //! ```text
@@ -15,6 +15,7 @@
 //! and as that may be older than the write, it has to say the same for as long as a rollout settles, which is over then.
 
 mod adopt;
+mod disruption;
 mod failure;
 mod permit;
 mod watch;

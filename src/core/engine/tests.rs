@@ -45,6 +45,7 @@ fn lists() -> Vec<Input> {
         Input::Listed(Stream::Classes, Listing::default()),
         Input::Listed(Stream::Sources, Listing::default()),
         Input::Listed(Stream::Budgets, Listing::default()),
+        Input::Listed(Stream::Disruptions, Listing::default()),
         object(deployment()),
         object(config(None)),
     ];
