@@ -208,7 +208,7 @@ fn a_rollout_that_surges_and_a_value_that_restarts_nobody_wait_for_no_budget() {
     let mut run = shop(&[(&api, recreated("api"))]);
     protect(&mut run, "api", json!({"maxUnavailable": 0}));
     let landing = json!({"name": "api-config", "key": "limit", "reload": "Watch"});
-    let spec = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}, "replicas": {"min": 3},
+    let spec = json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"}, "replicas": {"min": 3, "onConflict": "TakeOver"},
         "settings": [{"name": "limit", "type": "Integer", "value": 5, "configMapKey": landing}]});
     run.people("apply policy p", |server, _| server.apply_policy("p", &spec));
     rest(&mut run);
