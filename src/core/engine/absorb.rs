@@ -528,6 +528,7 @@ mod tests {
             Input::Listed(Stream::Classes, Listing::default()),
             Input::Listed(Stream::Sources, Listing::default()),
             Input::Listed(Stream::Budgets, Listing::default()),
+            Input::Listed(Stream::Disruptions, Listing::default()),
             Input::Object(Change::Applied(Box::new(claimed))),
         ];
         for kind in Kind::ALL {
