@@ -40,6 +40,7 @@ use super::{
 };
 use crate::api::{
     ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
+    budget::Reservation,
     conditions::Reason,
     status::{ActiveProfile, QuarantineEntry},
 };
@@ -262,7 +263,11 @@ enum Doing {
     Finalizers(PolicyKey),
     Query(sweep::Token),
     /// The status of a budget.
-    Budget(ledger::BudgetKey),
+    Budget {
+        budget: ledger::BudgetKey,
+        version: String,
+        makes: Vec<Reservation>,
+    },
     /// Nobody waits for its end.
     Told,
 }

@@ -46,18 +46,23 @@ impl World {
                 let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
                 let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
                 let reserved = |of: &ConnectionBudget| of.status.as_ref().map(|status| status.reservations.clone());
-                let same = |known: &ConnectionBudget| {
-                    (&known.metadata.uid, &known.spec, reserved(known).unwrap_or_default())
-                        == (&budget.metadata.uid, &budget.spec, reserved(&budget).unwrap_or_default())
+                let asks_the_same = |known: &ConnectionBudget| {
+                    (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
                 };
-                let same = self.budgets.get(&key).is_some_and(same);
+                let reserves_the_same = |known: &ConnectionBudget| {
+                    reserved(known).unwrap_or_default() == reserved(&budget).unwrap_or_default()
+                };
+                let known = self.budgets.get(&key);
+                let (same, reserves) = (known.is_some_and(asks_the_same), known.is_some_and(reserves_the_same));
                 self.budgets.insert(key.clone(), *budget);
-                // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
-                if same {
-                    self.ledger.look_at(key);
-                } else {
+                if !same {
                     // What was measured may have been something else.
                     self.figures.remove(&key);
+                }
+                // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
+                if same && reserves {
+                    self.ledger.look_at(key);
+                } else {
                     self.budget_changed(&key);
                 }
             }

@@ -16,7 +16,11 @@ use judge::Judged;
 
 use super::{Entry, World};
 use crate::{
-    api::{ConnectionBudgetStatus, budget::Allocation, conditions::Reason},
+    api::{
+        ConnectionBudgetStatus,
+        budget::{Allocation, Reservation},
+        conditions::Reason,
+    },
     core::{
         allocate::{self, Figures, Load, Pods, Room, Verdict, Worst},
         facts::{Instant, Kind, Object, ObjectKey, Progress, Span, progress},
@@ -53,6 +57,8 @@ pub(super) struct Ledger {
     peaks: BTreeMap<(PolicyKey, Place), Peak>,
     /// Growth that shall be written as soon as the budget's status says so.
     wanted: BTreeMap<BudgetKey, BTreeMap<(PolicyKey, Place), Want>>,
+    /// Reservations that this process has made itself: what comes of them, it knows.
+    made: BTreeMap<BudgetKey, Vec<Reservation>>,
     /// Since when reservations are there that nobody here has asked for: another leader may still be about to write.
     foreign: BTreeMap<(PolicyKey, Place), Instant>,
     /// Budgets whose status somebody waits for.
@@ -66,7 +72,16 @@ pub(super) struct Ledger {
     /// Budgets that are overcommitted: since when, and the sum.
     pub(super) overcommitted: BTreeMap<BudgetKey, (Instant, String)>,
     /// The status that was handed out last: for which view of the budget, and when.
-    reported: BTreeMap<BudgetKey, (Option<String>, Instant, ConnectionBudgetStatus)>,
+    reported: BTreeMap<BudgetKey, Report>,
+}
+
+/// A status that was handed out.
+#[derive(Debug)]
+struct Report {
+    /// The version that it was made up from; `None`: it was refused, or nobody knows.
+    version: Option<String>,
+    at: Instant,
+    status: ConnectionBudgetStatus,
 }
 
 /// What a consumer was let in with.
@@ -201,6 +216,12 @@ fn untold(target: &Object) -> Option<Span> {
     (!told).then(|| Span::seconds(grace.clamp(0, 86_400).saturating_add(LATE)))
 }
 
+/// Whether a reservation is that of a consumer.
+fn is_for(reservation: &Reservation, policy: &PolicyKey, place: &Place) -> bool {
+    (&*reservation.policy, &*reservation.pool) == (&*policy.1, &*place.pool)
+        && reservation.target == place.target.short()
+}
+
 /// Names of the budgets that the pools of a policy count against.
 fn named(policy: &Policy) -> impl Iterator<Item = &str> {
     policy.pools.iter().filter_map(|pool| pool.budget.as_deref())
@@ -218,6 +239,7 @@ impl Ledger {
         self.judged.clear();
         self.peaks.clear();
         self.wanted.clear();
+        self.made.clear();
         self.foreign.clear();
         self.reported.clear();
         self.told.clear();
@@ -238,6 +260,18 @@ impl Ledger {
 
     pub(super) fn begin(&mut self) {
         self.fresh.clear();
+    }
+
+    /// What a consumer is about to grow to.
+    fn about_to(&self, policy: &PolicyKey, place: &Place) -> Option<i64> {
+        let wanted = self.wanted.get(&(policy.0.clone(), place.budget.clone()))?;
+        Some(wanted.get(&(policy.clone(), place.clone()))?.to)
+    }
+
+    /// Whether this process itself has reserved that much for a consumer.
+    fn has_made(&self, policy: &PolicyKey, place: &Place, connections: i64) -> bool {
+        let made = self.made.get(&(policy.0.clone(), place.budget.clone()));
+        made.into_iter().flatten().any(|made| is_for(made, policy, place) && connections <= made.to)
     }
 
     fn of_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a PolicyKey, &'a Books)> {
@@ -347,6 +381,18 @@ impl World {
         }
         if let Some(until) = books.consumers.iter().filter_map(|consumer| consumer.peak.until).min() {
             self.ledger.endings.insert(key.clone(), until);
+        }
+        // Who may not write any more, or governs something else, grows no more.
+        for (budget, wanted) in &mut self.ledger.wanted {
+            let before = wanted.len();
+            wanted.retain(|_, want| {
+                let may = |consumer: &Consumer| consumer.writes && consumer.place.target == want.of.1;
+                want.of.0 != *key || books.consumers.iter().any(may) || books.unread.contains(&want.of.1)
+            });
+            if wanted.len() < before {
+                self.ledger.judged.remove(budget);
+                self.ledger.restless.insert(budget.clone());
+            }
         }
         let places: BTreeSet<&Place> = books.consumers.iter().map(|consumer| &consumer.place).collect();
         self.ledger.peaks.retain(|(policy, place), _| policy != key || places.contains(place));
@@ -596,13 +642,25 @@ impl World {
         })
     }
 
+    /// What is reserved for a consumer, whoever has reserved it.
+    fn reservation(&self, policy: &PolicyKey, place: &Place) -> Option<&Reservation> {
+        let budget = self.budgets.get(&(policy.0.clone(), place.budget.clone()))?;
+        budget.status.as_ref()?.reservations.iter().find(|known| is_for(known, policy, place))
+    }
+
     /// Connections that are reserved for a consumer, whoever has reserved them.
     fn reserved(&self, policy: &PolicyKey, place: &Place) -> Option<i64> {
-        let budget = self.budgets.get(&(policy.0.clone(), place.budget.clone()))?;
-        let known = budget.status.as_ref()?.reservations.iter().find(|known| {
-            (&*known.policy, &*known.pool) == (&*policy.1, &*place.pool) && known.target == place.target.short()
-        });
-        Some(known?.to)
+        self.reservation(policy, place).map(|known| known.to)
+    }
+
+    /// Connections of its reservation that somebody may be about to write: of our own, what is still wanted.
+    fn promised(&self, ledger: &Ledger, policy: &PolicyKey, consumer: &Consumer) -> Option<i64> {
+        let reserved = self.reserved(policy, &consumer.place)?;
+        if consumer.writing || !ledger.has_made(policy, &consumer.place, reserved) {
+            return Some(reserved);
+        }
+        let wanted = ledger.about_to(policy, &consumer.place).unwrap_or(0);
+        Some(reserved.min(wanted))
     }
 
     /// The books of all policies, for a world that nobody steps.

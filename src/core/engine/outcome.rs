@@ -70,7 +70,7 @@ impl World {
                 self.mark(policy);
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
-            Doing::Budget(key) => self.budget_told(&key, &outcome),
+            Doing::Budget { budget, version, makes } => self.budget_told(&budget, &version, makes, &outcome),
             Doing::Told => {}
         }
     }

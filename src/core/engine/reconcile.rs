@@ -241,6 +241,14 @@ impl World {
         let short_of = if goes_back { None } else { decision.waits(&plan) };
         if let Some(step) = plan.steps.first() {
             let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
+            let key = entry.identity.key.clone();
+            // Who waits for nothing but a turn reserves what grows then, so that a round costs one status of the budget.
+            let has_no_turn =
+                |why: &Option<Finding>| why.as_ref().is_some_and(|why| why.reason == Reason::WaitingForTurn);
+            if verdict.as_ref().is_err_and(has_no_turn) && short_of.is_none() && !goes_back {
+                // What is told is the turn, whatever becomes of it.
+                drop(self.reserve(&key, target, step, &decision));
+            }
             let verdict = verdict.and_then(|()| short_of.clone().map_or(Ok(()), |why| Err(Some(why))));
             let verdict = verdict.and_then(|()| {
                 if goes_back || !decision.waits_for_rollout(step, &progress(&object)) {
@@ -250,7 +258,6 @@ impl World {
                     format!("{}: pods of the rollout before have yet to end, and hold connections", target.short());
                 Err(Some(Finding::new(Truth::False, Reason::RollingOut, message)))
             });
-            let key = entry.identity.key.clone();
             match verdict.and_then(|()| self.reserve(&key, target, step, &decision).map_err(Some)) {
                 Ok(()) => {
                     self.write(&entry.identity.key.clone(), entry, target, step.clone(), now, out);

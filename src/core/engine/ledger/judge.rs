@@ -110,7 +110,7 @@ impl World {
             .map(|(_, policy, consumer)| {
                 let granted = self.granted(ledger, policy, &consumer.place);
                 let under_way = granted.filter(|_| consumer.in_flight()).map_or(0, |granted| granted.connections);
-                let reserved = self.reserved(policy, &consumer.place).unwrap_or(0);
+                let reserved = self.promised(ledger, policy, consumer).unwrap_or(0);
                 let there = connections(&consumer.held).max(consumer.peak.connections());
                 // What it says of its processes is the best that is known, as long as it may not write their number.
                 let could = if consumer.writes { 0 } else { consumer.could };
@@ -237,13 +237,15 @@ impl World {
         target: &ObjectKey,
         decision: &Decision,
     ) {
+        let of = (policy.clone(), target.clone());
         for (budget, wanted) in &mut self.ledger.wanted {
             let before = wanted.len();
             wanted.retain(|(whose, place), want| {
-                want.of != (policy.clone(), target.clone())
-                    || decision.grows.iter().any(|(a, b, to)| (a, b, *to) == (whose, place, want.to))
+                want.of != of || decision.grows.iter().any(|(a, b, to)| (a, b, *to) == (whose, place, want.to))
             });
             if wanted.len() < before {
+                // What was reserved is free for others.
+                self.ledger.judged.remove(budget);
                 self.ledger.restless.insert(budget.clone());
             }
         }
@@ -267,8 +269,14 @@ impl World {
         for (policy, place, to) in &decision.grows {
             let budget: BudgetKey = (policy.0.clone(), place.budget.clone());
             let want = Want { to: *to, of: (whose.clone(), target.clone()) };
-            self.ledger.wanted.entry(budget.clone()).or_default().insert((policy.clone(), place.clone()), want);
-            if self.reserved(policy, place).is_some_and(|reserved| reserved >= *to) {
+            let reserved = self.reserved(policy, place);
+            let wanted = self.ledger.wanted.entry(budget.clone()).or_default();
+            let before = wanted.insert((policy.clone(), place.clone()), want.clone());
+            // What was reserved, and was not wanted any more, counts again.
+            if reserved.is_some() && before != Some(want) {
+                self.ledger.judged.remove(&budget);
+            }
+            if reserved.is_some_and(|reserved| reserved >= *to) {
                 continue;
             }
             self.ledger.restless.insert(budget.clone());

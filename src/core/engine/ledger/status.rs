@@ -1,6 +1,6 @@
 //! What the status of a budget says: what everybody has, who may grow, and what is reserved for growth that is about to be written.
 
-use super::{BudgetKey, COALESCE, GRACE, PATIENCE, Place, judge::Judged};
+use super::{BudgetKey, COALESCE, GRACE, PATIENCE, Report, is_for, judge::Judged};
 use crate::{
     api::{
         ConnectionBudget, ConnectionBudgetStatus,
@@ -11,7 +11,6 @@ use crate::{
         allocate::{Figures, Pods},
         engine::{Action, Doing, Effect, Event, Outcome, World},
         facts::{Instant, Span},
-        policy::PolicyKey,
         report::{self, Finding, Truth},
     },
 };
@@ -50,11 +49,11 @@ impl World {
             }
             let version = budget.metadata.resource_version.clone();
             let urgent = self.ledger.urgent.contains(&key);
-            let waits = self.ledger.reported.get(&key).is_some_and(|(of, at, said)| {
-                let elapsed = now.since(*at);
-                let patience = match *of == version {
+            let waits = self.ledger.reported.get(&key).is_some_and(|report| {
+                let elapsed = now.since(report.at);
+                let patience = match report.version == version {
                     // A second one of the same version could only be refused.
-                    true if urgent || says_the_same(said, &status) => PATIENCE,
+                    true if urgent || says_the_same(&report.status, &status) => PATIENCE,
                     false if urgent => Span::ZERO,
                     _ => COALESCE,
                 };
@@ -65,9 +64,15 @@ impl World {
             }
             let uid = budget.metadata.uid.clone().unwrap_or_default();
             let resource_version = version.clone().unwrap_or_default();
-            self.ledger.reported.insert(key.clone(), (version, now, status.clone()));
-            let action = Action::BudgetStatus { budget: key.clone(), uid, resource_version, status: Box::new(status) };
-            self.emit(action, Doing::Budget(key), out);
+            let makes = self.makes(&key, &status);
+            // What it lets go of, anybody may make from now on.
+            if let Some(made) = self.ledger.made.get_mut(&key) {
+                made.retain(|made| makes.iter().any(|one| is_the_same(one, made)));
+            }
+            self.ledger.reported.insert(key.clone(), Report { version, at: now, status: status.clone() });
+            let doing = Doing::Budget { budget: key.clone(), version: resource_version.clone(), makes };
+            let action = Action::BudgetStatus { budget: key, uid, resource_version, status: Box::new(status) };
+            self.emit(action, doing, out);
             if let Some(event) = news {
                 self.ledger.told.insert(event.object.clone(), event.warning);
                 self.emit(Action::Event(event), Doing::Told, out);
@@ -117,21 +122,37 @@ impl World {
         self.unmeasured.policies = true;
     }
 
+    /// Reservations of a status that nobody else can have made if it is written over what is there now.
+    fn makes(&self, key: &BudgetKey, status: &ConnectionBudgetStatus) -> Vec<Reservation> {
+        let known = self.budgets.get(key).and_then(|budget| budget.status.as_ref());
+        let there: &[Reservation] = known.map_or(&[], |known| &known.reservations);
+        let made = self.ledger.made.get(key).map_or(&[][..], Vec::as_slice);
+        let is_ours = |one: &&Reservation| {
+            let theirs = there.iter().find(|there| is_the_same(there, one));
+            theirs.is_none_or(|theirs| made.iter().any(|made| is_the_same(made, theirs) && theirs.to <= made.to))
+        };
+        status.reservations.iter().filter(is_ours).cloned().collect()
+    }
+
     /// A status was written, or not.
-    pub(in crate::core::engine) fn budget_told(&mut self, key: &BudgetKey, outcome: &Outcome) {
+    pub(in crate::core::engine) fn budget_told(
+        &mut self,
+        key: &BudgetKey,
+        version: &str,
+        makes: Vec<Reservation>,
+        outcome: &Outcome,
+    ) {
         if let Outcome::Failed(_) = outcome {
             // The next version tells why, or a tick tries again after a while.
-            if let Some((version, ..)) = self.ledger.reported.get_mut(key) {
-                *version = None;
+            if let Some(report) = self.ledger.reported.get_mut(key) {
+                report.version = None;
             }
             self.ledger.urgent.remove(key);
             self.ledger.restless.insert(key.clone());
+        } else if self.ledger.reported.get(key).is_some_and(|report| report.version.as_deref() == Some(version)) {
+            self.ledger.made.insert(key.clone(), makes);
+            self.ledger.judged.remove(key);
         }
-    }
-
-    /// What a consumer is about to grow to.
-    fn about_to(&self, key: &BudgetKey, of: &(PolicyKey, Place)) -> Option<i64> {
-        self.ledger.wanted.get(key)?.get(of).map(|want| want.to)
     }
 
     /// Remembers since when reservations are there for which nobody here has asked, or for more than is asked.
@@ -144,10 +165,11 @@ impl World {
             .filter(|(_, place)| place.budget == key.1)
             .map(|(policy, place)| (policy.clone(), place.clone()))
             .filter(|of| {
-                let known = there.iter().find(|known| {
-                    (&*known.policy, &*known.pool) == (&*of.0.1, &*of.1.pool) && known.target == of.1.target.short()
-                });
-                known.is_some_and(|known| self.about_to(key, of).is_none_or(|wanted| wanted < known.to))
+                let known = there.iter().find(|known| is_for(known, &of.0, &of.1));
+                known.is_some_and(|known| {
+                    self.ledger.about_to(&of.0, &of.1).is_none_or(|wanted| wanted < known.to)
+                        && !self.ledger.has_made(&of.0, &of.1, known.to)
+                })
             })
             .collect();
         self.ledger.foreign.retain(|(policy, place), _| {
@@ -159,19 +181,30 @@ impl World {
     }
 
     /// Growth that is about to be written, and whether any of it is somebody else's, which has to be looked at again.
-    fn reservations(&self, key: &BudgetKey, judged: &[Judged], now: Instant) -> (Vec<Reservation>, bool) {
+    fn reservations(&self, judged: &[Judged], now: Instant) -> (Vec<Reservation>, bool) {
         let mut foreign = false;
+        let is_wanted = |one: &Judged| {
+            let wanted = self.ledger.about_to(&one.policy, &one.consumer.place);
+            wanted.is_some_and(|wanted| one.there < wanted)
+        };
+        // Reservations of one round are let go of together: each by itself would cost a status.
+        let goes_on = judged.iter().any(is_wanted);
         let mut reservations: Vec<(bool, Reservation)> = judged
             .iter()
             .filter_map(|one| {
                 let place = &one.consumer.place;
                 let of = (one.policy.clone(), place.clone());
-                let wanted = self.about_to(key, &of);
+                let wanted = self.ledger.about_to(&one.policy, place);
+                let known = self.reservation(&one.policy, place);
+                if let Some(known) = known.filter(|known| goes_on && known.to <= one.there) {
+                    return Some((false, known.clone()));
+                }
                 // Whoever has reserved more may be about to write, for as long as a write may take to arrive.
-                let reserved = self.reserved(&one.policy, place);
-                let theirs = reserved.filter(|_| {
+                let reserved = known.map(|known| known.to);
+                let theirs = reserved.filter(|reserved| {
+                    let is_ours = self.ledger.has_made(&one.policy, place, *reserved);
                     let since = self.ledger.foreign.get(&of).copied().unwrap_or(now);
-                    one.consumer.writing || now.since(since) < GRACE
+                    one.consumer.writing || (!is_ours && now.since(since) < GRACE)
                 });
                 let theirs = theirs.filter(|theirs| wanted.is_none_or(|wanted| wanted < *theirs));
                 foreign |= theirs.is_some();
@@ -273,7 +306,7 @@ impl World {
                 vec![condition(ConditionType::Ready, &Finding::new(Truth::True, Reason::Served, said(held)))]
             }
         };
-        let (reservations, foreign) = self.reservations(key, &judged, now);
+        let (reservations, foreign) = self.reservations(&judged, now);
         let status = ConnectionBudgetStatus {
             observed_generation: Some(generation),
             conditions,
@@ -308,6 +341,11 @@ fn allocation(judged: &Judged) -> Allocation {
         granted: granted.map(|granted| granted.connections),
         refused: verdict.refused.map(|_| bid.asked),
     }
+}
+
+/// Whether two reservations are for one consumer.
+fn is_the_same(a: &Reservation, b: &Reservation) -> bool {
+    (&a.policy, &a.pool, &a.target) == (&b.policy, &b.pool, &b.target)
 }
 
 /// Whether two statuses say the same, whatever the times of their conditions.
