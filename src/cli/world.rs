@@ -21,7 +21,7 @@ use crate::{
     },
     core::{
         engine::{Change, Config, Effect, Input, Listing, Stream, World, step},
-        facts::{DisruptionBudget, Instant, Kind, Release, Seen, object::Wire},
+        facts::{DisruptionBudget, DisruptionKey, Instant, Kind, Release, Seen, object::Wire},
         ownership::LAST_APPLIED,
         policy::PolicyKey,
     },
@@ -48,7 +48,7 @@ pub struct Documents {
     /// Namespaces whose budgets may not be read.
     budgetless: Vec<String>,
     /// `PodDisruptionBudget`s of the cluster. What a file says of one tells nothing of what it allows now.
-    disruptions: Vec<((Box<str>, Box<str>), DisruptionBudget)>,
+    disruptions: Vec<(DisruptionKey, DisruptionBudget)>,
     objects: Vec<Seen>,
     /// Kinds of other projects that the cluster does not show.
     unserved: BTreeMap<Kind, Reason>,

@@ -33,7 +33,7 @@ pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Serie
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     allocate::Figures,
-    facts::{DisruptionBudget, Instant, Kind, ObjectKey, Release, Span},
+    facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
@@ -71,7 +71,7 @@ pub struct World {
     sources: BTreeMap<Box<str>, MetricsSource>,
     budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
     /// `PodDisruptionBudget`s, by namespace and name.
-    disruptions: BTreeMap<(Box<str>, Box<str>), DisruptionBudget>,
+    disruptions: BTreeMap<DisruptionKey, DisruptionBudget>,
     /// What is measured of budgets, as far as that is known.
     figures: BTreeMap<ledger::BudgetKey, Figures>,
     ledger: Ledger,

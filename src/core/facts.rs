@@ -10,7 +10,7 @@ pub mod release;
 pub mod rollout;
 pub mod time;
 
-pub use disruption::{DisruptionBudget, Rounding, portion, takes_pods};
+pub use disruption::{DisruptionBudget, DisruptionKey, Rounding, portion, takes_pods};
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
 pub use release::Release;

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{Kind, Object, RawJson};
 
+/// Namespace and name of a `PodDisruptionBudget`.
+pub type DisruptionKey = (Box<str>, Box<str>);
+
 /// A `PodDisruptionBudget` (`policy/v1`), as much of it as counts. It is read and never written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisruptionBudget {
@@ -224,47 +227,47 @@ mod tests {
     #[test]
     fn a_budget_is_for_the_pods_whose_labels_its_selector_matches() {
         #[track_caller]
-        fn check(selector: Value, labels: &Value, selects: bool) {
+        fn check(selector: &Value, labels: &Value, selects: bool) {
             let of = workload(Kind::Deployment, json!({"spec": {"template": {"metadata": {"labels": labels}}}}));
-            assert_eq!(budget(&selector, &json!({})).selects(&of), selects, "{selector} on {labels}");
+            assert_eq!(budget(selector, &json!({})).selects(&of), selects, "{selector} on {labels}");
         }
         let web = json!({"app": "web", "tier": "front"});
-        check(json!(null), &web, false);
-        check(json!({}), &web, true);
-        check(json!({}), &json!(null), true);
-        check(json!({"matchLabels": {"app": "web"}}), &web, true);
-        check(json!({"matchLabels": {"app": "web", "tier": "back"}}), &web, false);
-        check(json!({"matchLabels": {"app": "web"}}), &json!(null), false);
+        check(&json!(null), &web, false);
+        check(&json!({}), &web, true);
+        check(&json!({}), &json!(null), true);
+        check(&json!({"matchLabels": {"app": "web"}}), &web, true);
+        check(&json!({"matchLabels": {"app": "web", "tier": "back"}}), &web, false);
+        check(&json!({"matchLabels": {"app": "web"}}), &json!(null), false);
         let expression = |key: &str, operator: &str, values: &[&str]| json!({"matchLabels": null, "matchExpressions": [{"key": key, "operator": operator, "values": values}]});
-        check(expression("app", "In", &["api", "web"]), &web, true);
-        check(expression("app", "In", &["api"]), &web, false);
-        check(expression("zone", "In", &["a"]), &web, false);
-        check(expression("app", "NotIn", &["web"]), &web, false);
-        check(expression("zone", "NotIn", &["a"]), &web, true);
-        check(expression("app", "Exists", &[]), &web, true);
-        check(expression("app", "DoesNotExist", &[]), &web, false);
-        check(expression("zone", "DoesNotExist", &[]), &web, true);
+        check(&expression("app", "In", &["api", "web"]), &web, true);
+        check(&expression("app", "In", &["api"]), &web, false);
+        check(&expression("zone", "In", &["a"]), &web, false);
+        check(&expression("app", "NotIn", &["web"]), &web, false);
+        check(&expression("zone", "NotIn", &["a"]), &web, true);
+        check(&expression("app", "Exists", &[]), &web, true);
+        check(&expression("app", "DoesNotExist", &[]), &web, false);
+        check(&expression("zone", "DoesNotExist", &[]), &web, true);
         let both = json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "zone", "operator": "Exists"}]});
-        check(both, &web, false);
+        check(&both, &web, false);
     }
 
     #[test]
     fn a_budget_forbids_what_it_does_not_allow_and_while_its_status_is_old() {
         #[track_caller]
-        fn check(status: Value, forbids: bool, never: bool) {
-            let budget = budget(&json!({}), &status);
+        fn check(status: &Value, forbids: bool, never: bool) {
+            let budget = budget(&json!({}), status);
             assert_eq!((budget.forbids(), budget.never_allows()), (forbids, never), "{status}");
         }
         let status = |observed: i64, allowed: i64, desired: i64| {
             json!({"observedGeneration": observed, "disruptionsAllowed": allowed, "currentHealthy": 2,
                 "desiredHealthy": desired, "expectedPods": 3})
         };
-        check(json!({}), true, false);
-        check(status(1, 1, 2), true, false);
-        check(status(2, 1, 2), false, false);
-        check(status(2, 0, 2), true, false);
-        check(status(2, 0, 3), true, true);
-        check(json!({"observedGeneration": 2, "disruptionsAllowed": 0, "expectedPods": 0}), true, false);
+        check(&json!({}), true, false);
+        check(&status(1, 1, 2), true, false);
+        check(&status(2, 1, 2), false, false);
+        check(&status(2, 0, 2), true, false);
+        check(&status(2, 0, 3), true, true);
+        check(&json!({"observedGeneration": 2, "disruptionsAllowed": 0, "expectedPods": 0}), true, false);
     }
 
     #[test]
@@ -277,16 +280,16 @@ mod tests {
             let of = workload(kind, json!({"spec": spec, "status": status}));
             assert_eq!(takes_pods(&of).as_deref(), takes, "{kind:?} of {replicas} with {strategy}");
         }
-        let rolling = |unavailable: Value, surge: Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}});
+        let rolling = |unavailable: &Value, surge: &Value| json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}});
         let one = |all: i64| format!("maxUnavailable lets 1 of {all} be away");
         // A quarter of three is none, of four one.
         check(Kind::Deployment, 3, &json!(null), None);
         check(Kind::Deployment, 4, &json!(null), Some(&one(4)));
-        check(Kind::Deployment, 1, &rolling(json!(0), json!(1)), None);
-        check(Kind::Deployment, 1, &rolling(json!("99%"), json!("1%")), None);
-        check(Kind::Deployment, 1, &rolling(json!("50%"), json!(0)), Some(&one(1)));
-        check(Kind::Deployment, 1, &rolling(json!(1), json!(1)), Some(&one(1)));
-        check(Kind::Deployment, 2, &rolling(json!(5), json!(1)), Some("maxUnavailable lets 2 of 2 be away"));
+        check(Kind::Deployment, 1, &rolling(&json!(0), &json!(1)), None);
+        check(Kind::Deployment, 1, &rolling(&json!("99%"), &json!("1%")), None);
+        check(Kind::Deployment, 1, &rolling(&json!("50%"), &json!(0)), Some(&one(1)));
+        check(Kind::Deployment, 1, &rolling(&json!(1), &json!(1)), Some(&one(1)));
+        check(Kind::Deployment, 2, &rolling(&json!(5), &json!(1)), Some("maxUnavailable lets 2 of 2 be away"));
         check(Kind::Deployment, 2, &json!({"type": "Recreate"}), Some("its strategy is Recreate"));
         check(Kind::Deployment, 0, &json!({"type": "Recreate"}), None);
         let named = Some("a StatefulSet ends a pod before it makes it anew");
@@ -297,15 +300,15 @@ mod tests {
         check(Kind::StatefulSet, 2, &json!({"type": "OnDelete"}), None);
         check(Kind::StatefulSet, 0, &json!(null), None);
         check(Kind::DaemonSet, 2, &json!(null), Some(&one(2)));
-        check(Kind::DaemonSet, 2, &rolling(json!("1%"), json!(0)), Some(&one(2)));
-        check(Kind::DaemonSet, 2, &rolling(json!(0), json!(1)), None);
+        check(Kind::DaemonSet, 2, &rolling(&json!("1%"), &json!(0)), Some(&one(2)));
+        check(Kind::DaemonSet, 2, &rolling(&json!(0), &json!(1)), None);
         check(Kind::DaemonSet, 2, &json!({"type": "OnDelete"}), None);
         check(Kind::Cluster, 2, &json!(null), None);
     }
 
     #[test]
     fn where_no_pod_is_available_none_can_be_missed() {
-        let check = |available: Value, takes: bool| {
+        let check = |available: &Value, takes: bool| {
             let spec = json!({"replicas": 3, "strategy": {"type": "Recreate"}});
             let status = json!({"replicas": 3, "availableReplicas": available});
             assert_eq!(
@@ -313,8 +316,8 @@ mod tests {
                 takes
             );
         };
-        check(json!(null), false);
-        check(json!(0), false);
-        check(json!(1), true);
+        check(&json!(null), false);
+        check(&json!(0), false);
+        check(&json!(1), true);
     }
 }

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::DisruptionBudget;
+use super::{DisruptionBudget, DisruptionKey};
 use crate::api::policy::TargetKind;
 
 /// Kinds that a policy may write to.
@@ -421,7 +421,7 @@ impl Wire {
     ///
     /// # Errors
     /// When it has no name, or is none.
-    pub fn into_disruption_budget(self) -> Result<((Box<str>, Box<str>), DisruptionBudget), serde_json::Error> {
+    pub fn into_disruption_budget(self) -> Result<(DisruptionKey, DisruptionBudget), serde_json::Error> {
         let m = self.metadata;
         if m.name.is_empty() {
             return Err(serde_json::Error::custom("the object has no name"));
