@@ -178,7 +178,7 @@ fn visiting() -> (Duration, usize) {
         inputs.push(Input::Object(Change::Applied(Box::new(workload(name)))));
     }
     inputs.extend([listed(Stream::Policies, &names), listed(Stream::Budgets, &["database".to_owned()])]);
-    inputs.extend([Stream::Classes, Stream::Sources].map(|stream| listed(stream, &[])));
+    inputs.extend([Stream::Classes, Stream::Sources, Stream::Disruptions].map(|stream| listed(stream, &[])));
     for kind in Kind::ALL {
         inputs.push(listed(Stream::Objects(kind), if kind == Kind::Deployment { &names } else { &[] }));
     }

@@ -32,6 +32,8 @@ mod costs;
 mod database;
 #[path = "operator/deletion.rs"]
 mod deletion;
+#[path = "operator/disruption.rs"]
+mod disruption;
 #[path = "operator/documents.rs"]
 mod documents;
 #[path = "operator/formulas.rs"]

@@ -10,6 +10,7 @@
 mod simulation {
     pub mod budgets;
     pub mod controllers;
+    pub mod disruptions;
     pub mod fleets;
     pub mod formulas;
     pub mod interplay;

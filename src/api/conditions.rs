@@ -173,6 +173,8 @@ words! {
         TargetNotReady,
         /// Other rollouts of ours are under way.
         WaitingForTurn,
+        /// The rollout would take pods away, and a `PodDisruptionBudget` allows no disruption.
+        DisruptionNotAllowed,
         /// Others have yet to let go of connections of a budget before a pool may grow.
         WaitingForBudget,
         /// The rollout of our change failed and the previous values are back.

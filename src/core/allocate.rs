@@ -15,7 +15,7 @@ pub use self::{
 };
 
 use super::{
-    facts::{Kind, Object},
+    facts::{Kind, Object, Rounding, portion},
     units::{Decimal, Value, ValueType},
 };
 use crate::api::{
@@ -164,13 +164,7 @@ fn surge(target: &Object, max: i64) -> i64 {
         return 0;
     }
     let pointer = format!("{strategy}/rollingUpdate/maxSurge");
-    let text = target.text(&pointer).unwrap_or(default);
-    match (target.integer(&pointer), text.strip_suffix('%').and_then(|percent| percent.parse::<i64>().ok())) {
-        (Some(pods), _) => pods.max(0),
-        (None, Some(percent)) => max.saturating_mul(percent).saturating_add(99).div_euclid(100).max(0),
-        // The API server takes a number or a percentage and nothing else.
-        (None, None) => text.parse().unwrap_or(max),
-    }
+    portion(target, &pointer, default, max, Rounding::Up)
 }
 
 /// Most pods that `target` has at rest.

@@ -33,7 +33,7 @@ pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Serie
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
     allocate::Figures,
-    facts::{Instant, Kind, ObjectKey, Release, Span},
+    facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
@@ -70,6 +70,8 @@ pub struct World {
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
     budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    /// `PodDisruptionBudget`s, by namespace and name.
+    disruptions: BTreeMap<DisruptionKey, DisruptionBudget>,
     /// What is measured of budgets, as far as that is known.
     figures: BTreeMap<ledger::BudgetKey, Figures>,
     ledger: Ledger,
@@ -156,6 +158,8 @@ struct Entry {
     wake: Option<Instant>,
     /// Since when a write has waited for a rollout elsewhere to end.
     waiting: Option<Instant>,
+    /// Whether a write waits for a `PodDisruptionBudget`: it is looked at again when one of the namespace changes.
+    protected: bool,
 }
 
 /// A status that could not be written.
@@ -283,6 +287,7 @@ impl World {
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            disruptions: BTreeMap::new(),
             figures: BTreeMap::new(),
             ledger: Ledger::default(),
             objects: Objects::default(),
@@ -306,7 +311,7 @@ impl World {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
-        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
+        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets, Stream::Disruptions]
             .into_iter()
             .chain(objects)
             .all(|stream| self.listed.contains(&stream) || self.unserved.contains_key(&stream))

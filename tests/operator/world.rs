@@ -200,6 +200,7 @@ fn collection(kind: &str) -> &'static str {
     match kind {
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
+        "poddisruptionbudgets" => "apis/policy/v1",
         "performancepolicies" | "connectionbudgets" => "apis/trimtab.dev/v1alpha1",
         "clusters" | "poolers" => "apis/postgresql.cnpg.io/v1",
         "streams" => "apis/jetstream.nats.io/v1beta2",

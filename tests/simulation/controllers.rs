@@ -3,9 +3,12 @@
 use std::{cell::LazyCell, collections::BTreeMap};
 
 use serde_json::{Value, json};
-use trimtab::core::facts::{Instant, Kind, ObjectKey, Pod, Span};
+use trimtab::core::{
+    facts::{Instant, Kind, ObjectKey, Pod, Span},
+    policy::PolicyKey,
+};
 
-use super::server::{Server, Stored};
+use super::server::{Guard, Server, Stored};
 
 /// Time until a new pod is ready.
 const START: Span = Span::seconds(2);
@@ -71,6 +74,8 @@ pub struct Workload {
     progressed: Instant,
     failed: bool,
     complete: bool,
+    /// Pods that are ready, and that there shall be, at the last look.
+    ready: (usize, usize),
     /// Who made the current template.
     pub cause: String,
 }
@@ -153,6 +158,8 @@ pub struct Controllers {
     pub has_large_node: bool,
     /// The quota lets every pod be made.
     pub has_quota: bool,
+    /// What the status of each `PodDisruptionBudget` will say at the next look: what was counted at the last one.
+    counted: BTreeMap<PolicyKey, Value>,
     /// They say of every rollout that it is over as soon as it begins.
     pub lie: bool,
     /// They do not tell how many pods of a Deployment are ending.
@@ -192,10 +199,38 @@ impl Controllers {
             let status = self.databases.entry(key.clone()).or_default().reconcile(&stored, server.now);
             server.set_status(&key, status);
         }
+        let counted = self.guard(server);
         let is_steady = |pod: &Replica| pod.gone.is_none() && (!pod.crashes_later || pod.has_crashed_later(server.now));
         let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(is_steady);
-        let idle = self.workloads.values().all(idle) && !self.databases.values().any(Database::is_restarting);
+        let idle =
+            counted && self.workloads.values().all(idle) && !self.databases.values().any(Database::is_restarting);
         self.idle_at = idle.then_some(server.version);
+    }
+
+    /// The disruption controller, which is a look behind. Answers whether every status is as it has to be.
+    fn guard(&mut self, server: &mut Server) -> bool {
+        let mut settled = true;
+        self.counted.retain(|key, _| server.guards.contains_key(key));
+        for (key, guard) in server.guards.clone() {
+            let selected = self.workloads.iter().filter(|(workload, _)| {
+                server.objects.get(workload).is_some_and(|stored| guard.selects(stored.template()))
+            });
+            let (healthy, expected) = selected.fold((0, 0), |(healthy, expected), (_, workload)| {
+                (healthy + workload.ready.0, expected + workload.ready.1)
+            });
+            let number = |field: &str| guard.spec[field].as_u64().map(|number| usize::try_from(number).unwrap());
+            let desired = number("minAvailable")
+                .unwrap_or_else(|| expected.saturating_sub(number("maxUnavailable").unwrap_or(1)));
+            let status = json!({"observedGeneration": guard.generation, "expectedPods": expected,
+                "currentHealthy": healthy, "desiredHealthy": desired, "disruptionsAllowed": healthy.saturating_sub(desired)});
+            settled &= guard.status == status;
+            if let Some(last) = self.counted.insert(key.clone(), status)
+                && last != guard.status
+            {
+                server.put_guard(key, Guard { status: last, ..guard });
+            }
+        }
+        settled
     }
 
     fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {
@@ -292,6 +327,7 @@ impl Controllers {
         let updated = updated(&workload.pods);
         let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
         let terminating = workload.pods.len() - total;
+        workload.ready = (ready, want);
         let told = if self.silent && stored.key.kind == Kind::Deployment { 0 } else { terminating };
         let complete = total == want && updated == want && ready == want && told == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == *template;

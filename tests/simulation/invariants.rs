@@ -22,6 +22,7 @@ use trimtab::{
 use super::{
     budgets::Budgets,
     controllers::Controllers,
+    disruptions::Disruptions,
     schema,
     server::{Server, Stored},
 };
@@ -49,6 +50,8 @@ pub struct Invariants {
     controlled: BTreeSet<ObjectKey>,
     /// What pools could open.
     pub budgets: Budgets,
+    /// Which pods must not be disrupted.
+    pub disruptions: Disruptions,
     /// What people set on fields that a policy claims, and that is theirs until the policy changes.
     pub holds: Vec<Hold>,
 }
@@ -100,6 +103,7 @@ impl Invariants {
     /// A new process has been told nothing.
     pub fn restarted(&mut self) {
         self.views.clear();
+        self.disruptions.restarted();
         self.controlled.clear();
         self.frozen = false;
     }
@@ -122,6 +126,7 @@ impl Invariants {
 
     /// What the engine is about to be told.
     pub fn told(&mut self, input: &Input) {
+        self.disruptions.told(input);
         match input {
             Input::Policy(Change::Applied(policy)) => {
                 self.views.insert(super::server::policy_key(policy), View::of(policy));
@@ -328,6 +333,7 @@ impl Invariants {
         self.respected(patch, &old, &new, before, server)?;
         if !is_late {
             self.budgets.written(patch, before, server)?;
+            self.disruptions.written(patch, before, after, server)?;
         }
         self.record(policy, before, after)?;
         if before.template() != after.template() {

@@ -36,7 +36,8 @@ pub struct Replica {
 
 pub fn streams() -> Vec<Stream> {
     let objects = Kind::ALL.into_iter().map(Stream::Objects);
-    [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets].into_iter().chain(objects).collect()
+    let ours = [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets];
+    ours.into_iter().chain(objects).chain([Stream::Disruptions]).collect()
 }
 
 impl Replica {

@@ -268,6 +268,7 @@ impl Run {
         let now = self.server.now + self.skew;
         let told = self.journal.is_some().then(|| describe(&input));
         self.invariants.told(&input);
+        let rolling: Vec<ObjectKey> = self.leader.world.rollouts().map(|(target, _)| target.clone()).collect();
         let effects = self.leader.tell(input, now);
         if let Err(what) = self.leader.world.audit() {
             self.fail(&what);
@@ -289,6 +290,7 @@ impl Run {
             }
             let informed = self.leader.streams.values().all(VecDeque::is_empty);
             self.invariants.budgets.decided(effect, informed && !self.server.budgets.is_empty());
+            self.invariants.disruptions.decided(effect, &rolling);
             if let Err(what) = self.invariants.decided(effect) {
                 self.fail(&what);
             }
@@ -480,6 +482,8 @@ fn describe(input: &Input) -> String {
         Input::Source(_) => "source".to_owned(),
         Input::Budget(Change::Applied(budget)) => format!("budget {:?}", budget.spec.capacity),
         Input::Budget(Change::Deleted(key)) => format!("budget {} is gone", key.1),
+        Input::Disruption(Change::Applied(shown)) => format!("disruption budget {} {:?}", shown.0.1, shown.1),
+        Input::Disruption(Change::Deleted(key)) => format!("disruption budget {} is gone", key.1),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),

@@ -46,6 +46,11 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         stage.owner = Some(RefCell::new(owner));
         stage.own_database(&mut run);
     }
+    let mut guard = Random::new(seed ^ 0x9DB0);
+    if guard.chance(300) {
+        stage.guard = Some(RefCell::new(guard));
+        stage.protect(&mut run);
+    }
     run.faults = if random.chance(150) { Faults::NONE } else { Faults::ALL };
     run.faults.clock = if random.chance(200) { 2 } else { 0 };
     let names = &POLICIES[..1 + random.below(3)];
@@ -62,6 +67,9 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         if stage.owner.as_ref().is_some_and(|owner| owner.borrow_mut().chance(300)) {
             stage.own_database(&mut run);
         }
+        if stage.guard.as_ref().is_some_and(|guard| guard.borrow_mut().chance(300)) {
+            stage.protect(&mut run);
+        }
     }
     run.pass(Span::seconds(random.between(1, 10)));
     // Whatever stood still goes on, so that an end can be reached.
@@ -69,6 +77,10 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         if run.server.objects.get(key).is_some_and(|stored| stored.at("/spec/paused") == true) {
             run.people("resume rollout", |server, _| server.pause(key, false));
         }
+    }
+    // Nothing is written from then on that could make those who wait look again.
+    for name in WORKLOADS {
+        run.people(&format!("delete the disruption budget of {name}"), |server, _| server.delete_guard(name));
     }
     run.come_to_rest(Span::seconds(700), Span::minutes(50));
     run.stay_at_rest();
@@ -84,6 +96,8 @@ struct Stage {
     sharer: Option<RefCell<Random>>,
     /// Who wants to see that pods run with a value, where anybody does. The same is true of its draws.
     prover: Option<RefCell<Random>>,
+    /// Who says how many pods may be away, where anybody does. The same is true of its draws.
+    guard: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -117,7 +131,7 @@ impl Stage {
         }
         run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads, owner: None, sharer: None, prover: None }
+        Self { workloads, owner: None, sharer: None, prover: None, guard: None }
     }
 
     /// The owner of the database says what it can bear, says something else, or says nothing any more.
@@ -137,6 +151,20 @@ impl Stage {
             spec["shares"] = json!([{"policy": "p", "pool": "db", "drains": true}]);
         }
         run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, &spec));
+    }
+
+    /// Somebody says how many pods of a workload may be away, or nothing any more.
+    fn protect(&self, run: &mut Run) {
+        let Some(guard) = &self.guard else { return };
+        let mut guard = guard.borrow_mut();
+        let name = *guard.pick(&WORKLOADS);
+        if guard.chance(250) {
+            run.people(&format!("delete the disruption budget of {name}"), |server, _| server.delete_guard(name));
+            return;
+        }
+        let mut spec = json!({"selector": {"matchLabels": {"app": name}}});
+        spec[*guard.pick(&["minAvailable", "maxUnavailable"])] = json!(guard.between(0, 2));
+        run.people(&format!("apply the disruption budget {spec}"), |server, _| server.apply_guard(name, &spec));
     }
 
     /// A policy for one of the workloads, or for several.
@@ -513,7 +541,10 @@ fn settled(run: &Run) {
         // What may not write cannot take back either.
         let view = super::invariants::View::of(policy);
         if let Some(applied) = condition("Applied").filter(|_| !frozen && view.may_write()) {
-            if matches!(applied.reason.as_str(), "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn") {
+            if matches!(
+                applied.reason.as_str(),
+                "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn" | "DisruptionNotAllowed"
+            ) {
                 run.fail(&format!("policy {} is still {}: {}", key.1, applied.reason, applied.message));
             }
             if applied.status == "True" && status.settings.iter().any(|s| s.state == "Planned") {

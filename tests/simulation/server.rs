@@ -13,7 +13,9 @@ use trimtab::{
     },
     core::{
         engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
-        facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
+        facts::{
+            DisruptionBudget, Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen, object::Wire,
+        },
         ownership::{FieldPath, FieldSet, Segment},
         policy::PolicyKey,
     },
@@ -117,6 +119,31 @@ impl Stored {
     }
 }
 
+/// A `PodDisruptionBudget`.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub spec: Value,
+    pub generation: i64,
+    pub status: Value,
+}
+
+impl Guard {
+    fn show(&self, key: &PolicyKey) -> Input {
+        let metadata = json!({"namespace": &*key.0, "name": &*key.1, "generation": self.generation});
+        let wire: Wire =
+            serde_json::from_value(json!({"metadata": metadata, "spec": self.spec, "status": self.status})).unwrap();
+        let shown: (PolicyKey, DisruptionBudget) = wire.into_disruption_budget().unwrap();
+        Input::Disruption(Change::Applied(Box::new(shown)))
+    }
+
+    /// Whether it is for pods with these labels. The model's selectors have no expressions.
+    pub fn selects(&self, template: &Value) -> bool {
+        let wanted = self.spec["selector"]["matchLabels"].as_object().into_iter().flatten();
+        let labels = &template["metadata"]["labels"];
+        self.spec["selector"].is_object() && wanted.into_iter().all(|(name, value)| labels.get(name) == Some(value))
+    }
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refused {
@@ -154,6 +181,7 @@ pub struct Server {
     pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
     pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
+    pub guards: BTreeMap<PolicyKey, Guard>,
     /// Events about budgets: type and reason.
     pub budget_events: Vec<String>,
     pub admission: Vec<Rewrite>,
@@ -480,6 +508,28 @@ impl Server {
         self.budgets.insert(key, budget);
     }
 
+    /// A person writes the spec of a `PodDisruptionBudget`.
+    pub fn apply_guard(&mut self, name: &str, spec: &Value) {
+        let key: PolicyKey = (NAMESPACE.into(), name.into());
+        let known = self.guards.get(&key);
+        let (generation, status) = known.map_or((1, json!({})), |known| (known.generation + 1, known.status.clone()));
+        self.put_guard(key, Guard { spec: spec.clone(), generation, status });
+    }
+
+    pub fn put_guard(&mut self, key: PolicyKey, guard: Guard) {
+        self.next_version();
+        self.log.push((Stream::Disruptions, guard.show(&key)));
+        self.guards.insert(key, guard);
+    }
+
+    pub fn delete_guard(&mut self, name: &str) {
+        let key: PolicyKey = (NAMESPACE.into(), name.into());
+        if self.guards.remove(&key).is_some() {
+            self.next_version();
+            self.log.push((Stream::Disruptions, Input::Disruption(Change::Deleted(key))));
+        }
+    }
+
     pub fn delete_budget(&mut self, key: &PolicyKey) {
         if self.budgets.remove(key).is_some() {
             self.next_version();
@@ -642,6 +692,12 @@ impl Server {
                 for (key, budget) in &self.budgets {
                     names.insert(key.clone());
                     inputs.push(Input::Budget(Change::Applied(Box::new(budget.clone()))));
+                }
+            }
+            Stream::Disruptions => {
+                for (key, guard) in &self.guards {
+                    names.insert(key.clone());
+                    inputs.push(guard.show(key));
                 }
             }
             Stream::Objects(kind) => {

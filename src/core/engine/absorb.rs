@@ -71,6 +71,17 @@ impl World {
                 self.figures.remove(&key);
                 self.budget_changed(&key);
             }
+            Input::Disruption(Change::Applied(shown)) => {
+                let (key, budget) = *shown;
+                if self.disruptions.get(&key) != Some(&budget) {
+                    self.disruption_changed(&key.0);
+                    self.disruptions.insert(key, budget);
+                }
+            }
+            Input::Disruption(Change::Deleted(key)) => {
+                self.disruptions.remove(&key);
+                self.disruption_changed(&key.0);
+            }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
@@ -240,6 +251,7 @@ impl World {
                     self.budget_changed(&key);
                 }
             }
+            Stream::Disruptions => self.disruptions.retain(|key, _| names.contains(key)),
             Stream::Objects(kind) => {
                 let all = self.objects.keys_of_kind(kind);
                 for key in all {
@@ -391,6 +403,13 @@ impl World {
         self.dirty.extend(keys);
     }
 
+    /// What one allows less of, nobody has to be told who writes nothing; what it allows more of, only those who wait for it.
+    fn disruption_changed(&mut self, namespace: &str) {
+        let waiting = self.policies_in(namespace).filter(|(_, entry)| entry.protected);
+        let keys: Vec<PolicyKey> = waiting.map(|(key, _)| key.clone()).collect();
+        self.dirty.extend(keys);
+    }
+
     /// Marks every policy, after a change that may concern them all.
     fn mark_all(&mut self) {
         self.unmeasured.policies = true;
@@ -454,6 +473,7 @@ impl Entry {
             absent_since: None,
             wake: None,
             waiting: None,
+            protected: false,
         }
     }
 }
@@ -513,6 +533,7 @@ mod tests {
             Input::Listed(Stream::Classes, Listing::default()),
             Input::Listed(Stream::Sources, Listing::default()),
             Input::Listed(Stream::Budgets, Listing::default()),
+            Input::Listed(Stream::Disruptions, Listing::default()),
             Input::Object(Change::Applied(Box::new(claimed))),
         ];
         for kind in Kind::ALL {

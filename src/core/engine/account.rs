@@ -9,7 +9,7 @@ use crate::{
     api::conditions::{ConditionType, Reason},
     core::{
         facts::{Instant, Object, ObjectKey, Progress, progress},
-        plan::{Plan, Setting},
+        plan::{Plan, Setting, Step},
         policy::{Policy, PolicyKey},
         report,
         resolve::{self, Rules},
@@ -52,6 +52,8 @@ pub struct TargetAccount {
     pub under: Option<Arc<Policy>>,
     /// The plan.
     pub plan: Plan,
+    /// Why the rollout would not begin now: a `PodDisruptionBudget` that allows none. Reason and message.
+    pub protected: Option<(Reason, String)>,
     /// State of its rollout.
     pub progress: Progress,
     /// Number of pods that a rollout replaces.
@@ -137,7 +139,9 @@ impl World {
                         self.plan_target(entry, policy, &object, shares, now)
                     });
                     let readbacks = readbacks(entry, policy, &plan);
+                    let restarts = plan.steps.iter().any(Step::is_disruptive);
                     account.targets.push(TargetAccount {
+                        protected: self.protection(&object).filter(|_| restarts),
                         readbacks,
                         profiles,
                         under: under.clone(),

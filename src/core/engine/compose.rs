@@ -105,6 +105,7 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
+        protect(&mut standing, rolling.as_ref(), waits.as_ref());
         standing.applied = lands.then(|| {
             let mut found = applied(&standing, may_write, rolling.as_ref(), waits.as_ref());
             if standing.not_ready.is_none() && !warnings.is_empty() {
@@ -225,6 +226,16 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         threshold_counts: measured.counts,
         checklist: None,
         advice: measured.advice,
+    }
+}
+
+/// What waits for a `PodDisruptionBudget` may wait for as long as nobody does anything about it.
+fn protect(standing: &mut Standing, rolling: Option<&Finding>, waits: Option<&Finding>) {
+    if let (None, None, Some(why)) = (&standing.not_ready, rolling, waits)
+        && why.reason == Reason::DisruptionNotAllowed
+    {
+        let why = (why.reason, why.message.clone());
+        (standing.not_ready, standing.reconciling) = (Some(why.clone()), Some(why));
     }
 }
 

@@ -58,6 +58,7 @@ impl World {
                     let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
                     entry.wake = contests.filter(|end| *end > now).min();
                     let waited = entry.waiting.take();
+                    entry.protected = false;
                     // Younger policies must see this one while it is out of the table: they are visited after it is back.
                     self.visit(&key, &mut entry, now, out);
                     // Who is refused once more keeps its place.

@@ -1,7 +1,8 @@
 //! Rollouts of ours, from the first write to the moment when nobody looks any more.
 //!
-//! A permit to begin ([`permit`]), the watch over the pods ([`watch`]), what keeps them from starting ([`stall`]), failure,
-//! quarantine and the way back ([`failure`]), and what a new leader makes of a rollout that it finds ([`adopt`]).
+//! A permit to begin ([`permit`]), which budgets of disruptions may refuse ([`disruption`]), the watch over the pods ([`watch`]),
+//! what keeps them from starting ([`stall`]), failure, quarantine and the way back ([`failure`]), and what a new leader makes of a
+//! rollout that it finds ([`adopt`]).
 //!
 //! ```text
 //!            write            pods replaced         30 s without a failure
@@ -15,6 +16,7 @@
 //! and as that may be older than the write, it has to say the same for as long as a rollout settles, which is over then.
 
 mod adopt;
+mod disruption;
 mod failure;
 mod permit;
 mod stall;

@@ -104,7 +104,16 @@ impl World {
             entry.waiting = Some(now);
             return no(Reason::WaitingForTurn, message);
         }
-        Ok(())
+        // Pods that a rollout of ours has broken or is replacing are what a budget may count as missing: what takes them back, or
+        // replaces them, disrupts no more than that does.
+        let replaces = ours.is_some() && progress(target) != Progress::Complete;
+        match self.protection(target).filter(|_| !goes_back && !replaces) {
+            Some((reason, message)) => {
+                entry.protected = true;
+                no(reason, message)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether one more rollout may begin in a namespace.
