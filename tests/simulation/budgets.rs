@@ -126,7 +126,8 @@ fn opened(server: &Server, controllers: &Controllers, budget: &str) -> i64 {
                     let found = variables.into_iter().flatten().find(|entry| entry["name"] == *variable)?;
                     found["value"].as_str()?.parse::<i64>().ok()
                 };
-                let size = number(&pool["size"]["env"]).unwrap_or(0);
+                // A process that was not restarted with the variable of now has that of before.
+                let size = number(&pool["size"]["env"]).or_else(|| number(&json!("POOL"))).unwrap_or(0);
                 let overflow = number(&pool["overflow"]["env"]).unwrap_or(0);
                 let processes = if pool["perWorker"].is_null() { Some(1) } else { number(&json!("WORKERS")) };
                 sum += (size + overflow) * processes.unwrap_or(1);

@@ -12,6 +12,8 @@ use super::server::{Guard, Server, Stored};
 
 /// Time until a new pod is ready.
 const START: Span = Span::seconds(2);
+/// Time until the pods of a workload that was deleted are told to end: the garbage collector comes by.
+const COLLECTS: Span = Span::seconds(10);
 /// Time that a pod takes to end, if its template does not say.
 const GRACE: i64 = 2;
 /// Progress deadline of Deployments that have none of their own.
@@ -152,6 +154,8 @@ impl Database {
 pub struct Controllers {
     pub workloads: BTreeMap<ObjectKey, Workload>,
     pub databases: BTreeMap<ObjectKey, Database>,
+    /// Workloads that were deleted, and whose pods are there until they have ended.
+    deleted: Vec<(ObjectKey, Workload)>,
     pods: u64,
     revisions: u64,
     /// There is a node for every pod.
@@ -186,7 +190,20 @@ impl Controllers {
         if self.idle_at == Some(server.version) {
             return;
         }
-        self.workloads.retain(|key, _| server.objects.contains_key(key));
+        let gone: Vec<ObjectKey> =
+            self.workloads.keys().filter(|key| !server.objects.contains_key(*key)).cloned().collect();
+        for key in gone {
+            let mut workload = self.workloads.remove(&key).unwrap();
+            for pod in &mut workload.pods {
+                let told = pod.gone.unwrap_or(server.now + COLLECTS + pod.grace);
+                pod.gone = Some(told);
+            }
+            self.deleted.push((key, workload));
+        }
+        for (_, workload) in &mut self.deleted {
+            workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > server.now));
+        }
+        self.deleted.retain(|(_, workload)| !workload.pods.is_empty());
         let keys: Vec<ObjectKey> = server.objects.keys().filter(|key| key.kind.is_workload()).cloned().collect();
         for key in keys {
             let stored = server.objects[&key].clone();
@@ -202,8 +219,10 @@ impl Controllers {
         let counted = self.guard(server);
         let is_steady = |pod: &Replica| pod.gone.is_none() && (!pod.crashes_later || pod.has_crashed_later(server.now));
         let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(is_steady);
-        let idle =
-            counted && self.workloads.values().all(idle) && !self.databases.values().any(Database::is_restarting);
+        let idle = counted
+            && self.deleted.is_empty()
+            && self.workloads.values().all(idle)
+            && !self.databases.values().any(Database::is_restarting);
         self.idle_at = idle.then_some(server.version);
     }
 
@@ -349,8 +368,9 @@ impl Controllers {
     }
 
     /// The templates of all pods that a workload has, those that are ending included.
-    pub fn templates(&self, key: &ObjectKey) -> impl Iterator<Item = &Value> {
-        self.workloads.get(key).into_iter().flat_map(|workload| {
+    pub fn templates<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = &'a Value> {
+        let deleted = self.deleted.iter().filter(move |(other, _)| other == key).map(|(_, workload)| workload);
+        self.workloads.get(key).into_iter().chain(deleted).flat_map(|workload| {
             workload.pods.iter().filter_map(|pod| {
                 let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision);
                 revision.map(|revision| &revision.template)

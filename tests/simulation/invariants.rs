@@ -417,6 +417,7 @@ impl Invariants {
         let rolling: Vec<(&ObjectKey, &str)> = controllers
             .workloads
             .iter()
+            .filter(|(key, _)| server.objects.contains_key(*key))
             .filter(|(key, workload)| {
                 let paused = server.objects.get(*key).is_some_and(|stored| stored.at("/spec/paused") == &json!(true));
                 workload.is_rolling()

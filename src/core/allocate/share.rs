@@ -20,6 +20,8 @@ pub struct Claim {
 
 /// Growth below this part of what a consumer asks for waits until it is more: each change restarts its pods.
 const WORTH_A_ROLLOUT: i64 = 10;
+/// More rounds than have ever been seen: two are usual.
+const MOST_ROUNDS: usize = 32;
 
 impl Claim {
     /// What it takes with `level` connections per process.
@@ -47,30 +49,46 @@ pub fn shares(room: i64, claims: &[Claim]) -> Vec<Option<i64>> {
     let admitted = admitted(room, claims);
     let kept_by_refused = claims.iter().zip(&admitted).filter(|(_, admitted)| !**admitted);
     let room = kept_by_refused.fold(room, |room, (claim, _)| room.saturating_sub(claim.takes(claim.has.unwrap_or(0))));
-    let mut vessels: Vec<Vessel> = claims
-        .iter()
-        .zip(&admitted)
-        .filter(|(_, admitted)| **admitted)
-        .map(|(claim, _)| Vessel {
-            weight: claim.weight.max(1),
-            unit: claim.unit.max(1),
-            low: claim.kept(),
-            high: claim.most,
-        })
-        .collect();
-    let served = || claims.iter().zip(&admitted).filter(|(_, admitted)| **admitted).map(|(claim, _)| claim);
+    let mut served: Vec<Claim> =
+        claims.iter().zip(&admitted).filter(|(_, admitted)| **admitted).map(|(claim, _)| *claim).collect();
+    let mut levels = distribute(room, &served);
+    // What is left over by those for whom it was not worth a rollout may be worth one to others. Whoever decides the same again
+    // must come to the same, so it goes on until nobody moves; as nobody falls by that, it ends.
+    for _ in 0..MOST_ROUNDS {
+        for (claim, level) in served.iter_mut().zip(&levels) {
+            claim.has = Some(*level);
+        }
+        let again = distribute(room, &served);
+        if again == levels {
+            break;
+        }
+        levels = again;
+    }
+    let mut levels = levels.into_iter();
+    admitted.iter().map(|admitted| if *admitted { levels.next() } else { None }).collect()
+}
+
+/// Levels of those who are let in.
+fn distribute(room: i64, claims: &[Claim]) -> Vec<i64> {
+    let vessel = |claim: &Claim| Vessel {
+        weight: claim.weight.max(1),
+        unit: claim.unit.max(1),
+        low: claim.kept(),
+        high: claim.most,
+    };
+    let mut vessels: Vec<Vessel> = claims.iter().map(vessel).collect();
     if total(&vessels) > room {
         let from_scratch: Vec<Vessel> =
-            vessels.iter().zip(served()).map(|(vessel, claim)| Vessel { low: claim.least, ..*vessel }).collect();
-        for ((vessel, fair), claim) in vessels.iter_mut().zip(fill(room, &from_scratch)).zip(served()) {
+            vessels.iter().zip(claims).map(|(vessel, claim)| Vessel { low: claim.least, ..*vessel }).collect();
+        for ((vessel, fair), claim) in vessels.iter_mut().zip(fill(room, &from_scratch)).zip(claims) {
             vessel.low = if claim.has.is_some() { vessel.low.min(fair) } else { fair };
         }
     }
-    let mut levels = loop {
+    loop {
         let levels = fill(room, &vessels);
         // What is not worth a rollout is for others.
         let mut left = false;
-        for ((vessel, level), claim) in vessels.iter_mut().zip(&levels).zip(served()) {
+        for ((vessel, level), claim) in vessels.iter_mut().zip(&levels).zip(claims) {
             let worth = claim.most.saturating_add(WORTH_A_ROLLOUT - 1).div_euclid(WORTH_A_ROLLOUT);
             let kept = claim.kept().max(vessel.low);
             if claim.has.is_some() && (kept + 1..kept.saturating_add(worth)).contains(level) && *level < claim.most {
@@ -79,10 +97,9 @@ pub fn shares(room: i64, claims: &[Claim]) -> Vec<Option<i64>> {
             }
         }
         if !left {
-            break levels.into_iter();
+            return levels;
         }
-    };
-    admitted.iter().map(|admitted| if *admitted { levels.next() } else { None }).collect()
+    }
 }
 
 /// Whose least fits beside the least of whom was let in before.
@@ -268,6 +285,23 @@ mod tests {
     #[test]
     fn who_may_not_have_what_it_needs_is_refused_and_keeps_what_it_has() {
         check(50, &[claim(1, 1, 20, 10, Some(30)), claim(1, 1, 5, 50, None)], &[None, Some(20)]);
+    }
+
+    /// What was not worth a rollout to one may be worth it to another: it is found at once, and not at the next look.
+    #[test]
+    fn what_somebody_leaves_is_given_to_others_at_once() {
+        let claim = |weight, unit, least, most, has| Claim { weight, unit, least, most, has };
+        let claims = [
+            claim(1, 48, 21, 21, None),
+            claim(14, 43, 1, 4, None),
+            claim(1, 34, 1, 22, Some(20)),
+            claim(1, 2, 1, 50, Some(46)),
+            claim(1, 24, 9, 10, None),
+        ];
+        let levels = shares(2166, &claims);
+        let then: Vec<Claim> =
+            claims.iter().zip(&levels).map(|(claim, level)| Claim { has: *level, ..*claim }).collect();
+        assert_eq!(shares(2166, &then), levels);
     }
 
     #[test]

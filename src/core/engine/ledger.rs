@@ -407,7 +407,7 @@ impl World {
                     Presence::Here | Presence::Left => now + consumer.grace + COLLECTED,
                 };
                 let (presence, progress) = (Presence::Gone(until), Progress::Complete);
-                return (is_gone && until > now).then_some(Consumer { presence, progress, ..left });
+                return (is_gone && until > now).then_some(Consumer { progress, presence, ..left });
             };
             let progress = progress(&object);
             let has_moved = |other: &Consumer| {
@@ -415,7 +415,7 @@ impl World {
                     && other.held.as_ref().is_none_or(|held| held.connections() == 0)
             };
             let stays = progress != Progress::Complete || books.consumers.iter().any(has_moved);
-            stays.then_some(Consumer { presence: Presence::Left, progress, ..left })
+            stays.then_some(Consumer { progress, presence: Presence::Left, ..left })
         };
         let left_over: Vec<Consumer> = before.iter().filter_map(left).collect();
         books.consumers.extend(left_over);

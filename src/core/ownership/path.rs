@@ -198,8 +198,8 @@ impl FieldPath {
         let Some(parent) = parents.iter().try_fold(content, step_into) else { return };
         match (last, parent) {
             (Segment::Field(name), Value::Object(map)) => drop(map.remove(&**name)),
-            (Segment::Key(keys), Value::Array(list)) => list.retain(|item| !identifies(keys, item)),
-            (Segment::Item(wanted), Value::Array(list)) => list.retain(|item| !json::same(item, wanted)),
+            (Segment::Key(keys), Value::Array(items)) => items.retain(|item| !identifies(keys, item)),
+            (Segment::Item(wanted), Value::Array(items)) => items.retain(|item| !json::same(item, wanted)),
             (Segment::Field(_) | Segment::Key(_) | Segment::Item(_) | Segment::Index(_), _) => {}
         }
     }

@@ -12,7 +12,7 @@ use crate::{
         allocate::{self, Bid, Claim, Load, Pods, Room, Verdict, Worst, shares},
         engine::World,
         facts::{Instant, ObjectKey, Progress},
-        plan::{Plan, Refusal, Step},
+        plan::{Change, Plan, Refusal, Step},
         policy::{Policy, PolicyKey},
         report::{Finding, Truth},
         resolve::Shares,
@@ -53,6 +53,8 @@ pub(in crate::core::engine) struct Decision {
     unread: Vec<ObjectKey>,
     /// Connections of one pod that each pool gets, with the name of its budget.
     levels: BTreeMap<Box<str>, (i64, Box<str>)>,
+    /// Pools of which neither what they have is known, nor what they would have: their size has failed, and nothing was there before.
+    unknown: BTreeSet<Box<str>>,
     /// What is granted.
     grants: Vec<(Place, Grant)>,
     /// What grows with the write, beyond what is there.
@@ -74,7 +76,7 @@ pub(in crate::core::engine) struct Decision {
 impl World {
     /// Decides who of all consumers of a budget may grow.
     pub(super) fn judge(&self, ledger: &Ledger, budget: &BudgetKey, room: &Room) -> Vec<Judged> {
-        let mut all: Vec<(Instant, &PolicyKey, &Consumer)> = ledger
+        let mut all: Vec<One<'_>> = ledger
             .of_namespace(&budget.0)
             .flat_map(|(key, books)| books.consumers.iter().map(move |consumer| (books.created, key, consumer)))
             .filter(|(.., consumer)| consumer.place.budget == budget.1)
@@ -85,36 +87,11 @@ impl World {
         for (number, (.., consumer)) in all.iter().enumerate() {
             on.entry(&consumer.place.target).or_default().push(number);
         }
-        // Everybody on one workload, with their numbers.
-        let beside = |consumer: &Consumer| {
-            let numbers = on.get(&consumer.place.target).into_iter().flatten();
-            numbers.filter_map(|number| Some((*number, all.get(*number)?)))
-        };
-        let first = |number: usize, consumer: &Consumer| {
-            let landing = consumer.place.landing.as_ref();
-            let same = landing.and_then(|landing| {
-                beside(consumer).find(|(_, (.., other))| other.place.landing.as_ref() == Some(landing))
-            });
-            same.map_or(number, |(number, _)| number)
-        };
-        let pool = |(number, (_, policy, consumer)): (usize, &(Instant, &PolicyKey, &Consumer))| {
-            // What has moved is the pool that it has become, unless another policy says that it goes on.
-            let goes_on = |(_, (_, other, beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
-                other != policy && beside.place.landing == consumer.place.landing
-            };
-            let became = (consumer.presence == Presence::Left && !beside(consumer).any(goes_on)).then(|| {
-                beside(consumer).find(|(_, (_, other, beside))| {
-                    other == policy && beside.place.pool == consumer.place.pool && beside.presence == Presence::Here
-                })
-            });
-            became.flatten().map_or_else(|| first(number, consumer), |(number, (.., became))| first(number, became))
-        };
-        let pools: Vec<usize> = all.iter().enumerate().map(pool).collect();
+        let pools: Vec<usize> = all.iter().enumerate().map(|(number, one)| pool(&all, &on, number, one)).collect();
         let along = |policy: &PolicyKey, consumer: &Consumer| -> Vec<(usize, i64)> {
-            let others = beside(consumer).filter(|(_, (_, other, _))| *other != policy);
-            let grows = |(number, (.., beside)): (usize, &(Instant, &PolicyKey, &Consumer))| {
-                Some((*pools.get(number)?, consumer.drags(beside)?))
-            };
+            let others = beside(&all, &on, consumer).filter(|(_, (_, other, _))| *other != policy);
+            let grows =
+                |(number, (.., beside)): (usize, &One<'_>)| Some((*pools.get(number)?, consumer.drags(beside)?));
             others.filter_map(grows).collect()
         };
         let held: Vec<(i64, Option<Grant>)> = all
@@ -340,7 +317,12 @@ impl World {
     /// What one pool on a target gets.
     fn decide_one(&self, ledger: &Ledger, room: &Room, judged: &[Judged], one: &Judged, decision: &mut Decision) {
         let Judged { policy, consumer, bid, verdict, granted, .. } = one;
-        let Some(asked) = &consumer.asked else { return };
+        let Some(asked) = &consumer.asked else {
+            if consumer.presence == Presence::Here && consumer.held.is_none() {
+                decision.unknown.insert(consumer.place.pool.clone());
+            }
+            return;
+        };
         let grows = bid.asked > one.there || !bid.along.is_empty();
         let taken = verdict.refused.or(one.crowded);
         let refused = taken.is_some() || one.forbidden.is_some();
@@ -459,6 +441,25 @@ impl Decision {
     /// Refuses a plan after which a pool would have more than it gets, because not all of its numbers can be written: one may be
     /// somebody else's, or have failed and be in quarantine.
     fn hold(&mut self, plan: &Plan) {
+        // An overflow beside a size that nobody knows would be more than is counted.
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok());
+        let grows = |change: &&Change| number(&change.to) > number(&change.from);
+        let is_of = |pool: &str, change: &Change| {
+            change
+                .path
+                .strip_prefix("pools.")
+                .is_some_and(|rest| rest.split_once('.').is_some_and(|(of, _)| of == pool))
+        };
+        let half = self.unknown.iter().find(|pool| plan.changes.iter().filter(grows).any(|one| is_of(pool, one)));
+        if let Some(pool) = half.cloned() {
+            let message = format!(
+                "the size of pool {pool} has failed and is in quarantine, and nobody knows what the application has without it, so \
+                 that what the rest would add is not written: change the size, or wait"
+            );
+            self.refuse(Reason::BudgetExceeded, message);
+            self.exceeds = true;
+            return;
+        }
         let has = |pool: &str| plan.held.iter().find(|load| *load.pool == *pool).map_or(0, Load::per_pod);
         let over = plan.loads.iter().find_map(|load| {
             let (gets, budget) = self.levels.get(&load.pool)?;
@@ -519,6 +520,41 @@ impl Decision {
     }
 }
 
+/// A consumer, with when its policy was created.
+type One<'a> = (Instant, &'a PolicyKey, &'a Consumer);
+
+/// Everybody on the workload of a consumer, with their numbers.
+fn beside<'a>(
+    all: &'a [One<'a>],
+    on: &'a BTreeMap<&ObjectKey, Vec<usize>>,
+    consumer: &Consumer,
+) -> impl Iterator<Item = (usize, &'a One<'a>)> {
+    let numbers = on.get(&consumer.place.target).into_iter().flatten();
+    numbers.filter_map(|number| Some((*number, all.get(*number)?)))
+}
+
+/// Which pool the consumer of a number is: the first that has its size in the same place.
+///
+/// What has moved is the pool that it has become, unless another policy says that it goes on.
+fn pool(all: &[One<'_>], on: &BTreeMap<&ObjectKey, Vec<usize>>, number: usize, one: &One<'_>) -> usize {
+    let first = |number: usize, consumer: &Consumer| {
+        let landing = consumer.place.landing.as_ref();
+        let mut all = beside(all, on, consumer);
+        let same =
+            landing.and_then(|landing| all.find(|(_, (.., other))| other.place.landing.as_ref() == Some(landing)));
+        same.map_or(number, |(number, _)| number)
+    };
+    let (_, policy, consumer) = one;
+    let goes_on =
+        |(_, (_, other, beside)): (usize, &One<'_>)| other != policy && beside.place.landing == consumer.place.landing;
+    let became = |(_, (_, other, beside)): &(usize, &One<'_>)| {
+        other == policy && beside.place.pool == consumer.place.pool && beside.presence == Presence::Here
+    };
+    let has_moved = consumer.presence == Presence::Left && !beside(all, on, consumer).any(goes_on);
+    let became = beside(all, on, consumer).find(became).filter(|_| has_moved);
+    became.map_or_else(|| first(number, consumer), |(number, (.., became))| first(number, became))
+}
+
 /// What each consumer claims, what it gets per process, and whether all of that fits together.
 struct Levels {
     claims: Vec<Option<Claim>>,
@@ -532,13 +568,7 @@ struct Levels {
 ///
 /// Who asks for more pods of a workload asks for them on behalf of every pool there. Who is refused is no reason for others to
 /// make room for its pods.
-fn levels(
-    usable: i64,
-    room: &Room,
-    all: &[(Instant, &PolicyKey, &Consumer)],
-    pools: &[usize],
-    held: &[(i64, Option<Grant>)],
-) -> Levels {
+fn levels(usable: i64, room: &Room, all: &[One<'_>], pools: &[usize], held: &[(i64, Option<Grant>)]) -> Levels {
     let mut refused: BTreeSet<usize> = BTreeSet::new();
     loop {
         let levels = levels_without(&refused, usable, room, all, pools, held);
@@ -559,7 +589,7 @@ fn levels_without(
     refused: &BTreeSet<usize>,
     usable: i64,
     room: &Room,
-    all: &[(Instant, &PolicyKey, &Consumer)],
+    all: &[One<'_>],
     pools: &[usize],
     held: &[(i64, Option<Grant>)],
 ) -> Levels {

@@ -1,6 +1,6 @@
 //! What the status of a budget says: what everybody has, who may grow, and what is reserved for growth that is about to be written.
 
-use super::{BudgetKey, COALESCE, GRACE, PATIENCE, Report, is_for, judge::Judged};
+use super::{BudgetKey, COALESCE, GRACE, PATIENCE, Presence, Report, is_for, judge::Judged};
 use crate::{
     api::{
         ConnectionBudget, ConnectionBudgetStatus,
@@ -192,8 +192,18 @@ impl World {
         };
         // Reservations of one round are let go of together: each by itself would cost a status.
         let goes_on = judged.iter().any(is_wanted);
+        // A pool that has moved has one reservation: that of where it is.
+        let has_moved = |one: &Judged| {
+            let is_it = |other: &Judged| {
+                let (a, b) = (&one.consumer.place, &other.consumer.place);
+                (&one.policy, &a.target, &a.pool) == (&other.policy, &b.target, &b.pool)
+                    && other.consumer.presence == Presence::Here
+            };
+            one.consumer.presence != Presence::Here && judged.iter().any(is_it)
+        };
         let mut reservations: Vec<(bool, Reservation)> = judged
             .iter()
+            .filter(|one| !has_moved(one))
             .filter_map(|one| {
                 let place = &one.consumer.place;
                 let of = (one.policy.clone(), place.clone());
