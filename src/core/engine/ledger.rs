@@ -165,6 +165,7 @@ enum Presence {
 
 /// One pool on one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Consumer {
     place: Place,
     /// Pods that it may have without another write of ours.
@@ -178,6 +179,8 @@ struct Consumer {
     /// Connections at worst with the values that are there, if there are as many processes as the policy says, where the
     /// application does not read their number from anywhere that is seen.
     could: i64,
+    /// Whether its size is where the policy has it, whatever it is.
+    lands: bool,
     /// Whether the policy may write to the target.
     writes: bool,
     /// Whether a write of ours is under way of which nobody knows how it ends.
@@ -210,7 +213,12 @@ impl Consumer {
     /// What counts: the terms of the larger of the two, if what is asked for was granted.
     fn counted(&self, verdict: &Verdict) -> Option<&Worst> {
         let connections = |worst: &Option<Worst>| worst.as_ref().map_or(0, Worst::connections);
-        if connections(&self.held) == verdict.committed { self.held.as_ref() } else { self.asked.as_ref() }
+        // What has moved may be counted with what it has become, and whoever leads next has to know what it was.
+        if self.presence != Presence::Here || connections(&self.held) == verdict.committed {
+            self.held.as_ref()
+        } else {
+            self.asked.as_ref()
+        }
     }
 }
 
@@ -411,8 +419,7 @@ impl World {
             };
             let progress = progress(&object);
             let has_moved = |other: &Consumer| {
-                (&other.place.target, &other.place.pool) == (&place.target, &place.pool)
-                    && other.held.as_ref().is_none_or(|held| held.connections() == 0)
+                (&other.place.target, &other.place.pool) == (&place.target, &place.pool) && !other.lands
             };
             let stays = progress != Progress::Complete || books.consumers.iter().any(has_moved);
             stays.then_some(Consumer { progress, presence: Presence::Left, ..left })
@@ -576,9 +583,12 @@ impl World {
                 let moment = if granted { Moment::Granted } else { Moment::Live };
                 let pods = self.pods(policy, &object, &plan, &place, moment);
                 let held = load(&plan.held).map(|load| Worst { load, pods });
+                let is_live =
+                    |path: &str| plan.settings.iter().any(|setting| *setting.path == *path && setting.live.is_some());
+                let lands = is_live(&path);
                 let unsaid = pool.per_worker.as_ref().is_some_and(|worker| {
                     let path = format!("workers.{worker}.count");
-                    plan.settings.iter().any(|setting| *setting.path == *path && setting.live.is_none())
+                    plan.settings.iter().any(|setting| *setting.path == *path) && !is_live(&path)
                 });
                 let processes = asked.as_ref().filter(|_| unsaid).map_or(1, |asked: &Worst| asked.load.processes());
                 let could = held.as_ref().map_or(0, |held| held.connections().saturating_mul(processes));
@@ -592,6 +602,7 @@ impl World {
                     held,
                     asked,
                     could,
+                    lands,
                     writes,
                     writing,
                     progress: progress.clone(),
@@ -672,6 +683,7 @@ impl World {
                 could: worst.connections(),
                 held: Some(worst.clone()),
                 asked: Some(worst),
+                lands: true,
                 writes: false,
                 writing: false,
                 progress: object.as_deref().map_or(Progress::Complete, progress),
