@@ -33,11 +33,11 @@ test-real: ## Tests on real clusters
 	./.ci/run real
 
 .PHONY: bench
-bench: ## Measure what runs on people's machines: resolving one policy, linting a thousand
+bench: ## Measure resolving one policy, linting a thousand, sharing a budget between two hundred
 	@cargo bench --quiet --bench speed
 
 .PHONY: soak
-soak: ## The long run: rest over minutes and large counts at default intervals
+soak: ## The long run: 200,000 seeds, 100,000 fleets, rest over minutes and large counts at default intervals
 	./.ci/run soak
 
 .PHONY: golden

@@ -12,6 +12,7 @@ pub mod crds;
 pub mod literal;
 pub mod names;
 pub mod policy;
+pub mod rollback;
 mod rules;
 pub mod source;
 pub mod status;

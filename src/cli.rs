@@ -8,12 +8,14 @@ mod crds;
 mod explain;
 mod export;
 mod files;
+mod history;
 mod lint;
 mod operator;
 mod plan;
 mod readings;
 mod render;
 mod report;
+mod rollback;
 mod select;
 mod status;
 mod suspend;
@@ -54,13 +56,17 @@ enum Command {
     Status(status::Args),
     /// Show which policy governs which value of a workload
     Explain(explain::Args),
+    /// Show what a policy has changed, why, and what came of it
+    History(history::Args),
+    /// Pin the values of a policy to what they were at a revision
+    Rollback(rollback::Args),
     /// Report how policies stand, or compare two measurements
     Report(Box<report::Args>),
     /// Print files for others that follow from policies
     Export(export::Args),
     /// Freeze the writes of a policy
     Suspend(suspend::Suspend),
-    /// End a suspension, and take back what people changed by hand
+    /// End a suspension, and take back what people changed by hand; or end a rollback
     Resume(suspend::Resume),
     /// Print the version
     Version,
@@ -116,6 +122,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => return lint::run(&args),
         Command::Status(args) => return status::run(&args),
         Command::Explain(args) => return explain::run(&args),
+        Command::History(args) => history::run(&args)?,
+        Command::Rollback(args) => rollback::run(&args)?,
         Command::Report(args) => report::run(&args)?,
         Command::Export(args) => return export::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,

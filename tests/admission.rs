@@ -310,8 +310,10 @@ fn largest() -> Value {
     let name = |stem: &str, n: usize| format!("{stem}-{n}-{}", "x".repeat(50));
     let text = "9".repeat(18) + "." + &"9".repeat(9);
     let lands = json!({"file": name("file", 15), "at": format!("/{}", "a".repeat(255))});
+    let told: serde_json::Map<String, Value> = (0..8).map(|n| (format!("l{n}"), "v".into())).collect();
     let knob = |value: Value, format: Option<&str>| {
         let mut knob = json!({"value": value, "min": value, "max": value, "path": lands, "container": "c".repeat(63), "onConflict": "TakeOver"});
+        knob["effective"] = json!({"gauge": "g".repeat(200), "labels": told, "unit": "count"});
         if let Some(format) = format {
             knob["as"] = format.into();
         }
@@ -549,17 +551,29 @@ fn kubectl_get_prints_our_columns() {
         let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let status = json!({"status": {
             "targetSummary": "Deployment/api", "mode": "Enforce", "lastChange": "2026-01-01T00:00:00Z",
-            "conditions": [condition("Ready", "True", "Served"), condition("Compliant", "False", "Breached"), condition("Applied", "True", "Applied")],
+            "conditions": [condition("Ready", "True", "Served"), condition("Compliant", "False", "Breached"), condition("Applied", "True", "Applied"), condition("Effective", "Unknown", "NoReadback")],
         }});
         api.patch_status("shown", &PatchParams::default(), &Patch::Merge(status)).await.expect("write the status");
         let path = format!("/apis/trimtab.dev/v1alpha1/namespaces/{namespace}/performancepolicies");
         let (columns, rows) = table(&cluster.client, &path).await;
         assert_eq!(
             columns,
-            ["Name", "Target", "Mode", "Ready", "Compliant", "Applied", "Profile", "Age", "Changed", "Reason"]
+            [
+                "Name",
+                "Target",
+                "Mode",
+                "Ready",
+                "Compliant",
+                "Applied",
+                "Profile",
+                "Age",
+                "Effective",
+                "Changed",
+                "Reason"
+            ]
         );
         assert_eq!(rows[0][..6], ["shown", "Deployment/api", "Enforce", "True", "False", "True"]);
-        assert_eq!(rows[0][9], "Applied");
+        assert_eq!((&rows[0][8], &rows[0][10]), (&json!("Unknown"), &json!("Applied")));
 
         let classes: Api<PerformanceClass> = Api::all(cluster.client.clone());
         let class = json!({

@@ -50,6 +50,8 @@ fn golden_help_of_every_command() {
         "lint",
         "status",
         "explain",
+        "history",
+        "rollback",
         "report",
         "export",
         "suspend",
@@ -62,8 +64,8 @@ fn golden_help_of_every_command() {
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
     assert_eq!(
         listed,
-        12 + 2,
-        "a command is missing above, or one is gone: twelve commands and two options were listed"
+        14 + 2,
+        "a command is missing above, or one is gone: fourteen commands and two options were listed"
     );
     for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
         golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
@@ -101,6 +103,41 @@ fn golden_plans_in_every_format() {
         TRIMTAB,
         &["plan", "-n", "ops", "--operator-namespace", "ops", "-f", "tests/data/cli/anywhere.yaml"],
     );
+}
+
+#[test]
+fn golden_how_numbers_follow_from_each_other() {
+    golden("explain-chain", TRIMTAB, &["explain", "deploy/api", "-f", "tests/data/cli/chain.yaml"]);
+    golden("explain-chain-json", TRIMTAB, &["explain", "deploy/api", "-f", "tests/data/cli/chain.yaml", "-o", "json"]);
+}
+
+#[test]
+fn golden_what_pods_are_asked_for() {
+    golden("explain-readback", TRIMTAB, &["explain", "deploy/api", "-f", "tests/data/cli/readback.yaml"]);
+    golden(
+        "explain-readback-json",
+        TRIMTAB,
+        &["explain", "deploy/api", "-f", "tests/data/cli/readback.yaml", "-o", "json"],
+    );
+}
+
+#[test]
+fn golden_the_history_and_the_ways_back() {
+    const HISTORY: &str = "tests/data/cli/history.yaml";
+    golden("history", TRIMTAB, &["history", "api", "-f", HISTORY]);
+    golden("history-yaml", TRIMTAB, &["history", "api", "-f", HISTORY, "-o", "yaml"]);
+    golden("history-unknown", TRIMTAB, &["history", "other", "-f", HISTORY]);
+    golden("history-none", TRIMTAB, &["history", "api", "-f", "tests/data/cli/chain.yaml", "-o", "table"]);
+    for (to, name) in [
+        ("10", "rollback"),
+        ("9", "rollback-bounds"),
+        ("8", "rollback-incomplete"),
+        ("3", "rollback-lost"),
+        ("12", "rollback-newest"),
+    ] {
+        golden(name, TRIMTAB, &["rollback", "api", "--to", to, "-f", HISTORY]);
+    }
+    golden("rollback-no-number", TRIMTAB, &["rollback", "api", "--to", "latest", "-f", HISTORY]);
 }
 
 #[test]

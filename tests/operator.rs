@@ -28,8 +28,12 @@ mod budget;
 mod commands;
 #[path = "operator/costs.rs"]
 mod costs;
+#[path = "operator/database.rs"]
+mod database;
 #[path = "operator/deletion.rs"]
 mod deletion;
+#[path = "operator/disruption.rs"]
+mod disruption;
 #[path = "operator/documents.rs"]
 mod documents;
 #[path = "operator/formulas.rs"]
@@ -60,6 +64,8 @@ mod rollback;
 mod runtime;
 #[path = "operator/settle.rs"]
 mod settle;
+#[path = "operator/shares.rs"]
+mod shares;
 #[path = "operator/together.rs"]
 mod together;
 #[path = "operator/tools.rs"]
@@ -73,5 +79,5 @@ pub const OPTIONS: cluster::Options = cluster::Options {
     nodes: 3,
     prometheus: true,
     audit: true,
-    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn"), ("CRDS", "1")],
+    variables: &[("UNSAFE_SYSCTLS", "net.core.somaxconn"), ("CRDS", "1"), ("POSTGRES", "1")],
 };

@@ -11,6 +11,8 @@ mod cluster;
 mod idle;
 #[path = "real_metrics/patterns.rs"]
 mod patterns;
+#[path = "real_metrics/readbacks.rs"]
+mod readbacks;
 #[path = "real_metrics/report.rs"]
 mod report;
 #[path = "real_metrics/rows.rs"]

@@ -39,7 +39,7 @@ use trimtab::{
         clock,
         execute::Executor,
         health::Health,
-        lease::{Candidate, Timing},
+        lease::{Candidate, Tenure, Timing},
         sources::Sources,
         telemetry::Metrics,
         tls,
@@ -57,7 +57,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 fn executor(client: &Client) -> Executor {
-    Executor::new(client.clone(), Arc::new(Sources::new(None, metrics())), "trimtab-0")
+    Executor::new(client.clone(), Arc::new(Sources::new(None, metrics())), "trimtab-0", Tenure::alone())
 }
 
 /// A Deployment without pods, made as a user makes one.
@@ -129,6 +129,18 @@ fn objects_are_read_and_written_and_each_refusal_is_told_apart() {
         assert!(written.meta.managed.iter().any(|entry| entry.manager == "trimtab/p"));
         assert!(written.rest["spec"].get().contains(r#""POOL""#));
 
+        // Whoever does not lead, or not any more, reads, and writes nothing.
+        let sources = Arc::new(Sources::new(None, metrics()));
+        let idle = Executor::new(client.clone(), sources, "trimtab-1", Tenure::elected());
+        let fresh = observed(&idle, &web).await;
+        let identity = json!({"name": "web", "uid": fresh.meta.uid, "resourceVersion": fresh.meta.resource_version});
+        let action = apply(&web, &json!({"metadata": identity, "spec": claim("21")}), false);
+        let outcome = idle.clone().execute(action).await;
+        let Outcome::Failed(Failure::Throttled(why)) = outcome else { panic!("{outcome:?}") };
+        assert!(why.contains("not sent"), "{why}");
+        assert_eq!(observed(&idle, &web).await.meta.resource_version, fresh.meta.resource_version);
+
+        let identity = json!({"name": "web", "uid": seen.meta.uid, "resourceVersion": seen.meta.resource_version});
         let stale = run(apply(&web, &json!({"metadata": identity, "spec": claim("21")}), false)).await;
         assert!(matches!(stale, Outcome::Failed(Failure::Stale)), "{stale:?}");
 
@@ -207,7 +219,8 @@ fn status_finalizers_and_events_of_a_policy_are_written() {
         assert!(api.get("api").await.expect("read the policy").finalizers().is_empty());
 
         let event = Event {
-            policy: key(),
+            kind: "PerformancePolicy",
+            object: key(),
             uid: policy.uid().expect("a uid"),
             warning: true,
             reason: "Breached",
@@ -322,25 +335,30 @@ fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
         let start = |name: &str| {
             let (leads, led) = watch::channel(false);
             let (stop, stops) = watch::channel(false);
-            let candidate = Candidate::new(client.clone(), &namespace, name, timing);
-            (led, stop, tokio::spawn(candidate.run(leads, stops)))
+            let tenure = Tenure::elected();
+            let candidate = Candidate::new(client.clone(), &namespace, name, timing, tenure.clone());
+            (led, stop, tokio::spawn(candidate.run(leads, stops)), tenure)
         };
         let wait = async |led: &mut watch::Receiver<bool>| {
             timeout(PATIENCE, led.wait_for(|leads| *leads)).await.expect("it leads in time").expect("it takes part");
         };
-        let (mut a, stop_a, task_a) = start("a");
+        let (mut a, stop_a, task_a, tenure_a) = start("a");
+        assert!(tenure_a.is_over(), "nobody has chosen it yet");
         wait(&mut a).await;
-        let (mut b, _stop_b, task_b) = start("b");
+        assert!(!tenure_a.is_over());
+        let (mut b, _stop_b, task_b, tenure_b) = start("b");
 
         // A release is taken at once, before the Lease could have ended by itself.
         stop_a.send_replace(true);
         task_a.await.expect("a ends").expect("a released");
+        assert!(tenure_a.is_over());
         wait(&mut b).await;
 
         // A leader that dies is replaced after the duration.
-        let (mut c, _stop_c, task_c) = start("c");
+        let (mut c, _stop_c, task_c, tenure_c) = start("c");
         task_b.abort();
         wait(&mut c).await;
+        assert!(tenure_b.is_over(), "what it had decided is not sent any more, although nobody has told it");
         let api: Api<Lease> = Api::namespaced(client.clone(), &namespace);
         let spec = api.get(names::LEASE).await.expect("read the Lease").spec.expect("a spec");
         assert_eq!(spec.holder_identity.as_deref(), Some("c"));
@@ -352,6 +370,7 @@ fn one_candidate_leads_and_another_takes_over_when_it_releases_or_dies() {
         let lost = timeout(PATIENCE, task_c).await.expect("c notices in time").expect("c ends");
         assert!(lost.is_err());
         assert!(!*c.borrow(), "c no longer leads");
+        assert!(tenure_c.is_over());
     });
 }
 

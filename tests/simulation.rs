@@ -10,15 +10,20 @@
 mod simulation {
     pub mod budgets;
     pub mod controllers;
+    pub mod disruptions;
+    pub mod fleets;
     pub mod formulas;
     pub mod interplay;
     pub mod invariants;
+    pub mod leaving;
     pub mod objects;
     pub mod people;
     pub mod profiles;
     pub mod random;
+    pub mod readbacks;
     pub mod regressions;
     pub mod replica;
+    pub mod rollbacks;
     pub mod rollouts;
     pub mod run;
     pub mod scenario;
@@ -49,8 +54,33 @@ fn number(variable: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
 }
 
+/// Sequences of edits on fleets that share a budget. `FLEETS` sets another number.
+const FLEETS: u64 = if cfg!(debug_assertions) { 50 } else { 5_000 };
+
 #[test]
 fn seeds() {
+    play("SEEDS", SEEDS, scenario::run);
+}
+
+#[test]
+fn fleets_on_one_budget_never_open_more_than_it_has() {
+    play("FLEETS", FLEETS, simulation::fleets::run);
+}
+
+/// Without the rule that who shrinks comes before who grows the meter sees it: rollouts look as if they were over before they have
+/// begun.
+#[test]
+fn fleets_that_do_not_wait_for_each_other_open_more() {
+    simulation::fleets::swap(false);
+    let fails = catch_unwind(|| simulation::fleets::swap(true)).expect_err("the meter sees nothing");
+    let why = fails.downcast_ref::<String>().expect("a message");
+    assert!(why.contains("connections open"), "{why}");
+}
+
+/// Runs many seeds, and repeats one that fails. What `SEED` names is run alone.
+fn play(variable: &str, default: u64, run: impl Fn(u64, bool) -> Counts + Sync) {
+    let attempt = |seed: u64, journal: bool| attempt(|| run(seed, journal));
+    let what = variable.to_lowercase();
     if let Some(seed) = number("SEED") {
         match attempt(seed, true) {
             Ok(counts) => println!("seed {seed}: {counts:?}"),
@@ -58,7 +88,7 @@ fn seeds() {
         }
         return;
     }
-    let (first, seeds) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(SEEDS));
+    let (first, seeds) = (number("FIRST").unwrap_or(1), number(variable).unwrap_or(default));
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let failed: Mutex<Vec<u64>> = Mutex::default();
@@ -84,26 +114,22 @@ fn seeds() {
     });
     let failed = failed.into_inner().unwrap();
     let counts = total.into_inner().unwrap();
-    println!("simulation: {seeds} seeds from {first} in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
+    println!("simulation: {seeds} {what} from {first} in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
     if let Some(seed) = failed.first() {
-        let why = reason(*seed);
+        // Once more, with its last events.
+        let why = match attempt(*seed, true) {
+            Ok(_) => "it failed once and not again: the run depends on more than its seed".to_owned(),
+            Err(why) => why,
+        };
         panic!(
-            "{} of the seeds failed. Seed {seed}: {why}\nto repeat it: SEED={seed} cargo test --test simulation seeds",
+            "{} of the seeds failed. Seed {seed}: {why}\nto repeat it: SEED={seed} cargo test --test simulation {what}",
             failed.len()
         );
     }
 }
 
-/// Why a seed fails, with its last events.
-fn reason(seed: u64) -> String {
-    match attempt(seed, true) {
-        Ok(_) => "it failed once and not again: the run depends on more than its seed".to_owned(),
-        Err(why) => why,
-    }
-}
-
-fn attempt(seed: u64, journal: bool) -> Result<Counts, String> {
-    catch_unwind(AssertUnwindSafe(|| scenario::run(seed, journal))).map_err(|panic| {
+fn attempt(run: impl Fn() -> Counts) -> Result<Counts, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
     })

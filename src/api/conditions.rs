@@ -42,6 +42,8 @@ words! {
         Accepted,
         /// Every claimed value is on its object, and the rollout that carries it has finished.
         Applied,
+        /// Every pod runs with the values that are in place, as far as their readbacks tell.
+        Effective,
         /// Every threshold with a level holds.
         Compliant,
         /// Every query of the policy was answered.
@@ -50,10 +52,12 @@ words! {
         Conflicted,
         /// A profile whose condition holds is not active; present only while true.
         ProfileBlocked,
+        /// A rollback pins values to what they were; present only while somebody asks for one. False: it cannot be read, or is another policy's.
+        RollbackPinned,
         /// A metrics source answers.
         Available,
         /// More is committed than a budget has; present only while true.
-        Exceeded,
+        Overcommitted,
     }
 }
 
@@ -131,6 +135,8 @@ words! {
         BudgetNotFound,
         /// Pools could open more connections than their budget has.
         BudgetExceeded,
+        /// The same, as its budget tells it.
+        Overcommitted,
         /// A metrics source is not there.
         SourceNotFound,
         /// A scalable target cannot take `replicas`.
@@ -167,6 +173,10 @@ words! {
         TargetNotReady,
         /// Other rollouts of ours are under way.
         WaitingForTurn,
+        /// The rollout would take pods away, and a `PodDisruptionBudget` allows no disruption.
+        DisruptionNotAllowed,
+        /// Others have yet to let go of connections of a budget before a pool may grow.
+        WaitingForBudget,
         /// The rollout of our change failed and the previous values are back.
         RolledBack,
         /// The rollout of our change failed and is being undone.
@@ -204,6 +214,16 @@ words! {
         /// A profile is not active any more.
         ProfileLeft,
 
+        // RollbackPinned
+        /// A rollback pins values until the spec changes.
+        RollbackPinned,
+        /// A rollback cannot be read, or pins what the policy cannot have: nothing is written.
+        RollbackRefused,
+        /// The rollback is of another policy, which had this name before: it pins nothing.
+        RollbackIgnored,
+        /// Values follow the spec again.
+        RollbackEnded,
+
         // Compliant
         /// All thresholds hold.
         Within,
@@ -213,6 +233,16 @@ words! {
         NoData,
         /// There is no threshold.
         NoThresholds,
+
+        // Effective
+        /// Every pod tells the desired values.
+        Verified,
+        /// No pod tells the desired value.
+        NotApplied,
+        /// Some pods tell the desired value, and others do not.
+        Partially,
+        /// No knob says where its value can be read back.
+        NoReadback,
 
         // Event
         /// A pattern was found, or several thresholds hint at one cause.
@@ -259,5 +289,9 @@ words! {
         CrashLoop,
         /// The rollout exceeded its progress deadline.
         DeadlineExceeded,
+        /// No node takes a pod of the new revision.
+        Unschedulable,
+        /// Pods of the new revision cannot be created: a quota or an admission webhook refuses them.
+        FailedCreate,
     }
 }

@@ -24,6 +24,11 @@ pub const STAMP_PREFIX: &str = "trimtab.dev/config.";
 pub const SUSPENDED: &str = "trimtab.dev/suspended";
 /// Annotation of a policy: an RFC 3339 time; manual overrides that are older than it are no longer held.
 pub const RESUMED_AT: &str = "trimtab.dev/resumed-at";
+/// Annotation of a policy: the revision that `trimtab rollback` went back to. It is what people read; what it pins is in
+/// [`ROLLBACK_PIN`].
+pub const ROLLBACK_TO: &str = "trimtab.dev/rollback-to";
+/// Annotation of a policy: what a rollback pins, as the JSON of a [`RollbackPin`](super::rollback::RollbackPin).
+pub const ROLLBACK_PIN: &str = "trimtab.dev/rollback-pin";
 /// Annotation of the class that policies without `className` use.
 pub const IS_DEFAULT_CLASS: &str = "trimtab.dev/is-default-class";
 /// Prefix of all our annotations, labels and finalizers.
@@ -40,6 +45,8 @@ pub const ALERT_BREACHED: &str = "TrimtabThresholdBreached";
 pub const ALERT_NO_DATA: &str = "TrimtabNoData";
 /// `alertname` of a metrics source that does not answer.
 pub const ALERT_SOURCE_DOWN: &str = "TrimtabSourceDown";
+/// `alertname` of a budget of which pools could open more than it has.
+pub const ALERT_BUDGET: &str = "TrimtabBudgetExceeded";
 /// Labels that say what an alert is; none of anybody else's may take their place.
 pub const ALERT_LABELS: [&str; 8] =
     ["alertname", "namespace", "policy", "threshold", "severity", "target", "target_kind", "source"];

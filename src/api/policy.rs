@@ -78,6 +78,7 @@ mod knob;
 mod paper;
 mod pattern;
 mod profile;
+mod readback;
 mod runtime;
 mod threshold;
 
@@ -89,6 +90,7 @@ pub use self::{
     paper::{Attestation, ChecklistItem, HttpMethod, LoadTest, LoadTool, Report, SecretKey, StatusWord},
     pattern::{Pattern, PatternKind, PatternMetric},
     profile::{ActiveBy, Load, Profile, Schedule, When},
+    readback::Readback,
     runtime::{Collector, Go, Jvm, Node, Python, Runtime, RuntimeValue},
     threshold::{Across, Builtin, Hint, Level, Metric, MetricUnit, NoData, Ratio, RatioTerm, Severity, Threshold},
 };
@@ -118,6 +120,7 @@ pub use self::{
     printcolumn(name = "Applied", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].status"),
     printcolumn(name = "Profile", type_ = "string", json_path = ".status.profileSummary"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Effective", type_ = "string", json_path = ".status.conditions[?(@.type==\"Effective\")].status", priority = 1),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChange", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].reason", priority = 1)
 )]

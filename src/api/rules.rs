@@ -675,17 +675,37 @@ pub(super) fn headroom(schema: &mut Schema) {
     text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
 }
 
-/// A budget: what is set aside leaves something.
+/// A budget: what is set aside leaves something. What is measured is known later.
 pub(super) fn budget(schema: &mut Schema) {
     // Not with `orValue([])`: what may be another list has no bound that the API server knows.
     let left = "self.capacity.connections - self.?reserved.orValue(3) - (has(self.others) ? self.others.map(o, \
-                o.connections).sum() : 0)";
-    add(schema, format!("{left} > 0"), "capacity.connections must be > reserved and others together");
+                o.?connections.orValue(0)).sum() : 0)";
     add(
         schema,
-        format!("!has(self.pooler) || self.pooler.servers <= {left}"),
+        format!("!has(self.capacity.connections) || {left} > 0"),
+        "capacity.connections must be > reserved and others together",
+    );
+    add(
+        schema,
+        format!("!has(self.pooler) || !has(self.capacity.connections) || self.pooler.servers <= {left}"),
         "pooler.servers must be ≤ what reserved and others leave of capacity.connections",
     );
+}
+
+/// A number of connections: said, measured or both.
+pub(super) fn counted(schema: &mut Schema) {
+    let message = "at least one of connections and metric must be set";
+    add(schema, "has(self.connections) || has(self.metric)", message);
+}
+
+/// What is known of a consumer of a budget: something, and bounds in order.
+pub(super) fn consumer(schema: &mut Schema) {
+    add(
+        schema,
+        "has(self.weight) || has(self.min) || has(self.max) || has(self.drains) || has(self.replicasMax)",
+        "at least one of weight, min, max, drains and replicasMax must be set",
+    );
+    add(schema, "!has(self.min) || !has(self.max) || self.min <= self.max", "min must be ≤ max");
 }
 
 /// A metric: one source, and a statistic that fits it.
@@ -755,6 +775,17 @@ pub(super) fn ratio(schema: &mut Schema) {
         "has(self.numerator.counter) == has(self.denominator.counter)",
         "numerator and denominator must be two counters or two gauges",
     );
+}
+
+/// Where a value is read back.
+pub(super) fn readback(schema: &mut Schema) {
+    let rule = "has(self.gauge) ? !has(self.query) : has(self.query) && !has(self.labels)";
+    add(schema, rule, "exactly one of gauge and query must be set, and labels only with gauge");
+}
+
+/// Label values of a readback. Every knob has one, and the definition must stay small: the operator checks the names.
+pub(super) fn readback_labels(schema: &mut Schema) {
+    labels(schema, 8, 256);
 }
 
 /// One side of a ratio.

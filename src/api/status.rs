@@ -80,8 +80,8 @@ pub struct PerformancePolicyStatus {
     /// Generation that was processed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Compliant`, `MetricsAvailable`, `Conflicted`,
-    /// `ProfileBlocked`.
+    /// `Ready`, `Reconciling` and `Stalled` (kstatus), `Accepted`, `Applied`, `Effective`, `Compliant`, `MetricsAvailable`, `Conflicted`,
+    /// `ProfileBlocked`, `RollbackPinned`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -110,7 +110,7 @@ pub struct PerformancePolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub targets: Vec<TargetStatus>,
-    /// At most 20 settings that are not at rest.
+    /// At most 20 settings that are not at rest, or that pods do not run with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = listed)]
     pub settings: Vec<SettingStatus>,
@@ -222,13 +222,17 @@ pub struct SettingStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub live: Option<String>,
+    /// Value that pods tell, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text)]
+    pub effective: Option<String>,
     /// Where the desired value comes from.
     #[schemars(transform = text)]
     pub source: String,
     /// Why it is not at rest.
     #[schemars(transform = text)]
     pub state: String,
-    /// Why nothing carries it, and where it belongs instead.
+    /// Why nothing carries it, and where it belongs instead; or what pods tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text)]
     pub message: Option<String>,
@@ -348,9 +352,12 @@ pub struct HistoryEntry {
     /// What changed.
     #[schemars(transform = list)]
     pub changes: Vec<ChangeStatus>,
-    /// What came of it: `RollingOut`, `Applied` or `RolledBack`.
+    /// What came of it: `RollingOut`, `Applied`, `Overtaken`, `RolledBack`, `RollbackFailed`, `Paused` or `AwaitingManualRollout`.
     #[schemars(transform = text)]
     pub verdict: String,
+    /// Changes that the status had no room for. A rollback does not go back beyond such a revision.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: u32,
 }
 
 /// A value that is not tried again until a time.

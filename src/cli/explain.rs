@@ -1,6 +1,6 @@
 //! `explain`: which policy governs which value of a workload, where it lands, and whose the field is.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     core::{
-        engine::Account,
+        engine::{Account, ReadbackAccount},
         facts::Kind,
         plan::{Conflict, Setting, State},
+        report::chain::{Link, chain},
     },
     shell::clock,
 };
@@ -27,6 +28,9 @@ pub struct Args {
     /// The workload, such as deploy/api, or a policy, such as policy/api
     #[arg(value_name = "KIND/NAME")]
     object: String,
+    /// Files or directories with policies and the objects that they govern, in the place of the cluster; - for standard input
+    #[arg(short, long = "filename", value_name = "PATH")]
+    filename: Vec<PathBuf>,
     /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -51,6 +55,12 @@ struct Part {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     budgets: Vec<String>,
+    /// How its numbers follow from each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chain: Vec<Link>,
+    /// What pods are asked for, and what the status says of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readbacks: Vec<ReadbackAccount>,
     #[serde(skip)]
     connections: String,
 }
@@ -58,11 +68,16 @@ struct Part {
 /// Exit codes: 0 something governs the object, 1 nothing does.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::parse(&args.object)?;
-    let accounts = block_on(async {
-        let (client, namespace) = args.cluster.connect().await?;
-        let world = Documents::of_cluster(&client, &namespace).await?.into_world(&args.surroundings, clock::now());
-        Ok(world.accounts(clock::now()))
-    })?;
+    let now = clock::now();
+    let documents = if args.filename.is_empty() {
+        block_on(async {
+            let (client, namespace) = args.cluster.connect().await?;
+            Documents::of_cluster(&client, &namespace).await
+        })?
+    } else {
+        Documents::read(&args.filename, args.cluster.namespace.as_deref().unwrap_or("default"))?
+    };
+    let accounts = documents.into_world(&args.surroundings, now).accounts(now);
     let parts: Vec<Part> = accounts.iter().flat_map(|account| parts(account, &wanted)).collect();
     print(args.output, &parts, || {
         if parts.is_empty() {
@@ -131,6 +146,13 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .collect(),
             warnings: target.plan.warnings.iter().map(ToString::to_string).collect(),
             budgets: target.budgets.clone(),
+            chain: target
+                .under
+                .as_deref()
+                .or(account.policy.as_ref())
+                .map(|policy| chain(policy, &target.object, &target.plan))
+                .unwrap_or_default(),
+            readbacks: target.readbacks.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -150,21 +172,42 @@ fn text(part: &Part, paint: Paint) -> String {
                 (State::AtRest | State::Variable | State::NotEnforceable, _) => s.desired.clone(),
                 (_, live) => format!("{} (live: {})", s.desired, live.as_deref().unwrap_or("unset")),
             };
-            vec![
-                s.path.to_string(),
-                value,
-                s.landing.clone(),
-                format!("from {}", s.source),
-                s.state.as_str().to_owned(),
-            ]
+            // What is worked out is told where it is seen from what.
+            let is_told = part.chain.iter().any(|link| link.derived && *link.path == *s.path);
+            let source = if is_told { s.source.split("= ").next().unwrap_or_default() } else { &s.source };
+            let source = source.trim_end_matches(": ");
+            let source = if source.is_empty() { "a formula" } else { source };
+            vec![s.path.to_string(), value, s.landing.clone(), format!("from {source}"), s.state.as_str().to_owned()]
         })
         .collect();
     out.push_str(&table(2, &rows));
     out.push_str(&not_enforceable(&part.settings, 2));
-    out.push_str(&part.connections);
+    if part.chain.is_empty() {
+        out.push_str(&part.connections);
+    } else {
+        out.push_str(&format!("  {}\n", paint.bold("what follows from what")));
+        out.push_str(&table(4, &part.chain.iter().map(link).collect::<Vec<_>>()));
+    }
     part.budgets.iter().for_each(|sum| out.push_str(&format!("  {sum}\n")));
+    if !part.readbacks.is_empty() {
+        out.push_str(&format!("  {}\n", paint.bold("what pods are asked for")));
+        out.push_str(&table(4, &part.readbacks.iter().map(readback).collect::<Vec<_>>()));
+    }
     for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));
     }
     out
+}
+
+fn readback(readback: &ReadbackAccount) -> Vec<String> {
+    let ReadbackAccount { path, desired, asks, verdict } = readback;
+    let verdict = verdict.clone().unwrap_or_else(|| "the status says nothing of it".to_owned());
+    vec![path.to_string(), format!("{desired} by {asks}"), verdict]
+}
+
+fn link(link: &Link) -> Vec<String> {
+    let Link { path, value, source, bounds, feeds, .. } = link;
+    let bounds = bounds.as_ref().map(|bounds| format!(" ({bounds})")).unwrap_or_default();
+    let feeds = if feeds.is_empty() { String::new() } else { format!("→ {}", feeds.join(", ")) };
+    vec![path.clone(), value.clone(), format!("{source}{bounds}"), feeds]
 }

@@ -145,6 +145,9 @@ struct TargetReport<'a> {
     pods: i64,
     changes: &'a [Change],
     conflicts: Vec<Trouble>,
+    /// What keeps the rollout from beginning now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<Trouble>,
     #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
     warnings: &'a [Warning],
     settings: &'a [Setting],
@@ -183,6 +186,10 @@ impl<'a> PlanReport<'a> {
                                 message: conflict.message.clone(),
                             })
                             .collect(),
+                        waits: target
+                            .protected
+                            .as_ref()
+                            .map(|(reason, message)| Trouble { reason: reason.as_str(), message: message.clone() }),
                         warnings: &target.plan.warnings,
                         settings: &target.plan.settings,
                         budgets: &target.budgets,
@@ -313,6 +320,9 @@ fn target_text(target: &TargetAccount, all: bool, paint: Paint) -> String {
     }
     for warning in &target.plan.warnings {
         out.push_str(&format!("    {} {warning}\n", paint.warn("!")));
+    }
+    if let Some((reason, message)) = &target.protected {
+        out.push_str(&format!("    {} {reason}: {message}\n", paint.warn("!")));
     }
     let conflicts = target.plan.conflicts.len();
     let mut summary = match (target.plan.changes.len(), restarts(target)) {

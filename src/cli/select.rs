@@ -27,6 +27,7 @@ pub struct Cluster {
 pub enum Output {
     /// For people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For programs.
     Json,

@@ -200,9 +200,12 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
     let mut out = String::new();
     for condition in &status.conditions {
         let abnormal = ["Stalled", "Conflicted"].contains(&condition.type_.as_str());
+        let pinned = condition.type_ == ConditionType::RollbackPinned.as_str();
         let mark = match (condition.status.as_str(), abnormal) {
+            ("True", _) if pinned => paint.warn("!"),
             // What the mode asks for is nothing that went wrong.
             ("False", false) if BY_CHOICE.iter().any(|reason| condition.reason == reason.as_str()) => paint.dim("–"),
+            ("Unknown", _) if condition.reason == Reason::NoReadback.as_str() => paint.dim("–"),
             ("True", false) => paint.good("✓"),
             ("True", true) | ("False", false) => paint.bad("✗"),
             _ => paint.warn("?"),
@@ -214,7 +217,7 @@ fn conditions(status: &PerformancePolicyStatus, now: Instant, paint: Paint) -> S
             condition.reason,
             paint.dim(&format!("({since})"))
         ));
-        if condition.status != "True" || abnormal {
+        if condition.status != "True" || abnormal || pinned {
             out.push_str(&format!("      {}\n", condition.message));
         }
     }

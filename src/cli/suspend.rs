@@ -30,6 +30,9 @@ pub struct Suspend {
 pub struct Resume {
     /// Name of the policy
     name: String,
+    /// End a rollback instead: values follow the spec again
+    #[arg(long)]
+    rollback: bool,
     #[command(flatten)]
     cluster: Cluster,
 }
@@ -40,8 +43,12 @@ pub fn suspend(args: &Suspend) -> anyhow::Result<()> {
     annotate(&args.cluster, &args.name, &annotations, "suspended")
 }
 
-/// Ends a suspension, and the holds that manual changes have caused so far.
+/// Ends a suspension, and the holds that manual changes have caused so far; or a rollback.
 pub fn resume(args: &Resume) -> anyhow::Result<()> {
+    if args.rollback {
+        let annotations = json!({names::ROLLBACK_TO: null, names::ROLLBACK_PIN: null});
+        return annotate(&args.cluster, &args.name, &annotations, "follows its spec again");
+    }
     let annotations = json!({names::SUSPENDED: null, names::RESUMED_AT: clock::now().whole_seconds().to_string()});
     annotate(&args.cluster, &args.name, &annotations, "resumed")
 }

@@ -21,7 +21,7 @@ use crate::{
     },
     core::{
         engine::{Change, Config, Effect, Input, Listing, Stream, World, step},
-        facts::{Instant, Kind, Release, Seen},
+        facts::{DisruptionBudget, DisruptionKey, Instant, Kind, Release, Seen, object::Wire},
         ownership::LAST_APPLIED,
         policy::PolicyKey,
     },
@@ -47,6 +47,8 @@ pub struct Documents {
     budgets: Vec<ConnectionBudget>,
     /// Namespaces whose budgets may not be read.
     budgetless: Vec<String>,
+    /// `PodDisruptionBudget`s of the cluster. What a file says of one tells nothing of what it allows now.
+    disruptions: Vec<(DisruptionKey, DisruptionBudget)>,
     objects: Vec<Seen>,
     /// Kinds of other projects that the cluster does not show.
     unserved: BTreeMap<Kind, Reason>,
@@ -99,6 +101,9 @@ impl Documents {
         for budget in self.budgets {
             step(&mut world, Input::Budget(Change::Applied(Box::new(budget))), now);
         }
+        for budget in self.disruptions {
+            step(&mut world, Input::Disruption(Change::Applied(Box::new(budget))), now);
+        }
         for mut policy in self.policies {
             // Nor is a budget.
             if policy.metadata.namespace.as_ref().is_some_and(|namespace| self.budgetless.contains(namespace)) {
@@ -136,7 +141,13 @@ impl Documents {
             let objects = self.objects.iter().filter(|seen| seen.key.kind == kind);
             objects.map(|seen| (seen.key.namespace.clone(), seen.key.name.clone())).collect()
         };
-        let mut lists = vec![(Stream::Classes, classes), (Stream::Sources, sources), (Stream::Budgets, budgets)];
+        let disruptions = self.disruptions.iter().map(|(key, _)| key.clone()).collect();
+        let mut lists = vec![
+            (Stream::Classes, classes),
+            (Stream::Sources, sources),
+            (Stream::Budgets, budgets),
+            (Stream::Disruptions, disruptions),
+        ];
         lists.extend(Kind::ALL.map(|kind| (Stream::Objects(kind), of_kind(kind))));
         let mut world = self.into_world(surroundings, now);
         for (stream, names) in lists {
@@ -228,6 +239,7 @@ impl Documents {
         self.budgets.extend(live.budgets);
         self.budgetless = live.budgetless;
         self.objects.extend(live.objects);
+        self.disruptions = live.disruptions;
         self.unserved = live.unserved;
         for policy in live.policies {
             let same = |mine: &&mut PerformancePolicy| {
@@ -283,28 +295,57 @@ impl Documents {
         for kind in Kind::ALL {
             let prefix =
                 if kind.api_version() == "v1" { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
-            let path = format!("{prefix}/namespaces/{namespace}/{}", kind.plural());
-            let context = || format!("listing {} of namespace \"{namespace}\"", kind.plural());
-            let request = Request::new(path).list(&ListParams::default()).context("building a request")?;
-            let text = match client.request_text(request).await {
-                Ok(text) => text,
-                Err(error) if kind.is_foreign() => match refused(&error) {
-                    Some(reason) => {
-                        self.unserved.insert(kind, reason);
-                        continue;
+            match items(client, &prefix, namespace, kind.plural()).await? {
+                Ok(items) => {
+                    for item in items {
+                        let seen = item.into_seen(kind).with_context(|| format!("reading {}", kind.plural()))?;
+                        self.objects.push(seen);
                     }
-                    None => return Err(error).with_context(context),
-                },
-                Err(error) => return Err(error).with_context(context),
-            };
-            let items: Items =
-                serde_json::from_str(&text).with_context(|| format!("reading the list of {}", kind.plural()))?;
-            for item in items.items {
-                self.objects.push(item.into_seen(kind).with_context(|| format!("reading {}", kind.plural()))?);
+                }
+                Err((reason, _)) if kind.is_foreign() => drop(self.unserved.insert(kind, reason)),
+                Err((_, error)) => return Err(error),
             }
+        }
+        let budgets = "poddisruptionbudgets";
+        match items(client, "/apis/policy/v1", namespace, budgets).await? {
+            Ok(items) => {
+                for item in items {
+                    let budget = item.into_disruption_budget().with_context(|| format!("reading {budgets}"))?;
+                    self.disruptions.push(budget);
+                }
+            }
+            Err(_) => talk(format!(
+                "note: you may not list {budgets} of namespace \"{namespace}\", so nothing is known of rollouts that they make \
+                 wait; ask for the role view there"
+            )),
         }
         Ok(())
     }
+}
+
+/// Everything of one resource in a namespace, or why it is not shown, where that may be no failure: a cluster need not have it, nor
+/// everybody the right.
+async fn items(
+    client: &Client,
+    prefix: &str,
+    namespace: &str,
+    plural: &str,
+) -> anyhow::Result<Result<Vec<Wire>, (Reason, anyhow::Error)>> {
+    let path = format!("{prefix}/namespaces/{namespace}/{plural}");
+    let request = Request::new(path).list(&ListParams::default()).context("building a request")?;
+    let text = match client.request_text(request).await {
+        Ok(text) => text,
+        Err(error) => {
+            let reason = refused(&error);
+            let error = anyhow::Error::new(error).context(format!("listing {plural} of namespace \"{namespace}\""));
+            return match reason {
+                Some(reason) => Ok(Err((reason, error))),
+                None => Err(error),
+            };
+        }
+    };
+    let list: Items = serde_json::from_str(&text).with_context(|| format!("reading the list of {plural}"))?;
+    Ok(Ok(list.items))
 }
 
 /// Why objects of a kind are not shown, where that is no failure: a cluster need not have it, nor everybody the right.
@@ -318,7 +359,7 @@ fn refused(error: &kube::Error) -> Option<Reason> {
 
 #[derive(serde::Deserialize)]
 struct Items {
-    items: Vec<crate::core::facts::object::Wire>,
+    items: Vec<Wire>,
 }
 
 /// The version of the cluster; what it does not say is taken for older than anything.

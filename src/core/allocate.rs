@@ -1,18 +1,27 @@
 //! Connection budgets: what pools could open at worst, and who may grow.
 //!
 //! Pure arithmetic, which `lint`, `plan` and the controller share. Terms are kept, so that whoever refuses prints the sum and
-//! not only its result. Shares that are worked out come later; until then a pool gets what its policy asks for, or the policy
-//! is refused.
+//! not only its result. How much of it each pool gets is worked out in `share`, and when it may grow by [`settle`];
+//! what is measured of a database, in `figure`.
+
+mod figure;
+mod share;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use self::{
+    figure::{Course, Figure, Figures, Gauge, LASTS, Number, Standing, Unread},
+    share::{Claim, shares},
+};
+
 use super::{
-    facts::{Kind, Object},
+    facts::{Kind, Object, Rounding, portion},
     units::{Decimal, Value, ValueType},
 };
 use crate::api::{
     ConnectionBudget, ConnectionBudgetSpec,
     budget::{DEFAULT_HEADROOM, DEFAULT_RESERVED, Pooler, PoolerMode, Share},
+    conditions::Reason,
 };
 
 /// What one pool of a policy adds up to in one pod.
@@ -26,6 +35,10 @@ pub struct Load {
     pub size: i64,
     /// Connections beyond them under load.
     pub overflow: i64,
+    /// Connections of one pool that are enough for the policy, if its budget has no more.
+    pub least: i64,
+    /// Connections of the overflow that are among them.
+    pub least_overflow: i64,
     /// The process workers each of which has a pool, and how many there are.
     pub workers: Option<(Box<str>, i64)>,
 }
@@ -95,6 +108,16 @@ impl Pods {
         Self { max, surge, terminating: if overlaps && !drains { max } else { 0 } }
     }
 
+    /// The most of each.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            max: self.max.max(other.max),
+            surge: self.surge.max(other.surge),
+            terminating: self.terminating.max(other.terminating),
+        }
+    }
+
     /// The same pods when a workload may have as many as `other` says. Who drains goes on to.
     #[must_use]
     pub fn raised(self, other: Self) -> Self {
@@ -141,13 +164,7 @@ fn surge(target: &Object, max: i64) -> i64 {
         return 0;
     }
     let pointer = format!("{strategy}/rollingUpdate/maxSurge");
-    let text = target.text(&pointer).unwrap_or(default);
-    match (target.integer(&pointer), text.strip_suffix('%').and_then(|percent| percent.parse::<i64>().ok())) {
-        (Some(pods), _) => pods.max(0),
-        (None, Some(percent)) => max.saturating_mul(percent).saturating_add(99).div_euclid(100).max(0),
-        // The API server takes a number or a percentage and nothing else.
-        (None, None) => text.parse().unwrap_or(max),
-    }
+    portion(target, &pointer, default, max, Rounding::Up)
 }
 
 /// Most pods that `target` has at rest.
@@ -175,6 +192,15 @@ pub struct Worst {
 }
 
 impl Worst {
+    /// The same with that many connections per process, if it asks for more: the size is filled first, then the overflow, which has
+    /// its least in any case.
+    #[must_use]
+    pub fn at(&self, level: i64) -> Self {
+        let size = self.load.size.min(level.saturating_sub(self.load.least_overflow));
+        let overflow = self.load.overflow.min(level - size);
+        Self { load: Load { size, overflow, ..self.load.clone() }, pods: self.pods }
+    }
+
     /// Connections.
     #[must_use]
     pub fn connections(&self) -> i64 {
@@ -201,21 +227,47 @@ impl fmt::Display for Worst {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Room {
     name: Box<str>,
-    capacity: i64,
+    capacity: Part,
     reserved: i64,
-    others: Vec<(Box<str>, i64)>,
+    others: Vec<(Box<str>, Part)>,
     headroom: Decimal,
     headroom_text: Box<str>,
     pooler: Option<Pooler>,
     shares: Vec<Share>,
+    /// Why nobody may grow.
+    frozen: Option<Unread>,
+    /// What is not read although it is to be measured, and what counts instead.
+    doubts: Vec<String>,
+}
+
+/// A number of connections that a budget counts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    /// Nothing if nobody knows it.
+    connections: Option<i64>,
+    /// Whether it is what was measured, and not what the budget says.
+    is_measured: bool,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.connections {
+            Some(connections) => write!(f, "{connections}")?,
+            None => f.write_str("?")?,
+        }
+        f.write_str(if self.is_measured { " measured" } else { "" })
+    }
 }
 
 impl Room {
-    /// What `budget` has to give.
+    /// What `budget` has to give, with what is known of the numbers that are measured.
+    ///
+    /// Of a literal and a measured number the one counts that leaves less. One that is not read any more gives way to the
+    /// literal; without one, the last that was known stays, and nobody grows.
     ///
     /// # Errors
     /// What is wrong with its spec, continuing its name. The schema refuses that already.
-    pub fn of(budget: &ConnectionBudget) -> Result<Self, String> {
+    pub fn of(budget: &ConnectionBudget, figures: &Figures) -> Result<Self, String> {
         let ConnectionBudgetSpec { capacity, reserved, others, headroom, pooler, shares } = &budget.spec;
         let text = headroom.as_deref().unwrap_or(DEFAULT_HEADROOM);
         let share = Value::parse(ValueType::Ratio, text).map_err(|error| format!("headroom {error}"))?;
@@ -223,15 +275,55 @@ impl Room {
         if share < Decimal::ZERO || share >= Decimal::ONE {
             return Err(format!("headroom must be from 0% to below 100%, not {text}"));
         }
+        let gauges = Gauge::all(budget)?;
+        let (mut frozen, mut doubts) = (None, Vec::new());
+        let mut part = |figure: Figure, literal: Option<u32>| {
+            let literal = literal.map(i64::from);
+            let Some(gauge) = gauges.iter().find(|gauge| gauge.figure == figure) else {
+                let missing = || format!("{} and its literal are both missing", figure.path());
+                return literal.map(|_| Part { connections: literal, is_measured: false }).ok_or_else(missing);
+            };
+            let number = figures.get(&figure).cloned().unwrap_or_default();
+            let part = gauge.part(&number);
+            match (&number.standing, literal) {
+                (Standing::Read, _) => {}
+                (Standing::Unasked, _) => {
+                    let message = format!("{} has not been read yet", figure.path());
+                    frozen.get_or_insert(Unread { reason: Reason::Unknown, message });
+                }
+                (Standing::Unread(unread), Some(_)) => {
+                    let counts = if part.is_measured { "what was read last" } else { "connections" };
+                    doubts.push(format!("{} is not read ({}): {counts} counts instead", figure.path(), unread.message));
+                }
+                (Standing::Unread(unread), None) => {
+                    let message = format!("{} is not read ({})", figure.path(), unread.message);
+                    // What is wrong for good says more than what may come yet.
+                    if frozen.as_ref().is_none_or(|known: &Unread| known.reason == Reason::Unknown) {
+                        frozen = Some(Unread { reason: unread.reason, message });
+                    }
+                }
+            }
+            Ok(part)
+        };
+        let capacity = part(Figure::Capacity, capacity.connections)?;
+        let others = others
+            .iter()
+            .map(|other| {
+                let name: Box<str> = other.name.as_str().into();
+                Ok((name.clone(), part(Figure::Other(name), other.connections)?))
+            })
+            .collect::<Result<_, String>>()?;
         Ok(Self {
             name: budget.metadata.name.as_deref().unwrap_or_default().into(),
-            capacity: capacity.connections.into(),
+            capacity,
             reserved: reserved.unwrap_or(DEFAULT_RESERVED).into(),
-            others: others.iter().map(|other| (other.name.as_str().into(), other.connections.into())).collect(),
+            others,
             headroom: share,
             headroom_text: text.into(),
             pooler: pooler.clone(),
             shares: shares.clone(),
+            frozen,
+            doubts,
         })
     }
 
@@ -244,12 +336,52 @@ impl Room {
     /// Connections to the database that are left for everybody: `floor((capacity − reserved − Σ others) × (1 − headroom))`.
     #[must_use]
     pub fn database(&self) -> i64 {
-        let left =
-            self.others.iter().fold(self.capacity - self.reserved, |left, (_, other)| left.saturating_sub(*other));
+        let capacity = self.capacity.connections.unwrap_or(0);
+        let others = self.others.iter().map(|(_, other)| other.connections.unwrap_or(0));
+        let left = others.fold(capacity - self.reserved, i64::saturating_sub);
         let kept = Decimal::ONE.checked_sub(self.headroom).unwrap_or(Decimal::ZERO);
         // At most 10^6 times 10^9 billionths.
         let nanos = i128::from(left.max(0)) * kept.nanos();
         i64::try_from(nanos.div_euclid(Decimal::ONE.nanos())).unwrap_or(0)
+    }
+
+    /// Whether all numbers are known that it is made of.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        let mut parts = self.others.iter().map(|(_, other)| other).chain([&self.capacity]);
+        parts.all(|part| part.connections.is_some())
+    }
+
+    /// Why nobody may grow, whatever is usable: something that it is made of is not known now.
+    #[must_use]
+    pub const fn frozen(&self) -> Option<&Unread> {
+        self.frozen.as_ref()
+    }
+
+    /// What is not read although it is to be measured, and what counts instead.
+    #[must_use]
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
+    }
+
+    /// Connections that are shared. Nobody shrinks because nobody knows how many there are, or because a pooler opens more than
+    /// its database has: fewer clients do not change that.
+    #[must_use]
+    pub fn shared(&self) -> i64 {
+        if self.is_known() { self.usable() } else { UNKNOWN }
+    }
+
+    /// Connections up to which somebody may grow.
+    #[must_use]
+    pub fn growable(&self) -> i64 {
+        if self.frozen.is_some() || self.fault().is_some() { 0 } else { self.shared() }
+    }
+
+    /// Why whoever asks for more waits, where that is for what nobody knows.
+    #[must_use]
+    pub fn freeze(&self) -> Option<String> {
+        let Unread { message, .. } = self.frozen.as_ref()?;
+        Some(format!("nobody who uses budget \"{}\" grows: {message}", self.name))
     }
 
     /// Connections that pools may open together: with a pooler its clients, else those to the database. A pooler that keeps a
@@ -266,7 +398,7 @@ impl Room {
     /// Why the budget holds nothing, whatever pools ask for: its pooler may open more connections than the database can bear.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let Pooler { servers, .. } = self.pooler.as_ref()?;
+        let Pooler { servers, .. } = self.pooler.as_ref().filter(|_| self.is_known())?;
         let database = self.database();
         (i64::from(*servers) > database).then(|| {
             format!(
@@ -282,11 +414,14 @@ impl Room {
     #[must_use]
     pub fn terms(&self) -> String {
         let mut terms = format!("{} − {} reserved", self.capacity, self.reserved);
-        if let (count @ 4.., others) = (self.others.len(), self.others.iter().map(|(_, other)| other).sum::<i64>()) {
+        if let count @ 4.. = self.others.len() {
+            let others: i64 = self.others.iter().filter_map(|(_, other)| other.connections).sum();
             terms.push_str(&format!(" − {others} of {count} others"));
         } else {
-            for (name, connections) in &self.others {
-                terms.push_str(&format!(" − {connections} {name}"));
+            for (name, other) in &self.others {
+                let measured = if other.is_measured { " (measured)" } else { "" };
+                let other = Part { is_measured: false, ..*other };
+                terms.push_str(&format!(" − {other} {name}{measured}"));
             }
         }
         if self.headroom > Decimal::ZERO {
@@ -299,6 +434,9 @@ impl Room {
     #[must_use]
     pub fn says(&self) -> String {
         let (usable, name) = (self.usable(), &self.name);
+        if !self.is_known() {
+            return format!("what budget \"{name}\" has, which nobody knows ({})", self.terms());
+        }
         match &self.pooler {
             None => format!("the {usable} that budget \"{name}\" has ({})", self.terms()),
             Some(Pooler { mode: PoolerMode::Session, clients, servers }) => format!(
@@ -315,6 +453,27 @@ impl Room {
         self.shares.iter().find(|share| share.policy == policy && share.pool == pool)
     }
 
+    /// What a pool of `policy` claims that has `asked` at worst; `pods`: as many as may be there when it grows.
+    #[must_use]
+    pub fn claim(&self, policy: &str, asked: &Worst, pods: Pods, has: Option<i64>) -> Claim {
+        let share = self.share(policy, &asked.load.pool);
+        let bound = |bound: fn(&Share) -> Option<u32>| share.and_then(bound).map(i64::from);
+        let most = asked.load.connections().min(bound(|share| share.max).unwrap_or(i64::MAX));
+        let least = asked.load.least.max(bound(|share| share.min).unwrap_or(0).min(most));
+        // Who has nothing yet is not let in, and makes nobody shrink; who has something keeps it.
+        let frozen = self.frozen.is_some() || self.fault().is_some();
+        let least =
+            if frozen { has.map_or(asked.load.least, |has| least.min(has).max(asked.load.least)) } else { least };
+        let most = if frozen { most.min(has.unwrap_or(0)) } else { most };
+        Claim {
+            weight: bound(|share| share.weight).unwrap_or(1),
+            unit: pods.all().saturating_mul(asked.load.processes()),
+            least,
+            most,
+            has,
+        }
+    }
+
     /// Most connections per process that fit: `floor(usable / (pods × processes))`.
     #[must_use]
     pub fn per_process(&self, taken: i64, worst: &Worst) -> i64 {
@@ -322,11 +481,24 @@ impl Room {
         (self.usable() - taken).max(0).checked_div(pools).unwrap_or(0)
     }
 
+    /// Why a consumer gets nothing: whoever owns the budget allows it less than it needs.
+    #[must_use]
+    pub fn forbids(&self, policy: &str, asked: &Worst, claim: Claim) -> String {
+        if let Some(why) = self.freeze().or_else(|| self.fault()) {
+            return why;
+        }
+        format!(
+            "pool {} needs {} connections per process, and budget \"{}\" allows policy \"{policy}\" {} (shares[].max): lower \
+             pools.{}.size or its min, or let the budget allow more",
+            asked.load.pool, claim.least, self.name, claim.most, asked.load.pool
+        )
+    }
+
     /// Why a consumer does not get what it asks for: the sum, and the three ways out. `taken` is what everybody else has.
     #[must_use]
     pub fn refusal(&self, worst: &Worst, taken: i64) -> String {
-        if let Some(fault) = self.fault() {
-            return fault;
+        if let Some(why) = self.freeze().or_else(|| self.fault()) {
+            return why;
         }
         let others = if taken > 0 { format!(", beside {taken} of others") } else { String::new() };
         let fits = match self.per_process(taken, worst) {
@@ -342,6 +514,9 @@ impl Room {
         )
     }
 }
+
+/// More than anybody asks for, of what nobody knows.
+const UNKNOWN: i64 = 1 << 40;
 
 /// A consumer of a budget, as far as the decision who may grow is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

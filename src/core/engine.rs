@@ -13,6 +13,7 @@ mod measure;
 mod objects;
 mod outcome;
 mod profiles;
+mod proofs;
 mod publish;
 mod reconcile;
 mod retire;
@@ -25,19 +26,21 @@ use std::{
     sync::Arc,
 };
 
-pub use account::{Account, TargetAccount};
+pub use account::{Account, ReadbackAccount, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{
-    facts::{Instant, Kind, ObjectKey, Release, Span},
+    allocate::Figures,
+    facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
-    policy::{Identity, Invalid, Policy, PolicyKey, ProfileSet},
+    policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
 };
 use crate::api::{
     ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
+    budget::Reservation,
     conditions::Reason,
     status::{ActiveProfile, QuarantineEntry},
 };
@@ -67,6 +70,10 @@ pub struct World {
     classes: BTreeMap<Box<str>, PerformanceClass>,
     sources: BTreeMap<Box<str>, MetricsSource>,
     budgets: BTreeMap<ledger::BudgetKey, ConnectionBudget>,
+    /// `PodDisruptionBudget`s, by namespace and name.
+    disruptions: BTreeMap<DisruptionKey, DisruptionBudget>,
+    /// What is measured of budgets, as far as that is known.
+    figures: BTreeMap<ledger::BudgetKey, Figures>,
     ledger: Ledger,
     objects: Objects,
     /// Effects whose end has not been told yet.
@@ -131,8 +138,10 @@ struct Entry {
     /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
     /// from.
     told_active: Vec<ActiveProfile>,
-    /// The policy under profiles that are active somewhere.
-    under: BTreeMap<ProfileSet, Arc<Policy>>,
+    /// The policy under profiles that are active somewhere, with what is pinned there.
+    under: BTreeMap<Guise, Arc<Policy>>,
+    /// What pods shall tell of values, by target, as it was when that was last known.
+    proofs: BTreeMap<ObjectKey, sweep::Expected>,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -149,6 +158,8 @@ struct Entry {
     wake: Option<Instant>,
     /// Since when a write has waited for a rollout elsewhere to end.
     waiting: Option<Instant>,
+    /// Whether a write waits for a `PodDisruptionBudget`: it is looked at again when one of the namespace changes.
+    protected: bool,
 }
 
 /// A status that could not be written.
@@ -177,6 +188,8 @@ struct Wanted {
 struct OpenChange {
     /// Generation of the policy that asks for it.
     generation: i64,
+    /// Revision whose values were pinned then: a rollback is a change of its own.
+    pinned: Option<i64>,
     /// Whether one of its writes has begun a rollout. The next target's rollout is a change of its own.
     rolled_out: bool,
 }
@@ -249,6 +262,12 @@ enum Doing {
     },
     Finalizers(PolicyKey),
     Query(sweep::Token),
+    /// The status of a budget.
+    Budget {
+        budget: ledger::BudgetKey,
+        version: String,
+        makes: Vec<Reservation>,
+    },
     /// Nobody waits for its end.
     Told,
 }
@@ -268,6 +287,8 @@ impl World {
             classes: BTreeMap::new(),
             sources: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            disruptions: BTreeMap::new(),
+            figures: BTreeMap::new(),
             ledger: Ledger::default(),
             objects: Objects::default(),
             running: BTreeMap::new(),
@@ -290,7 +311,7 @@ impl World {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let objects = Kind::ALL.into_iter().map(Stream::Objects);
-        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets]
+        [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets, Stream::Disruptions]
             .into_iter()
             .chain(objects)
             .all(|stream| self.listed.contains(&stream) || self.unserved.contains_key(&stream))
@@ -332,9 +353,7 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.watch_rollouts(now, &mut out);
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
-        if ticked {
-            world.publish_budgets(now, &mut out);
-        }
+        world.publish_budgets(ticked, now, &mut out);
     }
     out
 }

@@ -17,7 +17,11 @@
 //! Prometheus' own rules forget a pending alert as soon as one evaluation finds nothing. Here one miss is tolerated, because
 //! it is more often the query that failed than the application; a longer gap begins `for` anew: late, never early.
 
+mod proof;
+
 use std::num::NonZeroU32;
+
+pub use self::proof::{Other, Proof, ProofTrack};
 
 use super::{
     facts::{Instant, Span},

@@ -3,14 +3,17 @@
 //! Owns the decoded shapes and the questions that have one right answer (is this rollout finished?). Must not decide what
 //! to do about an answer.
 
+pub mod disruption;
 pub mod object;
 pub mod pod;
 pub mod release;
 pub mod rollout;
 pub mod time;
 
+pub use disruption::{DisruptionBudget, DisruptionKey, Rounding, portion, takes_pods};
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;
 pub use release::Release;
-pub use rollout::{Progress, progress, unsettled};
+use rollout::said;
+pub use rollout::{Progress, progress, refusal, unsettled};
 pub use time::{Instant, Span};

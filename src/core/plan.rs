@@ -15,7 +15,10 @@ mod shared;
 mod traps;
 mod workload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -27,7 +30,7 @@ use super::{
     ownership::{self, FieldPath},
     policy::{Knob, Policy},
     record::Record,
-    resolve::Desired,
+    resolve::{Desired, Shares},
 };
 use crate::api::{conditions::Reason, names};
 
@@ -112,6 +115,8 @@ pub struct Memory {
     pub elders: BTreeMap<String, Box<str>>,
     /// How often the target was scaled for the policy within [`CONTEST`].
     pub scalings: usize,
+    /// What budgets give its pools, where that is less than they ask for.
+    pub shares: Shares,
 }
 
 /// What becomes of values that are being rolled out, and for which the policy has no knob any more.
@@ -219,6 +224,25 @@ impl Step {
                 operations.find(|operation| operation["path"] == "/metadata/resourceVersion")?["value"].as_str()
             }
         }
+    }
+
+    /// Which way the number of pods goes with it, if it is about that.
+    #[must_use]
+    pub fn pods(&self) -> Option<Ordering> {
+        let changes = match self {
+            Self::Json { purpose: Purpose::Scale, changes, .. } => changes,
+            Self::Apply(write) if write.object.kind == Kind::HorizontalPodAutoscaler => &write.changes,
+            Self::Json { .. } | Self::Apply(_) => return None,
+        };
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok());
+        // The most that an autoscaler makes does not change with the least.
+        let most = changes.iter().filter(|change| *change.path != *"replicas.min");
+        let ways = most.map(|change| match (number(&change.from), number(&change.to)) {
+            (Some(from), Some(to)) => to.cmp(&from),
+            // Who had no number may have had fewer.
+            _ => Ordering::Greater,
+        });
+        Some(ways.max().unwrap_or(Ordering::Equal))
     }
 
     /// Whether pods are replaced, or may be restarted, because of it.

@@ -29,8 +29,10 @@ use crate::api::{
 mod given;
 mod paper;
 pub mod patterns;
+pub mod pin;
 mod probe;
 pub mod profiles;
+pub mod readback;
 mod rules;
 pub mod runtime;
 mod shape;
@@ -39,8 +41,10 @@ pub mod thresholds;
 pub use self::{
     given::{Amount, Clamp, Given, Trouble, Worked, derivation},
     paper::{Cell, Line, LoadTest, Means, RESERVED, Sheet},
+    pin::{Guise, Rollback},
     probe::{Fact, Probe, Sight},
-    profiles::{Profile, ProfileSet},
+    profiles::{By, Profile, ProfileSet},
+    readback::Readback,
     thresholds::Threshold,
 };
 
@@ -58,6 +62,8 @@ pub struct Policy {
     pub suspended: Option<String>,
     /// Manual overrides that are older than this are no longer held.
     pub resumed_at: Option<Instant>,
+    /// Values that are what they were once.
+    pub rollback: Rollback,
     /// What deleting it does.
     pub deletion: DeletionPolicy,
     /// Name of its class.
@@ -84,8 +90,8 @@ pub struct Policy {
     pub forced: Option<usize>,
     /// Values that are no knobs and that a profile has set, by their path.
     moved: BTreeMap<Box<str>, Value>,
-    /// Which profile set a value, by its path.
-    set_by: BTreeMap<Box<str>, Box<str>>,
+    /// Who set a value in the place of the spec's own, by its path.
+    set_by: BTreeMap<Box<str>, By>,
     /// Values whose profile is each target's own, with its name.
     apart: BTreeMap<Box<str>, Box<str>>,
     /// Whether several targets may share a `ConfigMap`.
@@ -179,6 +185,8 @@ pub struct Knob {
     pub on_conflict: OnConflict,
     /// Whether the value may delete data where it lands.
     pub allow_destructive: bool,
+    /// Where pods tell the value that they run with.
+    pub readback: Option<Arc<Readback>>,
 }
 
 /// What values make sense for a field, whatever its bounds are.
@@ -328,12 +336,13 @@ impl Policy {
         parser.kernel(spec.kernel.as_ref());
         parser.resolve_files(&files);
         parser.resolve_fields(spec.target.as_ref());
+        parser.resolve_readbacks(&thresholds::common(spec));
         let Parser { knobs, pools, mut wrong, .. } = parser;
         let order = given::order(&knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         let shares_config_maps = spec.target.as_ref().is_some_and(|target| target.selector.is_some());
         rules::check(&knobs, spec, &files, &mut wrong);
         // What follows from the target alone is not known yet; the rest is as right or wrong as it will ever be.
-        let worked = given::work_out(&knobs, &order, |_| None, |_| None);
+        let worked = given::work_out(&knobs, &order, |_| None, |_| None, |_| None);
         rules::check_values(&knobs, &worked, spec, &mut wrong);
         let known = |path: &str| given::value_of(&knobs, &worked, path);
         wrong.extend(runtime::check(&runtime::memory(&knobs, spec, known, |_| None)));
@@ -363,7 +372,7 @@ impl Policy {
         let (checklist, sheets, load_tests) =
             if legible { (reader.lines(), reader.sheets(), reader.load_tests()) } else { Default::default() };
         let annotation = |key: &str| policy.metadata.annotations.as_ref().and_then(|a| a.get(key));
-        let parsed = Self {
+        let mut parsed = Self {
             identity: Identity::of(policy),
             mode: spec.mode.unwrap_or_default(),
             suspended: match annotation(names::SUSPENDED) {
@@ -372,6 +381,7 @@ impl Policy {
                 _ => None,
             },
             resumed_at: annotation(names::RESUMED_AT).and_then(|at| Instant::parse(at)),
+            rollback: Rollback::None,
             deletion: spec.deletion_policy.unwrap_or_default(),
             class: spec.class_name.as_deref().map(Into::into),
             target: spec.target.as_ref().map(Target::from),
@@ -401,6 +411,9 @@ impl Policy {
         // The policy as it stands is right; is it, too, under each of its profiles?
         if wrong.is_empty() {
             parsed.check_profiles(&mut wrong);
+        }
+        if wrong.is_empty() {
+            parsed.rollback = pin::read(policy, &parsed, &scope);
         }
         (parsed, wrong)
     }
@@ -434,8 +447,25 @@ impl Policy {
         stays: impl Fn(&str) -> Option<Option<Value>>,
         template: impl Fn(&Amount) -> Option<Value>,
     ) -> Vec<Result<Worked, Trouble>> {
+        self.work_out_shared(stays, template, |_| None)
+    }
+
+    /// The same where budgets give pools less than they ask for: `share` gives the most that the size of a pool may be.
+    pub fn work_out_shared(
+        &self,
+        stays: impl Fn(&str) -> Option<Option<Value>>,
+        template: impl Fn(&Amount) -> Option<Value>,
+        share: impl Fn(&str) -> Option<i64>,
+    ) -> Vec<Result<Worked, Trouble>> {
         let stays = |path: &str| stays(path).or_else(|| self.moved.get(path).map(|value| Some(value.clone())));
-        given::work_out(&self.knobs, &self.order, stays, template)
+        given::work_out(&self.knobs, &self.order, stays, template, share)
+    }
+
+    /// Name of the budget that the pool whose size or overflow is at `path` counts against.
+    #[must_use]
+    pub fn budget_of(&self, path: &str) -> Option<&str> {
+        let (name, _) = path.strip_prefix("pools.")?.split_once('.')?;
+        self.pools.iter().find(|pool| *pool.name == *name)?.budget.as_deref()
     }
 
     /// Its knobs, each after those that it follows from.
@@ -526,6 +556,8 @@ struct Parser<'a> {
     in_files: Vec<(usize, &'a wire::DocumentPath)>,
     /// Knobs that land in a field of the target, by index.
     in_fields: Vec<(usize, &'a str)>,
+    /// Knobs that are read back, by index.
+    read_back: Vec<(usize, &'a wire::Readback)>,
     wrong: Vec<Invalid>,
 }
 
@@ -591,6 +623,7 @@ impl<'a> Parser<'a> {
             pools: Vec::new(),
             in_files: Vec::new(),
             in_fields: Vec::new(),
+            read_back: Vec::new(),
             wrong: Vec::new(),
         }
     }
@@ -630,7 +663,11 @@ impl<'a> Parser<'a> {
             container: container.map(Into::into),
             on_conflict: knob.on_conflict.unwrap_or_default(),
             allow_destructive: knob.allow_destructive.unwrap_or_default(),
+            readback: None,
         });
+        let places = [&knob.env, &knob.arg, &knob.option, &knob.field];
+        let lands = places.iter().any(|place| place.is_some()) || knob.path.is_some() || knob.config_map_key.is_some();
+        self.note_readback(knob.effective.as_ref(), lands);
     }
 
     fn landing(&mut self, path: &str, kind: ValueType, knob: &'a wire::Knob) -> Option<Landing> {
@@ -702,6 +739,7 @@ impl<'a> Parser<'a> {
                             container: Some(item.container.as_str().into()),
                             on_conflict: item.on_conflict.unwrap_or_default(),
                             allow_destructive: false,
+                            readback: None,
                         }),
                         Err(error) => self.refuse(Reason::InvalidSpec, path, error.to_string()),
                     }
@@ -812,6 +850,7 @@ impl<'a> Parser<'a> {
             container: None,
             on_conflict: kernel.on_conflict.unwrap_or_default(),
             allow_destructive: false,
+            readback: None,
         };
         for sysctl in &kernel.sysctls {
             let (path, value) = (format!("kernel.sysctls.{}", sysctl.name), sysctl.value.to_string());

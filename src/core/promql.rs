@@ -28,11 +28,11 @@ mod text;
 pub use self::{
     attribution::{Attribution, Group, Identity, SeriesKey, WORKLOAD_LABEL, WorkloadKind},
     builtin::Builtin,
-    measure::{Measure, RatioOf},
+    measure::{Measure, RatioOf, VALUE_LABEL},
     query::{Query, RangeWindow},
-    sample::{Freshness, GroupReadings, Missing, Reading, Sample, SampleBatch},
+    sample::{Freshness, GroupReadings, Missing, Reading, Sample, SampleBatch, Told},
     selector::{Selector, SelectorError},
-    shape::{FreeQuery, FreeQueryError, PART_LABEL, Shape},
+    shape::{FreeQuery, FreeQueryError, Joined, PART_LABEL, Shape},
     statistic::{Across, Least, MetricKind, Percentile, Statistic, StatisticError, Window, WindowError},
     text::{is_plain_label, quote, quote_regex},
 };

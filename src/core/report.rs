@@ -3,8 +3,10 @@
 //! Pure renderings of what the engine found. Must not decide anything about objects.
 
 mod active;
+pub mod chain;
 pub mod checklist;
 mod fit;
+pub mod rollback;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,6 +95,10 @@ pub struct Standing {
     pub reconciling: Option<(Reason, String)>,
     /// Whether every value is in place; `None` when the policy sets nothing.
     pub applied: Option<Finding>,
+    /// Whether pods run with the values that are in place; `None` when the policy may put nothing in place.
+    pub effective: Option<Finding>,
+    /// Values that are in place and that pods do not run with.
+    pub unproven: Vec<SettingStatus>,
     /// Whether the thresholds hold.
     pub compliant: Finding,
     /// Whether the queries were answered.
@@ -101,6 +107,8 @@ pub struct Standing {
     pub conflicts: Vec<Conflict>,
     /// Profiles whose condition holds and that are not active: reason and message of each.
     pub blocked: Vec<(Reason, String)>,
+    /// What is said of a rollback; `None`: there is none.
+    pub pinned: Option<Finding>,
     /// Governed objects.
     pub targets: Vec<TargetStanding>,
     /// Knobs, over all targets.
@@ -192,7 +200,7 @@ pub fn status(
                     .map(|(claim_hash, template_revision)| AppliedStatus { claim_hash, template_revision }),
             })
             .collect(),
-        settings: listed(&standing.settings),
+        settings: listed(&standing.settings, &standing.unproven),
         thresholds: standing.thresholds.iter().take(MAX_ENTRIES).cloned().collect(),
         advice: standing.advice.iter().take(MAX_ENTRIES).cloned().collect(),
         counts: Some(Counts {
@@ -217,12 +225,14 @@ pub fn status(
     status
 }
 
-/// Settings that are not at rest, and behind them those that nothing carries: the same on every target, so told once.
-fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
+/// Settings that are not at rest, those that pods do not run with, and behind them those that nothing carries: the same on every
+/// target, so told once.
+fn listed(settings: &[Setting], unproven: &[SettingStatus]) -> Vec<SettingStatus> {
     let told = |s: &Setting| SettingStatus {
         path: s.path.to_string(),
         desired: s.desired.clone(),
         live: s.live.clone().filter(|_| s.is_public()),
+        effective: None,
         source: s.source.clone(),
         state: s.state.as_str().to_owned(),
         message: s.why.as_deref().map(|why| cut(why, MAX_WHY_BYTES)),
@@ -234,7 +244,8 @@ fn listed(settings: &[Setting]) -> Vec<SettingStatus> {
         .take(MAX_ENTRIES);
     let carried_by_none =
         settings.iter().filter(|s| s.state == State::NotEnforceable && seen.insert(&*s.path)).take(MAX_ENTRIES);
-    restless.chain(carried_by_none).take(MAX_ENTRIES).map(told).collect()
+    let unproven = unproven.iter().take(MAX_ENTRIES).cloned();
+    restless.map(told).chain(unproven).chain(carried_by_none.map(told)).take(MAX_ENTRIES).collect()
 }
 
 /// A change, as the status shows it.
@@ -286,6 +297,9 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
     if let Some(applied) = &standing.applied {
         all.push((ConditionType::Applied, applied.clone()));
     }
+    if let Some(effective) = &standing.effective {
+        all.push((ConditionType::Effective, effective.clone()));
+    }
     all.push((ConditionType::Compliant, standing.compliant.clone()));
     all.push((ConditionType::MetricsAvailable, standing.metrics.clone()));
     if let Some(first) = standing.conflicts.first() {
@@ -296,6 +310,7 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
         let messages: Vec<&str> = standing.blocked.iter().map(|(_, message)| message.as_str()).collect();
         all.push((ConditionType::ProfileBlocked, Finding::new(Truth::True, *reason, messages.join("; "))));
     }
+    all.extend(standing.pinned.clone().map(|pinned| (ConditionType::RollbackPinned, pinned)));
     all
 }
 
@@ -355,6 +370,8 @@ pub type Notice = (bool, Reason, &'static str, String);
 #[must_use]
 pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Vec<Notice> {
     let mut notices = switches(&before.active_profiles, &after.active_profiles);
+    // One Event tells a change and what came of it so far.
+    let mut change = changed(before, after);
     for condition in &after.conditions {
         let old = find_by_name(&before.conditions, &condition.type_);
         let same = old.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
@@ -371,7 +388,13 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             ConditionType::Ready if bad => Some((true, "Serve")),
             ConditionType::Conflicted => Some((true, "Yield")),
             ConditionType::ProfileBlocked => Some((true, "Switch")),
+            ConditionType::RollbackPinned => Some((bad, "Rollback")),
             ConditionType::MetricsAvailable if bad => Some((true, "Measure")),
+            ConditionType::Effective if bad => Some((true, "Verify")),
+            // That a value took effect is news only after it had not.
+            ConditionType::Effective if reason == Reason::Verified && old.is_some_and(|old| old.status == "False") => {
+                Some((false, "Verify"))
+            }
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
             // Recovery is news only after a breach.
             ConditionType::Compliant if reason == Reason::Within && old.is_some_and(|old| old.status == "False") => {
@@ -389,17 +412,41 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Reconciling
             | ConditionType::Stalled
             | ConditionType::Accepted
+            | ConditionType::Effective
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
             | ConditionType::Available
-            | ConditionType::Exceeded => None,
+            | ConditionType::Overcommitted => None,
         };
         if let Some((warning, action)) = notice {
-            notices.push((warning, reason, action, condition.message.clone()));
+            let tells = (kind == ConditionType::Applied).then(|| change.take()).flatten();
+            let note = tells.map_or_else(|| condition.message.clone(), |told| format!("{}; {told}", condition.message));
+            notices.push((warning, reason, action, note));
         }
+    }
+    notices.extend(change.map(|told| (false, Reason::Applied, "Apply", told)));
+    let pinned = |status: &PerformancePolicyStatus| {
+        let told = find(&status.conditions, ConditionType::RollbackPinned);
+        told.is_some_and(|told| told.reason != Reason::RollbackIgnored.as_str())
+    };
+    if pinned(before) && !pinned(after) {
+        let told = "nothing is pinned by a rollback any more: values follow the spec again".to_owned();
+        notices.push((false, Reason::RollbackEnded, "Rollback", told));
     }
     notices.extend(advised(&before.advice, &after.advice));
     notices
+}
+
+/// The newest change, if nobody has been told of it.
+fn changed(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus) -> Option<String> {
+    let newest = after.history.first().filter(|newest| Some(newest.revision) > before.revision)?;
+    let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "(unset)".to_owned());
+    let line = |change: &ChangeStatus| {
+        let ChangeStatus { object, path, from, to, because } = change;
+        format!("{path} {} → {} on {object} ({because})", value(from), value(to))
+    };
+    let lines: Vec<String> = newest.changes.iter().map(line).collect();
+    Some(format!("revision {}: {}", newest.revision, lines.join(", ")))
 }
 
 /// Advice that was not given before. One that is given more urgently than before is given anew.
@@ -495,3 +542,6 @@ pub fn says_the_same(a: &PerformancePolicyStatus, b: &PerformancePolicyStatus) -
     };
     timeless(a) == timeless(b)
 }
+
+#[cfg(test)]
+mod tests;

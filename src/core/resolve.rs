@@ -9,7 +9,7 @@ use super::{
     catalogue::{self, objects},
     facts::{Kind, Object, Release},
     policy::{
-        Amount, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
+        Amount, By, Clamp, Given, Invalid, Knob, Landing, Policy, Pool, Profile, Trouble, Worked, derivation,
         runtime::{self, Memory},
         thresholds::Metric,
     },
@@ -91,27 +91,44 @@ pub enum Source {
         /// What it says: a literal or a formula.
         says: Box<Source>,
     },
+    /// What its budget gives it, which is less than what it asks for.
+    Share {
+        /// Name of the budget.
+        budget: Box<str>,
+        /// What asks for more.
+        says: Box<Source>,
+    },
+    /// A rollback that pins it.
+    Rollback {
+        /// The revision.
+        to: i64,
+        /// The bound that it was moved to.
+        clamped: Option<Clamp>,
+    },
     /// It stays as it is, because it cannot be worked out or went back with a value that failed.
     Kept,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (formula, filled, clamped) = match self {
+        let clamped = match self {
             Self::Spec => return f.write_str("spec"),
             Self::Kept => return f.write_str("what is there"),
             Self::Profile { profile, says } => {
                 write!(f, "profile {profile}")?;
                 return if **says == Self::Spec { Ok(()) } else { write!(f, ": {says}") };
             }
-            Self::Formula { formula, filled, clamped } => (formula, filled, clamped),
+            Self::Share { budget, says } => return write!(f, "{says}, lowered to its share of budget {budget}"),
+            Self::Rollback { to, clamped } => {
+                write!(f, "rollback to revision {to}")?;
+                clamped
+            }
+            Self::Formula { formula, filled, clamped } => {
+                f.write_str(&derivation(formula, filled))?;
+                clamped
+            }
         };
-        f.write_str(&derivation(formula, filled))?;
-        f.write_str(match clamped {
-            None => "",
-            Some(Clamp::Min) => ", raised to min",
-            Some(Clamp::Max) => ", lowered to max",
-        })
+        clamped.map_or(Ok(()), |clamped| clamped.fmt(f))
     }
 }
 
@@ -126,30 +143,43 @@ pub struct Desired<'a> {
     pub text: String,
     /// Where the value comes from.
     pub source: Source,
+    /// The lower bound of the value.
+    pub min: Option<Value>,
 }
 
 impl<'a> Desired<'a> {
     fn new(policy: &Policy, knob: &'a Knob, worked: Worked) -> Self {
-        let Worked { value, filled, clamped, .. } = worked;
+        let Worked { value, filled, clamped, shared, min, .. } = worked;
         let says = filled.map_or(Source::Spec, |filled| Source::Formula {
             formula: knob.value.to_string().into(),
             filled,
             clamped,
         });
-        let source = match policy.set_by(&knob.path) {
-            Some(profile) => Source::Profile { profile: profile.into(), says: Box::new(says) },
-            None => says,
+        let source = source(policy, &knob.path, says);
+        let source = match policy.budget_of(&knob.path).filter(|_| shared) {
+            Some(budget) => Source::Share { budget: budget.into(), says: Box::new(source) },
+            None => source,
         };
         // What lands has been rendered by `check_values`, so the alternative is for variables only.
         let text = knob.render(&value).unwrap_or_else(|_| value.to_string());
-        Self { knob, value, text, source }
+        Self { knob, value, text, source, min }
     }
 
     /// A knob that stays as it is.
     #[must_use]
     pub fn as_is(knob: &'a Knob, text: String) -> Self {
         let value = read(knob, &text).unwrap_or_else(|| Value::Enum(text.clone()));
-        Self { knob, value, text, source: Source::Kept }
+        Self { knob, value, text, source: Source::Kept, min: None }
+    }
+}
+
+/// Where the value at `path` comes from, of which whoever set it says `says`.
+#[must_use]
+pub fn source(policy: &Policy, path: &str, says: Source) -> Source {
+    match policy.set_by(path) {
+        Some(By::Profile(profile)) => Source::Profile { profile: profile.clone(), says: Box::new(says) },
+        Some(By::Rollback { to, clamped }) => Source::Rollback { to: *to, clamped: *clamped },
+        None => says,
     }
 }
 
@@ -157,22 +187,34 @@ impl<'a> Desired<'a> {
 #[must_use]
 pub fn literal<'a>(policy: &Policy, knob: &'a Knob) -> Option<Desired<'a>> {
     let value = knob.value.literal().filter(|_| !knob.is_derived())?.clone();
-    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None }))
+    Some(Desired::new(policy, knob, Worked { value, min: None, max: None, filled: None, clamped: None, shared: false }))
 }
 
 /// Values of knobs that stay on a target whatever the policy says, because somebody else owns their place or because what
 /// the policy asks for failed there. By the path in the policy; nothing where the text could not be read.
 pub type Stays = BTreeMap<Box<str>, Option<Value>>;
 
+/// Most that sizes of pools may be, because their budgets give no more: by the path in the policy.
+pub type Shares = BTreeMap<Box<str>, i64>;
+
 /// Works out every knob of `policy` for `target`.
 ///
-/// A formula follows from what is on the target: where the policy sets no limit, from the pod template's, and where a knob is
-/// not written, from the value that `stays`.
+/// A formula follows from what is on the target: where the policy sets no limit, from the pod template's, where a knob is not
+/// written, from the value that `stays`, and where a budget gives a pool less than it asks for, from its share.
 ///
 /// # Errors
 /// Formulas that have no value on this target, and values that contradict each other.
-pub fn resolve<'a>(policy: &'a Policy, target: &Object, stays: &Stays) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
-    let worked = policy.work_out(|path| stays.get(path).cloned(), |amount| template(target, amount));
+pub fn resolve<'a>(
+    policy: &'a Policy,
+    target: &Object,
+    stays: &Stays,
+    shares: &Shares,
+) -> Result<Vec<Desired<'a>>, Vec<Invalid>> {
+    let worked = policy.work_out_shared(
+        |path| stays.get(path).cloned(),
+        |amount| template(target, amount),
+        |path| shares.get(path).copied(),
+    );
     let mut wrong = policy.check_values(&worked);
     let known = |path: &str| {
         if let Some(stays) = stays.get(path) {
@@ -280,14 +322,18 @@ pub fn read(knob: &Knob, text: &str) -> Option<Value> {
 #[must_use]
 pub fn known_loads(policy: &Policy) -> Vec<Load> {
     let worked = policy.work_out(|_| None, |_| None);
-    loads(policy, |path| {
+    let known = |path: &str| {
         let (_, worked) = policy.knobs.iter().zip(&worked).find(|(knob, _)| *knob.path == *path)?;
-        worked.as_ref().ok()?.value.to_i64()
-    })
+        worked.as_ref().ok()
+    };
+    loads(policy, |path| known(path)?.value.to_i64(), |path| known(path)?.min.as_ref()?.to_i64())
 }
 
-/// What the pools of `policy` add up to, as far as that is known; `value` gives the value of a knob, if it is.
-pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> {
+/// What the pools of `policy` add up to, as far as that is known; `value` gives the value of a knob, if it is, and `min` its lower
+/// bound, if it has one.
+///
+/// A pool whose size has a lower bound is content with that and no overflow; any other with what it asks for alone.
+pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>, min: impl Fn(&str) -> Option<i64>) -> Vec<Load> {
     let load = |pool: &Pool| {
         // What the policy does not have, adds nothing; what it has and is not known, makes the sum unknown.
         let member = |member: &str| {
@@ -301,7 +347,15 @@ pub fn loads(policy: &Policy, value: impl Fn(&str) -> Option<i64>) -> Vec<Load> 
             Some(name) => Some(count(name)?),
             None => None,
         };
-        let load = Load { pool: pool.name.clone(), budget: pool.budget.clone(), size, overflow, workers };
+        let bound = |member: &str| min(&format!("pools.{}.{member}", pool.name));
+        let least_overflow = bound("overflow").unwrap_or(0).clamp(0, overflow.max(0));
+        // Never none at all: some poolers take 0 for no limit.
+        let least = match bound("size") {
+            Some(min) => min.max(1).min(size).saturating_add(least_overflow),
+            None => size.saturating_add(overflow),
+        };
+        let (name, budget) = (pool.name.clone(), pool.budget.clone());
+        let load = Load { pool: name, budget, size, overflow, least, least_overflow, workers };
         (load.connections() > 0).then_some(load)
     };
     policy.pools.iter().filter_map(load).collect()
@@ -369,12 +423,26 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             });
         }
     }
+    for knob in policy.knobs.iter().filter(|_| !rules.spec.free_queries) {
+        if knob.readback.as_ref().is_some_and(|readback| readback.query().is_some()) {
+            wrong.push(Invalid {
+                reason: Reason::ClassForbids,
+                path: format!("{}.effective.query", knob.path),
+                message: format!("must not be set: free queries are not allowed under {}", rules.name()),
+            });
+        }
+    }
     for profile in &policy.profiles {
         for (index, value) in profile.knobs() {
             let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) else {
                 continue;
             };
             ceiling(&format!("profiles.{}.set.{path}", profile.name), value, resource, rules, &mut wrong);
+        }
+    }
+    for (index, value) in policy.rollback.knobs() {
+        if let Some(Knob { path, landing: Landing::Resource { resource, .. }, .. }) = policy.knobs.get(index) {
+            ceiling(&pinned(policy, path), value, resource, rules, &mut wrong);
         }
     }
     if let Some(limit) = rules.spec.limits.as_ref().and_then(|limits| limits.replicas) {
@@ -387,12 +455,18 @@ pub fn admit(policy: &Policy, rules: &Rules) -> Result<(), Vec<Invalid>> {
             let path = |path| format!("profiles.{}.set.{path}", profile.name);
             profile.replicas().map(move |(bound, count)| (path(bound), i64::from(count)))
         });
-        for (path, _) in bounds.chain(set).filter(|(_, count)| *count > i64::from(limit)) {
+        let pins = policy.rollback.replicas().map(|(bound, count)| (pinned(policy, bound), i64::from(count)));
+        for (path, _) in bounds.chain(set).chain(pins).filter(|(_, count)| *count > i64::from(limit)) {
             let message = format!("must be ≤ {limit} under {}", rules.name());
             wrong.push(Invalid { reason: Reason::ClassForbids, path, message });
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The path of a value that a rollback pins, for people.
+fn pinned(policy: &Policy, path: &str) -> String {
+    format!("{path} of the rollback to revision {}", policy.rollback.to().unwrap_or_default())
 }
 
 /// The mode's name in the API.
@@ -447,7 +521,10 @@ fn object_field(policy: &Policy, knob: &Knob, place: &objects::Place, rules: &Ru
             profile.knobs().filter(|(index, _)| policy.knobs.get(*index).is_some_and(|set| set.path == knob.path));
         knobs.map(|(_, value)| (format!("profiles.{}.set.{}", profile.name, knob.path), value))
     });
-    for (path, value) in std::iter::once((knob.path.to_string(), &knob.value)).chain(by_profiles) {
+    let pins =
+        policy.rollback.knobs().filter(|(index, _)| policy.knobs.get(*index).is_some_and(|set| set.path == knob.path));
+    let pins = pins.map(|(_, value)| (pinned(policy, &knob.path), value));
+    for (path, value) in std::iter::once((knob.path.to_string(), &knob.value)).chain(by_profiles).chain(pins) {
         // What a formula gives is known to the rules by its upper bound only.
         let (bound, subject) = match value.literal() {
             Some(value) => (Some(value), "must be"),

@@ -207,6 +207,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::Class(change) => verb(change, "class-applied", "class-deleted"),
         Input::Source(change) => verb(change, "source-applied", "source-deleted"),
         Input::Budget(change) => verb(change, "budget-applied", "budget-deleted"),
+        Input::Disruption(change) => verb(change, "disruption-budget-applied", "disruption-budget-deleted"),
         Input::Object(change) => verb(change, "object-applied", "object-deleted"),
         Input::Listed(..) => "listed",
         Input::Unserved(..) => "unserved",

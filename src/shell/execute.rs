@@ -6,6 +6,7 @@ mod request;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::http::Method;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 pub use self::failure::describe;
 use self::request::Call;
-use super::sources::Sources;
+use super::{lease::Tenure, sources::Sources};
 use crate::core::{
     engine::{Action, Failure, Outcome, effect},
     facts::{Kind, Pod, Seen},
@@ -30,6 +31,7 @@ pub struct Executor {
     sources: Arc<Sources>,
     /// `reportingInstance` of Events.
     instance: Arc<str>,
+    tenure: Tenure,
     timeout: Duration,
 }
 
@@ -40,10 +42,10 @@ impl fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// An executor that reports Events as `instance`. `client` must not retry by itself.
+    /// An executor that reports Events as `instance`, and begins no write when `tenure` is over. `client` must not retry by itself.
     #[must_use]
-    pub fn new(client: Client, sources: Arc<Sources>, instance: &str) -> Self {
-        Self { client, sources, instance: instance.into(), timeout: TIMEOUT }
+    pub fn new(client: Client, sources: Arc<Sources>, instance: &str, tenure: Tenure) -> Self {
+        Self { client, sources, instance: instance.into(), tenure, timeout: TIMEOUT }
     }
 
     /// Carries out one action.
@@ -74,8 +76,8 @@ impl Executor {
             Action::SourceStatus { source, status } => {
                 self.call(Call::source_status(&source, &status), Shows::Nothing).await
             }
-            Action::BudgetStatus { budget, uid, status } => {
-                self.call(Call::budget_status(&budget, &status), Shows::Uid(uid)).await
+            Action::BudgetStatus { budget, uid, resource_version, status } => {
+                self.call(Call::budget_status(&budget, &resource_version, &status), Shows::Uid(uid)).await
             }
             Action::Finalizers { policy, resource_version, finalizers } => {
                 self.call(Call::finalizers(&policy, &resource_version, &finalizers), Shows::Nothing).await
@@ -94,6 +96,11 @@ impl Executor {
             Err(error) => return Outcome::Failed(Failure::Rejected(error.to_string())),
         };
         let Call { request, what } = call;
+        if *request.method() != Method::GET && self.tenure.is_over() {
+            return Outcome::Failed(Failure::Throttled(format!(
+                "{what}: not sent, because this replica has not renewed its Lease in time: another one may lead by now"
+            )));
+        }
         match timeout(self.timeout, self.client.request_text(request)).await {
             Err(_elapsed) => {
                 Outcome::Failed(Failure::Unknown(format!("{what}: no answer within {} s", self.timeout.as_secs())))

@@ -94,6 +94,7 @@ pub fn stream_name(stream: Stream) -> &'static str {
         Stream::Classes => "PerformanceClass",
         Stream::Sources => "MetricsSource",
         Stream::Budgets => "ConnectionBudget",
+        Stream::Disruptions => "PodDisruptionBudget",
         Stream::Objects(kind) => kind.as_str(),
     }
 }

@@ -4,7 +4,13 @@
 //! A leader that cannot renew in time ends: what it had begun is harmless (every write carries a resource version), but
 //! it must begin nothing more.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::bail;
 use k8s_openapi::{
@@ -49,10 +55,45 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a leader acts without a renewal. A third of the duration remains for requests that are under way, and for
-    /// clocks that do not run alike.
+    /// How long a leader acts without a renewal. A third of the duration remains for clocks that do not run alike, and for requests
+    /// that are under way; what takes longer carries the version that it was decided on.
     fn trust(self) -> Duration {
         self.duration * 2 / 3
+    }
+}
+
+/// Until when this replica may begin a write, as the last renewal of its Lease has it.
+///
+/// The election extends it, and whoever is about to send a request looks at it at that moment: a process that stood still for a
+/// while, and goes on where it was, must not send what it had decided before, because another replica may lead by now.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    stopwatch: Stopwatch,
+    /// Milliseconds on the stopwatch.
+    until: Arc<AtomicI64>,
+}
+
+impl Tenure {
+    /// Of a replica that takes part in an election, and has yet to win it.
+    #[must_use]
+    pub fn elected() -> Self {
+        Self { stopwatch: Stopwatch::start(), until: Arc::new(AtomicI64::new(i64::MIN)) }
+    }
+
+    /// Of a process that is the only one.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self { stopwatch: Stopwatch::start(), until: Arc::new(AtomicI64::new(i64::MAX)) }
+    }
+
+    fn extend(&self, until: Instant) {
+        self.until.store(until.millis(), Ordering::Release);
+    }
+
+    /// Whether nothing more may be begun.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stopwatch.now().millis() >= self.until.load(Ordering::Acquire)
     }
 }
 
@@ -61,6 +102,7 @@ pub struct Candidate {
     api: Api<Lease>,
     me: String,
     timing: Timing,
+    tenure: Tenure,
     stopwatch: Stopwatch,
     seen: Observation,
     /// The Lease as the server returned it last: what a write starts from.
@@ -74,14 +116,15 @@ impl std::fmt::Debug for Candidate {
 }
 
 impl Candidate {
-    /// A candidate named `me` for the Lease in `namespace`.
+    /// A candidate named `me` for the Lease in `namespace`, which extends `tenure` as long as it leads.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, me: &str, timing: Timing) -> Self {
+    pub fn new(client: Client, namespace: &str, me: &str, timing: Timing, tenure: Tenure) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             me: me.to_owned(),
             timing,
-            stopwatch: Stopwatch::start(),
+            stopwatch: tenure.stopwatch,
+            tenure,
             seen: Observation::default(),
             lease: None,
         }
@@ -97,6 +140,8 @@ impl Candidate {
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
         let led = leads.send_replace(false);
+        // What has begun goes on; nothing begins.
+        self.tenure.extend(Instant::default());
         lost?;
         if led {
             self.release().await;
@@ -114,7 +159,9 @@ impl Candidate {
             match timeout(patience, self.turn()).await {
                 Ok(Ok(true)) => {
                     // From before the request: the server may have counted from then.
-                    trusted = Some(began + span(self.timing.trust()));
+                    let until = began + span(self.timing.trust());
+                    trusted = Some(until);
+                    self.tenure.extend(until);
                     if leads.send_if_modified(|leads| !std::mem::replace(leads, true)) {
                         info!(identity = self.me, "leading");
                     }

@@ -17,7 +17,7 @@ use super::{
     driver::{Driver, Engine, INPUTS},
     execute::Executor,
     health::Health,
-    lease::{Candidate, Timing},
+    lease::{Candidate, Tenure, Timing},
     server::{self, Pages},
     sources::Sources,
     telemetry::{Metrics, Reading, thresholds},
@@ -43,6 +43,7 @@ impl Engine for World {
         let value = rollouts as f64;
         let help = "Rollouts of ours that are under way.";
         let mut readings = vec![Reading { name: "trimtab_rollouts", help, labels: vec![], value }];
+        readings.extend(self.proofs().map(thresholds::proof));
         readings.extend(World::readings(self).flat_map(|reading| thresholds::readings(&reading)));
         readings
     }
@@ -144,7 +145,8 @@ impl Operator {
         let metrics = Arc::new(Metrics::register(&registry).context("registering metrics")?);
         let health = Arc::new(Health::new(STREAMS));
         let sources = Arc::new(Sources::new(credentials, metrics.clone()));
-        let executor = Executor::new(client.clone(), sources.clone(), &identity);
+        let tenure = if election.is_some() { Tenure::elected() } else { Tenure::alone() };
+        let executor = Executor::new(client.clone(), sources.clone(), &identity, tenure.clone());
         let (inputs, waiting) = mpsc::channel(INPUTS);
         let execute = move |action: Action| executor.clone().execute(action);
         let (driver, questions) = Driver::new(engine, execute, sources, waiting, metrics.clone(), health.clone());
@@ -174,7 +176,8 @@ impl Operator {
         let (stop_candidate, candidate_stops) = watch::channel(false);
         let (leads, led) = watch::channel(false);
         let candidate = if let Some(Election { namespace, timing }) = election {
-            Some(tokio::spawn(Candidate::new(client, &namespace, &identity, timing).run(leads, candidate_stops)))
+            let candidate = Candidate::new(client, &namespace, &identity, timing, tenure);
+            Some(tokio::spawn(candidate.run(leads, candidate_stops)))
         } else {
             leads.send_replace(true);
             None

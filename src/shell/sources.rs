@@ -59,6 +59,7 @@ impl Sources {
             | Input::UnreadablePolicy(..)
             | Input::Class(_)
             | Input::Budget(_)
+            | Input::Disruption(_)
             | Input::Object(_)
             | Input::Listed(..)
             | Input::Unserved(..)

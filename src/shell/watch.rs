@@ -39,11 +39,12 @@ use crate::{
 };
 
 /// The streams of the operator.
-pub const STREAMS: [Stream; 12] = [
+pub const STREAMS: [Stream; 13] = [
     Stream::Policies,
     Stream::Classes,
     Stream::Sources,
     Stream::Budgets,
+    Stream::Disruptions,
     Stream::Objects(Kind::Deployment),
     Stream::Objects(Kind::StatefulSet),
     Stream::Objects(Kind::DaemonSet),
@@ -112,6 +113,16 @@ impl Watches {
                     let apis = self.scoped(Api::all, Api::namespaced);
                     tasks.spawn(end(self.clone().follow(stream, apis, |shown: Guarded<ConnectionBudget>, gone| {
                         shown.into_change(gone, |name| name).map(Input::Budget)
+                    })));
+                }
+                Stream::Disruptions => {
+                    let resource = disruption_budgets();
+                    let apis = self.scoped(
+                        |client| Api::all_with(client, &resource),
+                        |client, namespace| Api::namespaced_with(client, namespace, &resource),
+                    );
+                    tasks.spawn(end(self.clone().follow(stream, apis, |shown: Slim<false>, gone| {
+                        shown.into_disruption(gone).map(Input::Disruption)
                     })));
                 }
                 // A change of a ConfigMap says no more than that there was one: only bound ones are read, by the engine.
@@ -199,6 +210,8 @@ impl Watches {
         K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
     {
         let foreign = matches!(stream, Stream::Objects(kind) if kind.is_foreign());
+        // What cannot be told of these keeps nobody waiting but those whom it concerns.
+        let optional = foreign || stream == Stream::Disruptions;
         let (mut listed, mut excused) = (false, false);
         let mut lists = Lists::new(apis.len());
         let mut events = select_all(apis.into_iter().enumerate().map(|(part, api)| {
@@ -228,8 +241,7 @@ impl Watches {
                 Err(error) if foreign && code(&error) == Some(404) => return End::NotServed { listed },
                 Err(error) => {
                     self.failed(stream, &error);
-                    // What another project's server cannot tell now must not keep everything else waiting.
-                    if foreign && !listed && !excused {
+                    if optional && !listed && !excused {
                         excused = true;
                         let reason = if code(&error) == Some(403) { Reason::Forbidden } else { Reason::Unknown };
                         if !self.unserved(stream, reason).await {
@@ -326,6 +338,16 @@ fn code(error: &watcher::Error) -> Option<u16> {
 fn name_of(shown: &impl Resource) -> Name {
     let meta = shown.meta();
     (meta.namespace.as_deref().unwrap_or_default().into(), meta.name.as_deref().unwrap_or_default().into())
+}
+
+fn disruption_budgets() -> ApiResource {
+    ApiResource {
+        group: "policy".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "policy/v1".to_owned(),
+        kind: "PodDisruptionBudget".to_owned(),
+        plural: "poddisruptionbudgets".to_owned(),
+    }
 }
 
 fn resource(kind: Kind) -> ApiResource {

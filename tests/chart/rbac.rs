@@ -13,7 +13,7 @@ use crate::{
 type Right = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
-const ALLOWED: [Right; 22] = [
+const ALLOWED: [Right; 23] = [
     ("trimtab", "trimtab.dev", "performancepolicies", &["list", "watch", "patch"]),
     ("trimtab", "trimtab.dev", "performancepolicies/status", &["patch"]),
     ("trimtab", "trimtab.dev", "connectionbudgets", &["list", "watch"]),
@@ -27,6 +27,7 @@ const ALLOWED: [Right; 22] = [
     ("trimtab", "apps", "deployments/scale", &["patch"]),
     ("trimtab", "apps", "statefulsets/scale", &["patch"]),
     ("trimtab", "autoscaling", "horizontalpodautoscalers", &["get", "list", "watch", "patch"]),
+    ("trimtab", "policy", "poddisruptionbudgets", &["list", "watch"]),
     ("trimtab", "", "configmaps", &["get", "list", "watch", "patch"]),
     ("trimtab", "", "pods", &["list"]),
     ("trimtab", "events.k8s.io", "events", &["create"]),

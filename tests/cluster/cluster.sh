@@ -18,6 +18,7 @@
 #   CLUSTER_OWNER=PID  the cluster ends when that process ends       AUDIT=1        log every request (path: CLUSTER_AUDIT)
 #   APISERVER_FLAGS, KCM_FLAGS   further flags                       PROM_INTERVAL=2s, ALERT_WEBHOOK=URL
 #   CRDS=1             with the folder of other projects' CRDs (share/crds beside the tools)
+#   POSTGRES=1         with the image of PostgreSQL (share/postgres.tar beside the tools), which no node has by itself
 #   KUBELET_SYNC=2s    refresh of ConfigMap volumes
 #   UNSAFE_SYSCTLS     comma-separated, allowed on the last node     UNSAFE_SYSCTLS_NODES=last  all: allowed on every node
 #   CLUSTER_CACHE      tools made by build.sh (default: built now if missing)
@@ -57,6 +58,7 @@ find_tools() {
   if [ "$MODE" = kwok ] || [ "$KWOK_NODES" != 0 ]; then families+=(kwok); fi
   if [ -n "$PROM" ]; then families+=(prometheus alertmanager); fi
   if [ -n "${CRDS:-}" ]; then families+=(crds); fi
+  if [ -n "${POSTGRES:-}" ]; then families+=(postgres); fi
   [ -n "${CLUSTER_CACHE:-}" ] || CLUSTER_CACHE=$("$HERE/build.sh" "${families[@]}") || exit 1
   export CLUSTER_CACHE
   BIN=$CLUSTER_CACHE/bin LIBEXEC=$CLUSTER_CACHE/libexec

@@ -67,7 +67,7 @@ fn grace_as_written_is_refused_with_the_sum_and_served_behind_a_pooler() {
         world.apply(&budget(&json!({"pooler": null})));
         world
             .until("connectionbudgets", "grace-postgres", "the budget is exceeded", |object| {
-                condition(object, "Exceeded")["status"] == "True"
+                condition(object, "Overcommitted")["status"] == "True"
             })
             .await;
         world.apply(&grace(21));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     golden::{assert_golden, transcript},
     here,
-    world::{World, env_of, env_var, merge, policy, pool_policy, with_world, workload},
+    world::{World, condition, env_of, env_var, merge, policy, pool_policy, with_world, workload},
 };
 
 /// What a command said, with everything left out that differs from run to run.
@@ -109,6 +109,67 @@ fn golden_a_suspended_policy_is_planned_as_suspended() {
         assert_eq!(suspended.each_ref().map(|said| said.code), [0, 1, 0, 1]);
         golden("live-suspended", &suspended);
         assert_eq!(env_of(&world.deployment().await, "DB_POOL_SIZE").as_deref(), Some("20"), "plan only looks");
+    });
+}
+
+#[test]
+fn golden_a_rollback_pins_until_it_is_ended_or_the_policy_changes() {
+    with_world(here!(), async |world| {
+        world.run_workload(&workload("api", &json!({}), &json!({})));
+        let pool = async || env_of(&world.deployment().await, "DB_POOL_SIZE");
+        let told = async |revision: i64| {
+            let what = format!("revision {revision} has come to its end");
+            let is_told = |policy: &Value| {
+                let newest = &policy["status"]["history"][0];
+                newest["revision"] == revision && newest["verdict"] == "Applied"
+            };
+            world.until("performancepolicies", "p", &what, is_told).await
+        };
+        world.apply(&pool_policy("p", 20));
+        told(1).await;
+        world.apply(&pool_policy("p", 30));
+        let before = told(2).await;
+
+        let mut said = vec![
+            world.says_about(&["history", "p"], ""),
+            world.says_about(&["rollback", "p", "--to", "7"], ""),
+            world.says_about(&["rollback", "p", "--to", "1", "--dry-run"], ""),
+        ];
+        let dry = world.get("performancepolicies", "p").await;
+        assert_eq!(
+            dry["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"],
+            "a dry run stores nothing"
+        );
+        said.push(world.says_about(&["rollback", "p", "--to", "1", "--reason", "p95 has doubled"], ""));
+        let back = told(3).await;
+        assert_eq!(pool().await.as_deref(), Some("20"));
+        assert_eq!(condition(&back, "RollbackPinned")["status"], "True", "{back:#}");
+        assert_eq!(back["metadata"]["generation"], before["metadata"]["generation"], "an annotation is no newer spec");
+        said.push(world.says_about(&["history", "p"], ""));
+        said.push(world.says_about(&["explain", "deploy/api"], ""));
+        said.push(world.says_about(&["resume", "p", "--rollback"], ""));
+        told(4).await;
+        assert_eq!(pool().await.as_deref(), Some("30"));
+
+        // A newer spec ends it, too, although its annotations stay.
+        said.push(world.says_about(&["rollback", "p", "--to", "3"], ""));
+        told(5).await;
+        assert_eq!(pool().await.as_deref(), Some("20"));
+        world.apply(&pool_policy("p", 31));
+        let after = told(6).await;
+        assert_eq!(pool().await.as_deref(), Some("31"));
+        assert!(after["metadata"]["annotations"]["trimtab.dev/rollback-to"].is_string(), "{after:#}");
+        assert_eq!(condition(&after, "RollbackPinned"), &Value::Null, "{after:#}");
+        assert_eq!(said.iter().map(|said| said.code).collect::<Vec<_>>(), [0, 2, 0, 0, 0, 0, 0, 0]);
+        golden("live-rollback", &said);
+
+        // By hand: what cannot be read is told, and nothing is written.
+        world.kubectl(&["annotate", "--overwrite", "performancepolicy", "p", "trimtab.dev/rollback-to=yesterday"]);
+        let refused = world.says("p", "RollbackPinned", "False", "RollbackRefused").await;
+        assert_eq!(condition(&refused, "Applied")["reason"], "RollbackRefused", "{refused:#}");
+        world.trimtab(&["resume", "p", "--rollback"]);
+        world.says("p", "Applied", "True", "Applied").await;
+        assert_eq!(pool().await.as_deref(), Some("31"));
     });
 }
 

@@ -70,10 +70,10 @@ fn one_change_of_a_limit_moves_everything_that_follows_from_it_in_one_rollout() 
         // Every number says where it comes from.
         let chain = world.trimtab(&["explain", "deploy/api"]);
         for step in [
-            "from = floor(limits.memory / 16Mi) = floor(128Mi / 16Mi)",
-            "from = floor(100 / workers.web.count) = floor(100 / 8)",
-            "from = 2 * pools.db.size = 2 * 12",
-            "pool db: up to 12 connections × 8 web processes = 96 per pod",
+            "= floor(limits.memory / 16Mi) = floor(128Mi / 16Mi)",
+            "= floor(100 / workers.web.count) = floor(100 / 8)",
+            "= 2 * pools.db.size = 2 * 12",
+            "12 connections × 8 web processes per pod",
         ] {
             assert!(chain.contains(step), "{step}:\n{chain}");
         }

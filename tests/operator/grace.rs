@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A file of the example, in this test's namespace.
-fn file(world: &World, name: &str) -> String {
+pub fn file(world: &World, name: &str) -> String {
     let path = repository().join("examples/grace").join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading \"{}\": {error}", path.display()));
     let namespace = &world.namespace;
@@ -24,14 +24,15 @@ fn file(world: &World, name: &str) -> String {
 }
 
 /// Each pair must be there, so that an overlay cannot quietly become none.
-fn overlaid(text: &str, changes: &[(&str, &str)]) -> String {
+pub fn overlaid(text: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(text.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from:?} is not in:\n{text}");
         text.replace(from, to)
     })
 }
 
-fn apply(world: &World, text: &str) {
+/// Applies manifests as people do.
+pub fn apply(world: &World, text: &str) {
     world.try_kubectl(&["apply", "-f", "-"], text).unwrap_or_else(|said| panic!("applying {text}: {said}"));
 }
 

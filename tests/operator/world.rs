@@ -200,6 +200,7 @@ fn collection(kind: &str) -> &'static str {
     match kind {
         "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "apis/apps/v1",
         "horizontalpodautoscalers" => "apis/autoscaling/v2",
+        "poddisruptionbudgets" => "apis/policy/v1",
         "performancepolicies" | "connectionbudgets" => "apis/trimtab.dev/v1alpha1",
         "clusters" | "poolers" => "apis/postgresql.cnpg.io/v1",
         "streams" => "apis/jetstream.nats.io/v1beta2",
@@ -317,7 +318,18 @@ impl World {
 
     /// Waits until the object is as `check` wants it.
     pub async fn until(&self, kind: &str, name: &str, what: &str, check: impl Fn(&Value) -> bool) -> Value {
-        eventually(PATIENCE, what, async || {
+        self.until_within(PATIENCE, (kind, name), what, check).await
+    }
+
+    /// The same for what the operator itself waits for.
+    pub async fn until_within(
+        &self,
+        patience: Duration,
+        (kind, name): (&str, &str),
+        what: &str,
+        check: impl Fn(&Value) -> bool,
+    ) -> Value {
+        eventually(patience, what, async || {
             let object = self.get(kind, name).await;
             if check(&object) { Ok(object) } else { Err(Shown(Self::short(&object))) }
         })

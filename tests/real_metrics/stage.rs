@@ -296,6 +296,8 @@ fn scrape(namespace: &str, application: SocketAddr) -> PathBuf {
     let file = directory.join(format!("{namespace}.yaml"));
     let labels = json!({"namespace": namespace, "pod": "web-5d4f6c7b8d-bcdfg"});
     let job = json!({"job_name": namespace, "scrape_interval": "1s", "scrape_timeout": "1s",
+        // What is exposed with a pod of its own speaks for that pod.
+        "honor_labels": true,
         "static_configs": [{"targets": [application.to_string()], "labels": labels}]});
     fs::write(&file, json!({"scrape_configs": [job]}).to_string()).unwrap();
     file

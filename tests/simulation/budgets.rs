@@ -16,6 +16,7 @@ use trimtab::{
 };
 
 use super::{
+    controllers::Controllers,
     people::{deployment, policy, variables, workload},
     run::Run,
     server::{Server, Stored},
@@ -31,12 +32,32 @@ pub struct Budgets {
     moves: u64,
     /// Patches that were decided on with everything in view, and after how many moves.
     informed: BTreeMap<String, u64>,
+    /// What the pods that are there open is counted after every event, and must be within what budgets have.
+    pub meter: bool,
+    /// The most that they opened.
+    pub peak: std::cell::Cell<i64>,
 }
 
 impl Budgets {
     pub fn moved(&mut self) {
         self.moves += 1;
         self.informed.clear();
+    }
+
+    /// Counts what the pods that are there open, every process its whole pool.
+    pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        if !self.meter {
+            return Ok(());
+        }
+        for (key, budget) in &server.budgets {
+            let opened = opened(server, controllers, &key.1);
+            let usable = i64::from(budget.spec.capacity.connections.unwrap_or(1_000_000)) - 3;
+            self.peak.set(self.peak.get().max(opened));
+            if opened > usable {
+                return Err(format!("pods have {opened} connections open, and budget {} has {usable}", key.1));
+            }
+        }
+        Ok(())
     }
 
     pub fn decided(&mut self, effect: &Effect, informed: bool) {
@@ -46,15 +67,18 @@ impl Budgets {
     }
 
     pub fn written(&mut self, patch: &Patch, before: &Stored, server: &Server) -> Result<(), String> {
-        if self.informed.remove(&format!("{patch:?}")) != Some(self.moves) {
+        // Where pods are counted, that says more.
+        if self.informed.remove(&format!("{patch:?}")) != Some(self.moves) || self.meter {
             return Ok(());
         }
         for (key, budget) in &server.budgets {
             let (was, is) = (total(server, &key.1, Some(before)), total(server, &key.1, None));
             let spec = &budget.spec;
-            let others: u32 = spec.others.iter().map(|other| other.connections).sum();
+            // Who measures is held to what stories say.
+            let Some(capacity) = spec.capacity.connections.filter(|_| spec.capacity.metric.is_none()) else { continue };
+            let others: u32 = spec.others.iter().filter_map(|other| other.connections).sum();
             let share: f64 = spec.headroom.as_deref().unwrap_or("10%").trim_end_matches('%').parse().unwrap();
-            let left = f64::from(spec.capacity.connections) - f64::from(spec.reserved.unwrap_or(3)) - f64::from(others);
+            let left = f64::from(capacity) - f64::from(spec.reserved.unwrap_or(3)) - f64::from(others);
             let database = (left * (100.0 - share) / 100.0).floor() as i64;
             let usable = match &spec.pooler {
                 None => database,
@@ -68,7 +92,7 @@ impl Budgets {
             let quarantine = writer.and_then(|writer| writer.status.as_ref()).map(|status| &status.quarantine[..]);
             let goes_back = quarantine.unwrap_or_default().iter().any(|item| item.object == patch.object.short());
             // A pool that one policy counts may be a variable that another governs, which names no budget and so is held to
-            // none. What that one writes is told (`BudgetExceeded` of the budget), and not prevented.
+            // none. What that one writes is told (`Overcommitted` of the budget), and not prevented.
             let names_it = |writer: &PerformancePolicy| {
                 writer.spec.pools.iter().any(|pool| pool.budget.as_deref() == Some(&*key.1))
             };
@@ -83,6 +107,34 @@ impl Budgets {
         }
         Ok(())
     }
+}
+
+/// What all pools of a budget open if every process that is there opens its whole pool.
+fn opened(server: &Server, controllers: &Controllers, budget: &str) -> i64 {
+    let mut sum = 0;
+    for policy in server.policies.values() {
+        let spec = json!(policy.spec);
+        for pool in spec["pools"].as_array().into_iter().flatten().filter(|pool| pool["budget"] == budget) {
+            let key = ObjectKey::new(
+                Kind::from_name(spec["target"]["kind"].as_str().unwrap()).unwrap(),
+                super::people::NAMESPACE,
+                spec["target"]["name"].as_str().unwrap(),
+            );
+            for template in controllers.templates(&key) {
+                let number = |variable: &Value| {
+                    let variables = template.pointer("/spec/containers/0/env").and_then(Value::as_array);
+                    let found = variables.into_iter().flatten().find(|entry| entry["name"] == *variable)?;
+                    found["value"].as_str()?.parse::<i64>().ok()
+                };
+                // A process that was not restarted with the variable of now has that of before.
+                let size = number(&pool["size"]["env"]).or_else(|| number(&json!("POOL"))).unwrap_or(0);
+                let overflow = number(&pool["overflow"]["env"]).unwrap_or(0);
+                let processes = if pool["perWorker"].is_null() { Some(1) } else { number(&json!("WORKERS")) };
+                sum += (size + overflow) * processes.unwrap_or(1);
+            }
+        }
+    }
+    sum
 }
 
 /// What all pools of a budget could open at worst, by what the objects say. `instead`: an object as it was.
@@ -153,10 +205,10 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
 
 // stories
 
-const BUDGET: &str = "grace-postgres";
+pub const BUDGET: &str = "grace-postgres";
 
 /// A shop with workloads of three pods each.
-fn shop(names: &[&str]) -> Run {
+pub fn shop(names: &[&str]) -> Run {
     let mut run = Run::new(1);
     for name in names {
         install(&mut run, name, &json!({}));
@@ -165,7 +217,7 @@ fn shop(names: &[&str]) -> Run {
     run
 }
 
-fn install(run: &mut Run, name: &str, container: &Value) {
+pub fn install(run: &mut Run, name: &str, container: &Value) {
     let mut manifest = workload(name, container);
     manifest["spec"]["replicas"] = json!(3);
     run.people("install", |server, _| server.kubectl_apply(&deployment(name), &manifest));
@@ -182,7 +234,7 @@ fn grace(target: &str, size: i64) -> Value {
 }
 
 /// A pool of that size on `target`: 7 pods at worst.
-fn plain(target: &str, size: i64) -> Value {
+pub fn plain(target: &str, size: i64) -> Value {
     json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": target},
         "pools": [{"name": "db", "budget": BUDGET, "size": {"value": size, "env": "POOL"}}]})
 }
@@ -191,15 +243,15 @@ fn capacity(connections: i64) -> Value {
     json!({"capacity": {"connections": connections}, "others": [{"name": "reporting", "connections": 10}]})
 }
 
-fn budget(run: &mut Run, spec: &Value) {
+pub fn budget(run: &mut Run, spec: &Value) {
     run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, spec));
 }
 
-fn apply(run: &mut Run, name: &str, spec: &Value) {
+pub fn apply(run: &mut Run, name: &str, spec: &Value) {
     run.people(&format!("apply policy {name}: {spec}"), |server, _| server.apply_policy(name, spec));
 }
 
-fn rest(run: &mut Run) {
+pub fn rest(run: &mut Run) {
     run.come_to_rest(Span::seconds(120), Span::minutes(30));
     run.stay_at_rest();
 }
@@ -208,26 +260,26 @@ fn revisions(run: &Run, name: &str) -> u32 {
     run.invariants.revisions.get(&deployment(name)).copied().unwrap_or(0)
 }
 
-fn pool(run: &Run, name: &str) -> Option<String> {
+pub fn pool(run: &Run, name: &str) -> Option<String> {
     run.server.env(&deployment(name), "POOL")
 }
 
 #[track_caller]
-fn says(run: &Run, name: &str, kind: &str, status: &str, reason: &str) {
+pub fn says(run: &Run, name: &str, kind: &str, status: &str, reason: &str) {
     assert_eq!(run.server.condition(name, kind), Some((status.into(), reason.into())), "{name} {kind}");
 }
 
-fn message(run: &Run, name: &str) -> String {
+pub fn message(run: &Run, name: &str) -> String {
     let status = run.server.policies[&policy(name)].status.as_ref().unwrap();
     status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().message.clone()
 }
 
 /// Usable, committed, and the reason of the budget's Ready.
-fn ledger(run: &Run) -> (i64, i64, String) {
+pub fn ledger(run: &Run) -> (i64, i64, String) {
     let status = run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap();
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     let exceeded =
-        status.conditions.iter().any(|condition| condition.type_ == "Exceeded" && condition.status == "True");
+        status.conditions.iter().any(|condition| condition.type_ == "Overcommitted" && condition.status == "True");
     assert_eq!(exceeded, ready.status == "False", "{status:?}");
     (status.usable.unwrap(), status.committed.unwrap(), ready.reason.clone())
 }
@@ -267,7 +319,7 @@ fn a_pooler_in_front_makes_room() {
     spec["pooler"]["servers"] = json!(80);
     budget(&mut run, &spec);
     rest(&mut run);
-    assert_eq!(ledger(&run), (1000, 840, "BudgetExceeded".into()), "the pooler may open more than the database has");
+    assert_eq!(ledger(&run), (1000, 840, "Overcommitted".into()), "the pooler may open more than the database has");
     apply(&mut run, "p", &grace("api", 21));
     rest(&mut run);
     says(&run, "p", "Ready", "False", "BudgetExceeded");
@@ -353,7 +405,7 @@ fn nobody_shrinks_because_the_database_did_and_everybody_may() {
     rest(&mut run);
     budget(&mut run, &capacity(100));
     rest(&mut run);
-    assert_eq!(ledger(&run), (78, 140, "BudgetExceeded".into()));
+    assert_eq!(ledger(&run), (78, 140, "Overcommitted".into()));
     says(&run, "p", "Ready", "True", "Served");
     assert_eq!(pool(&run, "api").as_deref(), Some("20"));
     apply(&mut run, "p", &plain("api", 15));
@@ -384,7 +436,7 @@ fn pods_that_somebody_else_allows_are_told_and_nothing_of_ours_grows() {
     assert_eq!(ledger(&run), (78, 72, "Served".into()));
     run.people("more pods", |server, _| server.kubectl_apply(&autoscaler, &scale(10)));
     rest(&mut run);
-    assert_eq!(ledger(&run), (78, 184, "BudgetExceeded".into()));
+    assert_eq!(ledger(&run), (78, 184, "Overcommitted".into()));
     says(&run, "p", "Ready", "False", "BudgetExceeded");
     assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("8"), 1));
     run.people("fewer pods", |server, _| server.kubectl_apply(&autoscaler, &scale(4)));
@@ -420,7 +472,7 @@ fn values_that_came_with_the_manifest_count_and_are_not_let_in_beyond_the_budget
     apply(&mut run, "p", &plain("api", 20));
     rest(&mut run);
     says(&run, "p", "Ready", "False", "BudgetExceeded");
-    assert_eq!(ledger(&run), (78, 140, "BudgetExceeded".into()));
+    assert_eq!(ledger(&run), (78, 140, "Overcommitted".into()));
     assert_eq!(revisions(&run, "api"), 0);
 }
 
@@ -512,4 +564,476 @@ fn a_way_back_that_the_budget_bars_keeps_nobody_waiting() {
     says(&run, "p", "Ready", "False", "BudgetExceeded");
     // It has had its turn. Its pods hang for the value that is still there, so it has gone back.
     says(&run, "q", "Ready", "False", "RolledBack");
+}
+
+// what is measured
+
+const CAPACITY: &str = "pg_settings_max_connections";
+const OTHERS: &str = "pg_stat_activity_count";
+
+/// Sizes that are shares, and so stand in no policy.
+pub fn allow_shares(run: &mut Run) {
+    run.invariants.told = (0..=20).map(|size: i64| size.to_string()).collect();
+}
+
+/// A shop with a Prometheus that reads these gauges.
+fn measured_shop(names: &[&str], gauges: &[(&str, f64)]) -> Run {
+    let mut run = shop(names);
+    run.people("a source", |server, _| {
+        server.put_source();
+        for (gauge, value) in gauges {
+            server.gauges.insert((*gauge).into(), *value);
+        }
+    });
+    run
+}
+
+fn reads(run: &mut Run, gauge: &str, value: Option<f64>) {
+    run.people(&format!("{gauge} is {value:?}"), |server, _| match value {
+        Some(value) => server.gauges.insert(gauge.into(), value),
+        None => server.gauges.remove(gauge),
+    });
+}
+
+fn by_metric(literal: Option<i64>) -> Value {
+    let mut spec = json!({"capacity": {"metric": {"gauge": CAPACITY}}});
+    if let Some(literal) = literal {
+        spec["capacity"]["connections"] = json!(literal);
+    }
+    spec
+}
+
+/// The budget's Ready, its reason, and what it says.
+fn budget_says(run: &Run) -> (String, String, String) {
+    let status = run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    (ready.status.clone(), ready.reason.clone(), ready.message.clone())
+}
+
+fn usable(run: &Run) -> Option<i64> {
+    run.server.budgets[&policy(BUDGET)].status.as_ref()?.usable
+}
+
+#[test]
+fn of_a_literal_and_what_is_measured_the_smaller_counts() {
+    let mut run = measured_shop(&["api"], &[(CAPACITY, 60.0)]);
+    budget(&mut run, &by_metric(Some(100)));
+    apply(&mut run, "p", &plain("api", 20));
+    rest(&mut run);
+    // (60 − 3) × 0.9, for 7 pods.
+    assert_eq!(ledger(&run), (51, 0, "Served".into()));
+    assert!(
+        message(&run, "p").contains("(60 measured − 3 reserved, less 10% headroom); 7 would fit"),
+        "{}",
+        message(&run, "p")
+    );
+    assert_eq!(pool(&run, "api"), None);
+    apply(&mut run, "p", &plain("api", 7));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (51, 49, "Served".into()));
+    budget(&mut run, &by_metric(Some(50)));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (42, 49, "Overcommitted".into()));
+    assert_eq!(pool(&run, "api").as_deref(), Some("7"));
+}
+
+#[test]
+fn what_is_measured_alone_is_waited_for_and_survives_a_change_of_leader() {
+    let mut run = measured_shop(&["api", "web"], &[]);
+    budget(&mut run, &by_metric(None));
+    apply(&mut run, "p", &plain("api", 7));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api"), None, "nobody knows what the database has");
+    says(&run, "p", "Ready", "False", "WaitingForBudget");
+    let (ready, reason, said) = budget_says(&run);
+    assert_eq!((&*ready, &*reason, usable(&run)), ("Unknown", "NoData", None), "{said}");
+    assert!(said.ends_with("nobody grows: capacity.metric is not read (no series answers)"), "{said}");
+    reads(&mut run, CAPACITY, Some(60.0));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), ledger(&run)), (Some("7"), (51, 49, "Served".into())));
+    // Nobody answers any more: what is there stays, and nobody grows or comes.
+    run.people("Prometheus is down", |server, _| server.silent = true);
+    run.pass(Span::minutes(20));
+    let before = (pool(&run, "api"), revisions(&run, "api"));
+    let (ready, reason, _) = budget_says(&run);
+    assert_eq!((&*ready, &*reason, usable(&run)), ("Unknown", "BackendUnavailable", Some(51)));
+    apply(&mut run, "q", &plain("web", 1));
+    run.pass(Span::minutes(5));
+    run.crash();
+    run.pass(Span::minutes(5));
+    says(&run, "q", "Ready", "False", "WaitingForBudget");
+    assert_eq!((pool(&run, "web"), (pool(&run, "api"), revisions(&run, "api"))), (None, before.clone()));
+    assert_eq!((budget_says(&run).0.as_str(), usable(&run)), ("Unknown", Some(51)));
+    let measured = run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap().measured.clone().unwrap();
+    assert_eq!((measured.capacity, measured.others.len()), (Some(60), 0));
+    run.people("Prometheus is back", |server, _| server.silent = false);
+    rest(&mut run);
+    assert_eq!((ledger(&run).0, (pool(&run, "api"), revisions(&run, "api"))), (51, before));
+    says(&run, "p", "Ready", "True", "Served");
+    // Seven pods at worst for what is left: not even one connection fits.
+    says(&run, "q", "Ready", "False", "BudgetExceeded");
+}
+
+#[test]
+fn a_literal_takes_the_place_of_a_metric_that_went_away_and_what_comes_back_counts_at_once() {
+    let mut run = measured_shop(&["api"], &[(CAPACITY, 60.0)]);
+    budget(&mut run, &by_metric(Some(100)));
+    apply(&mut run, "p", &plain("api", 7));
+    rest(&mut run);
+    reads(&mut run, CAPACITY, None);
+    run.pass(Span::minutes(5));
+    let (ready, reason, said) = budget_says(&run);
+    assert_eq!((&*ready, &*reason, usable(&run)), ("True", "Served", Some(51)), "more has to last");
+    assert!(
+        said.ends_with("capacity.metric is not read (no series answers): what was read last counts instead"),
+        "{said}"
+    );
+    run.pass(Span::minutes(7));
+    assert_eq!(usable(&run), Some(87));
+    let (.., said) = budget_says(&run);
+    assert!(said.ends_with("capacity.metric is not read (no series answers): connections counts instead"), "{said}");
+    apply(&mut run, "p", &plain("api", 8));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("8"), 2));
+    reads(&mut run, CAPACITY, Some(90.0));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 56, "Served".into()));
+}
+
+#[test]
+fn a_capacity_that_goes_up_and_down_rolls_out_nothing() {
+    let mut run = measured_shop(&["api"], &[(CAPACITY, 60.0)]);
+    budget(&mut run, &by_metric(None));
+    allow_shares(&mut run);
+    let mut wants = plain("api", 11);
+    wants["pools"][0]["size"]["min"] = json!(1);
+    apply(&mut run, "p", &wants);
+    rest(&mut run);
+    let settled = (pool(&run, "api"), revisions(&run, "api"), usable(&run));
+    assert_eq!(settled, (Some("7".into()), 1, Some(51)), "its share");
+    let told = run.counts.told;
+    for _ in 0..12 {
+        reads(&mut run, CAPACITY, Some(100.0));
+        run.pass(Span::minutes(4));
+        reads(&mut run, CAPACITY, Some(60.0));
+        run.pass(Span::minutes(1));
+    }
+    assert_eq!((pool(&run, "api"), revisions(&run, "api"), usable(&run)), settled);
+    assert_eq!(run.counts.told, told, "nor is anything told");
+    reads(&mut run, CAPACITY, Some(100.0));
+    run.pass(Span::minutes(9));
+    assert_eq!(usable(&run), Some(51));
+    run.pass(Span::minutes(3));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), ledger(&run)), (Some("11"), (87, 77, "Served".into())));
+}
+
+#[test]
+fn a_capacity_that_shrinks_below_what_is_committed_is_told_once_and_nobody_grows() {
+    let mut run = measured_shop(&["api", "web"], &[(CAPACITY, 100.0)]);
+    budget(&mut run, &by_metric(None));
+    apply(&mut run, "p", &plain("api", 11));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (87, 77, "Served".into()));
+    let events = |run: &Run| run.server.budget_events.clone();
+    assert_eq!(events(&run), [""; 0]);
+    reads(&mut run, CAPACITY, Some(60.0));
+    run.pass(Span::seconds(45));
+    assert_eq!(ledger(&run), (51, 77, "Overcommitted".into()), "within one sweep");
+    let (.., said) = budget_says(&run);
+    let sum = "pools could open 77 connections, above the 51 that budget \"grace-postgres\" has (60 measured − 3 reserved, less \
+               10% headroom): p: pool db: 11 connections × (3 pods + 1 surge + 3 terminating) = 77";
+    assert_eq!(said, sum);
+    rest(&mut run);
+    run.crash();
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("11"), 1));
+    assert_eq!(events(&run), ["Warning Overcommitted"], "once, whoever leads");
+    // Zero is no capacity, and so is nonsense.
+    for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        reads(&mut run, CAPACITY, Some(nonsense));
+        run.pass(Span::minutes(4));
+        assert_eq!(usable(&run), Some(51), "{nonsense}");
+    }
+    reads(&mut run, CAPACITY, Some(100.0));
+    run.pass(Span::minutes(12));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (87, 77, "Served".into()));
+    assert_eq!(events(&run), ["Warning Overcommitted", "Normal Served"]);
+}
+
+#[test]
+fn others_that_are_measured_count_with_the_larger_of_both() {
+    let mut run = measured_shop(&["api"], &[(OTHERS, 4.0)]);
+    let others = |literal: Option<i64>| {
+        let mut spec = json!({"capacity": {"connections": 100},
+            "others": [{"name": "rest", "metric": {"gauge": OTHERS, "labels": {"usename": "report"}}}]});
+        if let Some(literal) = literal {
+            spec["others"][0]["connections"] = json!(literal);
+        }
+        spec
+    };
+    budget(&mut run, &others(Some(10)));
+    apply(&mut run, "p", &plain("api", 10));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (78, 70, "Served".into()), "no more than the budget says");
+    reads(&mut run, OTHERS, Some(30.0));
+    run.pass(Span::seconds(45));
+    assert_eq!(ledger(&run), (60, 70, "Overcommitted".into()));
+    assert!(
+        budget_says(&run).2.contains("(100 − 3 reserved − 30 rest (measured), less 10% headroom)"),
+        "{:?}",
+        budget_says(&run)
+    );
+    reads(&mut run, OTHERS, Some(4.0));
+    run.pass(Span::minutes(5));
+    assert_eq!(usable(&run), Some(60), "less has to last");
+    run.pass(Span::minutes(7));
+    assert_eq!(ledger(&run), (78, 70, "Served".into()));
+    // Without a literal, what was measured last stays.
+    budget(&mut run, &others(None));
+    rest(&mut run);
+    assert_eq!(ledger(&run), (83, 70, "Served".into()));
+    reads(&mut run, OTHERS, None);
+    run.pass(Span::minutes(15));
+    apply(&mut run, "p", &plain("api", 11));
+    rest(&mut run);
+    assert_eq!((usable(&run), budget_says(&run).0.as_str()), (Some(83), "Unknown"));
+    assert_eq!((pool(&run, "api").as_deref(), revisions(&run, "api")), (Some("10"), 1), "nobody grows");
+    reads(&mut run, OTHERS, Some(4.0));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("11"));
+}
+
+#[test]
+fn a_query_that_the_class_does_not_allow_and_a_source_that_is_not_there_are_named() {
+    let mut run = shop(&["api"]);
+    budget(&mut run, &json!({"capacity": {"metric": {"query": "max(pg_settings_max_connections)"}}}));
+    apply(&mut run, "p", &plain("api", 7));
+    // A source that is not there may still come.
+    run.pass(Span::minutes(3));
+    rest(&mut run);
+    let (ready, reason, _) = budget_says(&run);
+    assert_eq!((&*ready, &*reason), ("Unknown", "ClassForbids"));
+    budget(&mut run, &by_metric(None));
+    run.pass(Span::minutes(3));
+    rest(&mut run);
+    let (ready, reason, _) = budget_says(&run);
+    assert_eq!((&*ready, &*reason), ("Unknown", "SourceNotFound"));
+    budget(&mut run, &by_metric(Some(100)));
+    run.pass(Span::minutes(3));
+    rest(&mut run);
+    let (ready, _, said) = budget_says(&run);
+    assert_eq!((&*ready, usable(&run)), ("True", Some(87)), "{said}");
+    assert!(said.contains("MetricsSource \"default\" does not exist"), "{said}");
+    assert_eq!(pool(&run, "api").as_deref(), Some("7"));
+}
+
+#[test]
+fn a_policy_without_a_target_misses_its_budget_too() {
+    let mut run = shop(&["api"]);
+    let mut spec = plain("api", 10);
+    spec.as_object_mut().unwrap().remove("target");
+    spec["pools"][0]["size"].as_object_mut().unwrap().remove("env");
+    apply(&mut run, "p", &spec);
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+    says(&run, "p", "Reconciling", "True", "BudgetNotFound");
+    assert_eq!(run.server.condition("p", "Stalled"), None);
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    says(&run, "p", "Ready", "True", "Served");
+    run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+    rest(&mut run);
+    says(&run, "p", "Ready", "False", "BudgetNotFound");
+}
+
+#[test]
+fn a_budget_that_is_deleted_while_it_is_used_leaves_shares_as_they_are() {
+    let mut run = shop(&["api", "web"]);
+    budget(&mut run, &capacity(100));
+    allow_shares(&mut run);
+    for (name, target) in [("p", "api"), ("q", "web")] {
+        let mut spec = plain(target, 20);
+        spec["pools"][0]["size"]["min"] = json!(1);
+        apply(&mut run, name, &spec);
+    }
+    rest(&mut run);
+    let shares = [pool(&run, "api"), pool(&run, "web")];
+    let revised = [revisions(&run, "api"), revisions(&run, "web")];
+    assert!(
+        shares.iter().all(|share| share.as_ref().is_some_and(|share| share.parse::<i64>().unwrap() < 20)),
+        "{shares:?}"
+    );
+    run.people("delete the budget", |server, _| server.delete_budget(&policy(BUDGET)));
+    rest(&mut run);
+    run.crash();
+    rest(&mut run);
+    for name in ["p", "q"] {
+        says(&run, name, "Ready", "False", "BudgetNotFound");
+    }
+    assert_eq!([pool(&run, "api"), pool(&run, "web")], shares);
+    assert_eq!([revisions(&run, "api"), revisions(&run, "web")], revised);
+    budget(&mut run, &capacity(100));
+    rest(&mut run);
+    assert_eq!([pool(&run, "api"), pool(&run, "web")], shares, "nor is anything lost when it is back");
+    says(&run, "p", "Ready", "True", "Served");
+}
+
+/// What failed with the overflow is in quarantine, and a size that did not fail may come alone: it counts all the same.
+#[test]
+fn a_pool_whose_overflow_failed_counts_with_its_size() {
+    let mut run = shop(&["api", "web"]);
+    run.invariants.budgets.meter = true;
+    budget(&mut run, &json!({"capacity": {"connections": 153}, "headroom": "0%"}));
+    let spec = |size: i64| {
+        let mut spec = plain("api", size);
+        spec["pools"][0]["overflow"] = json!({"value": 1, "env": "OVERFLOW"});
+        spec["settings"] = json!([{"name": "mode", "type": "Integer", "value": 66, "env": "MODE"}]);
+        spec
+    };
+    apply(&mut run, "p", &spec(20));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api"), None, "it has failed");
+    apply(&mut run, "p", &spec(17));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api").as_deref(), Some("17"));
+    let committed = |run: &Run| run.server.budgets[&policy(BUDGET)].status.as_ref().unwrap().committed;
+    assert!(committed(&run) >= Some(17 * 7), "{:?}", committed(&run));
+    // 31 are left, and seven pods of it would need 70.
+    apply(&mut run, "q", &plain("web", 10));
+    rest(&mut run);
+    run.crash();
+    rest(&mut run);
+    assert_eq!(pool(&run, "web"), None);
+    assert!(committed(&run) >= Some(17 * 7) && committed(&run) <= Some(150), "{:?}", committed(&run));
+}
+
+/// Writing statuses is what a budget costs the API server: one that reserves what grows, and one that lets go of it.
+#[test]
+fn growth_costs_two_statuses_of_the_budget_and_rest_costs_none() {
+    const WORKLOADS: [&str; 4] = ["a", "b", "c", "d"];
+    let mut run = shop(&WORKLOADS);
+    allow_shares(&mut run);
+    let of = |capacity: i64| json!({"capacity": {"connections": capacity}, "reserved": 0, "headroom": "0%"});
+    // 7 pods at worst of each of 4 workloads: 2 for everybody, then 20.
+    budget(&mut run, &of(2 * 7 * 4));
+    for name in WORKLOADS {
+        let mut spec = plain(name, 20);
+        spec["pools"][0]["size"]["min"] = json!(2);
+        apply(&mut run, name, &spec);
+    }
+    rest(&mut run);
+    assert!(WORKLOADS.iter().all(|name| pool(&run, name).as_deref() == Some("2")));
+    let before = run.counts;
+    budget(&mut run, &of(20 * 7 * 4));
+    rest(&mut run);
+    assert!(WORKLOADS.iter().all(|name| pool(&run, name).as_deref() == Some("20")));
+    // Rollouts of a namespace follow each other, and what they grow by is reserved at once. One tells the new capacity.
+    let rounds = WORKLOADS.len() as u64;
+    let written = run.counts.budgets - before.budgets;
+    println!(
+        "{rounds} workloads grow one after the other: {written} statuses of the budget, {} writes",
+        run.counts.writes - before.writes
+    );
+    assert!(written <= 3, "{written} statuses of the budget: one reserves for all, one lets go");
+    let before = run.counts;
+    run.pass(Span::hours(1));
+    assert_eq!(run.counts.requests() - before.requests(), 0, "at rest");
+}
+
+/// What a budget gives goes to the size first. An overflow that cannot become less counts against it.
+#[test]
+fn an_overflow_that_stays_leaves_no_room_for_a_larger_size() {
+    let mut run = shop(&["api"]);
+    run.invariants.budgets.meter = true;
+    allow_shares(&mut run);
+    let of = |capacity: i64| json!({"capacity": {"connections": capacity}, "headroom": "0%"});
+    let spec = |size: i64, mode: i64| {
+        let mut spec = plain("api", size);
+        spec["pools"][0]["size"]["min"] = json!(3);
+        spec["pools"][0]["overflow"] = json!({"value": 10, "env": "OVERFLOW"});
+        spec["settings"] = json!([{"name": "mode", "type": "Integer", "value": mode, "env": "MODE"}]);
+        spec
+    };
+    let overflow = |run: &Run| run.server.env(&deployment("api"), "OVERFLOW");
+    budget(&mut run, &of(97));
+    apply(&mut run, "p", &spec(3, 1));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")));
+    // 13 for each of 7 pods are written as 13 and 0, with what keeps the pods from coming up.
+    apply(&mut run, "p", &spec(20, 66));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")), "it has failed");
+    // 14 have not failed, and 0 have.
+    budget(&mut run, &of(104));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), overflow(&run).as_deref()), (Some("3"), Some("10")));
+    assert!(ledger(&run).1 <= 101, "{:?}", ledger(&run));
+    says(&run, "p", "Ready", "False", "RolledBack");
+}
+
+/// A rollout looks complete, and nobody tells of the pods of before, which take their time to end: whoever leads next counts them,
+/// too, whenever that is.
+#[test]
+fn a_crash_at_any_moment_forgets_no_pod_that_is_ending() {
+    let sized = |target: &str, size: &Value| {
+        let mut spec = plain(target, 1);
+        let given = spec["pools"][0]["size"].as_object_mut().unwrap();
+        given.extend(size.as_object().unwrap().clone());
+        spec
+    };
+    let play = |crash_at: Option<u64>| {
+        let mut run = Run::new(1);
+        run.controllers.silent = true;
+        run.invariants.budgets.meter = true;
+        run.invariants.told = (0..=120).map(|size: i64| size.to_string()).collect();
+        for (name, replicas, strategy) in [
+            ("a", 3, json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}})),
+            ("b", 1, json!({"type": "Recreate"})),
+        ] {
+            let mut manifest = workload(name, &json!({}));
+            manifest["spec"]["replicas"] = json!(replicas);
+            manifest["spec"]["strategy"] = strategy;
+            manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(25);
+            run.people("install", |server, _| server.kubectl_apply(&deployment(name), &manifest));
+        }
+        run.pass(Span::seconds(10));
+        // 20 for each of 3 pods and of 3 that are ending, and 1.
+        budget(&mut run, &json!({"capacity": {"connections": 124}, "headroom": "0%"}));
+        apply(&mut run, "a", &sized("a", &json!({"value": 20})));
+        rest(&mut run);
+        apply(&mut run, "b", &sized("b", &json!({"value": 100, "min": 1})));
+        rest(&mut run);
+        assert_eq!([pool(&run, "a"), pool(&run, "b")].map(Option::unwrap), ["20", "1"]);
+        apply(&mut run, "a", &sized("a", &json!({"value": 2})));
+        let events = run.pass_with_crash(Span::seconds(60), crash_at);
+        rest(&mut run);
+        assert_eq!([pool(&run, "a"), pool(&run, "b")].map(Option::unwrap), ["2", "100"], "crash at {crash_at:?}");
+        events
+    };
+    // Every third: these are many.
+    for crash_at in (0..play(None)).step_by(3) {
+        play(Some(crash_at));
+    }
+}
+
+/// A policy that only looks tells how many processes there are, where nothing else does.
+#[test]
+fn whoever_only_looks_counts_with_the_processes_that_it_says() {
+    let mut run = Run::new(1);
+    install(&mut run, "api", &json!({"env": [{"name": "POOL", "value": "5"}]}));
+    install(&mut run, "web", &json!({}));
+    run.pass(Span::seconds(10));
+    budget(&mut run, &json!({"capacity": {"connections": 150}, "headroom": "0%"}));
+    let mut looks = grace("api", 5);
+    looks["mode"] = json!("Observe");
+    apply(&mut run, "p", &looks);
+    rest(&mut run);
+    // 5 × 4 processes × (3 pods + 1 surge + 3 terminating) leave 7 of 147.
+    assert_eq!(ledger(&run), (147, 140, "Served".into()));
+    apply(&mut run, "q", &plain("web", 2));
+    rest(&mut run);
+    assert_eq!(pool(&run, "web"), None);
+    says(&run, "q", "Ready", "False", "BudgetExceeded");
 }

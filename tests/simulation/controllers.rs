@@ -3,15 +3,20 @@
 use std::{cell::LazyCell, collections::BTreeMap};
 
 use serde_json::{Value, json};
-use trimtab::core::facts::{Instant, Kind, ObjectKey, Pod, Span};
+use trimtab::core::{
+    facts::{Instant, Kind, ObjectKey, Pod, Span},
+    policy::PolicyKey,
+};
 
-use super::server::{Server, Stored};
+use super::server::{Guard, Server, Stored};
 
 /// Time until a new pod is ready.
 const START: Span = Span::seconds(2);
-/// Time that a pod takes to end.
-const GRACE: Span = Span::seconds(2);
-/// Progress deadline of Deployments.
+/// Time until the pods of a workload that was deleted are told to end: the garbage collector comes by.
+const COLLECTS: Span = Span::seconds(10);
+/// Time that a pod takes to end, if its template does not say.
+const GRACE: i64 = 2;
+/// Progress deadline of Deployments that have none of their own.
 const DEADLINE: Span = Span::seconds(60);
 /// Time after which nobody expects anything of the other kinds any more, which have no deadline. The operator's is longer, by
 /// more than its clock can be off.
@@ -20,6 +25,10 @@ const STUCK: Span = Span::seconds(535);
 pub const CRASHES: &str = "66";
 /// A text that keeps pods from ever becoming ready.
 pub const HANGS: &str = "77";
+/// A text with which a pod is too large for any node, until there is a larger one.
+pub const TOO_LARGE: &str = "88";
+/// A text with which a quota refuses pods, until it is raised.
+pub const REFUSED: &str = "99";
 /// A text that makes containers crash, again and again, after they have run for a while.
 pub const CRASHES_LATER: &str = "55";
 /// For how long they run.
@@ -33,12 +42,15 @@ struct Replica {
     crashes: bool,
     hangs: bool,
     crashes_later: bool,
+    /// No node takes it, as far as there is no large one.
+    is_large: bool,
+    grace: Span,
     gone: Option<Instant>,
 }
 
 impl Replica {
     fn is_ready(&self, now: Instant) -> bool {
-        !self.crashes && !self.hangs && self.created + START <= now && !self.has_crashed_later(now)
+        !self.crashes && !self.hangs && !self.is_large && self.created + START <= now && !self.has_crashed_later(now)
     }
 
     fn has_crashed_later(&self, now: Instant) -> bool {
@@ -59,9 +71,13 @@ pub struct Workload {
     /// Oldest first; the last one is current.
     pub revisions: Vec<Revision>,
     pods: Vec<Replica>,
+    /// A pod is missing that a quota refuses.
+    refused: bool,
     progressed: Instant,
     failed: bool,
     complete: bool,
+    /// Pods that are ready, and that there shall be, at the last look.
+    ready: (usize, usize),
     /// Who made the current template.
     pub cause: String,
 }
@@ -70,6 +86,10 @@ impl Workload {
     /// Whether pods are being replaced, and neither failed for good nor paused.
     pub const fn is_rolling(&self) -> bool {
         !self.complete && !self.failed
+    }
+
+    pub const fn is_complete(&self) -> bool {
+        self.complete
     }
 
     pub const fn has_settled(&self) -> bool {
@@ -134,8 +154,20 @@ impl Database {
 pub struct Controllers {
     pub workloads: BTreeMap<ObjectKey, Workload>,
     pub databases: BTreeMap<ObjectKey, Database>,
+    /// Workloads that were deleted, and whose pods are there until they have ended.
+    deleted: Vec<(ObjectKey, Workload)>,
     pods: u64,
     revisions: u64,
+    /// There is a node for every pod.
+    pub has_large_node: bool,
+    /// The quota lets every pod be made.
+    pub has_quota: bool,
+    /// What the status of each `PodDisruptionBudget` will say at the next look: what was counted at the last one.
+    counted: BTreeMap<PolicyKey, Value>,
+    /// They say of every rollout that it is over as soon as it begins.
+    pub lie: bool,
+    /// They do not tell how many pods of a Deployment are ending.
+    pub silent: bool,
     /// Version of the server at which there was nothing left to do.
     idle_at: Option<u64>,
 }
@@ -158,7 +190,20 @@ impl Controllers {
         if self.idle_at == Some(server.version) {
             return;
         }
-        self.workloads.retain(|key, _| server.objects.contains_key(key));
+        let gone: Vec<ObjectKey> =
+            self.workloads.keys().filter(|key| !server.objects.contains_key(*key)).cloned().collect();
+        for key in gone {
+            let mut workload = self.workloads.remove(&key).unwrap();
+            for pod in &mut workload.pods {
+                let told = pod.gone.unwrap_or(server.now + COLLECTS + pod.grace);
+                pod.gone = Some(told);
+            }
+            self.deleted.push((key, workload));
+        }
+        for (_, workload) in &mut self.deleted {
+            workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > server.now));
+        }
+        self.deleted.retain(|(_, workload)| !workload.pods.is_empty());
         let keys: Vec<ObjectKey> = server.objects.keys().filter(|key| key.kind.is_workload()).cloned().collect();
         for key in keys {
             let stored = server.objects[&key].clone();
@@ -171,10 +216,40 @@ impl Controllers {
             let status = self.databases.entry(key.clone()).or_default().reconcile(&stored, server.now);
             server.set_status(&key, status);
         }
+        let counted = self.guard(server);
         let is_steady = |pod: &Replica| pod.gone.is_none() && (!pod.crashes_later || pod.has_crashed_later(server.now));
         let idle = |workload: &Workload| workload.has_settled() && workload.pods.iter().all(is_steady);
-        let idle = self.workloads.values().all(idle) && !self.databases.values().any(Database::is_restarting);
+        let idle = counted
+            && self.deleted.is_empty()
+            && self.workloads.values().all(idle)
+            && !self.databases.values().any(Database::is_restarting);
         self.idle_at = idle.then_some(server.version);
+    }
+
+    /// The disruption controller, which is a look behind. Answers whether every status is as it has to be.
+    fn guard(&mut self, server: &mut Server) -> bool {
+        let mut settled = true;
+        self.counted.retain(|key, _| server.guards.contains_key(key));
+        for (key, guard) in server.guards.clone() {
+            let selected = self.workloads.iter().filter(|(workload, _)| {
+                server.objects.get(workload).is_some_and(|stored| guard.selects(stored.template()))
+            });
+            let (healthy, expected) = selected.fold((0, 0), |(healthy, expected), (_, workload)| {
+                (healthy + workload.ready.0, expected + workload.ready.1)
+            });
+            let number = |field: &str| guard.spec[field].as_u64().map(|number| usize::try_from(number).unwrap());
+            let desired = number("minAvailable")
+                .unwrap_or_else(|| expected.saturating_sub(number("maxUnavailable").unwrap_or(1)));
+            let status = json!({"observedGeneration": guard.generation, "expectedPods": expected,
+                "currentHealthy": healthy, "desiredHealthy": desired, "disruptionsAllowed": healthy.saturating_sub(desired)});
+            settled &= guard.status == status;
+            if let Some(last) = self.counted.insert(key.clone(), status)
+                && last != guard.status
+            {
+                server.put_guard(key, Guard { status: last, ..guard });
+            }
+        }
+        settled
     }
 
     fn reconcile(&mut self, stored: &Stored, server: &Server) -> Value {
@@ -216,11 +291,16 @@ impl Controllers {
         };
         workload.pods.retain(|pod| pod.gone.is_none_or(|at| at > now));
         // Deployments make the new pod first; the others take the old one away first.
-        let surge = usize::from(stored.key.kind == Kind::Deployment);
-        let spare = 1 - surge;
+        let surge = surge(stored, want);
+        let spare = usize::from(surge == 0);
+        let recreates = stored.at("/spec/strategy/type") == "Recreate";
         // Long to make, and seldom needed.
         let text = LazyCell::new(|| bound_text(stored, server));
         let live = |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none()).count();
+        if self.has_large_node {
+            workload.pods.iter_mut().for_each(|pod| pod.is_large = false);
+        }
+        workload.refused = false;
         let updated =
             |pods: &[Replica]| pods.iter().filter(|pod| pod.gone.is_none() && pod.revision == current).count();
         if first {
@@ -231,37 +311,83 @@ impl Controllers {
         }
         if !paused {
             // One step at a time, as with the default surge.
-            if updated(&workload.pods) < want && live(&workload.pods) < want + surge {
-                self.pods += 1;
-                workload.pods.push(pod(self.pods, current, now, &text));
-                workload.progressed = now;
+            let old_ones = workload.pods.iter().any(|pod| pod.revision != current);
+            // A pod of a StatefulSet is made anew under its name, and that of a DaemonSet on its node: the old one is gone first.
+            let named = stored.key.kind != Kind::Deployment && workload.pods.len() >= want;
+            if updated(&workload.pods) < want
+                && live(&workload.pods) < want + surge
+                && !(recreates && old_ones)
+                && !named
+            {
+                workload.refused = !self.has_quota && has(&text, REFUSED);
+                if !workload.refused {
+                    self.pods += 1;
+                    workload.pods.push(pod(self.pods, current, now, &text));
+                    workload.progressed = now;
+                }
             }
             let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
             let old = workload.pods.iter_mut().find(|pod| {
-                pod.gone.is_none() && pod.revision != current && (!pod.is_ready(now) || ready + spare > want)
+                pod.gone.is_none()
+                    && pod.revision != current
+                    && (!pod.is_ready(now) || ready + spare > want || recreates)
             });
             if let Some(old) = old {
-                old.gone = Some(now + GRACE);
+                old.gone = Some(now + old.grace);
                 workload.progressed = now;
             }
             while updated(&workload.pods) > want {
                 let surplus = workload.pods.iter_mut().rev().find(|pod| pod.gone.is_none() && pod.revision == current);
-                surplus.unwrap().gone = Some(now + GRACE);
+                let surplus = surplus.unwrap();
+                surplus.gone = Some(now + surplus.grace);
             }
         }
         let total = live(&workload.pods);
         let updated = updated(&workload.pods);
         let ready = workload.pods.iter().filter(|pod| pod.gone.is_none() && pod.is_ready(now)).count();
         let terminating = workload.pods.len() - total;
-        let complete = total == want && updated == want && ready == want && terminating == 0;
+        workload.ready = (ready, want);
+        let told = if self.silent && stored.key.kind == Kind::Deployment { 0 } else { terminating };
+        let complete = total == want && updated == want && ready == want && told == 0;
         workload.complete = complete && workload.revisions.last().unwrap().template == *template;
         if workload.complete {
             // From now on pods come and go for other reasons than the template.
             workload.cause.clear();
         }
-        let deadline = if stored.key.kind == Kind::Deployment { DEADLINE } else { STUCK };
+        let own = stored.at("/spec/progressDeadlineSeconds").as_i64().map_or(DEADLINE, Span::seconds);
+        let deadline = if stored.key.kind == Kind::Deployment { own } else { STUCK };
         workload.failed = !complete && !paused && now.since(workload.progressed) > deadline;
-        status(stored, workload, [total, updated, ready, terminating, want])
+        if self.lie {
+            return status(stored, workload, [want, want, want, 0, want]);
+        }
+        let mut status = status(stored, workload, [total, updated, ready, terminating, want]);
+        if self.silent {
+            status.as_object_mut().unwrap().remove("terminatingReplicas");
+        }
+        status
+    }
+
+    /// The templates of all pods that a workload has, those that are ending included.
+    pub fn templates<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = &'a Value> {
+        let deleted = self.deleted.iter().filter(move |(other, _)| other == key).map(|(_, workload)| workload);
+        self.workloads.get(key).into_iter().chain(deleted).flat_map(|workload| {
+            workload.pods.iter().filter_map(|pod| {
+                let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision);
+                revision.map(|revision| &revision.template)
+            })
+        })
+    }
+
+    /// The pods of a workload with the value that a variable has in each.
+    pub fn environments(&self, key: &ObjectKey, variable: &str) -> Vec<(String, Option<String>)> {
+        let Some(workload) = self.workloads.get(key) else { return Vec::new() };
+        let value = |pod: &Replica| {
+            let revision = workload.revisions.iter().find(|revision| revision.number == pod.revision)?;
+            let list = revision.template["spec"]["containers"][0]["env"].as_array()?;
+            let entry = list.iter().find(|entry| entry["name"] == variable)?;
+            entry["value"].as_str().map(str::to_owned)
+        };
+        workload.pods.iter().map(|pod| (pod.name.clone(), value(pod))).collect()
     }
 
     pub fn list_pods(&self, key: &ObjectKey, now: Instant) -> Vec<Pod> {
@@ -282,22 +408,53 @@ impl Controllers {
                     deleting: pod.gone.is_some(),
                     restarts,
                     waiting: (restarts >= 2).then(|| "CrashLoopBackOff".to_owned()),
-                    unschedulable: None,
+                    unschedulable: pod.is_large.then(|| "0/3 nodes are available: 3 Insufficient memory.".to_owned()),
                 }
             })
             .collect()
     }
 }
 
+/// Whether a word is in a text.
+fn has(text: &str, what: &str) -> bool {
+    text.match_indices(what).any(|(at, _)| {
+        let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
+        around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
+    })
+}
+
 fn pod(number: u64, revision: u64, created: Instant, text: &str) -> Replica {
-    let has = |what: &str| {
-        text.match_indices(what).any(|(at, _)| {
-            let around = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
-            around(text[..at].chars().next_back()) && around(text[at + what.len()..].chars().next())
-        })
-    };
-    let (crashes, hangs, crashes_later) = (has(CRASHES), has(HANGS), has(CRASHES_LATER));
-    Replica { name: format!("pod-{number}"), revision, created, crashes, hangs, crashes_later, gone: None }
+    let has = |what: &str| has(text, what);
+    let (crashes, hangs, crashes_later, is_large) = (has(CRASHES), has(HANGS), has(CRASHES_LATER), has(TOO_LARGE));
+    let grace = text
+        .split("terminationGracePeriodSeconds\":")
+        .nth(1)
+        .and_then(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+    let grace = Span::seconds(grace.unwrap_or(GRACE));
+    Replica {
+        name: format!("pod-{number}"),
+        revision,
+        created,
+        crashes,
+        hangs,
+        crashes_later,
+        is_large,
+        grace,
+        gone: None,
+    }
+}
+
+/// Pods beyond those that are wanted during a rollout.
+fn surge(stored: &Stored, want: usize) -> usize {
+    if stored.key.kind != Kind::Deployment || stored.at("/spec/strategy/type") == "Recreate" {
+        return 0;
+    }
+    let most = stored.at("/spec/strategy/rollingUpdate/maxSurge");
+    let percent = most.as_str().and_then(|text| text.strip_suffix('%')?.parse::<usize>().ok());
+    match (most.as_u64(), percent) {
+        (Some(pods), _) => usize::try_from(pods).unwrap(),
+        (None, percent) => (want * percent.unwrap_or(25)).div_ceil(100),
+    }
 }
 
 /// Everything that a new pod reads when it starts.
@@ -324,13 +481,19 @@ fn status(stored: &Stored, workload: &Workload, counts: [usize; 5]) -> Value {
                 conditions.push(json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
                     "message": "timed out progressing"}));
             }
+            if workload.refused {
+                conditions.push(json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                    "message": format!("pods \"{}-rev-{current}-x\" is forbidden: exceeded quota: tight", stored.key.name)}));
+            }
             json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "terminatingReplicas": terminating, "conditions": conditions})
         }
         Kind::StatefulSet => {
             let old = workload.pods.iter().find(|pod| pod.revision != current && pod.gone.is_none());
             let before = if workload.complete { current } else { old.map_or(current, |pod| pod.revision) };
-            json!({"observedGeneration": generation, "replicas": total, "updatedReplicas": updated, "readyReplicas": ready,
+            // Its controller counts pods that are ending, too, and a Deployment's does not.
+            let all = total + terminating;
+            json!({"observedGeneration": generation, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": ready, "currentRevision": format!("rev-{before}"), "updateRevision": format!("rev-{current}")})
         }
         _ => {

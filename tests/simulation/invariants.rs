@@ -14,7 +14,7 @@ use trimtab::{
         facts::ObjectKey,
         ownership::FieldPath,
         plan::value_hash,
-        policy::PolicyKey,
+        policy::{Policy, PolicyKey, Rollback},
         record::Record,
     },
 };
@@ -22,6 +22,7 @@ use trimtab::{
 use super::{
     budgets::Budgets,
     controllers::Controllers,
+    disruptions::Disruptions,
     schema,
     server::{Server, Stored},
 };
@@ -49,6 +50,8 @@ pub struct Invariants {
     controlled: BTreeSet<ObjectKey>,
     /// What pools could open.
     pub budgets: Budgets,
+    /// Which pods must not be disrupted.
+    pub disruptions: Disruptions,
     /// What people set on fields that a policy claims, and that is theirs until the policy changes.
     pub holds: Vec<Hold>,
 }
@@ -60,13 +63,15 @@ pub struct View {
     generation: i64,
     enforces: bool,
     suspended: bool,
+    /// A rollback that cannot be read.
+    refused: bool,
     deleting: bool,
     resumed: Option<String>,
 }
 
 impl View {
     pub const fn may_write(&self) -> bool {
-        self.enforces && !self.suspended && !self.deleting
+        self.enforces && !self.suspended && !self.refused && !self.deleting
     }
 
     pub fn of(policy: &PerformancePolicy) -> Self {
@@ -77,6 +82,7 @@ impl View {
             enforces: policy.spec.mode == Some(Mode::Enforce),
             suspended: policy.spec.suspend == Some(true)
                 || annotation(names::SUSPENDED).is_some_and(|why| !why.is_empty()),
+            refused: matches!(Policy::parse(policy), Ok(Policy { rollback: Rollback::Refused(_), .. })),
             deleting: policy.metadata.deletion_timestamp.is_some(),
             resumed: annotation(names::RESUMED_AT),
         }
@@ -97,6 +103,7 @@ impl Invariants {
     /// A new process has been told nothing.
     pub fn restarted(&mut self) {
         self.views.clear();
+        self.disruptions.restarted();
         self.controlled.clear();
         self.frozen = false;
     }
@@ -119,6 +126,7 @@ impl Invariants {
 
     /// What the engine is about to be told.
     pub fn told(&mut self, input: &Input) {
+        self.disruptions.told(input);
         match input {
             Input::Policy(Change::Applied(policy)) => {
                 self.views.insert(super::server::policy_key(policy), View::of(policy));
@@ -192,6 +200,9 @@ impl Invariants {
         }
         if view.suspended || self.frozen {
             return Err(format!("a policy that is suspended or frozen writes: {what}"));
+        }
+        if view.refused && sets_values {
+            return Err(format!("a policy whose rollback cannot be read writes: {what}"));
         }
         if !view.enforces && sets_values {
             return Err(format!("a policy that does not enforce writes: {what}"));
@@ -279,6 +290,7 @@ impl Invariants {
         after: &Stored,
         server: &Server,
         is_late: bool,
+        rolls: bool,
     ) -> Result<(), String> {
         let key = &patch.object;
         let policy = patch.manager.strip_prefix(names::MANAGER_PREFIX).unwrap_or_default();
@@ -321,13 +333,15 @@ impl Invariants {
         self.respected(patch, &old, &new, before, server)?;
         if !is_late {
             self.budgets.written(patch, before, server)?;
+            self.disruptions.written(patch, before, after, server)?;
         }
         self.record(policy, before, after)?;
         if before.template() != after.template() {
             *self.revisions.entry(key.clone()).or_default() += 1;
             if is_late {
                 self.late.insert(key.clone());
-            } else {
+            } else if !rolls {
+                // What supersedes a rollout before its end begins none: there are no more of them than the late request made.
                 self.late.remove(key);
             }
         }
@@ -399,9 +413,11 @@ impl Invariants {
 
     /// What must hold at any time.
     pub fn check(&self, server: &Server, controllers: &Controllers) -> Result<(), String> {
+        self.budgets.check(server, controllers)?;
         let rolling: Vec<(&ObjectKey, &str)> = controllers
             .workloads
             .iter()
+            .filter(|(key, _)| server.objects.contains_key(*key))
             .filter(|(key, workload)| {
                 let paused = server.objects.get(*key).is_some_and(|stored| stored.at("/spec/paused") == &json!(true));
                 workload.is_rolling()
@@ -411,7 +427,8 @@ impl Invariants {
             })
             .map(|(key, workload)| (key, workload.cause.as_str()))
             .collect();
-        for (key, cause) in &rolling {
+        // Of rollouts that look as if they were over nobody can know.
+        for (key, cause) in rolling.iter().filter(|_| !controllers.lie) {
             let others = || rolling.iter().filter(|(other, _)| other != key);
             if let Some((other, _)) = others().find(|(other, _)| other.namespace == key.namespace) {
                 return Err(format!("{} and {} roll out at the same time, for {cause}", key.short(), other.short()));

@@ -5,7 +5,8 @@ use trimtab::{
     api::{ConnectionBudget, ConnectionBudgetSpec, PerformancePolicy, PerformancePolicySpec, names},
     core::{
         facts::{Kind, ObjectKey, Operation},
-        policy::PolicyKey,
+        policy::{Policy, PolicyKey},
+        report::rollback,
     },
 };
 
@@ -205,6 +206,37 @@ impl Server {
         let at = self.now.whole_seconds().to_string();
         policy.metadata.annotations.get_or_insert_default().insert(names::RESUMED_AT.to_owned(), at);
         self.put_policy(policy);
+    }
+
+    /// `kubectl annotate`; nothing takes the annotation out.
+    pub fn annotate(&mut self, name: &str, key: &str, value: Option<&str>) {
+        let Some(mut policy) = self.policies.get(&policy(name)).cloned() else { return };
+        let annotations = policy.metadata.annotations.get_or_insert_default();
+        match value {
+            Some(value) => drop(annotations.insert(key.to_owned(), value.to_owned())),
+            None => drop(annotations.remove(key)),
+        }
+        self.put_policy(policy);
+    }
+
+    /// `kubectl trimtab rollback`: says why there is no way back.
+    pub fn rollback(&mut self, name: &str, to: i64) -> Result<(), String> {
+        let Some(mut policy) = self.policies.get(&policy(name)).cloned() else { return Ok(()) };
+        let parsed = Policy::parse(&policy).map_err(|wrong| format!("{wrong:?}"))?;
+        let status = policy.status.clone().unwrap_or_default();
+        let way = rollback::way_back(&parsed, &status, to).map_err(|why| why.to_string())?;
+        let annotations = policy.metadata.annotations.get_or_insert_default();
+        for (key, value) in way.annotations(to, &parsed.identity, Some("a bad evening")) {
+            annotations.insert(key.to_owned(), value);
+        }
+        self.put_policy(policy);
+        Ok(())
+    }
+
+    /// `kubectl trimtab resume --rollback`.
+    pub fn end_rollback(&mut self, name: &str) {
+        self.annotate(name, names::ROLLBACK_TO, None);
+        self.annotate(name, names::ROLLBACK_PIN, None);
     }
 
     /// `kubectl trimtab suspend`; an empty reason takes it back.

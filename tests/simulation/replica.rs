@@ -36,7 +36,8 @@ pub struct Replica {
 
 pub fn streams() -> Vec<Stream> {
     let objects = Kind::ALL.into_iter().map(Stream::Objects);
-    [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets].into_iter().chain(objects).collect()
+    let ours = [Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets];
+    ours.into_iter().chain(objects).chain([Stream::Disruptions]).collect()
 }
 
 impl Replica {
@@ -112,7 +113,7 @@ fn lane(action: &Action) -> String {
         Action::Patch(patch) => patch.object.to_string(),
         Action::Status { policy, .. } | Action::Finalizers { policy, .. } => format!("policy {policy:?}"),
         Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
-        Action::Event(event) => format!("events {:?}", event.policy),
+        Action::Event(event) => format!("events {:?}", event.object),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
         }
@@ -143,13 +144,22 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         Action::Finalizers { policy, resource_version, finalizers } => {
             done(server.set_finalizers(policy, resource_version, finalizers))
         }
-        Action::BudgetStatus { budget, uid, status } => done(server.set_budget_status(budget, uid, status)),
-        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(expr, *at)),
+        Action::BudgetStatus { budget, uid, resource_version, status } => {
+            done(server.set_budget_status(budget, uid, resource_version, status))
+        }
+        Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(controllers, expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
         Action::SourceStatus { status, .. } => {
             server.set_source_status(status);
             Outcome::Accepted
         }
-        Action::Event(_) | Action::Alerts { .. } => Outcome::Accepted,
+        Action::Event(event) => {
+            if event.kind == "ConnectionBudget" {
+                let kind = if event.warning { "Warning" } else { "Normal" };
+                server.budget_events.push(format!("{kind} {}", event.reason));
+            }
+            Outcome::Accepted
+        }
+        Action::Alerts { .. } => Outcome::Accepted,
     }
 }

@@ -274,6 +274,66 @@ fn a_policy_may_help_a_workload_whose_rollout_came_to_nothing() {
     assert_eq!(run.server.condition("p", "Applied"), Some(("True".into(), "Applied".into())));
 }
 
+/// Until a status tells how a rollout ended, a new leader finds one that failed and was taken back as if that were still to come.
+#[test]
+fn what_was_taken_back_before_a_crash_waits_for_those_who_have_begun_since() {
+    let (api, web) = (deployment("api"), deployment("web"));
+    for crash_at in 0..24 {
+        let mut run = shop("pool:\n  size: 5\n");
+        run.journal = Some(std::collections::VecDeque::new());
+        run.people("install", |server, _| server.kubectl_apply(&web, &workload("web", &json!({}))));
+        run.pass(Span::seconds(10));
+        let spec = |target: &str, setting: Value| json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": target}, "settings": [setting]});
+        apply(&mut run, "p", &spec("api", variable("a", number(BAD), "A")));
+        run.pass(Span::seconds(2));
+        apply(&mut run, "q", &spec("web", variable("b", 1, "B")));
+        for _ in 0..20_000 {
+            if run.server.env(&web, "B").is_some() {
+                break;
+            }
+            run.turn();
+        }
+        assert_eq!((run.server.env(&web, "B").as_deref(), run.server.env(&api, "A")), (Some("1"), None));
+        // The knob that failed is gone, and another one is there.
+        apply(&mut run, "p", &spec("api", variable("c", 2, "C")));
+        run.pass_with_crash(Span::seconds(4), Some(crash_at));
+        rest(&mut run);
+        assert_eq!(run.server.env(&api, "C").as_deref(), Some("2"), "crash at {crash_at}");
+        assert_eq!(
+            run.server.condition("p", "Applied"),
+            Some(("True".into(), "Applied".into())),
+            "crash at {crash_at}"
+        );
+    }
+}
+
+/// Its file was let go already, and whoever edits it then makes it one that has to be read, by nobody.
+#[test]
+fn a_policy_that_is_deleted_while_its_rollout_hangs_goes_in_the_end() {
+    let mut run = shop("pool:\n  size: 5\n");
+    let api = deployment("api");
+    let mut spec = settings(json!([in_document(number(HANGS)), variable("a", 1, "A")]));
+    spec["deletionPolicy"] = json!("Restore");
+    apply(&mut run, "p", &spec);
+    run.pass(Span::seconds(5));
+    run.people("delete the policy", |server, _| server.delete_policy(&policy("p")));
+    run.pass(Span::seconds(5));
+    assert_eq!(run.server.document("api-config"), "pool:\n  size: 5\n", "files come first");
+    run.people("edit a file", |server, _| {
+        let data = json!({"data": {"config.yaml": "pool:\n  size: 5\n", "other": "1"}});
+        server.kubectl_apply(&config_map("api-config"), &data);
+    });
+    apply(
+        &mut run,
+        "q",
+        &json!({"mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
+        "settings": [variable("b", 2, "B")]}),
+    );
+    rest(&mut run);
+    assert!(!run.server.policies.contains_key(&policy("p")), "it waits for ever");
+    assert_eq!((run.server.env(&api, "A"), run.server.env(&api, "B").as_deref()), (None, Some("2")));
+}
+
 #[test]
 fn who_has_waited_longest_is_next() {
     let names = ["m", "c", "x", "a", "k"];

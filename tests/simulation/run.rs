@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Events that a failure shows.
-const JOURNAL: usize = 120;
+const JOURNAL: usize = 400;
 
 /// Faults, in chances per 1000 events.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +46,8 @@ pub struct Counts {
     pub gets: u64,
     pub queries: u64,
     pub statuses: u64,
+    /// Statuses of budgets, which are among them.
+    pub budgets: u64,
     pub told: u64,
     pub crashes: u64,
 }
@@ -58,6 +60,7 @@ impl Counts {
         self.gets += other.gets;
         self.queries += other.queries;
         self.statuses += other.statuses;
+        self.budgets += other.budgets;
         self.told += other.told;
         self.crashes += other.crashes;
     }
@@ -129,6 +132,12 @@ impl Run {
         }
         for (workload, policy) in self.leader.world.rollouts() {
             writeln!(text, "  in flight: {} for {}", workload.short(), policy.1).unwrap();
+        }
+        for (key, policy) in &self.server.policies {
+            for condition in policy.status.iter().flat_map(|status| &status.conditions) {
+                let (kind, reason, message) = (&condition.type_, &condition.reason, &condition.message);
+                writeln!(text, "  {}: {kind}={} {reason}: {message}", key.1, condition.status).unwrap();
+            }
         }
         for account in self.leader.world.accounts(self.server.now) {
             writeln!(text, "  {}: {:?} {:?}", account.key.1, account.writes, account.troubles).unwrap();
@@ -259,7 +268,11 @@ impl Run {
         let now = self.server.now + self.skew;
         let told = self.journal.is_some().then(|| describe(&input));
         self.invariants.told(&input);
+        let rolling: Vec<ObjectKey> = self.leader.world.rollouts().map(|(target, _)| target.clone()).collect();
         let effects = self.leader.tell(input, now);
+        if let Err(what) = self.leader.world.audit() {
+            self.fail(&what);
+        }
         if let Some(told) = told.filter(|told| !effects.is_empty() || told != "tick") {
             self.note(|| format!("told {told}{}", effects.iter().map(decided).collect::<String>()));
         }
@@ -270,12 +283,14 @@ impl Run {
                 // Prometheus is asked at rest, too.
                 Action::Query { .. } => self.counts.queries += 1,
                 Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
-                    self.counts.statuses += 1
+                    self.counts.statuses += 1;
+                    self.counts.budgets += u64::from(matches!(effect.action, Action::BudgetStatus { .. }));
                 }
                 Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
             }
             let informed = self.leader.streams.values().all(VecDeque::is_empty);
             self.invariants.budgets.decided(effect, informed && !self.server.budgets.is_empty());
+            self.invariants.disruptions.decided(effect, &rolling);
             if let Err(what) = self.invariants.decided(effect) {
                 self.fail(&what);
             }
@@ -327,9 +342,13 @@ impl Run {
             && let Some(before) = &before
             && let Some(after) = self.server.objects.get(&patch.object)
             && after.version != before.version
-            && let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late)
         {
-            self.fail(&what);
+            // As it was before the write.
+            let rolls =
+                self.controllers.workloads.get(&patch.object).is_some_and(super::controllers::Workload::is_rolling);
+            if let Err(what) = self.invariants.written(patch, before, after, &self.server, is_late, rolls) {
+                self.fail(&what);
+            }
         }
         self.settle_log();
         outcome
@@ -360,7 +379,8 @@ impl Run {
                 at += 1;
                 sent.contains(&(at - 1))
             });
-            self.ex_leader = Some((old, now + Span::seconds(30)));
+            let stays = Span::seconds(self.random.between(1, 100));
+            self.ex_leader = Some((old, now + stays));
         }
         if self.random.chance(self.faults.stall) {
             self.counts.faults += 1;
@@ -462,6 +482,8 @@ fn describe(input: &Input) -> String {
         Input::Source(_) => "source".to_owned(),
         Input::Budget(Change::Applied(budget)) => format!("budget {:?}", budget.spec.capacity),
         Input::Budget(Change::Deleted(key)) => format!("budget {} is gone", key.1),
+        Input::Disruption(Change::Applied(shown)) => format!("disruption budget {} {:?}", shown.0.1, shown.1),
+        Input::Disruption(Change::Deleted(key)) => format!("disruption budget {} is gone", key.1),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
@@ -499,7 +521,13 @@ fn name(action: &Action) -> String {
             format!("status of {}: {} quarantine {}", policy.1, conditions.join(" "), status.quarantine.len())
         }
         Action::BudgetStatus { budget, status, .. } => {
-            format!("status of budget {}: {:?} of {:?}", budget.1, status.committed, status.usable)
+            let consumers = status.allocations.iter().map(|one| {
+                let (pods, each) = (one.pods_max + one.surge + one.terminating, one.per_process * one.processes);
+                format!("{} {each} × {pods} = {} share {:?} of {:?}", one.policy, one.worst_case, one.share, one.asked)
+            });
+            let reserved = status.reservations.iter().map(|one| format!("{} {} → {}", one.policy, one.from, one.to));
+            let lists = [consumers.collect::<Vec<_>>().join(", "), reserved.collect::<Vec<_>>().join(", ")];
+            format!("status of budget {}: {:?} of {:?} {lists:?}", budget.1, status.committed, status.usable)
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),

@@ -12,7 +12,7 @@ use trimtab::{
 };
 
 use super::{
-    controllers::{CRASHES, HANGS},
+    controllers::{CRASHES, HANGS, REFUSED, TOO_LARGE},
     invariants::{FORMULA, derived},
     people::{NAMESPACE, config_map, policy, variables, workload},
     random::Random,
@@ -39,10 +39,17 @@ pub fn run(seed: u64, journal: bool) -> Counts {
     let mut stage = Stage::set(&mut random, &mut run);
     let mut sharer = Random::new(seed ^ 0x5A4E);
     stage.sharer = sharer.chance(250).then_some(RefCell::new(sharer));
+    let mut prover = Random::new(seed ^ 0x960F);
+    stage.prover = prover.chance(300).then_some(RefCell::new(prover));
     let mut owner = Random::new(seed ^ 0xB0D6);
     if owner.chance(300) {
         stage.owner = Some(RefCell::new(owner));
         stage.own_database(&mut run);
+    }
+    let mut guard = Random::new(seed ^ 0x9DB0);
+    if guard.chance(300) {
+        stage.guard = Some(RefCell::new(guard));
+        stage.protect(&mut run);
     }
     run.faults = if random.chance(150) { Faults::NONE } else { Faults::ALL };
     run.faults.clock = if random.chance(200) { 2 } else { 0 };
@@ -60,6 +67,9 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         if stage.owner.as_ref().is_some_and(|owner| owner.borrow_mut().chance(300)) {
             stage.own_database(&mut run);
         }
+        if stage.guard.as_ref().is_some_and(|guard| guard.borrow_mut().chance(300)) {
+            stage.protect(&mut run);
+        }
     }
     run.pass(Span::seconds(random.between(1, 10)));
     // Whatever stood still goes on, so that an end can be reached.
@@ -67,6 +77,10 @@ pub fn run(seed: u64, journal: bool) -> Counts {
         if run.server.objects.get(key).is_some_and(|stored| stored.at("/spec/paused") == true) {
             run.people("resume rollout", |server, _| server.pause(key, false));
         }
+    }
+    // Nothing is written from then on that could make those who wait look again.
+    for name in WORKLOADS {
+        run.people(&format!("delete the disruption budget of {name}"), |server, _| server.delete_guard(name));
     }
     run.come_to_rest(Span::seconds(700), Span::minutes(50));
     run.stay_at_rest();
@@ -80,6 +94,10 @@ struct Stage {
     owner: Option<RefCell<Random>>,
     /// Who has knobs that share a field, where there are any. The same is true of its draws.
     sharer: Option<RefCell<Random>>,
+    /// Who wants to see that pods run with a value, where anybody does. The same is true of its draws.
+    prover: Option<RefCell<Random>>,
+    /// Who says how many pods may be away, where anybody does. The same is true of its draws.
+    guard: Option<RefCell<Random>>,
 }
 
 impl Stage {
@@ -113,7 +131,7 @@ impl Stage {
         }
         run.people("Prometheus is there", |server, _| server.put_source());
         run.pass(Span::seconds(3));
-        Self { workloads, owner: None, sharer: None }
+        Self { workloads, owner: None, sharer: None, prover: None, guard: None }
     }
 
     /// The owner of the database says what it can bear, says something else, or says nothing any more.
@@ -135,6 +153,20 @@ impl Stage {
         run.people(&format!("apply budget {spec}"), |server, _| server.apply_budget(BUDGET, &spec));
     }
 
+    /// Somebody says how many pods of a workload may be away, or nothing any more.
+    fn protect(&self, run: &mut Run) {
+        let Some(guard) = &self.guard else { return };
+        let mut guard = guard.borrow_mut();
+        let name = *guard.pick(&WORKLOADS);
+        if guard.chance(250) {
+            run.people(&format!("delete the disruption budget of {name}"), |server, _| server.delete_guard(name));
+            return;
+        }
+        let mut spec = json!({"selector": {"matchLabels": {"app": name}}});
+        spec[*guard.pick(&["minAvailable", "maxUnavailable"])] = json!(guard.between(0, 2));
+        run.people(&format!("apply the disruption budget {spec}"), |server, _| server.apply_guard(name, &spec));
+    }
+
     /// A policy for one of the workloads, or for several.
     fn spec(&self, random: &mut Random) -> Value {
         let key = random.pick(&self.workloads);
@@ -151,7 +183,7 @@ impl Stage {
         }
         let number = |random: &mut Random| {
             if random.chance(60) {
-                let text = random.pick(&[CRASHES, HANGS]);
+                let text = random.pick(&[CRASHES, HANGS, TOO_LARGE, REFUSED]);
                 text.parse().unwrap()
             } else {
                 random.between(1, 40)
@@ -209,6 +241,13 @@ impl Stage {
         if random.chance(300) {
             self.add_profiles(random, &mut spec);
         }
+        if let (Some(prover), Some(variable)) = (&self.prover, spec["pools"][0]["size"]["env"].as_str())
+            && prover.borrow_mut().chance(800)
+        {
+            // The model's pods tell what their environment says, under the variable's name.
+            let gauge = variable.to_lowercase();
+            spec["pools"][0]["size"]["effective"] = json!({"gauge": gauge});
+        }
         if let Some(owner) = &self.owner
             && spec["pools"].is_array()
             && owner.borrow_mut().chance(800)
@@ -257,7 +296,7 @@ impl Stage {
     fn act(&self, random: &mut Random, run: &mut Run, names: &[&'static str]) {
         let name = *random.pick(names);
         let key = random.pick(&self.workloads).clone();
-        match random.below(19) {
+        match random.below(21) {
             16..=17 => {
                 let load = *random.pick(&[1.0, 8.0, 15.0, 30.0]);
                 run.people(&format!("{} has a load of {load}", key.short()), |server, _| {
@@ -277,6 +316,13 @@ impl Stage {
                 run.people(&format!("suspend {name} {why}"), |server, _| server.suspend(name, why));
             }
             6 => run.people(&format!("resume {name}"), |server, _| server.resume(name)),
+            19 => {
+                let newest = run.server.policies.get(&policy(name)).and_then(|p| p.status.as_ref()?.revision);
+                let to = newest.unwrap_or_default() - random.between(0, 3);
+                // That there is no way back is an answer, too.
+                let _refused = run.people(&format!("rollback {name} --to {to}"), |server, _| server.rollback(name, to));
+            }
+            20 => run.people(&format!("resume {name} --rollback"), |server, _| server.end_rollback(name)),
             7 | 8 => {
                 let variable = *random.pick(&VARIABLES[..3]);
                 let value = (!random.chance(200)).then(|| random.between(41, 60).to_string());
@@ -495,15 +541,29 @@ fn settled(run: &Run) {
         // What may not write cannot take back either.
         let view = super::invariants::View::of(policy);
         if let Some(applied) = condition("Applied").filter(|_| !frozen && view.may_write()) {
-            if matches!(applied.reason.as_str(), "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn") {
+            if matches!(
+                applied.reason.as_str(),
+                "Pending" | "RollingOut" | "RollingBack" | "WaitingForTurn" | "DisruptionNotAllowed"
+            ) {
                 run.fail(&format!("policy {} is still {}: {}", key.1, applied.reason, applied.message));
             }
             if applied.status == "True" && status.settings.iter().any(|s| s.state == "Planned") {
                 run.fail(&format!("policy {} says Applied and has plans", key.1));
             }
             if applied.status == "True" {
-                follows(run, policy);
-                switched(run, policy);
+                // What is pinned is what was there at a revision.
+                if condition("RollbackPinned").is_none_or(|pinned| pinned.status != "True") {
+                    follows(run, policy);
+                    switched(run, policy);
+                }
+                let effective = condition("Effective").map(|c| (&*c.status, &*c.reason));
+                let is_read_back = json!(policy.spec).pointer("/pools/0/size/effective").is_some();
+                let expected = if is_read_back { ("True", "Verified") } else { ("Unknown", "NoReadback") };
+                // Pods of a rollout that came to nothing are not asked.
+                let all_run = run.controllers.workloads.values().all(super::controllers::Workload::is_complete);
+                if effective.is_some_and(|effective| effective != expected) && all_run {
+                    run.fail(&format!("policy {} is applied, and Effective is {effective:?}", key.1));
+                }
             }
         }
     }

@@ -13,13 +13,16 @@ use trimtab::{
     },
     core::{
         engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
-        facts::{Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen},
+        facts::{
+            DisruptionBudget, Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen, object::Wire,
+        },
         ownership::{FieldPath, FieldSet, Segment},
         policy::PolicyKey,
     },
 };
 
 use super::{
+    controllers::Controllers,
     people::NAMESPACE,
     schema::{self, Fields},
 };
@@ -116,6 +119,31 @@ impl Stored {
     }
 }
 
+/// A `PodDisruptionBudget`.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub spec: Value,
+    pub generation: i64,
+    pub status: Value,
+}
+
+impl Guard {
+    fn show(&self, key: &PolicyKey) -> Input {
+        let metadata = json!({"namespace": &*key.0, "name": &*key.1, "generation": self.generation});
+        let wire: Wire =
+            serde_json::from_value(json!({"metadata": metadata, "spec": self.spec, "status": self.status})).unwrap();
+        let shown: (PolicyKey, DisruptionBudget) = wire.into_disruption_budget().unwrap();
+        Input::Disruption(Change::Applied(Box::new(shown)))
+    }
+
+    /// Whether it is for pods with these labels. The model's selectors have no expressions.
+    pub fn selects(&self, template: &Value) -> bool {
+        let wanted = self.spec["selector"]["matchLabels"].as_object().into_iter().flatten();
+        let labels = &template["metadata"]["labels"];
+        self.spec["selector"].is_object() && wanted.into_iter().all(|(name, value)| labels.get(name) == Some(value))
+    }
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refused {
@@ -153,6 +181,9 @@ pub struct Server {
     pub policies: BTreeMap<PolicyKey, PerformancePolicy>,
     pub classes: BTreeMap<Box<str>, PerformanceClass>,
     pub budgets: BTreeMap<PolicyKey, ConnectionBudget>,
+    pub guards: BTreeMap<PolicyKey, Guard>,
+    /// Events about budgets: type and reason.
+    pub budget_events: Vec<String>,
     pub admission: Vec<Rewrite>,
     /// Kinds of other projects that are not installed.
     pub absent: BTreeSet<Kind>,
@@ -164,6 +195,14 @@ pub struct Server {
     pub readings: BTreeMap<Box<str>, f64>,
     /// How many observations readings are made of, where a query asks for that.
     pub samples: BTreeMap<Box<str>, f64>,
+    /// What the pods of a workload tell, whatever their environment says.
+    pub ignores: BTreeMap<Box<str>, f64>,
+    /// What one pod of a workload tells, whatever its environment says.
+    pub outlier: BTreeMap<Box<str>, f64>,
+    /// Workloads whose pods tell nothing.
+    pub mute: BTreeSet<Box<str>>,
+    /// What it reads of gauges as a whole, such as `pg_settings_max_connections`; nothing of those that are not here.
+    pub gauges: BTreeMap<Box<str>, f64>,
     /// Whether it answers nothing at all.
     pub silent: bool,
     /// How often it is asked, if not as usual.
@@ -469,6 +508,28 @@ impl Server {
         self.budgets.insert(key, budget);
     }
 
+    /// A person writes the spec of a `PodDisruptionBudget`.
+    pub fn apply_guard(&mut self, name: &str, spec: &Value) {
+        let key: PolicyKey = (NAMESPACE.into(), name.into());
+        let known = self.guards.get(&key);
+        let (generation, status) = known.map_or((1, json!({})), |known| (known.generation + 1, known.status.clone()));
+        self.put_guard(key, Guard { spec: spec.clone(), generation, status });
+    }
+
+    pub fn put_guard(&mut self, key: PolicyKey, guard: Guard) {
+        self.next_version();
+        self.log.push((Stream::Disruptions, guard.show(&key)));
+        self.guards.insert(key, guard);
+    }
+
+    pub fn delete_guard(&mut self, name: &str) {
+        let key: PolicyKey = (NAMESPACE.into(), name.into());
+        if self.guards.remove(&key).is_some() {
+            self.next_version();
+            self.log.push((Stream::Disruptions, Input::Disruption(Change::Deleted(key))));
+        }
+    }
+
     pub fn delete_budget(&mut self, key: &PolicyKey) {
         if self.budgets.remove(key).is_some() {
             self.next_version();
@@ -480,9 +541,13 @@ impl Server {
         &mut self,
         key: &PolicyKey,
         uid: &str,
+        resource_version: &str,
         status: &ConnectionBudgetStatus,
     ) -> Result<(), Refused> {
         let mut budget = self.budgets.get(key).cloned().ok_or(Refused::NotFound)?;
+        if budget.metadata.resource_version.as_deref() != Some(resource_version) {
+            return Err(Refused::Stale);
+        }
         let other = budget.metadata.uid.as_deref() != Some(uid);
         let status: ConnectionBudgetStatus = serde_json::from_value(json!(status)).unwrap();
         if budget.status.as_ref() != Some(&status) {
@@ -543,9 +608,18 @@ impl Server {
     }
 
     /// What Prometheus answers to a query at a time.
-    pub fn answer(&self, expr: &str, at: Instant) -> Answer {
+    pub fn answer(&self, controllers: &Controllers, expr: &str, at: Instant) -> Answer {
         if self.silent {
             return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
+        }
+        if expr.contains("trimtab_value") {
+            return Ok(self.tell(controllers, expr, at));
+        }
+        if let Some(gauge) = ["min(pg_", "sum(pg_"].iter().find_map(|join| expr.strip_prefix(join)) {
+            let gauge = format!("pg_{}", gauge.split_once('{').map_or(gauge, |(gauge, _)| gauge));
+            let value = self.gauges.get(gauge.as_str()).copied();
+            let series = |value| Series { labels: BTreeMap::new(), points: vec![(at.seconds(), value)] };
+            return Ok(value.map(series).into_iter().collect());
         }
         let series = |part: Option<&'static str>| {
             move |(workload, value): (&str, f64)| {
@@ -560,6 +634,30 @@ impl Server {
         let counts = self.samples.iter().filter(|_| expr.contains("trimtab_part"));
         let counts = counts.map(|(workload, value)| (&**workload, *value));
         Ok(readings.map(series(None)).chain(counts.map(series(Some("count")))).collect())
+    }
+
+    /// What the pods of all workloads tell of a variable: the gauge is named after it.
+    fn tell(&self, controllers: &Controllers, expr: &str, at: Instant) -> Vec<Series> {
+        let gauge =
+            expr.split_once("label_replace(").and_then(|(_, rest)| rest.split_once('{')).map(|(gauge, _)| gauge);
+        let variable = gauge.unwrap_or_default().to_uppercase();
+        let mut told = Vec::new();
+        for key in controllers.workloads.keys().filter(|key| !self.mute.contains(&key.name)) {
+            for (n, (pod, value)) in controllers.environments(key, &variable).into_iter().enumerate() {
+                let ignored = self.ignores.get(&key.name).map(f64::to_string);
+                let outlier = self.outlier.get(&key.name).filter(|_| n == 0).map(f64::to_string);
+                let Some(value) = outlier.or(ignored).or(value) else { continue };
+                let labels = [
+                    ("namespace", NAMESPACE),
+                    ("trimtab_workload", &key.name),
+                    ("pod", &pod),
+                    ("trimtab_value", &value),
+                ];
+                let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+                told.push(Series { labels, points: vec![(at.seconds(), 1.0)] });
+            }
+        }
+        told
     }
 
     /// The complete list of a stream, as a watch begins with it.
@@ -594,6 +692,12 @@ impl Server {
                 for (key, budget) in &self.budgets {
                     names.insert(key.clone());
                     inputs.push(Input::Budget(Change::Applied(Box::new(budget.clone()))));
+                }
+            }
+            Stream::Disruptions => {
+                for (key, guard) in &self.guards {
+                    names.insert(key.clone());
+                    inputs.push(guard.show(key));
                 }
             }
             Stream::Objects(kind) => {

@@ -82,6 +82,13 @@ pub fn load_example(name: &str, program: &Path) {
     import(&archive);
 }
 
+/// Loads the PostgreSQL of the cluster's tools into every node: `localhost/postgres:1`. Needs a cluster with `POSTGRES=1`.
+pub fn load_postgres() {
+    let _others_wait = lock("image");
+    let archive = libexec("ctr").with_file_name("../share/postgres.tar");
+    import(&archive.canonicalize().unwrap_or_else(|error| panic!("finding \"{}\": {error}", archive.display())));
+}
+
 fn import(archive: &Path) {
     let nodes = cluster_dir().read_dir().expect("list the cluster's directory");
     let sockets: Vec<_> = nodes

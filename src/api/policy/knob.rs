@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{Literal, rules},
-    OnConflict,
+    OnConflict, Readback,
 };
 
 /// Spelling of a value where it lands.
@@ -130,6 +130,9 @@ pub struct Knob {
     /// (2g) or plain. A Boolean: postgres (on, off), redis (yes, no) or plain. An Enum: list or plain.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub format: Option<ValueFormat>,
+    /// Where every pod tells the value that it runs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Readback>,
     /// Container that the value is for. Default: the target's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::dns_label)]

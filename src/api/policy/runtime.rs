@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{Literal, rules},
-    OnConflict,
+    OnConflict, Readback,
 };
 
 /// What the language runtimes of the target are told. Each section is for one container; a second container with the same
@@ -40,6 +40,9 @@ pub struct RuntimeValue {
     /// Largest value that may ever be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Literal>,
+    /// Where every pod tells the value that it runs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Readback>,
 }
 
 /// A garbage collector of the JVM.

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::facts::{Meta, ObjectKey};
+use crate::core::facts::{Instant, Meta, ObjectKey, Span};
 
 fn object(kind: Kind, content: Value) -> Object {
     Object { key: ObjectKey::new(kind, "shop", "api"), meta: Meta::default(), content }
@@ -18,7 +18,7 @@ fn rolling(surge: &Value) -> Value {
 fn room(spec: &Value) -> Room {
     let budget = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget",
         "metadata": {"name": "grace-postgres", "namespace": "grace"}, "spec": spec});
-    Room::of(&serde_json::from_value(budget).unwrap()).unwrap()
+    Room::of(&serde_json::from_value(budget).unwrap(), &Figures::default()).unwrap()
 }
 
 /// The anchor of the formulas: 100 connections, 10 of them for another client.
@@ -28,7 +28,8 @@ fn anchor() -> Room {
 
 fn worst(size: i64, overflow: i64, processes: i64, pods: Pods) -> Worst {
     let workers = (processes > 1).then(|| ("web".into(), processes));
-    Worst { load: Load { pool: "db".into(), budget: None, size, overflow, workers }, pods }
+    let (pool, least) = ("db".into(), size + overflow);
+    Worst { load: Load { pool, budget: None, size, overflow, least, least_overflow: 0, workers }, pods }
 }
 
 /// Pods of a Deployment with default strategy whose application closes its pool when it is told to end.
@@ -227,4 +228,217 @@ proptest::proptest! {
             proptest::prop_assert!(committed == held || mine().any(may), "who grows was let");
         }
     }
+}
+
+// what is measured
+
+fn measured(spec: &Value, numbers: Vec<(Figure, Number)>) -> Room {
+    let budget = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget",
+        "metadata": {"name": "pg", "namespace": "shop"}, "spec": spec});
+    Room::of(&serde_json::from_value(budget).unwrap(), &Figures::new(numbers)).unwrap()
+}
+
+fn number(counted: Option<i64>, standing: Standing) -> Number {
+    Number { counted, standing }
+}
+
+fn silent() -> Standing {
+    Standing::Unread(Unread { reason: Reason::NoData, message: "no series answers".to_owned() })
+}
+
+#[test]
+fn of_a_literal_and_what_is_measured_that_counts_which_leaves_less() {
+    let gauge = json!({"gauge": "m"});
+    let both = json!({"capacity": {"connections": 100, "metric": gauge}, "headroom": "0%", "reserved": 0});
+    let only = json!({"capacity": {"metric": gauge}, "headroom": "0%", "reserved": 0});
+    let check = |spec: &Value, number: Number, shared: i64, growable: i64, doubts: usize| {
+        let room = measured(spec, vec![(Figure::Capacity, number.clone())]);
+        let found = (room.shared(), room.growable(), room.doubts().len());
+        assert_eq!(found, (shared, growable, doubts), "{spec} {number:?}");
+    };
+    check(&both, number(Some(60), Standing::Read), 60, 60, 0);
+    check(&both, number(Some(200), Standing::Read), 100, 100, 0);
+    // Before the first answer nobody grows; nobody shrinks either.
+    check(&both, number(None, Standing::Unasked), 100, 0, 0);
+    check(&only, number(None, Standing::Unasked), UNKNOWN, 0, 0);
+    check(&both, number(Some(60), silent()), 60, 60, 1);
+    check(&both, number(None, silent()), 100, 100, 1);
+    check(&only, number(Some(60), silent()), 60, 0, 0);
+    check(&only, number(None, silent()), UNKNOWN, 0, 0);
+    let unknown = measured(&only, vec![(Figure::Capacity, number(None, silent()))]);
+    assert_eq!(unknown.says(), "what budget \"pg\" has, which nobody knows (? − 0 reserved)");
+    let why = "nobody who uses budget \"pg\" grows: capacity.metric is not read (no series answers)";
+    assert_eq!(unknown.freeze().unwrap(), why);
+    assert_eq!(unknown.refusal(&worst(1, 0, 1, draining(1)), 0), why);
+}
+
+#[test]
+fn who_has_something_keeps_it_and_who_has_nothing_waits_while_nobody_knows() {
+    let only = json!({"capacity": {"metric": {"gauge": "m"}}, "shares": [{"policy": "p", "pool": "db", "min": 15}]});
+    let frozen = measured(&only, vec![(Figure::Capacity, number(Some(100), silent()))]);
+    let pods = draining(1);
+    let claim = |least: i64, has: Option<i64>| {
+        let mut asked = worst(20, 0, 1, pods);
+        asked.load.least = least;
+        let claim = frozen.claim("p", &asked, pods, has);
+        (claim.least, claim.most, shares(frozen.shared(), &[claim]))
+    };
+    assert_eq!(claim(5, Some(10)), (10, 10, vec![Some(10)]));
+    assert_eq!(claim(5, Some(20)), (15, 20, vec![Some(20)]));
+    assert_eq!(claim(5, None), (5, 0, vec![None]));
+    assert_eq!(claim(12, Some(10)), (12, 10, vec![None]), "it keeps what it has");
+}
+
+#[test]
+fn others_count_with_the_larger_of_what_is_said_and_what_is_measured() {
+    let spec = json!({"capacity": {"connections": 100}, "reserved": 0, "headroom": "0%",
+        "others": [{"name": "a", "connections": 10, "metric": {"query": "x"}}, {"name": "b", "metric": {"gauge": "y"}}]});
+    let of = |a: i64, b: i64| {
+        let read = |name: &str, value| (Figure::Other(name.into()), number(Some(value), Standing::Read));
+        measured(&spec, vec![read("a", a), read("b", b)])
+    };
+    assert_eq!((of(4, 0).usable(), of(30, 5).usable(), of(1_000_000, 0).usable()), (90, 65, 0));
+    assert_eq!(of(30, 5).terms(), "100 − 0 reserved − 30 a (measured) − 5 b (measured)");
+}
+
+#[test]
+fn what_leaves_less_counts_at_once_and_what_leaves_more_when_it_has_lasted() {
+    let apart = Span::seconds(60);
+    let at = |minutes: i64| Instant::default() + Span::minutes(minutes);
+    for (figure, sign) in [(Figure::Capacity, 1.0), (Figure::Other("a".into()), -1.0)] {
+        let value = |offset: f64| 100.0 + sign * offset;
+        let mut course = Course::new(None, at(0));
+        let mut read = |minutes: i64, offset: f64| {
+            course.take(&figure, at(minutes), Ok(value(offset)), apart);
+            let number = course.number(Span::minutes(3), at(minutes), || unreachable!());
+            assert_eq!(number.standing, Standing::Read);
+            number.counted.unwrap()
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+        let counts = |offset: f64| value(offset) as i64;
+        assert_eq!(read(0, 0.0), counts(0.0), "the first counts");
+        assert_eq!(read(1, -5.0), counts(-5.0), "{figure:?}: what leaves less");
+        // Ten minutes, and then the least of what was read in them.
+        for minute in 2..12 {
+            assert_eq!(read(minute, if minute == 7 { 3.0 } else { 10.0 }), counts(-5.0), "minute {minute}");
+        }
+        assert_eq!(read(12, 10.0), counts(3.0));
+        // One that falls back begins anew.
+        for minute in 13..22 {
+            read(minute, 10.0);
+        }
+        assert_eq!(
+            (read(22, 3.0), read(23, 10.0), read(32, 10.0)),
+            (counts(3.0), counts(3.0), counts(3.0)),
+            "a gap, too"
+        );
+        for minute in 33..42 {
+            read(minute, 10.0);
+        }
+        assert_eq!(read(42, 10.0), counts(10.0));
+    }
+}
+
+#[test]
+fn nonsense_is_no_number_and_fractions_leave_less() {
+    let apart = Span::seconds(60);
+    let now = Instant::default();
+    let take = |figure: Figure, reading: f64| {
+        let mut course = Course::new(Some(50), now);
+        course.take(&figure, now, Ok(reading), apart);
+        course.number(apart, now, || unreachable!())
+    };
+    let other = || Figure::Other("a".into());
+    assert_eq!(take(Figure::Capacity, 9.7).counted, Some(9));
+    assert_eq!(take(other(), 60.1).counted, Some(61));
+    assert_eq!(take(other(), 1e300).counted, Some(1_000_000));
+    for (figure, nonsense) in
+        [(Figure::Capacity, 0.0), (Figure::Capacity, f64::NAN), (other(), -1.0), (other(), f64::INFINITY)]
+    {
+        let number = take(figure, nonsense);
+        assert_eq!((number.counted, number.standing), (Some(50), Standing::Unasked), "{nonsense}");
+    }
+}
+
+#[test]
+fn what_is_not_read_for_long_gives_way_to_a_literal_and_counts_at_once_when_it_is_back() {
+    let (apart, age) = (Span::seconds(60), Span::minutes(3));
+    let at = |minutes: i64| Instant::default() + Span::minutes(minutes);
+    let mut course = Course::new(None, at(0));
+    course.take(&Figure::Capacity, at(0), Ok(60.0), apart);
+    let number = |course: &Course, minutes: i64| {
+        course.number(age, at(minutes), || Unread { reason: Reason::NoData, message: String::new() })
+    };
+    for minutes in [3, 9] {
+        course.give_way(age, at(minutes));
+        assert_eq!(number(&course, minutes).counted, Some(60));
+    }
+    assert_eq!(number(&course, 3).standing, Standing::Read);
+    assert!(matches!(number(&course, 4).standing, Standing::Unread(_)));
+    course.give_way(age, at(10));
+    assert_eq!(number(&course, 10).counted, None);
+    course.take(&Figure::Capacity, at(11), Ok(90.0), apart);
+    assert_eq!(number(&course, 11), Number { counted: Some(90), standing: Standing::Read });
+    // Who begins knows what was told, and for a while whether it is read is open.
+    let course = Course::new(Some(60), at(0));
+    assert_eq!(number(&course, 3), Number { counted: Some(60), standing: Standing::Unasked });
+    assert!(matches!(number(&course, 4).standing, Standing::Unread(_)));
+}
+
+#[test]
+fn a_gauge_is_asked_of_the_budgets_namespace_and_a_query_as_it_is() {
+    let budget = |spec: Value| -> ConnectionBudget {
+        serde_json::from_value(json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "ConnectionBudget",
+            "metadata": {"name": "pg", "namespace": "shop"}, "spec": spec}))
+        .unwrap()
+    };
+    let asked = |spec: Value| {
+        let gauges = Gauge::all(&budget(spec)).unwrap();
+        let expr = |gauge: &Gauge| gauge.query("shop", &crate::core::promql::Identity::default()).expr().to_owned();
+        gauges.iter().map(expr).collect::<Vec<_>>()
+    };
+    let gauge = json!({"gauge": "pg_settings_max_connections", "labels": {"server": "a\"b"}});
+    assert_eq!(
+        asked(
+            json!({"capacity": {"metric": gauge}, "others": [{"name": "x", "metric": {"gauge": "pg_stat_activity_count"}},
+            {"name": "y", "connections": 1}, {"name": "z", "metric": {"query": "vector(1)"}}]})
+        ),
+        [
+            "min(pg_settings_max_connections{namespace=\"shop\",server=\"a\\\"b\"})",
+            "sum(pg_stat_activity_count{namespace=\"shop\"})",
+            "vector(1)"
+        ]
+    );
+    let wrong =
+        |metric: Value| Room::of(&budget(json!({"capacity": {"metric": metric}})), &Figures::default()).unwrap_err();
+    assert_eq!(wrong(json!({})), "capacity.metric must have exactly one of gauge and query");
+    assert!(wrong(json!({"query": "x", "labels": {"a": "b"}})).contains("leave out labels"));
+    assert!(wrong(json!({"gauge": "a b"})).starts_with("capacity.metric must be a metric name"));
+    let none = Room::of(&budget(json!({"capacity": {}})), &Figures::default()).unwrap_err();
+    assert_eq!(none, "capacity.metric and its literal are both missing");
+}
+
+#[test]
+fn the_size_is_filled_before_the_overflow_which_has_its_least() {
+    let check = |least_overflow: i64, level: i64, expected: (i64, i64)| {
+        let pool = "db".into();
+        let load = Load {
+            pool,
+            budget: None,
+            size: 20,
+            overflow: 10,
+            least: 2 + least_overflow,
+            least_overflow,
+            workers: None,
+        };
+        let at = Worst { load, pods: Pods::default() }.at(level).load;
+        assert_eq!((at.size, at.overflow), expected, "{least_overflow} of {level}");
+        assert!(at.connections() <= level);
+    };
+    check(0, 30, (20, 10));
+    check(0, 25, (20, 5));
+    check(0, 12, (12, 0));
+    check(5, 25, (20, 5));
+    check(5, 12, (7, 5));
+    check(10, 12, (2, 10));
 }

@@ -45,13 +45,22 @@ impl World {
             Input::Budget(Change::Applied(budget)) => {
                 let name = |text: &Option<String>| text.clone().unwrap_or_default().into();
                 let key = (name(&budget.metadata.namespace), name(&budget.metadata.name));
-                let same = |known: &ConnectionBudget| {
+                let reserved = |of: &ConnectionBudget| of.status.as_ref().map(|status| status.reservations.clone());
+                let asks_the_same = |known: &ConnectionBudget| {
                     (&known.metadata.uid, &known.spec) == (&budget.metadata.uid, &budget.spec)
                 };
-                let same = self.budgets.get(&key).is_some_and(same);
+                let reserves_the_same = |known: &ConnectionBudget| {
+                    reserved(known).unwrap_or_default() == reserved(&budget).unwrap_or_default()
+                };
+                let known = self.budgets.get(&key);
+                let (same, kept) = (known.is_some_and(asks_the_same), known.is_some_and(reserves_the_same));
                 self.budgets.insert(key.clone(), *budget);
-                // A status of ours is no news to consumers.
-                if same {
+                if !same {
+                    // What was measured may have been something else.
+                    self.figures.remove(&key);
+                }
+                // A status of ours is no news to consumers, but for what they wait for to be reserved, or let go.
+                if same && kept {
                     self.ledger.look_at(key);
                 } else {
                     self.budget_changed(&key);
@@ -59,7 +68,19 @@ impl World {
             }
             Input::Budget(Change::Deleted(key)) => {
                 self.budgets.remove(&key);
+                self.figures.remove(&key);
                 self.budget_changed(&key);
+            }
+            Input::Disruption(Change::Applied(shown)) => {
+                let (key, budget) = *shown;
+                if self.disruptions.get(&key) != Some(&budget) {
+                    self.disruption_changed(&key.0);
+                    self.disruptions.insert(key, budget);
+                }
+            }
+            Input::Disruption(Change::Deleted(key)) => {
+                self.disruptions.remove(&key);
+                self.disruption_changed(&key.0);
             }
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
@@ -73,15 +94,18 @@ impl World {
                         entry.told_active = entry.memoir.active.listed();
                         entry.told.clone_from(&entry.memoir.quarantine);
                         entry.claims = claims(&key.0, &entry.written);
+                        entry.proofs.clear();
                         // It may have been there and gone again meanwhile.
                         entry.absent_since = None;
                     }
                     self.sweep.rebuild();
+                    self.figures.clear();
                     self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
                     self.mark_all();
                 }
                 self.leader = leader;
+                self.ledger.forget_decisions();
             }
             Input::Done(id, outcome) => {
                 if let Some(doing) = self.running.remove(&id) {
@@ -117,7 +141,13 @@ impl World {
                 } else if !entry.status_in_flight && !entry.outdated.contains(&status) {
                     entry.written = status;
                 }
+                let rollback = |entry: &Entry| entry.parsed.as_ref().ok().map(|policy| policy.rollback.clone());
+                let before = rollback(entry);
                 entry.parsed = parse(policy);
+                // Who goes back does not wait for what was refused before.
+                if rollback(entry) != before {
+                    entry.backoffs.clear();
+                }
                 entry.under.clear();
                 let steers = steering(policy);
                 if entry.steered.0 != steers {
@@ -192,6 +222,7 @@ impl World {
             entry.holds.remove(key);
             entry.backoffs.remove(key);
             entry.claims.remove(key);
+            entry.proofs.remove(key);
         }
         self.reads.remove(key);
         self.unsure.remove(key);
@@ -216,9 +247,11 @@ impl World {
                 let gone: Vec<_> = self.budgets.keys().filter(|key| !names.contains(*key)).cloned().collect();
                 for key in gone {
                     self.budgets.remove(&key);
+                    self.figures.remove(&key);
                     self.budget_changed(&key);
                 }
             }
+            Stream::Disruptions => self.disruptions.retain(|key, _| names.contains(key)),
             Stream::Objects(kind) => {
                 let all = self.objects.keys_of_kind(kind);
                 for key in all {
@@ -370,6 +403,13 @@ impl World {
         self.dirty.extend(keys);
     }
 
+    /// What one allows less of, nobody has to be told who writes nothing; what it allows more of, only those who wait for it.
+    fn disruption_changed(&mut self, namespace: &str) {
+        let waiting = self.policies_in(namespace).filter(|(_, entry)| entry.protected);
+        let keys: Vec<PolicyKey> = waiting.map(|(key, _)| key.clone()).collect();
+        self.dirty.extend(keys);
+    }
+
     /// Marks every policy, after a change that may concern them all.
     fn mark_all(&mut self) {
         self.unmeasured.policies = true;
@@ -425,6 +465,7 @@ impl Entry {
             finalizers_in_flight: false,
             memoir,
             open_change: None,
+            proofs: BTreeMap::new(),
             holds: BTreeMap::new(),
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),
@@ -432,6 +473,7 @@ impl Entry {
             absent_since: None,
             wake: None,
             waiting: None,
+            protected: false,
         }
     }
 }
@@ -491,6 +533,7 @@ mod tests {
             Input::Listed(Stream::Classes, Listing::default()),
             Input::Listed(Stream::Sources, Listing::default()),
             Input::Listed(Stream::Budgets, Listing::default()),
+            Input::Listed(Stream::Disruptions, Listing::default()),
             Input::Object(Change::Applied(Box::new(claimed))),
         ];
         for kind in Kind::ALL {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{World, ledger::Ledger};
+use serde::Serialize;
+
+use super::{Entry, World, ledger::Ledger};
 use crate::{
-    api::conditions::Reason,
+    api::conditions::{ConditionType, Reason},
     core::{
         facts::{Instant, Object, ObjectKey, Progress, progress},
-        plan::Plan,
+        plan::{Plan, Setting, Step},
         policy::{Policy, PolicyKey},
+        report,
         resolve::{self, Rules},
     },
 };
@@ -45,16 +48,36 @@ pub struct TargetAccount {
     pub key: ObjectKey,
     /// Names of the profiles that are active on it.
     pub profiles: Vec<Box<str>>,
+    /// What they, and what a rollback pins, make of the policy; `None`: it is as its spec says.
+    pub under: Option<Arc<Policy>>,
     /// The plan.
     pub plan: Plan,
+    /// Why the rollout would not begin now: a `PodDisruptionBudget` that allows none. Reason and message.
+    pub protected: Option<(Reason, String)>,
     /// State of its rollout.
     pub progress: Progress,
     /// Number of pods that a rollout replaces.
     pub replicas: i64,
     /// What the pools could open at worst, of what their budgets have.
     pub budgets: Vec<String>,
+    /// What pods are asked for, and what the status says of it.
+    pub readbacks: Vec<ReadbackAccount>,
     /// The object as it is.
     pub object: Arc<Object>,
+}
+
+/// Where pods tell a value that lands on a target.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadbackAccount {
+    /// Path in the policy.
+    pub path: Box<str>,
+    /// What they shall tell.
+    pub desired: String,
+    /// What is asked of the metrics.
+    pub asks: String,
+    /// What the status says of this spec: `Verified`, or what is the case instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
 }
 
 impl World {
@@ -112,10 +135,16 @@ impl World {
                     let Some(object) = self.objects.shared(&target) else { continue };
                     let (profiles, under) = self.under_now(entry, policy, &target, now);
                     let policy = under.as_deref().unwrap_or(policy);
-                    let mut plan = self.plan_target(entry, policy, &object, now);
-                    let budgets = self.budgeted(ledger, policy, &target, &mut plan);
+                    let (plan, budgets) = self.budgeted(ledger, policy, &target, |shares| {
+                        self.plan_target(entry, policy, &object, shares, now)
+                    });
+                    let readbacks = readbacks(entry, policy, &plan);
+                    let restarts = plan.steps.iter().any(Step::is_disruptive);
                     account.targets.push(TargetAccount {
+                        protected: self.protection(&object).filter(|_| restarts),
+                        readbacks,
                         profiles,
+                        under: under.clone(),
                         plan,
                         budgets,
                         progress: progress(&object),
@@ -139,6 +168,33 @@ impl World {
         }
         Some(account)
     }
+}
+
+/// What is asked of the metrics for each value that lands, and what the status says of it.
+fn readbacks(entry: &Entry, policy: &Policy, plan: &Plan) -> Vec<ReadbackAccount> {
+    let written = &entry.written;
+    let is_of_this = written.observed_generation == Some(entry.identity.generation);
+    let effective = report::find(&written.conditions, ConditionType::Effective).filter(|_| is_of_this);
+    let account = |setting: &Setting| {
+        let readback = policy.knobs.iter().find(|knob| knob.path == setting.path)?.readback.as_ref()?;
+        // The status lists who does not run with a value; of the others it says something in one word only.
+        let apart = written.settings.iter().filter(|one| one.effective.is_some() && *one.path == *setting.path);
+        let apart: Vec<String> = apart
+            .map(|one| format!("{}: {}", one.state, one.message.as_deref().unwrap_or("pods tell another value")))
+            .collect();
+        let verdict = effective.and_then(|effective| match effective.status.as_str() {
+            _ if !apart.is_empty() => Some(apart.join("; ")),
+            "True" => Some(effective.reason.clone()),
+            "False" => None,
+            _ => Some(format!("{}: {}", effective.reason, effective.message)),
+        });
+        let asks = match readback.query() {
+            Some(query) => format!("the query {}", query.expr()),
+            None => format!("the gauge {}", readback.name()),
+        };
+        Some(ReadbackAccount { path: setting.path.clone(), desired: setting.desired.clone(), asks, verdict })
+    };
+    plan.settings.iter().filter_map(account).collect()
 }
 
 fn may_write(policy: &Policy, rules: &Rules) -> Result<(), (Reason, String)> {

@@ -38,6 +38,11 @@ impl World {
         let mut standing = untouched(policy.mode, is_accepted(), measured);
         standing.show_plan = policy.mode == Mode::Recommend;
         standing.checklist = self.checklist(entry, policy, &visits);
+        standing.pinned = visits
+            .iter()
+            .filter_map(|visit| visit.waits.as_ref())
+            .find(|why| why.reason == Reason::RollbackRefused)
+            .cloned();
         let mut waits: Option<Finding> = None;
         let mut rolling: Option<Finding> = None;
         let mut warnings: Vec<String> = Vec::new();
@@ -77,10 +82,8 @@ impl World {
             standing.changes.extend(visit.plan.changes);
             standing.targets.push(visit.standing);
         }
-        // A person asked for this very profile.
-        if let (Some(forced), None) = (blocked.iter().find(|blocked| blocked.forced), &standing.not_ready) {
-            standing.not_ready = Some((forced.reason, forced.message.clone()));
-            standing.reconciling.clone_from(&standing.not_ready);
+        if let (Some(lacks), None) = (self.lacks(policy, &blocked), &standing.not_ready) {
+            (standing.not_ready, standing.reconciling) = (Some(lacks.clone()), Some(lacks));
         }
         standing.blocked = blocked.into_iter().map(|blocked| (blocked.reason, blocked.message)).collect();
         let lands = policy.replicas.is_some() || policy.knobs.iter().any(|knob| knob.landing.is_written());
@@ -102,6 +105,7 @@ impl World {
             standing.stalled = true;
             waits = Some(Finding::new(Truth::False, Reason::RolledBack, message));
         }
+        protect(&mut standing, rolling.as_ref(), waits.as_ref());
         standing.applied = lands.then(|| {
             let mut found = applied(&standing, may_write, rolling.as_ref(), waits.as_ref());
             if standing.not_ready.is_none() && !warnings.is_empty() {
@@ -114,6 +118,11 @@ impl World {
         });
         if let (None, Some(working)) = (&standing.reconciling, working) {
             standing.reconciling = Some((working.reason, working.message));
+        }
+        if lands && policy.mode == Mode::Enforce {
+            let targets: Vec<_> = standing.targets.iter().map(|target| target.key.clone()).collect();
+            let (effective, unproven) = self.proven(entry, policy, &targets, &standing.settings);
+            (standing.effective, standing.unproven) = (Some(effective), unproven);
         }
         // Last, because what cannot be measured keeps no value from its place.
         if standing.not_ready.is_none() {
@@ -160,6 +169,28 @@ impl World {
         checklist::summary(&checklist::judge(alone, &targets, around))
     }
 
+    /// What a policy lacks, whatever its targets are. A budget that is missing is a refusal on every target; without one, nothing
+    /// else would say so. A profile that is forced was asked for by a person.
+    fn lacks(&self, policy: &Policy, blocked: &[Blocked]) -> Option<(Reason, String)> {
+        let forced = || blocked.iter().find(|blocked| blocked.forced);
+        self.missing_budget(policy).or_else(|| forced().map(|forced| (forced.reason, forced.message.clone())))
+    }
+
+    /// The first `ConnectionBudget` that a pool names and that is not there.
+    fn missing_budget(&self, policy: &Policy) -> Option<(Reason, String)> {
+        let namespace = &policy.identity.key.0;
+        let is_missing = |name: &str| !self.budgets.contains_key(&(namespace.clone(), name.into()));
+        let (pool, name) = policy
+            .pools
+            .iter()
+            .find_map(|pool| Some((&pool.name, pool.budget.as_deref().filter(|name| is_missing(name))?)))?;
+        let message = format!(
+            "pools.{pool}.budget names \"{name}\", and there is no such ConnectionBudget in namespace \"{namespace}\": \
+             create it, or take budget out of the pool"
+        );
+        Some((Reason::BudgetNotFound, message))
+    }
+
     /// Whether breaches of a policy are told to anybody.
     pub(super) fn is_told(&self, policy: &Policy) -> bool {
         policy.sink.is_some() || self.rules(policy).is_ok_and(|rules| rules.spec.sink.is_some())
@@ -180,9 +211,12 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         stalled: false,
         reconciling: None,
         applied: None,
+        effective: None,
+        unproven: Vec::new(),
         compliant: measured.compliant,
         metrics: measured.metrics,
         conflicts: Vec::new(),
+        pinned: None,
         blocked: Vec::new(),
         targets: Vec::new(),
         settings: Vec::new(),
@@ -192,6 +226,16 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         threshold_counts: measured.counts,
         checklist: None,
         advice: measured.advice,
+    }
+}
+
+/// What waits for a `PodDisruptionBudget` may wait for as long as nobody does anything about it.
+fn protect(standing: &mut Standing, rolling: Option<&Finding>, waits: Option<&Finding>) {
+    if let (None, None, Some(why)) = (&standing.not_ready, rolling, waits)
+        && why.reason == Reason::DisruptionNotAllowed
+    {
+        let why = (why.reason, why.message.clone());
+        (standing.not_ready, standing.reconciling) = (Some(why.clone()), Some(why));
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Action {
         budget: (Box<str>, Box<str>),
         /// Uid: the status of one that was deleted and made anew is not ours to write.
         uid: String,
+        /// Resource version of the view that it was made up from.
+        resource_version: String,
         /// The complete status.
         status: Box<ConnectionBudgetStatus>,
     },
@@ -70,7 +72,7 @@ pub enum Action {
         /// All finalizers that shall be there.
         finalizers: Vec<String>,
     },
-    /// Publish an Event about a policy.
+    /// Publish an Event.
     Event(Event),
     /// Ask a metrics backend.
     Query {
@@ -119,12 +121,14 @@ pub enum PatchBody {
     Json(Value),
 }
 
-/// A Kubernetes Event about a policy.
+/// A Kubernetes Event about an object of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Namespace and name of the policy.
-    pub policy: (Box<str>, Box<str>),
-    /// Uid of the policy.
+    /// Its kind: `PerformancePolicy` or `ConnectionBudget`.
+    pub kind: &'static str,
+    /// Its namespace and name.
+    pub object: (Box<str>, Box<str>),
+    /// Its uid.
     pub uid: String,
     /// Whether somebody should look.
     pub warning: bool,

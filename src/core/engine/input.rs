@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::effect::EffectId;
 use crate::{
     api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
-    core::facts::{ObjectKey, Pod, Seen},
+    core::facts::{DisruptionBudget, DisruptionKey, ObjectKey, Pod, Seen},
 };
 
 /// One thing that happened.
@@ -21,6 +21,8 @@ pub enum Input {
     Source(Change<Box<MetricsSource>, Box<str>>),
     /// A connection budget was added, changed or deleted.
     Budget(Change<Box<ConnectionBudget>, (Box<str>, Box<str>)>),
+    /// A `PodDisruptionBudget` was added, changed or deleted.
+    Disruption(Change<Box<(DisruptionKey, DisruptionBudget)>, DisruptionKey>),
     /// A workload, autoscaler or `ConfigMap` was added, changed or deleted. Those of `ConfigMap`s carry metadata only.
     Object(Change<Box<Seen>, ObjectKey>),
     /// A list of a stream is complete: everything of the stream that is not named here is gone.
@@ -55,6 +57,8 @@ pub enum Stream {
     Sources,
     /// `ConnectionBudget`.
     Budgets,
+    /// `PodDisruptionBudget`.
+    Disruptions,
     /// Objects of one kind.
     Objects(crate::core::facts::Kind),
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Action, Doing, Effect, Entry, Outcome, Refusal, World,
-    sweep::{Measured, Reading, Subject, Token},
+    sweep::{Budgeted, Measured, Reading, Subject, Token},
 };
 use crate::{
-    api::conditions::Reason,
+    api::{conditions::Reason, names},
     core::{
         facts::{Instant, ObjectKey, Span},
         policy::{Policy, PolicyKey},
@@ -22,6 +22,11 @@ impl World {
     /// The latest readings of all thresholds.
     pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
         self.sweep.readings()
+    }
+
+    /// Of every value that is read back: policy, target, path, and whether pods run with it.
+    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, bool)> {
+        self.sweep.proofs()
     }
 
     /// Name of the source that is asked for a policy.
@@ -50,12 +55,25 @@ impl World {
                     rules,
                     targets: targets.clone(),
                     thresholds: entry.thresholds(policy, targets),
+                    proofs: &entry.proofs,
                     status: &entry.written,
                 })
                 .collect();
+            let rules = self.default_rules();
+            let measures = self.budgets.iter().map(|(key, budget)| Budgeted {
+                key,
+                budget,
+                source: rules.spec.source.as_deref().unwrap_or(names::DEFAULT_SOURCE),
+                free_queries: rules.spec.free_queries,
+            });
+            sweep.follow_budgets(&measures.collect::<Vec<_>>(), now);
+            sweep.follow_overcommitted(&rules, &self.ledger.overcommitted);
             let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
             self.sweep = sweep;
             self.dirty.extend(changed);
+        }
+        if follow || ticked {
+            self.take_figures(now);
         }
         if ticked {
             for (source, status) in self.sweep.source_statuses(&self.sources, now) {
@@ -63,6 +81,22 @@ impl World {
             }
         }
         self.emit_all(actions, out);
+    }
+
+    /// Takes over what is measured of budgets.
+    fn take_figures(&mut self, now: Instant) {
+        let figures = self.sweep.figures(now);
+        let changed: Vec<_> = figures
+            .iter()
+            .filter(|(key, figures)| self.figures.get(*key) != Some(figures))
+            .map(|(key, _)| key)
+            .chain(self.figures.keys().filter(|key| !figures.contains_key(*key)))
+            .cloned()
+            .collect();
+        self.figures = figures;
+        for key in changed {
+            self.budget_changed(&key);
+        }
     }
 
     /// Takes the end of a query. Transitions are told at once.
@@ -74,6 +108,9 @@ impl World {
             }
         };
         let changed = self.sweep.answer(token, answer, now);
+        if self.leader {
+            self.take_figures(now);
+        }
         if changed.is_empty() || !self.leader {
             return;
         }

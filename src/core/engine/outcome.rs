@@ -47,13 +47,13 @@ impl World {
                 self.mark(policy);
             }
             Doing::Pods(target) => match outcome {
-                Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now),
+                Outcome::Pods(pods) => self.pods_seen(&target, Some(&pods), now, out),
                 Outcome::Object(_)
                 | Outcome::Accepted
                 | Outcome::NotFound
                 | Outcome::Answer(_)
                 | Outcome::Failed(_) => {
-                    self.pods_seen(&target, None, now);
+                    self.pods_seen(&target, None, now, out);
                 }
             },
             Doing::Status { policy, status, quarantine, active } => {
@@ -70,6 +70,7 @@ impl World {
                 self.mark(policy);
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
+            Doing::Budget { budget, version, makes } => self.budget_told(&budget, &version, makes, &outcome),
             Doing::Told => {}
         }
     }
@@ -283,14 +284,20 @@ fn explain(failure: &Failure, object: &ObjectKey) -> (Reason, String) {
 }
 
 impl Entry {
+    /// The revision whose values are pinned.
+    pub(in crate::core::engine) fn pinned(&self) -> Option<i64> {
+        self.parsed.as_ref().ok().and_then(|policy| policy.rollback.to())
+    }
+
     /// Enters changes into the history. Writes of one change, on several objects, are one entry.
     pub(super) fn remember(&mut self, generation: i64, changes: &[Change], rolls_out: bool, now: Instant) {
         let verdict = if rolls_out { "RollingOut" } else { "Applied" };
         let changes: Vec<_> = changes.iter().map(report::change).collect();
         self.memoir.last_change = Some(now);
-        let open = self.open_change.filter(|open| open.generation == generation);
+        let pinned = self.pinned();
+        let open = self.open_change.filter(|open| (open.generation, open.pinned) == (generation, pinned));
         let rolled_out = rolls_out || open.is_some_and(|open| open.rolled_out);
-        self.open_change = Some(OpenChange { generation, rolled_out });
+        self.open_change = Some(OpenChange { generation, pinned, rolled_out });
         if let (Some(newest), Some(open)) = (self.memoir.history.first_mut(), open)
             && (newest.verdict == "RollingOut" || !open.rolled_out)
         {
@@ -305,12 +312,13 @@ impl Entry {
             return;
         }
         self.memoir.revision += 1;
-        self.open_change = Some(OpenChange { generation, rolled_out: rolls_out });
+        self.open_change = Some(OpenChange { generation, pinned, rolled_out: rolls_out });
         let entry = crate::api::status::HistoryEntry {
             revision: self.memoir.revision,
             at: report::time(now),
             changes,
             verdict: verdict.to_owned(),
+            omitted: 0,
         };
         self.memoir.history.insert(0, entry);
         self.memoir.history.truncate(20);

@@ -17,7 +17,7 @@ use crate::{
     core::{
         facts::{Instant, ObjectKey, Span},
         policy::{
-            Policy, Profile, ProfileSet, Threshold,
+            Guise, Policy, Profile, ProfileSet, Threshold,
             profiles::{Side, When},
         },
         report::{Active, ByTarget},
@@ -47,7 +47,7 @@ impl World {
     /// Switches profiles; those that something blocks are returned.
     pub(super) fn switch_profiles(&mut self, entry: &mut Entry, now: Instant) -> Vec<Blocked> {
         let policy = match &entry.parsed {
-            Ok(policy) if !(policy.profiles.is_empty() && entry.memoir.active.is_empty()) => policy.clone(),
+            Ok(policy) if has_guises(policy) || !entry.memoir.active.is_empty() => policy.clone(),
             Ok(_) | Err(_) => return Vec::new(),
         };
         // A policy that is not served keeps what is active for the time when it is.
@@ -62,11 +62,11 @@ impl World {
             // Thresholds move along.
             self.unmeasured.policies = true;
         }
-        let sets: Vec<ProfileSet> = keys(&policy, &targets).map(|target| entry.active_set(&policy, target)).collect();
-        entry.under.retain(|set, _| sets.contains(set));
-        for set in sets {
-            if let Some(under) = entry.under_set(&policy, set) {
-                entry.under.insert(set, under);
+        let guises: Vec<Guise> = keys(&policy, &targets).map(|target| entry.guise(&policy, target)).collect();
+        entry.under.retain(|guise, _| guises.contains(guise));
+        for guise in guises {
+            if let Some(under) = entry.in_guise(&policy, guise) {
+                entry.under.insert(guise, under);
             }
         }
         blocked
@@ -98,13 +98,14 @@ impl World {
         targets: &[ObjectKey],
         now: Instant,
     ) -> (Vec<Box<str>>, Option<Arc<Policy>>) {
-        if policy.profiles.is_empty() {
+        if !has_guises(policy) {
             return (Vec::new(), None);
         }
         let Some((rules, _)) = self.served_on(entry, policy) else { return (Vec::new(), None) };
         let switched = self.switched(entry, policy, &rules, targets, now);
         let active = switched.active.into_values().flatten().map(|active| active.profile).collect::<Vec<_>>();
-        let under = entry.under_set(policy, policy.profile_set(active.iter().map(AsRef::as_ref)));
+        let set = policy.profile_set(active.iter().map(AsRef::as_ref));
+        let under = entry.in_guise(policy, (set, policy.pins_on(targets.first())));
         (active, under)
     }
 
@@ -158,9 +159,12 @@ impl World {
                 }
                 None
             } else {
-                let under = entry.under_set(policy, set);
+                // What it requires must hold with the values that are there, and those that are pinned stay so.
+                let pinned = entry.in_guise(policy, (set, policy.pins_on(target)));
+                let unmet = resolve::unmet(pinned.as_deref().unwrap_or(policy), profile, object);
+                let under = entry.in_guise(policy, (set, None));
                 let under = under.as_deref().unwrap_or(policy);
-                let unmet = resolve::unmet(under, profile, object).map(|why| (Reason::RequirementUnmet, why));
+                let unmet = unmet.map(|why| (Reason::RequirementUnmet, why));
                 unmet.or_else(|| contradiction(under, profile, set))
             };
             if let Some((reason, why)) = blocked {
@@ -232,6 +236,11 @@ enum Wanted {
     No { until: Option<Instant> },
 }
 
+/// Whether a policy may be something else on a target than what its spec says.
+fn has_guises(policy: &Policy) -> bool {
+    !policy.profiles.is_empty() || policy.rollback.to().is_some()
+}
+
 /// What profiles are active on: each target, or the policy that has none.
 fn keys<'a>(policy: &Policy, targets: &'a [ObjectKey]) -> impl Iterator<Item = Option<&'a ObjectKey>> {
     let alone = policy.target.is_none().then_some(None);
@@ -254,21 +263,22 @@ impl Entry {
         self.told_active == self.memoir.active.listed()
     }
 
-    fn active_set(&self, policy: &Policy, target: Option<&ObjectKey>) -> ProfileSet {
-        policy.profile_set(self.memoir.active.of(target).map(|active| &*active.profile))
+    fn guise(&self, policy: &Policy, target: Option<&ObjectKey>) -> Guise {
+        let active = policy.profile_set(self.memoir.active.of(target).map(|active| &*active.profile));
+        (active, policy.pins_on(target))
     }
 
-    /// The policy under the profiles that are active on a target; `None`: as it is.
+    /// The policy under the profiles that are active on a target, with what a rollback pins there; `None`: as it is.
     pub(super) fn under(&self, policy: &Policy, target: Option<&ObjectKey>) -> Option<Arc<Policy>> {
-        self.under_set(policy, self.active_set(policy, target))
+        self.in_guise(policy, self.guise(policy, target))
     }
 
-    /// The policy under some of its profiles; `None`: as it is.
-    pub(super) fn under_set(&self, policy: &Policy, set: ProfileSet) -> Option<Arc<Policy>> {
-        if set.is_empty() {
+    /// The policy under some of its profiles, with what a rollback pins; `None`: as it is.
+    fn in_guise(&self, policy: &Policy, guise: Guise) -> Option<Arc<Policy>> {
+        if guise.0.is_empty() && guise.1.is_none() {
             return None;
         }
-        Some(self.under.get(&set).cloned().unwrap_or_else(|| Arc::new(policy.under(set))))
+        Some(self.under.get(&guise).cloned().unwrap_or_else(|| Arc::new(policy.in_guise(guise))))
     }
 
     /// Thresholds under the profiles that are active on each target; none: those of the policy.

@@ -95,7 +95,8 @@ impl World {
         self.emit(action, doing, out);
         for (warning, reason, action, note) in notices {
             let event = Event {
-                policy: key.clone(),
+                kind: "PerformancePolicy",
+                object: key.clone(),
                 uid: uid.clone(),
                 warning,
                 reason: reason.as_str(),

@@ -18,12 +18,12 @@ use crate::{
         status::QuarantineEntry,
     },
     core::{
-        facts::{Instant, Object, ObjectKey, unsettled},
+        facts::{Instant, Object, ObjectKey, progress, unsettled},
         plan::{self, Case, Hold, Memory, Orphans, Plan, Step},
-        policy::{Policy, PolicyKey},
+        policy::{Policy, PolicyKey, Rollback},
         record::Record,
         report::{self, Finding, Standing, TargetStanding, Truth},
-        resolve::{self, Rules},
+        resolve::{self, Rules, Shares},
     },
 };
 
@@ -51,13 +51,14 @@ impl World {
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
                 None => {
-                    self.close_books(&key);
+                    self.close_books(&key, now);
                     self.release_traces(&key, &BTreeSet::new(), now, out);
                 }
                 Some(mut entry) => {
                     let contests = entry.scalings.values().flatten().map(|(_, at)| *at + plan::CONTEST);
                     entry.wake = contests.filter(|end| *end > now).min();
                     let waited = entry.waiting.take();
+                    entry.protected = false;
                     // Younger policies must see this one while it is out of the table: they are visited after it is back.
                     self.visit(&key, &mut entry, now, out);
                     // Who is refused once more keeps its place.
@@ -76,7 +77,8 @@ impl World {
             self.retire(key, entry, now, out);
             return;
         }
-        let standing = self.standing(key, entry, blocked, now, out);
+        let mut standing = self.standing(key, entry, blocked, now, out);
+        standing.pinned = standing.pinned.or_else(|| entry.parsed.as_ref().ok().and_then(Self::pin));
         // It is handled when nothing is left of what it ends: a restart before that must still find it new.
         if !entry.holds.iter().any(|(key, hold)| entry.lifts(key, hold)) {
             let resumed = entry.parsed.as_ref().ok().and_then(|policy| policy.resumed_at);
@@ -149,6 +151,7 @@ impl World {
         let finalizers_ready = self.finalizers_ready(key, entry, &policy, now, out);
         // Values follow from the profiles that are active, and after a restart from those that the status tells.
         let ready = may_write.is_ok() && finalizers_ready && entry.knows_profiles();
+        entry.proofs.retain(|target, _| targets.contains(target));
         let mut kept: BTreeSet<ObjectKey> = BTreeSet::new();
         let mut visits = Vec::new();
         for target in &targets {
@@ -156,7 +159,11 @@ impl World {
             kept.extend(self.autoscaler(target).map(|object| object.key.clone()));
             let under = entry.under(&policy, Some(target));
             let policy = under.as_deref().unwrap_or(&policy);
-            visits.push(self.visit_target(entry, policy, &rules, target, ready, now, out));
+            // What a rollback pins may contradict the profiles that are active here.
+            let refused = Self::pin(policy).filter(|pin| pin.reason == Reason::RollbackRefused);
+            let mut visit = self.visit_target(entry, policy, &rules, target, ready && refused.is_none(), now, out);
+            visit.waits = refused.or(visit.waits);
+            visits.push(visit);
         }
         kept.extend(Self::named_config_maps(&policy));
         if policy.suspended.is_none() && !rules.spec.freeze {
@@ -171,6 +178,17 @@ impl World {
             entry.open_change = None;
         }
         self.compose(entry, &policy, &may_write, blocked, visits)
+    }
+
+    /// What is said of a rollback.
+    fn pin(policy: &Policy) -> Option<Finding> {
+        let (holds, message) = policy.rollback.told(policy.identity.name())?;
+        let (truth, reason) = match policy.rollback {
+            Rollback::Foreign { .. } => (Truth::False, Reason::RollbackIgnored),
+            _ if holds => (Truth::True, Reason::RollbackPinned),
+            _ => (Truth::False, Reason::RollbackRefused),
+        };
+        Some(Finding::new(truth, reason, message))
     }
 
     /// A policy that is not served: it keeps what it holds and writes nothing.
@@ -205,11 +223,12 @@ impl World {
             let waits = Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", target.short()));
             return Visit { plan: Plan::default(), standing, waits: Some(waits) };
         };
-        let mut plan = self.plan_target(entry, policy, &object, now);
+        let mut decision = self.budgets_for(policy, target);
+        let mut plan = self.plan_target(entry, policy, &object, &decision.shares, now);
         Self::keep_holds(entry, &plan, target);
         let failed = self.rollouts.get(target).filter(|rollout| rollout.policy == entry.identity.key);
         let goes_back = failed.is_some_and(|rollout| rollout.failed.is_some());
-        self.hold_to_budgets(policy, target, goes_back, &mut plan);
+        self.hold_to_budgets(&entry.identity.key, target, &mut decision, goes_back, &mut plan);
         self.look_for_way_back(entry, target, &plan, may_write);
         for key in &plan.unread {
             self.read(key, out);
@@ -218,9 +237,28 @@ impl World {
             .unread
             .first()
             .map(|key| Finding::new(Truth::Unknown, Reason::Unknown, format!("{} is being read", key.short())));
+        // What failed goes back in any case.
+        let short_of = if goes_back { None } else { decision.waits(&plan) };
         if let Some(step) = plan.steps.first() {
             let verdict = if may_write { self.gate(entry, rules, &object, step, now) } else { Err(None) };
-            match verdict {
+            let key = entry.identity.key.clone();
+            // Who waits for nothing but a turn reserves what grows then, so that a round costs one status of the budget.
+            let has_no_turn =
+                |why: &Option<Finding>| why.as_ref().is_some_and(|why| why.reason == Reason::WaitingForTurn);
+            if verdict.as_ref().is_err_and(has_no_turn) && short_of.is_none() && !goes_back {
+                // What is told is the turn, whatever becomes of it.
+                drop(self.reserve(&key, target, step, &decision));
+            }
+            let verdict = verdict.and_then(|()| short_of.clone().map_or(Ok(()), |why| Err(Some(why))));
+            let verdict = verdict.and_then(|()| {
+                if goes_back || !decision.waits_for_rollout(step, &progress(&object)) {
+                    return Ok(());
+                }
+                let message =
+                    format!("{}: pods of the rollout before have yet to end, and hold connections", target.short());
+                Err(Some(Finding::new(Truth::False, Reason::RollingOut, message)))
+            });
+            match verdict.and_then(|()| self.reserve(&key, target, step, &decision).map_err(Some)) {
                 Ok(()) => {
                     self.write(&entry.identity.key.clone(), entry, target, step.clone(), now, out);
                     waits = Some(Finding::new(Truth::False, Reason::Pending, "a write is under way"));
@@ -228,6 +266,7 @@ impl World {
                 Err(why) => waits = why,
             }
         }
+        waits = waits.or_else(|| short_of.filter(|_| may_write));
         let unsettled = unsettled(&object).filter(|_| waits.is_none() && may_write && plan.steps.is_empty());
         if let Some(why) = &unsettled {
             let message = format!("{} is not ready: {why}", target.short());
@@ -245,6 +284,7 @@ impl World {
         if let Some((hash, _)) = &standing.applied {
             entry.claims.insert(target.clone(), hash.clone());
         }
+        self.note_proofs(entry, policy, &object, &plan, rolling.is_some());
         standing.ready = plan.steps.is_empty()
             && plan.refusals.is_empty()
             && plan.conflicts.is_empty()
@@ -262,7 +302,14 @@ impl World {
     }
 
     /// The plan for one target as things are.
-    pub(super) fn plan_target(&self, entry: &Entry, policy: &Policy, object: &Object, now: Instant) -> Plan {
+    pub(super) fn plan_target(
+        &self,
+        entry: &Entry,
+        policy: &Policy,
+        object: &Object,
+        shares: &Shares,
+        now: Instant,
+    ) -> Plan {
         if let Some(owner) = &object.meta.controller {
             let message = format!(
                 "{} is owned by {} \"{}\", which would undo every write: govern the owner instead",
@@ -285,7 +332,7 @@ impl World {
         {
             return Plan { unread: vec![unread.clone()], ..Plan::default() };
         }
-        let memory = self.memory(entry, object, now);
+        let memory = Memory { shares: shares.clone(), ..self.memory(entry, object, now) };
         plan::plan(&Case {
             policy,
             target: object,
@@ -343,6 +390,7 @@ impl World {
             orphans,
             elders,
             scalings,
+            shares: Shares::new(),
         }
     }
 
@@ -428,6 +476,9 @@ pub(super) fn writable(policy: &Policy, rules: &Rules) -> Result<(), Finding> {
     }
     if rules.spec.freeze {
         return no(Reason::Frozen, format!("{} is frozen", rules.name()));
+    }
+    if let (Rollback::Refused(_), Some((_, why))) = (&policy.rollback, policy.rollback.told(policy.identity.name())) {
+        return no(Reason::RollbackRefused, why);
     }
     Ok(())
 }

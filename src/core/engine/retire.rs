@@ -151,16 +151,20 @@ impl World {
                         self.refused_releases.get(&object).filter(|refused| refused.reason != Reason::Pending);
                     trouble = refused.map(|refused| (refused.reason, refused.message.clone())).or(trouble);
                 }
-                Some(step) => match self.gate(entry, rules, &bound, &step, now) {
-                    Ok(()) => self.write(key, entry, &object, step, now, out),
-                    Err(why) => {
-                        entry.wake = Some(now + Span::seconds(1));
-                        trouble = why
-                            .filter(|why| why.reason != Reason::Pending)
-                            .map(|why| (why.reason, why.message))
-                            .or(trouble);
+                Some(step) => {
+                    let verdict = self.gate(entry, rules, &bound, &step, now).map_err(|why| {
+                        why.filter(|why| why.reason != Reason::Pending).map(|why| (why.reason, why.message))
+                    });
+                    let verdict = verdict
+                        .and_then(|()| self.restores_within_budgets(key, entry, &bound, &step, now).map_err(Some));
+                    match verdict {
+                        Ok(()) => self.write(key, entry, &object, step, now, out),
+                        Err(why) => {
+                            entry.wake = Some(now + Span::seconds(1));
+                            trouble = why.or(trouble);
+                        }
                     }
-                },
+                }
             }
         }
         trouble

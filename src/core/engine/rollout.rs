@@ -1,7 +1,8 @@
 //! Rollouts of ours, from the first write to the moment when nobody looks any more.
 //!
-//! A permit to begin ([`permit`]), the watch over the pods ([`watch`]), failure, quarantine and the way back ([`failure`]),
-//! and what a new leader makes of a rollout that it finds ([`adopt`]).
+//! A permit to begin ([`permit`]), which budgets of disruptions may refuse ([`disruption`]), the watch over the pods ([`watch`]),
+//! what keeps them from starting ([`stall`]), failure, quarantine and the way back ([`failure`]), and what a new leader makes of a
+//! rollout that it finds ([`adopt`]).
 //!
 //! ```text
 //!            write            pods replaced         30 s without a failure
@@ -15,11 +16,14 @@
 //! and as that may be older than the write, it has to say the same for as long as a rollout settles, which is over then.
 
 mod adopt;
+mod disruption;
 mod failure;
 mod permit;
+mod stall;
 mod watch;
 
-use super::World;
+use self::stall::Stall;
+use super::{Entry, World};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -56,6 +60,9 @@ pub(super) struct Rollout {
     pub generation: i64,
     /// The first generation of which it carries something that is not proven.
     pub first_generation: i64,
+    /// Revision whose values were pinned when it was written; after a restart nobody knows. Who pins others, or none any more,
+    /// does not wait for its end.
+    pub pinned: Option<i64>,
     /// Generation that the write gave the object; older views say nothing about this rollout.
     pub object_generation: i64,
     /// What it carries.
@@ -73,6 +80,8 @@ pub(super) struct Rollout {
     looking: bool,
     /// How far its object was, and since when it has been there.
     advance: (Advance, Instant),
+    /// What keeps its pods from starting.
+    stall: Option<Stall>,
     /// When the rollout was complete for the first time, and since when it has been without a break.
     completed: Option<(Instant, Option<Instant>)>,
 }
@@ -86,6 +95,8 @@ pub(super) enum Rest {
     HeldUp,
     /// Its pods are replaced when a person deletes them or moves the partition.
     AwaitsPerson,
+    /// It was found after a restart with nothing moving, and others had taken the turn since. Its way back takes another one.
+    Overtaken,
 }
 
 /// How far a rollout is.
@@ -132,6 +143,7 @@ impl Rollout {
             phase: Phase::Preparing,
             generation: 0,
             first_generation: 0,
+            pinned: None,
             object_generation: 0,
             changes: Vec::new(),
             failed: None,
@@ -142,6 +154,7 @@ impl Rollout {
             next_look: now,
             looking: false,
             advance: (Advance::default(), now),
+            stall: None,
             completed: None,
         }
     }
@@ -189,6 +202,7 @@ impl Rollout {
         self.began = now;
         self.next_look = now + LOOK;
         self.advance = (Advance::default(), now);
+        self.stall = None;
         self.completed = None;
     }
 
@@ -201,6 +215,11 @@ impl Rollout {
     /// that nothing comes of any more keeps nobody.
     pub(super) fn is_in_flight(&self) -> bool {
         self.phase != Phase::Settling && self.rest.is_none()
+    }
+
+    /// Whether other policies keep away from its workload: whose values fail could not be told, and each has its own way back.
+    pub(super) fn comes_first(&self) -> bool {
+        matches!(self.rest, None | Some(Rest::Overtaken))
     }
 
     /// Whether a person has to do the rest.
@@ -242,11 +261,12 @@ impl Rollout {
         }
     }
 
-    /// Whether a write may follow although the rollout is not finished: the way back, or a newer spec.
-    pub(super) fn may_be_superseded(&self, generation: i64) -> bool {
+    /// Whether a write may follow although the rollout is not finished: the way back, a newer spec, or a rollback that somebody
+    /// asks for or ends in the meantime.
+    pub(super) fn may_be_superseded(&self, generation: i64, pinned: Option<i64>) -> bool {
         match self.phase {
             Phase::Preparing | Phase::Running | Phase::Settling => {
-                self.failed.is_some() || self.generation < generation
+                self.failed.is_some() || self.generation < generation || self.pinned != pinned
             }
             Phase::RollingBack => self.generation < generation,
             Phase::Stray => false,
@@ -313,11 +333,12 @@ impl Rollout {
                     carried()
                 ),
             )),
-            (Phase::Running | Phase::RollingBack, None) => Some(Finding::new(
-                Truth::False,
-                Reason::RollingOut,
-                format!("{} rolls out {}", target.short(), carried()),
-            )),
+            (Phase::Running | Phase::RollingBack, None) => {
+                let waits =
+                    self.stall.as_ref().and_then(Stall::told).map(|told| format!("; {told}")).unwrap_or_default();
+                let message = format!("{} rolls out {}{waits}", target.short(), carried());
+                Some(Finding::new(Truth::False, Reason::RollingOut, message))
+            }
         }
     }
 }
@@ -333,6 +354,7 @@ impl World {
         changes: Vec<Change>,
         now: Instant,
     ) {
+        let pinned = self.policies.get(policy).and_then(Entry::pinned);
         let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.policy == *policy) else { return };
         // What was edited before belongs to the same rollout, and so does what it replaces before it was proven: to its way
         // back, too. The way back itself carries nothing else.
@@ -349,6 +371,7 @@ impl World {
         carry(&mut carried, changes);
         if object.key == *target {
             rollout.run(generation, object, carried, now);
+            rollout.pinned = pinned;
         } else if joins {
             rollout.changes = carried;
         }

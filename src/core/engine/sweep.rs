@@ -12,11 +12,15 @@
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `standing` | what a policy's status says |
+//! | `proofs` | values that are in place, and whether pods run with them |
+//! | `capacities` | numbers of connection budgets that are measured |
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
 mod alerts;
+mod capacities;
 mod groups;
+mod proofs;
 mod question;
 mod rows;
 mod source;
@@ -26,11 +30,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     alerts::Alerts,
+    capacities::Capacities,
     question::{Ask, Part, Question},
     rows::Governed,
     source::{Source, concerns_source},
 };
 pub use self::{
+    capacities::Budgeted,
+    proofs::{Expectation, Expected, Unproven},
     rows::Subject,
     standing::{Measured, Reading},
 };
@@ -53,6 +60,8 @@ pub struct Sweep {
     policies: BTreeMap<PolicyKey, Governed>,
     sources: BTreeMap<Box<str>, Source>,
     alerts: Alerts,
+    /// What is measured of budgets.
+    capacities: Capacities,
     /// Queries under way.
     asked: BTreeMap<Token, (Box<str>, Ask, Part)>,
     last_token: u64,
@@ -122,7 +131,11 @@ impl Sweep {
             self.restless = true;
             let continuity = question.continuity(interval);
             for (policy, row) in &question.members {
-                let Some(key) = self.order.get(*policy as usize) else { continue };
+                let Some(key) = self.order.get(*policy as usize) else {
+                    let budget = (*policy as usize).saturating_sub(self.order.len());
+                    self.capacities.judge(budget, *row, &round, (continuity, interval));
+                    continue;
+                };
                 let Some(governed) = self.policies.get_mut(key) else { continue };
                 if governed.judge(key, usize::from(*row), &round, (continuity, interval), now) {
                     changed.insert(key.clone());
@@ -134,10 +147,10 @@ impl Sweep {
             self.restless = true;
             // Rows that nobody has asked about say that the source is down, until it is not; and profiles stay as they are for that
             // time, whatever was read last.
-            let blind = self
-                .policies
-                .iter()
-                .filter(|(_, governed)| governed.source == name && (governed.is_unjudged() || governed.switches()));
+            let blind =
+                self.policies.iter().filter(|(_, governed)| governed.source == name).filter(|(_, governed)| {
+                    governed.is_unjudged() || governed.switches() || !governed.proofs.is_empty()
+                });
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed
@@ -210,11 +223,13 @@ impl Sweep {
                 Some(governed) => governed.follow(subject, version),
                 None => self.policies.insert(key.clone(), Governed::new(subject, version)).is_none(),
             };
+            let governed = self.policies.get_mut(key);
+            let news = governed.is_some_and(|known| known.proofs.follow(subject.proofs, version, now)) || news;
             if news {
                 changed.insert(key.clone());
             }
         }
-        if !changed.is_empty() || !moved.is_empty() {
+        if !changed.is_empty() || !moved.is_empty() || std::mem::take(&mut self.capacities.moved) {
             self.version = version;
             self.restless = true;
             self.index(now);
@@ -225,12 +240,19 @@ impl Sweep {
     /// Groups all rows by the question that answers them. Questions that are asked already go on.
     fn index(&mut self, now: Instant) {
         self.order = self.policies.keys().cloned().collect();
+        self.capacities.index();
         let mut drafts: BTreeMap<&str, BTreeMap<Ask, question::Draft>> = BTreeMap::new();
         for (number, (key, governed)) in self.policies.iter().enumerate() {
             let Some(source) = self.sources.get(&governed.source) else { continue };
             let drafts = drafts.entry(&governed.source).or_default();
             governed.draft(key, u32::try_from(number).unwrap_or(u32::MAX), &source.spec.identity, drafts);
         }
+        for (name, source) in &self.sources {
+            let drafts = drafts.entry(name).or_default();
+            self.capacities.draft(self.order.len(), name, &source.spec.identity, drafts);
+        }
+        let mut drafts: BTreeMap<Box<str>, _> =
+            drafts.into_iter().map(|(name, drafts)| (Box::from(name), drafts)).collect();
         for (name, source) in &mut self.sources {
             let mut old = std::mem::take(&mut source.questions);
             for (ask, draft) in drafts.remove(&**name).unwrap_or_default() {

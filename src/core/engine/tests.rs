@@ -45,6 +45,7 @@ fn lists() -> Vec<Input> {
         Input::Listed(Stream::Classes, Listing::default()),
         Input::Listed(Stream::Sources, Listing::default()),
         Input::Listed(Stream::Budgets, Listing::default()),
+        Input::Listed(Stream::Disruptions, Listing::default()),
         object(deployment()),
         object(config(None)),
     ];
@@ -172,4 +173,25 @@ fn a_policy_that_cannot_be_read_says_so_and_holds_what_it_has() {
     readable.metadata.resource_version = Some("50".into());
     let effects = tell(&mut world, vec![Input::Policy(Change::Applied(Box::new(readable)))], seconds(4));
     assert_eq!(reads(&effects).len(), 1, "{effects:?}");
+}
+
+#[test]
+fn where_nobody_knows_what_budgets_of_disruptions_there_are_nothing_begins_that_takes_pods_away() {
+    let mut recreated = deployment().into_object();
+    let surging = recreated.clone();
+    recreated.content["spec"]["strategy"] = json!({"type": "Recreate"});
+    let tell = |world: &mut World, input: Input| drop(step(world, input, NOW));
+    let mut world = World::new(Config::default());
+    for input in lists().into_iter().filter(|input| !matches!(input, Input::Listed(Stream::Disruptions, _))) {
+        tell(&mut world, input);
+    }
+    assert!(!world.is_synced());
+    tell(&mut world, Input::Unserved(Stream::Disruptions, Reason::Forbidden));
+    assert!(world.is_synced(), "nobody else waits for them");
+    let (reason, message) = world.protection(&recreated).unwrap();
+    assert_eq!(reason, Reason::Forbidden);
+    assert!(message.contains("may not read poddisruptionbudgets.policy"), "{message}");
+    assert_eq!(world.protection(&surging), None);
+    tell(&mut world, Input::Listed(Stream::Disruptions, Listing::default()));
+    assert_eq!(world.protection(&recreated), None);
 }

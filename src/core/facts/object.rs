@@ -8,6 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
+use super::{DisruptionBudget, DisruptionKey};
 use crate::api::policy::TargetKind;
 
 /// Kinds that a policy may write to.
@@ -414,6 +415,19 @@ impl Wire {
     #[must_use]
     pub fn resource_version(&self) -> &str {
         &self.metadata.resource_version
+    }
+
+    /// Namespace and name, and the budget, of what is a `PodDisruptionBudget`.
+    ///
+    /// # Errors
+    /// When it has no name, or is none.
+    pub fn into_disruption_budget(self) -> Result<(DisruptionKey, DisruptionBudget), serde_json::Error> {
+        let m = self.metadata;
+        if m.name.is_empty() {
+            return Err(serde_json::Error::custom("the object has no name"));
+        }
+        let budget = DisruptionBudget::read(m.generation, self.rest.get("spec"), self.rest.get("status"))?;
+        Ok(((m.namespace.into(), m.name.into()), budget))
     }
 
     /// The object, now that its kind is said.

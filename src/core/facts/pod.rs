@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Instant;
+use super::{Instant, said};
 
 /// A pod of a governed workload, read only while a rollout of ours is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Pod {
     pub restarts: i64,
     /// The reason why a container waits or the node does not take the pod, if it is one that tells of a failure.
     pub waiting: Option<String>,
-    /// Why no node takes it.
+    /// Why no node takes it, as the scheduler says, cut.
     pub unschedulable: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Pod {
                 .find(|reason| FAILING.contains(reason))
                 .or_else(|| text("/status/reason").filter(|reason| *reason == REJECTED))
                 .map(str::to_owned),
-            unschedulable: unschedulable.map(|c| c["message"].as_str().unwrap_or_default().to_owned()),
+            unschedulable: unschedulable.map(|c| said(c["message"].as_str().unwrap_or_default())),
         }
     }
 
@@ -76,6 +76,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_pod_is_unschedulable_when_the_scheduler_says_so_and_not_while_it_is_held_back() {
+        let pod = |reason: &str, message: &str| {
+            let condition = json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message});
+            Pod::read(&json!({"metadata": {"name": "a-1"}, "status": {"conditions": [condition]}}))
+        };
+        let too_large = pod("Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.\u{1b}");
+        assert_eq!(too_large.unschedulable.as_deref(), Some("0/1 nodes are available: 1 Insufficient cpu."));
+        assert!(!too_large.is_failing());
+        assert_eq!(pod("SchedulingGated", "waits for a gate").unschedulable, None);
+        let long = pod("Unschedulable", &"node ".repeat(100));
+        assert_eq!(long.unschedulable.map(|text| text.len()), Some(300));
+    }
 
     #[test]
     fn a_new_pod_is_healthy_and_one_in_back_off_is_failing() {

@@ -82,7 +82,6 @@ pub fn progress(workload: &Object) -> Progress {
 /// taken up, and its condition. Pooler: its phase, as far as it says that something is wrong.
 #[must_use]
 pub fn unsettled(object: &Object) -> Option<String> {
-    let said = |text: &str| text.chars().filter(|char| !char.is_control()).take(200).collect::<String>();
     let phase = || {
         let phase = object.text("/status/phase")?;
         let reason = object.text("/status/phaseReason").filter(|reason| !reason.is_empty());
@@ -105,6 +104,24 @@ pub fn unsettled(object: &Object) -> Option<String> {
             None
         }
     }
+}
+
+/// Why the controller of a Deployment cannot make pods of the newest template, as it says: a quota, an admission webhook, a service
+/// account that is not there. The controllers of other kinds say so in Events only.
+#[must_use]
+pub fn refusal(workload: &Object) -> Option<String> {
+    let observed = workload.integer("/status/observedGeneration")?;
+    if workload.key.kind != Kind::Deployment || observed < workload.meta.generation {
+        return None;
+    }
+    let refused = |c: &&Value| c["type"] == "ReplicaFailure" && c["status"] == "True" && c["reason"] == "FailedCreate";
+    let refused = workload.items("/status/conditions").find(refused)?;
+    Some(said(refused["message"].as_str().unwrap_or_default()))
+}
+
+/// What somebody else's status says, as it is told again: on one line, and cut.
+pub(super) fn said(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).take(300).collect()
 }
 
 /// Nobody but a person ends pods. Those that were ended and made anew must run.
@@ -221,6 +238,22 @@ mod tests {
             json!({"spec": {"paused": true}, "status": {"observedGeneration": 1}}),
             &Progress::Paused,
         );
+    }
+
+    #[test]
+    fn pods_that_cannot_be_created_are_told_of_by_deployments_for_their_newest_template() {
+        let refused = |kind: Kind, observed: i64, reason: &str| {
+            let meta = Meta { generation: 2, ..Meta::default() };
+            let failure =
+                json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota"});
+            let content =
+                json!({"status": {"observedGeneration": observed, "conditions": [{"type": "Available"}, failure]}});
+            refusal(&Object { key: ObjectKey::new(kind, "ns", "w"), meta, content })
+        };
+        assert_eq!(refused(Kind::Deployment, 2, "FailedCreate").as_deref(), Some("exceeded quota"));
+        assert_eq!(refused(Kind::Deployment, 1, "FailedCreate"), None, "it may be of the template before");
+        assert_eq!(refused(Kind::Deployment, 2, "FailedDelete"), None);
+        assert_eq!(refused(Kind::StatefulSet, 2, "FailedCreate"), None);
     }
 
     #[test]

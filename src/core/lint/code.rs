@@ -127,6 +127,9 @@ codes! {
     TT0025 IdleNeverReached Warning "idle-never-reached"
         "A connection reaches the age at which it is replaced before it has been idle long enough to be closed, so `idleTimeout` does nothing."
         "`idleTimeout` < `maxLifetime` < the idle timeout of server and proxies."
+    TT0026 OneDatabaseTwice Warning "one-database-twice"
+        "Two budgets of one namespace read their capacity in the same place, so they seem to be of one database: each gives all of it away."
+        "Let the pools name one budget; or tell the databases apart by `capacity.metric.labels`; or share the capacity out, and name the other budget's part in `others`."
 
     TT0030 CacheNotCarried Warning "cache-not-carried"
         "A cache is described, but none of its numbers lands anywhere: nothing shows that the application has such a cache (`functools.lru_cache` on an `async def`, for one, keeps coroutines, which can be awaited only once)."
@@ -223,6 +226,10 @@ codes! {
     TT0098 RateOfSum Warning "rate-of-sum"
         "A rate over an aggregate does not see the restarts of single counters, and PromQL only takes it over a subquery."
         "Aggregate the rates: `sum(rate(…))`, not `rate(sum(…))`."
+
+    TT0099 ReadbackUnitUnclear Warning "readback-unit-unclear"
+        "The value is written in a part of a unit, and the name of the gauge that tells it back has none: it is compared in the whole unit, so that a value which is in force would be called `NotApplied`."
+        "Name a gauge with a unit, such as `timeout_seconds`, or say what it counts in: `effective: {gauge: timeout, unit: milliseconds}`."
 
     TT0100 StatusesNotMonotone Warning "statuses-not-monotone"
         "The status of a row is no function of current / target: a row that is further from its target has a better word than one that is nearer."

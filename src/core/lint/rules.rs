@@ -9,6 +9,7 @@ mod node;
 mod pools;
 mod postgres;
 mod queries;
+mod readbacks;
 mod refusals;
 mod reports;
 mod stream;
@@ -32,6 +33,7 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     thresholds::check(subject, findings); // bounds that never speak, or too late
     load::check(subject, findings); // Little's law
     queries::check(subject, findings); // PromQL of the policy's own
+    readbacks::check(subject, findings); // units of what is read back
     reports::check(subject, findings); // words against numbers
     limits::check(subject, findings); // operations without limits
 }

@@ -92,6 +92,11 @@ impl<'a> Subject<'a> {
         self.worked.get(*self.by_path.get(path)?)?.as_ref().ok().map(|worked| &worked.value)
     }
 
+    /// The lower bound of a value.
+    pub fn min(&self, path: &str) -> Option<&Value> {
+        self.worked.get(*self.by_path.get(path)?)?.as_ref().ok()?.min.as_ref()
+    }
+
     pub fn amount(&self, path: &str) -> Option<Decimal> {
         self.value(path)?.amount()
     }

@@ -334,6 +334,19 @@ fn operations_without_limits() {
     assert_eq!(found(&[deployment(&probe(6))]), [long]);
 }
 
+#[test]
+fn readbacks() {
+    let timeout = |format: &str, effective: Json| json!({"settings": [{"name": "x", "type": "Duration", "value": "5s", "env": "X", "as": format, "effective": effective}]});
+    finds(&timeout("milliseconds", json!({"gauge": "timeout"})), &["TT0099 settings.x.effective.gauge"]);
+    finds(&timeout("milliseconds", json!({"gauge": "timeout", "unit": "milliseconds"})), &[]);
+    finds(&timeout("milliseconds", json!({"gauge": "timeout_seconds"})), &[]);
+    finds(&timeout("seconds", json!({"gauge": "timeout"})), &[]);
+    finds(&timeout("seconds", json!({"query": "max by (pod) (timeout)"})), &[]);
+    let rate = json!({"query": "rate(sum(timeouts_total)[5m:])"});
+    finds(&timeout("seconds", rate), &["TT0098 settings.x.effective.query"]);
+    finds(&timeout("seconds", json!({"gauge": "timeout_bytes"})), &["TT0010 settings.x.effective.gauge"]);
+}
+
 /// What the rules about one policy say, whatever its shape: of sections that are older or newer than this build, too.
 fn ruled(text: &str) -> Vec<String> {
     let document: Json = serde_saphyr::from_str(text).unwrap();
@@ -421,6 +434,26 @@ fn budgets() {
     let mut pooler = budget(50);
     pooler["spec"]["pooler"] = json!({"mode": "Transaction", "clients": 1000, "servers": 60});
     assert_eq!(found(&[pooler]), ["TT0022 pooler"]);
+    // What is only measured, files do not tell.
+    let measured = |name: &str, labels: Json, literal: Option<u32>| {
+        let mut measured = budget(1);
+        measured["metadata"]["name"] = json!(name);
+        measured["spec"]["capacity"] = json!({"metric": {"gauge": "pg_settings_max_connections", "labels": labels}});
+        if let Some(literal) = literal {
+            measured["spec"]["capacity"]["connections"] = json!(literal);
+        }
+        measured
+    };
+    let wants = policy(&json!({"pools": [{"name": "db", "budget": "pg", "size": {"value": 100_000, "env": "SIZE"}}]}));
+    assert_eq!(found(&[measured("pg", json!({}), None), wants.clone()]), [""; 0]);
+    assert_eq!(found(&[measured("pg", json!({}), Some(50)), wants]), ["TT0020 pools.db.size"]);
+    // Two that read one number are of one database.
+    let one = || measured("pg", json!({"server": "a"}), None);
+    assert_eq!(found(&[one(), measured("other", json!({"server": "a"}), Some(9))]), ["TT0026 capacity.metric"]);
+    assert_eq!(found(&[one(), measured("other", json!({"server": "b"}), None)]), [""; 0]);
+    let mut wrong = measured("pg", json!({}), None);
+    wrong["spec"]["capacity"]["metric"] = json!({"gauge": "up", "query": "up"});
+    assert!(!found(&[wrong]).is_empty());
 }
 
 /// Values as people and programs get them wrong.

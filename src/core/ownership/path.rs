@@ -174,6 +174,36 @@ impl FieldPath {
         found.or_else(|| self.is_blank_variable(content).then_some(&EMPTY))
     }
 
+    /// Puts a value at this path in `content`, where the list or the map that it belongs to is there.
+    pub fn put(&self, content: &mut Value, value: &Value) {
+        let Some((last, parents)) = self.0.split_last() else { return };
+        let Some(parent) = parents.iter().try_fold(content, step_into) else { return };
+        match last {
+            Segment::Field(name) => {
+                if let Some(map) = parent.as_object_mut() {
+                    map.insert(name.to_string(), value.clone());
+                }
+            }
+            Segment::Key(_) | Segment::Item(_) | Segment::Index(_) => {
+                if let Some(place) = step_into(parent, last) {
+                    place.clone_from(value);
+                }
+            }
+        }
+    }
+
+    /// Takes out of `content` what is at this path.
+    pub fn remove(&self, content: &mut Value) {
+        let Some((last, parents)) = self.0.split_last() else { return };
+        let Some(parent) = parents.iter().try_fold(content, step_into) else { return };
+        match (last, parent) {
+            (Segment::Field(name), Value::Object(map)) => drop(map.remove(&**name)),
+            (Segment::Key(keys), Value::Array(items)) => items.retain(|item| !identifies(keys, item)),
+            (Segment::Item(wanted), Value::Array(items)) => items.retain(|item| !json::same(item, wanted)),
+            (Segment::Field(_) | Segment::Key(_) | Segment::Item(_) | Segment::Index(_), _) => {}
+        }
+    }
+
     fn is_blank_variable(&self, content: &Value) -> bool {
         let [.., Segment::Field(list), Segment::Key(_), Segment::Field(member)] = self.0.as_slice() else {
             return false;
@@ -181,6 +211,16 @@ impl FieldPath {
         let variable =
             || self.parent().and_then(|item| item.lookup(content).map(|item| item.get("valueFrom").is_none()));
         &**list == "env" && &**member == "value" && variable() == Some(true)
+    }
+}
+
+/// What a segment leads to.
+fn step_into<'a>(value: &'a mut Value, segment: &Segment) -> Option<&'a mut Value> {
+    match segment {
+        Segment::Field(name) => value.get_mut(&**name),
+        Segment::Key(keys) => value.as_array_mut()?.iter_mut().find(|item| identifies(keys, item)),
+        Segment::Item(wanted) => value.as_array_mut()?.iter_mut().find(|item| json::same(item, wanted)),
+        Segment::Index(index) => value.get_mut(index),
     }
 }
 

@@ -212,7 +212,7 @@ impl Readings {
 pub struct Switched {
     names: Vec<Box<str>>,
     active: Vec<Option<bool>>,
-    /// Nothing where no profile is active.
+    /// Nothing where no profile is active and nothing is pinned.
     under: Option<Policy>,
 }
 
@@ -228,6 +228,7 @@ impl Switched {
         readings: Option<&Readings>,
     ) -> Self {
         let target = object.map(|object| object.key.short());
+        let pins = policy.pins_on(object.map(|object| &object.key));
         let mut set = ProfileSet::default();
         let mut active = Vec::new();
         for (position, profile) in policy.profiles.iter().enumerate() {
@@ -237,7 +238,7 @@ impl Switched {
                 let of = |reading: &&Reading| reading.target.is_none() || reading.target == target;
                 let reading = readings?.of(&policy.identity.key, &threshold.name).find(of)?;
                 match switch.side(reading.value?) {
-                    Side::Enter => Some(resolve::unmet(&policy.under(set), profile, object).is_none()),
+                    Side::Enter => Some(resolve::unmet(&policy.in_guise((set, pins)), profile, object).is_none()),
                     Side::Leave => Some(false),
                     Side::Between => None,
                 }
@@ -256,7 +257,8 @@ impl Switched {
         let is_active = |(position, _): &(usize, _)| active.get(*position).copied().flatten() == Some(true);
         let names =
             policy.profiles.iter().enumerate().filter(is_active).map(|(_, profile)| profile.name.clone()).collect();
-        Self { names, active, under: (!set.is_empty()).then(|| policy.under(set)) }
+        let is_plain = set.is_empty() && pins.is_none();
+        Self { names, active, under: (!is_plain).then(|| policy.in_guise((set, pins))) }
     }
 
     /// What they make of the policy.

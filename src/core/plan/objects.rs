@@ -140,7 +140,14 @@ pub(super) fn bar(situation: &Situation<'_>, path: &str, live: Option<&Json>, va
         Effect::Destructive(why) => {
             let way_out = match desired.source {
                 Source::Spec if !moves => format!("set allowDestructive: true on {path} if that is meant"),
-                Source::Spec | Source::Formula { .. } | Source::Profile { .. } | Source::Kept => {
+                Source::Rollback { .. } => {
+                    format!("a rollback may not do that: set {path} in the policy if that is meant")
+                }
+                Source::Spec
+                | Source::Formula { .. }
+                | Source::Profile { .. }
+                | Source::Share { .. }
+                | Source::Kept => {
                     format!("only a literal of {path} that no profile sets may do that")
                 }
             };

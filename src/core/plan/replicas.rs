@@ -12,6 +12,7 @@ use crate::{
         facts::{Kind, Object},
         ownership::{self, FieldPath, Holder},
         policy::Replicas,
+        resolve::{Source, source},
     },
 };
 
@@ -114,7 +115,7 @@ fn bounds(situation: &Situation<'_>, autoscaler: &Object, replicas: &Replicas, p
                 path: format!("replicas.{member}").into(),
                 text: want.to_string(),
                 live: live(field).map(|n| n.to_string()),
-                source: Some("spec".into()),
+                source: Some(source(situation.policy, &format!("replicas.{member}"), Source::Spec).to_string()),
                 piece: None,
             }],
             cleared: None,

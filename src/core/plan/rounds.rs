@@ -5,18 +5,17 @@
 
 use std::{
     borrow::Cow,
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
 };
 
 use super::{
-    Case, Change, Hold, Memory, Orphans, Plan, Purpose, Refusal, Setting, Situation, State, Step, config_map, objects,
-    round, workload,
+    Case, Hold, Memory, Orphans, Plan, Refusal, Setting, Situation, State, config_map, objects, round, workload,
 };
 use crate::{
     api::conditions::Reason,
     core::{
         allocate::Load,
-        facts::Kind,
         policy::{Invalid, Knob, Landing, Policy, runtime},
         resolve::{self, Desired, Stays},
         units::Value,
@@ -36,7 +35,7 @@ pub fn plan(case: &Case<'_>) -> Plan {
     let mut memory = Cow::Borrowed(case.memory);
     let mut last = Plan::default();
     loop {
-        let desired = match resolve::resolve(case.policy, case.target, &stays) {
+        let desired = match resolve::resolve(case.policy, case.target, &stays, &case.memory.shares) {
             Ok(desired) => as_before(case, desired, &failed),
             Err(wrong) => return without_values(case, &memory, last, &wrong),
         };
@@ -157,9 +156,13 @@ fn as_before<'a>(case: &Case<'a>, desired: Vec<Desired<'a>>, failed: &BTreeSet<B
 /// goes back, and what somebody did to the objects is said as the `last` round found it.
 fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid]) -> Plan {
     let knobs = case.policy.knobs.iter();
-    let desired: Vec<Desired<'_>> = knobs
-        .filter_map(|knob| resolve::literal(case.policy, knob).or_else(|| Some(Desired::as_is(knob, case.live(knob)?))))
-        .collect();
+    let mut desired: Vec<Desired<'_>> = Vec::new();
+    for knob in knobs {
+        // A share is less than the literal.
+        let literal =
+            if case.memory.shares.contains_key(&knob.path) { None } else { resolve::literal(case.policy, knob) };
+        desired.extend(literal.or_else(|| Some(Desired::as_is(knob, case.live(knob)?))));
+    }
     let mut plan = round(&case.with(&desired, memory));
     let goes_back = !memory.failed_here.is_empty() || memory.orphans == Orphans::TakeBack;
     if !goes_back {
@@ -186,24 +189,13 @@ fn without_values(case: &Case<'_>, memory: &Memory, last: Plan, wrong: &[Invalid
     plan
 }
 
-/// Fewer pods come before more connections in each.
+/// Fewer pods come before more connections in each, and more pods after fewer connections in each.
 fn in_order(case: &Case<'_>, mut plan: Plan) -> Plan {
-    let lowers = |step: &Step| match step {
-        Step::Json { purpose, .. } => *purpose == Purpose::Scale,
-        Step::Apply(write) => write.object.kind == Kind::HorizontalPodAutoscaler && write.changes.iter().any(is_less),
-    };
     if case.policy.pools.iter().any(|pool| pool.budget.is_some()) {
         // A stable sort: the rest keeps its order.
-        plan.steps.sort_by_key(|step| !lowers(step));
+        plan.steps.sort_by_key(|step| step.pods().unwrap_or(Ordering::Equal));
     }
     plan
-}
-
-/// Whether a number becomes smaller.
-fn is_less(change: &Change) -> bool {
-    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok());
-    *change.path == *"replicas.max"
-        && matches!((number(&change.from), number(&change.to)), (Some(from), Some(to)) if to < from)
 }
 
 /// What the pools add up to with the values that pods may have now.
@@ -214,12 +206,20 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
             return desired.value.to_i64();
         }
         let rolling = of.and_then(|of| case.memory.rolling.get(path)?.get(of));
-        let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob))?;
-        resolve::read(desired.knob, &text)?.to_i64()
+        let text = rolling.cloned().unwrap_or_else(|| case.live(desired.knob));
+        let live = text.and_then(|text| resolve::read(desired.knob, &text)?.to_i64());
+        // A pool that was set opens its connections in however many processes there are, which nobody knows where nothing is said,
+        // and beside them those of an overflow, of which the same is true: one process, and no overflow, there are in any case.
+        // What comes with the first number of ours is growth then, for which there has to be room.
+        match live {
+            None if path.starts_with("workers.") => Some(1),
+            None if is_overflow(path) => Some(0),
+            live => live,
+        }
     };
-    let mut most = resolve::loads(case.policy, |path| value(path, None));
+    let mut most = resolve::loads(case.policy, |path| value(path, None), |_| None);
     for of in [0, 1].into_iter().filter(|_| !case.memory.rolling.is_empty()) {
-        for load in resolve::loads(case.policy, |path| value(path, Some(of))) {
+        for load in resolve::loads(case.policy, |path| value(path, Some(of)), |_| None) {
             match most.iter_mut().find(|known| known.pool == load.pool) {
                 Some(known) if known.per_pod() < load.per_pod() => *known = load,
                 Some(_) => {}
@@ -230,6 +230,11 @@ fn held(case: &Case<'_>, desired: &[Desired<'_>]) -> Vec<Load> {
     most
 }
 
+/// Whether a knob is the overflow of a pool.
+fn is_overflow(path: &str) -> bool {
+    path.starts_with("pools.") && path.ends_with(".overflow")
+}
+
 /// What the pools add up to with the values that are there or will be.
 fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
     let left: BTreeSet<&str> = states(plan, State::Yielded).chain(states(plan, State::Quarantined)).collect();
@@ -238,8 +243,23 @@ fn loads(case: &Case<'_>, desired: &[Desired<'_>], plan: &Plan) -> Vec<Load> {
         .filter_map(|desired| {
             let live = || case.live(desired.knob).and_then(|text| resolve::read(desired.knob, &text));
             let path = &*desired.knob.path;
-            Some((path, if left.contains(path) { live()? } else { desired.value.clone() }))
+            let value = match left.contains(path).then(live) {
+                None => desired.value.clone(),
+                // However many processes there are by themselves, and however large an overflow: what the policy would have is the
+                // best that can be said. A pool of which nothing was said would not be counted at all.
+                Some(None) if path.starts_with("workers.") || is_overflow(path) => desired.value.clone(),
+                Some(live) => live?,
+            };
+            Some((path, value))
         })
         .collect();
-    resolve::loads(case.policy, |path| values.get(path)?.to_i64())
+    // What stays cannot become less either: a size makes its pool one that takes all or nothing, and an overflow is its own least.
+    let bound = |desired: &Desired<'_>| match &*desired.knob.path {
+        path if !left.contains(path) => desired.min.as_ref()?.to_i64(),
+        path if is_overflow(path) => values.get(path)?.to_i64(),
+        _ => None,
+    };
+    let bounds: BTreeMap<&str, i64> =
+        desired.iter().filter_map(|desired| Some((&*desired.knob.path, bound(desired)?))).collect();
+    resolve::loads(case.policy, |path| values.get(path)?.to_i64(), |path| bounds.get(path).copied())
 }

@@ -402,15 +402,27 @@ pub struct Worked {
     pub filled: Option<Box<str>>,
     /// The bound that a formula's value was moved to.
     pub clamped: Option<Clamp>,
+    /// Whether it was lowered to the share of a budget.
+    pub shared: bool,
 }
 
-/// A bound that a formula's value was moved to.
+/// What a value was moved to: whatever else clips values some day gets its word here, and with it its place in every `because`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clamp {
-    /// It was below the lower one.
+    /// It was below the lower bound.
     Min,
-    /// It was above the upper one.
+    /// It was above the upper bound.
     Max,
+}
+
+impl fmt::Display for Clamp {
+    /// Continues the derivation of a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Min => ", raised to min",
+            Self::Max => ", lowered to max",
+        })
+    }
 }
 
 /// Why a knob has no value.
@@ -430,13 +442,20 @@ pub(super) fn work_out(
     order: &[usize],
     stays: impl Fn(&str) -> Option<Option<Value>>,
     template: impl Fn(&Amount) -> Option<Value>,
+    share: impl Fn(&str) -> Option<i64>,
 ) -> Vec<Result<Worked, Trouble>> {
     let mut worked: Vec<Option<Result<Worked, Trouble>>> = vec![None; knobs.len()];
     let mut read: BTreeMap<&str, Value> = BTreeMap::new();
     for &index in order {
         let Some(knob) = knobs.get(index) else { continue };
         let sight = Sight { read: &read, stays: &stays, template: &template };
-        let result = sight.knob(knob);
+        let mut result = sight.knob(knob);
+        if let (Ok(worked), Some(most)) = (&mut result, share(&knob.path))
+            && worked.value.to_i64().is_some_and(|value| value > most)
+        {
+            worked.value = Value::Integer(most);
+            worked.shared = true;
+        }
         // Whoever follows from a value that is not written follows from the one that is there.
         let seen = stays(&knob.path).unwrap_or_else(|| result.as_ref().ok().map(|worked| worked.value.clone()));
         read.extend(seen.map(|value| (&*knob.path, value)));
@@ -508,7 +527,7 @@ impl<S: Fn(&str) -> Option<Option<Value>>, T: Fn(&Amount) -> Option<Value>> Sigh
                 Some(expression.formula.with_references(|path| self.shown(expression, path)).into())
             }
         };
-        Ok(Worked { value, min, max, filled, clamped })
+        Ok(Worked { value, min, max, filled, clamped, shared: false })
     }
 
     fn value(&self, given: &Given, kind: ValueType) -> Result<Value, Trouble> {
@@ -595,6 +614,14 @@ impl Knob {
         self.given().flat_map(Given::reads).filter_map(|place| match place {
             Place::Knob(path) | Place::Fixed(path, _) => Some(&**path),
             Place::Template(_) => None,
+        })
+    }
+
+    /// What it follows from that only the pod template has.
+    pub fn template_inputs(&self) -> impl Iterator<Item = &Amount> {
+        self.given().flat_map(Given::reads).filter_map(|place| match place {
+            Place::Template(amount) => Some(amount),
+            Place::Knob(_) | Place::Fixed(..) => None,
         })
     }
 

@@ -1,13 +1,14 @@
 //! Profiles, parsed: other values for other times, and what a policy is while some of them are active.
 //!
 //! A profile sets values of knobs, bounds of replicas and bounds of levels by their path, whatever kind of knob that is. A
-//! policy under profiles is a policy like any other, so whatever looks at one need not know of them.
+//! policy under profiles is a policy like any other, so whatever looks at one need not know of them. What a rollback pins
+//! ([`pin`](super::pin)) is set in the same way, after them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Field, Invalid, Knob, Landing, Policy, Replicas,
-    given::{self, Amount, Expression, Given, Scope},
+    given::{self, Amount, Clamp, Expression, Given, Scope},
     read_given, rules, runtime,
     thresholds::{self, Threshold, word},
 };
@@ -108,9 +109,9 @@ pub struct Load {
     pub think_time: Span,
 }
 
-/// One value that a profile sets.
+/// One value that is set in the place of the spec's own.
 #[derive(Clone, Debug, PartialEq)]
-enum Move {
+pub(super) enum Move {
     /// Of a knob, by its position.
     Knob { index: usize, value: Given },
     /// Of a bound of replicas.
@@ -119,14 +120,28 @@ enum Move {
     Level { threshold: usize, severity: Severity, above: bool, bound: Literal },
 }
 
+/// Who sets a value in the place of the spec's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A profile, by its name.
+    Profile(Box<str>),
+    /// A rollback to a revision.
+    Rollback {
+        /// The revision.
+        to: i64,
+        /// The bound that the value was moved to, because the spec has another one than it had then.
+        clamped: Option<Clamp>,
+    },
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplicasBound {
+pub(super) enum ReplicasBound {
     Min,
     Max,
 }
 
 impl ReplicasBound {
-    const fn path(self) -> &'static str {
+    pub(super) const fn path(self) -> &'static str {
         match self {
             Self::Min => "replicas.min",
             Self::Max => "replicas.max",
@@ -188,7 +203,7 @@ impl Policy {
     #[must_use]
     pub fn under(&self, active: ProfileSet) -> Self {
         let active = self.profiles.iter().enumerate().filter(|(index, _)| active.has(*index));
-        active.fold(self.clone(), |policy, (_, profile)| policy.with(profile).unwrap_or(policy))
+        active.fold(self.clone(), |policy, (_, profile)| policy.with_profile(profile).unwrap_or(policy))
     }
 
     /// Those of its profiles that have these names.
@@ -202,7 +217,7 @@ impl Policy {
     /// # Errors
     /// What would be wrong.
     pub fn admits(&self, profile: &Profile) -> Result<(), Vec<Invalid>> {
-        self.with(profile).map(drop)
+        self.with_profile(profile).map(drop)
     }
 
     /// Which condition of `profile` does not hold, with the values of this policy on a target whose pod template is
@@ -224,33 +239,43 @@ impl Policy {
         })
     }
 
-    /// The profile that set a value, by its path.
+    /// Who set a value in the place of the spec's own, by its path.
     #[must_use]
-    pub fn set_by(&self, path: &str) -> Option<&str> {
-        self.set_by.get(path).map(AsRef::as_ref)
+    pub fn set_by(&self, path: &str) -> Option<&By> {
+        self.set_by.get(path)
     }
 
-    fn with(&self, profile: &Profile) -> Result<Self, Vec<Invalid>> {
+    fn with_profile(&self, profile: &Profile) -> Result<Self, Vec<Invalid>> {
+        let moves: Vec<_> = profile.moves.iter().map(|step| (step, By::Profile(profile.name.clone()))).collect();
+        self.with(&moves, &self.apart)
+    }
+
+    /// The policy with other values, each set by somebody. `apart`: those that are each target's own.
+    pub(super) fn with(
+        &self,
+        moves: &[(&Move, By)],
+        apart: &BTreeMap<Box<str>, Box<str>>,
+    ) -> Result<Self, Vec<Invalid>> {
         let mut next = self.clone();
         let mut wrong = Vec::new();
         let mut levels: BTreeMap<usize, &mut wire::Threshold> = BTreeMap::new();
         let mut thresholds = self.spec.thresholds.clone();
         let mut rest = thresholds.iter_mut().enumerate();
         let touched = |index: usize| {
-            profile.moves.iter().any(|step| matches!(step, Move::Level { threshold, .. } if *threshold == index))
+            moves.iter().any(|(step, _)| matches!(step, Move::Level { threshold, .. } if *threshold == index))
         };
         levels.extend(rest.by_ref().filter(|(index, _)| touched(*index)));
-        for step in &profile.moves {
+        for (step, by) in moves {
             match step {
                 Move::Knob { index, value } => {
                     if let Some(knob) = next.knobs.get_mut(*index) {
                         knob.value = value.clone();
-                        next.set_by.insert(knob.path.clone(), profile.name.clone());
+                        next.set_by.insert(knob.path.clone(), by.clone());
                     }
                 }
                 Move::Replicas { of, count } => {
                     next.set_replicas(*of, *count);
-                    next.set_by.insert(of.path().into(), profile.name.clone());
+                    next.set_by.insert(of.path().into(), by.clone());
                 }
                 Move::Level { threshold, severity, above, bound } => {
                     let level = levels.get_mut(threshold).and_then(|threshold| level(threshold, *severity));
@@ -276,7 +301,7 @@ impl Policy {
         }
         next.order = given::order(&next.knobs).map_err(|circles| wrong.extend(circles)).unwrap_or_default();
         if next.shares_config_maps {
-            wrong.extend(given::shared_and_different(&next.knobs, &next.order, &self.apart));
+            wrong.extend(given::shared_and_different(&next.knobs, &next.order, apart));
         }
         if let Some(Replicas { min: Some(min), max: Some(max), .. }) = next.replicas
             && min > max
@@ -478,10 +503,29 @@ impl Parser<'_> {
 
     /// A value by its path.
     fn value(&mut self, path: &str, literal: &Literal) -> Option<Move> {
-        let member = format!("set.{path}");
-        if let Some(index) = self.knobs.iter().position(|knob| *knob.path == *path) {
-            let value = self.knobs.get(index).map(|knob| knob_value(self.scope, knob, literal))?;
-            return self.accept(&member, value).map(|value| Move::Knob { index, value });
+        let setter = Setter { spec: self.spec, scope: self.scope, knobs: self.knobs };
+        let value = setter.value(path, literal);
+        self.accept(&format!("set.{path}"), value)
+    }
+}
+
+/// What the values of a spec can be replaced by.
+#[derive(Clone, Copy)]
+pub(super) struct Setter<'a> {
+    pub spec: &'a PerformancePolicySpec,
+    pub scope: &'a Scope,
+    pub knobs: &'a [Knob],
+}
+
+impl Setter<'_> {
+    /// Reads a value that stands in the place of the one at `path`.
+    ///
+    /// # Errors
+    /// What is wrong with it, continuing its path.
+    pub(super) fn value(self, path: &str, literal: &Literal) -> Result<Move, String> {
+        const NOTHING_BEHIND: &str = "is not in the spec, so there would be nothing to go back to";
+        if let Some((index, knob)) = self.knobs.iter().enumerate().find(|(_, knob)| *knob.path == *path) {
+            return knob_value(self.scope, knob, literal).map(|value| Move::Knob { index, value });
         }
         let segments: Vec<&str> = path.split('.').collect();
         match segments[..] {
@@ -494,36 +538,29 @@ impl Parser<'_> {
                 });
                 let count = literal.to_string().parse().ok().filter(|count| (1..=10_000).contains(count));
                 match count {
-                    _ if !is_set => self.refuse(&member, "is not in the spec, so there would be nothing to go back to"),
-                    None => self.refuse(&member, format!("must be a whole number ≥ 1 and ≤ 10000, not {literal}")),
-                    Some(count) => return Some(Move::Replicas { of, count }),
+                    _ if !is_set => Err(NOTHING_BEHIND.into()),
+                    None => Err(format!("must be a whole number ≥ 1 and ≤ 10000, not {literal}")),
+                    Some(count) => Ok(Move::Replicas { of, count }),
                 }
             }
             ["thresholds", name, "levels", severity, bound @ ("above" | "below")] => {
-                return self.level(&member, (name, severity, bound == "above"), literal);
+                self.level((name, severity, bound == "above"), literal).ok_or_else(|| NOTHING_BEHIND.into())
             }
-            _ => {
-                let beside = self.beside(path);
-                self.refuse(&member, format!("is nothing that a profile sets: {beside}"));
-            }
+            _ => Err(format!("is nothing that a profile sets: {}", self.beside(path))),
         }
-        None
     }
 
-    fn level(&mut self, member: &str, (name, severity, above): (&str, &str, bool), literal: &Literal) -> Option<Move> {
+    fn level(self, (name, severity, above): (&str, &str, bool), literal: &Literal) -> Option<Move> {
         let threshold = self.spec.thresholds.iter().position(|threshold| threshold.name == *name);
         let levels = threshold.and_then(|index| self.spec.thresholds.get(index)).map(|threshold| &threshold.levels);
         let level = levels.and_then(|levels| levels.iter().find(|level| word(level.severity) == severity));
         let bound = level.and_then(|level| if above { level.above.as_ref() } else { level.below.as_ref() });
-        let (Some(threshold), Some(level), Some(_)) = (threshold, level, bound) else {
-            self.refuse(member, "is not in the spec, so there would be nothing to go back to");
-            return None;
-        };
-        Some(Move::Level { threshold, severity: level.severity, above, bound: literal.clone() })
+        bound?;
+        Some(Move::Level { threshold: threshold?, severity: level?.severity, above, bound: literal.clone() })
     }
 
-    /// What a profile can set, for somebody who named something else.
-    fn beside(&self, path: &str) -> String {
+    /// What can be set, for somebody who named something else.
+    fn beside(self, path: &str) -> String {
         let root = path.split('.').next().unwrap_or_default();
         let known: Vec<&str> = self
             .knobs

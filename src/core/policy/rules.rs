@@ -91,12 +91,13 @@ fn carries_no_secret(knob: &Knob, wrong: &mut Vec<Invalid>) {
 }
 
 fn within_bounds(knob: &Knob, worked: &Worked, wrong: &mut Vec<Invalid>) {
-    let Worked { value, min, max, .. } = worked;
+    let Worked { value, min, max, shared, .. } = worked;
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
         refuse(wrong, Reason::BoundsInverted, knob, format!("min must be ≤ max, but {min} > {max}"));
-    } else if let Some(min) = min.as_ref().filter(|min| *min > value) {
+    // What a budget leaves to a pool for now may be less than it accepts in the end.
+    } else if let Some(min) = min.as_ref().filter(|min| *min > value && !shared) {
         refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≥ min ({min}), not {value}"));
     } else if let Some(max) = max.as_ref().filter(|max| *max < value) {
         refuse(wrong, Reason::BoundsInverted, knob, format!("must be ≤ max ({max}), not {value}"));

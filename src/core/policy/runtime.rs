@@ -156,8 +156,12 @@ impl<'a> Parser<'a> {
 
     fn members<const N: usize>(&mut self, section: Section<'a>, members: [Member<'a>; N]) {
         for (member, value, field, landing, format) in members {
-            if let Some(RuntimeValue { value, min, max }) = value {
+            if let Some(RuntimeValue { value, min, max, effective }) = value {
+                let before = self.knobs.len();
                 self.member(section, member, (value, min.as_ref(), max.as_ref()), field, (landing, format));
+                if self.knobs.len() > before {
+                    self.note_readback(effective.as_ref(), true);
+                }
             }
         }
     }
@@ -207,6 +211,7 @@ impl Section<'_> {
             container: self.container.map(Into::into),
             on_conflict: self.on_conflict,
             allow_destructive: false,
+            readback: None,
         }
     }
 }

@@ -8,6 +8,11 @@ use crate::api::MetricsSourceSpec;
 /// The label under which a workload's name stands in an answer, where it is cut out of the pod's name.
 pub const WORKLOAD_LABEL: &str = "trimtab_workload";
 
+/// What suffixes of names are drawn from.
+const SUFFIX: &str = "bcdfghjklmnpqrstvwxz2456789";
+/// What the digits of a template's hash are written as.
+const HASH: &str = "456789bcdf";
+
 /// A controller whose pods' names tell its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkloadKind {
@@ -32,6 +37,22 @@ impl WorkloadKind {
             Self::Deployment => "-[4-9bcdf]{5,10}-?[bcdfghjklmnpqrstvwxz2456789]{5}",
             Self::StatefulSet => "-[0-9]+",
             Self::DaemonSet => "-[bcdfghjklmnpqrstvwxz2456789]{5}",
+        }
+    }
+
+    /// Whether `pod` is the name of a pod of such a `workload`: what [`Self::pod_pattern`] matches.
+    #[must_use]
+    pub fn is_pod_of(self, pod: &str, workload: &str) -> bool {
+        let of = |text: &str, set: &str| !text.is_empty() && text.chars().all(|c| set.contains(c));
+        let Some(rest) = pod.strip_prefix(workload).and_then(|rest| rest.strip_prefix('-')) else { return false };
+        match self {
+            Self::StatefulSet => of(rest, "0123456789"),
+            Self::DaemonSet => rest.len() == 5 && of(rest, SUFFIX),
+            Self::Deployment => {
+                let Some((hash, suffix)) = rest.split_at_checked(rest.len().saturating_sub(5)) else { return false };
+                let hash = hash.strip_suffix('-').unwrap_or(hash);
+                of(suffix, SUFFIX) && (5..=10).contains(&hash.len()) && of(hash, HASH)
+            }
         }
     }
 
@@ -246,5 +267,30 @@ impl SeriesKey {
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
         (&self.namespace, &self.workload) == (&other.namespace, &other.workload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_tells_its_own_workload_and_no_other_whose_name_begins_alike() {
+        for (kind, pod, is) in [
+            (WorkloadKind::Deployment, "api-7d9c5b4f68-x2k9z", true),
+            (WorkloadKind::Deployment, "api-7d9c5b4f68x2k9z", true),
+            (WorkloadKind::Deployment, "api-worker-7d9c5b4f68-x2k9z", false),
+            (WorkloadKind::Deployment, "api-x2k9z", false),
+            (WorkloadKind::Deployment, "apis-7d9c5b4f68-x2k9z", false),
+            (WorkloadKind::Deployment, "api", false),
+            (WorkloadKind::Deployment, "api-é", false),
+            (WorkloadKind::StatefulSet, "api-0", true),
+            (WorkloadKind::StatefulSet, "api-12", true),
+            (WorkloadKind::StatefulSet, "api-db-0", false),
+            (WorkloadKind::DaemonSet, "api-x2k9z", true),
+            (WorkloadKind::DaemonSet, "api-agent", false),
+        ] {
+            assert_eq!(kind.is_pod_of(pod, "api"), is, "{kind:?} {pod}");
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::{
     core::units::{BaseUnit, MetricUnit},
 };
 
+/// The label under which a value stands that pods tell.
+pub const VALUE_LABEL: &str = "trimtab_value";
+
 /// What is computed, and of which series.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Measure(Kind);
@@ -23,6 +26,8 @@ enum Kind {
     Ratio { of: RatioOf, numerator: Selector, denominator: Selector },
     /// What the cluster's own exporters say of pods.
     Builtin { builtin: Builtin, selector: Selector },
+    /// What every pod tells, one value for all of its series or several.
+    Told { selector: Selector },
 }
 
 /// What a ratio is taken of.
@@ -68,7 +73,7 @@ impl Measure {
         match &self.0 {
             Kind::Statistic { kind, statistic, .. } => statistic.least_samples(*kind),
             Kind::Ratio { of: RatioOf::Counters, .. } => LEAST_OF_A_SHARE,
-            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } => 0,
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } => 0,
         }
     }
 
@@ -88,7 +93,7 @@ impl Measure {
         match &self.0 {
             Kind::Statistic { kind: MetricKind::Gauge, least, .. } => *least != Least::Any,
             Kind::Builtin { builtin: Builtin::StartupTime, .. } => true,
-            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } => false,
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } => false,
         }
     }
 
@@ -110,6 +115,18 @@ impl Measure {
         Ok(Self(Kind::Builtin { builtin, selector: Selector::new(builtin.series(), labels)?.matching(matching)? }))
     }
 
+    /// The values of a gauge, each with the pod that tells it: nothing is computed of them.
+    #[must_use]
+    pub const fn told(selector: Selector) -> Self {
+        Self(Kind::Told { selector })
+    }
+
+    /// Whether it tells the values of pods.
+    #[must_use]
+    pub(super) const fn is_told(&self) -> bool {
+        matches!(self.0, Kind::Told { .. })
+    }
+
     /// Whether its series are those of the cluster's own exporters, which tell pods and no workloads.
     #[must_use]
     pub const fn is_builtin(&self) -> bool {
@@ -129,6 +146,7 @@ impl Measure {
             Kind::Statistic { selector, kind, statistic, .. } => statistic.unit(*kind, selector.name()),
             Kind::Ratio { .. } => MetricUnit::base_unit(BaseUnit::Ratio),
             Kind::Builtin { builtin, .. } => builtin.unit(),
+            Kind::Told { selector } => MetricUnit::of_values(selector.name()),
         }
     }
 
@@ -144,7 +162,7 @@ impl Measure {
             | Kind::Statistic { statistic: Statistic::Cv, .. }
             | Kind::Ratio { .. }
             | Kind::Builtin { builtin: Builtin::CpuThrottled, .. } => Reason::TooFewSamples,
-            Kind::Statistic { .. } | Kind::Builtin { .. } => Reason::NotANumber,
+            Kind::Statistic { .. } | Kind::Builtin { .. } | Kind::Told { .. } => Reason::NotANumber,
         }
     }
 
@@ -159,6 +177,7 @@ impl Measure {
             }
             Kind::Ratio { of, numerator, denominator } => ratio_of(frame, *of, numerator, denominator),
             Kind::Builtin { builtin, selector } => builtin.expr(frame, selector),
+            Kind::Told { selector } => told(frame, selector),
         }
     }
 
@@ -182,7 +201,7 @@ impl Measure {
             Kind::Builtin { builtin: Builtin::StartupTime, selector } => {
                 Some(frame.each("max", &over("count_over_time", &selector.of("kube_pod_start_time"), "")))
             }
-            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } => None,
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } => None,
         }
     }
 
@@ -195,7 +214,7 @@ impl Measure {
         match &self.0 {
             // One series of a histogram, not all buckets.
             Kind::Statistic { selector, kind: MetricKind::Histogram, .. } => newest(selector, "_count"),
-            Kind::Statistic { selector, .. } => newest(selector, ""),
+            Kind::Statistic { selector, .. } | Kind::Told { selector } => newest(selector, ""),
             Kind::Ratio { numerator, denominator, .. } if numerator.name() == denominator.name() => {
                 newest(denominator, "")
             }
@@ -264,6 +283,14 @@ fn gauge(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: O
         Least::Samples(least) => format!("{each} and {} >= {least}", over("count_over_time")),
     };
     frame.each(across.unwrap_or(own).function(), &each)
+}
+
+/// The values that are told and how many series tell each. They are the newest samples: a pod that is gone tells nothing.
+fn told(frame: &Frame<'_>, selector: &Selector) -> String {
+    let by = frame.by.iter().map(String::as_str).filter(|label| *label != VALUE_LABEL);
+    let labels = frame.attribution.labels(by);
+    let series = frame.attribution.labelled(&frame.instant(selector, "", ""));
+    format!("count_values by ({labels}) (\"{VALUE_LABEL}\",{series})")
 }
 
 fn ratio_of(frame: &Frame<'_>, of: RatioOf, numerator: &Selector, denominator: &Selector) -> String {

@@ -41,6 +41,15 @@ impl Missing {
 /// What was read of every group of a workload (or namespace).
 pub type GroupReadings = Vec<(Group, Result<f64, Missing>)>;
 
+/// A value that a pod tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The pod; nothing where the series does not say whose it is.
+    pub pod: Option<Box<str>>,
+    /// As the backend gave it; may be NaN or infinite.
+    pub value: f64,
+}
+
 /// A reading, and how many observations it is made of where that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
@@ -111,6 +120,25 @@ impl SampleBatch {
         match found.len() {
             0 => Err(Missing::new(Reason::NoData)),
             1..=Shape::MAX_GROUPS => Ok(found),
+            _ => Err(Missing::new(Reason::TooManySeries)),
+        }
+    }
+
+    /// What the pods of a workload (or namespace) tell, as [`Shape::told`](super::Shape::told) asks for it.
+    pub fn told(&self, key: &SeriesKey) -> Result<Vec<Told>, Missing> {
+        let from: (Bound<&SeriesKey>, Bound<&SeriesKey>) = (Bound::Included(key), Bound::Unbounded);
+        let of_key = self.samples.range::<SeriesKey, _>(from).map(|(sample, _)| sample);
+        let told: Vec<Told> = of_key
+            .take_while(|sample| sample.is_of(key))
+            .filter_map(|sample| {
+                let [pod, value] = &*sample.group else { return None };
+                let pod = Some(pod.clone()).filter(|pod| !pod.is_empty());
+                Some(Told { pod, value: value.parse().unwrap_or(f64::NAN) })
+            })
+            .collect();
+        match told.len() {
+            0 => Err(Missing::new(Reason::NoData)),
+            1..=Shape::MAX_TOLD => Ok(told),
             _ => Err(Missing::new(Reason::TooManySeries)),
         }
     }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attribution, Measure, SeriesKey, Window, frame::Frame};
+use super::{
+    Attribution, Identity, Measure, Selector, SeriesKey, VALUE_LABEL, Window, WorkloadKind,
+    frame::Frame,
+    text::{is_plain_label, quote},
+};
 use crate::{
     api::conditions::Reason,
     core::units::{Excerpt, MetricUnit},
@@ -31,6 +35,13 @@ impl Shape {
     pub const fn new(measure: Measure, window: Window, by: Box<[String]>, attribution: Attribution) -> Self {
         let counted = false;
         Self { measure, window, by, attribution, counted }
+    }
+
+    /// What every pod tells in a gauge, of workloads of a kind or of whole namespaces.
+    #[must_use]
+    pub fn told(selector: Selector, identity: &Identity, workload: Option<WorkloadKind>) -> Self {
+        let by = [identity.pod.clone(), VALUE_LABEL.to_owned()];
+        Self::new(Measure::told(selector), Window::NEWEST, by.into(), identity.attribution(workload))
     }
 
     /// The same, with the number of observations that each reading is made of: by the same query, because it must be of the
@@ -62,6 +73,8 @@ impl Shape {
     pub const MAX_LISTED: usize = 200;
     /// Most groups of a workload that are told apart.
     pub const MAX_GROUPS: usize = 32;
+    /// Most values that the pods of a workload may tell, each pod's counted apart.
+    pub const MAX_TOLD: usize = 2048;
 
     /// What NaN says in its answers.
     #[must_use]
@@ -81,7 +94,8 @@ impl Shape {
             if self.by.is_empty() {
                 return expr;
             }
-            format!("topk by ({}) ({},{expr})", self.attribution.labels([]), Self::MAX_GROUPS + 1)
+            let most = if self.measure.is_told() { Self::MAX_TOLD } else { Self::MAX_GROUPS };
+            format!("topk by ({}) ({},{expr})", self.attribution.labels([]), most + 1)
         };
         let readings = few(self.measure.expr(&frame));
         match self.measure.count(&frame).filter(|_| self.counted) {
@@ -128,6 +142,15 @@ impl Shape {
     }
 }
 
+/// How the series of a gauge are joined to one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The least.
+    Min,
+    /// All together.
+    Sum,
+}
+
 /// `PromQL` as the policy gives it, run alone and unchanged. Its answer must be one sample.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FreeQuery(String);
@@ -144,6 +167,18 @@ impl FreeQuery {
             text if text.contains('\0') => Err(FreeQueryError::Nul(Excerpt::new(text))),
             text => Ok(Self(text.to_owned())),
         }
+    }
+
+    /// One number of a gauge in a namespace: all series of now, joined.
+    #[must_use]
+    pub fn joined(join: Joined, selector: &Selector, identity: &Identity, namespace: &str) -> Self {
+        let join = match join {
+            Joined::Min => "min",
+            Joined::Sum => "sum",
+        };
+        let label =
+            if is_plain_label(&identity.namespace) { identity.namespace.clone() } else { quote(&identity.namespace) };
+        Self(format!("{join}({})", selector.expr("", &format!("{label}={}", quote(namespace)))))
     }
 
     /// The query.

@@ -268,6 +268,8 @@ pub struct Window {
 impl Window {
     /// Five minutes, when the policy says nothing.
     pub const DEFAULT: Self = Self { millis: 300_000 };
+    /// Of what is read without a window, which is never older than what a server still calls present.
+    pub(super) const NEWEST: Self = Self { millis: 60_000 };
     const MIN_MILLIS: u64 = 1_000;
     const MAX_MILLIS: u64 = 30 * 86_400_000;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{MAX_ENTRIES, cut};
 use crate::api::{
     PerformancePolicyStatus,
-    status::{ActiveProfile, MAX_STATUS_BYTES},
+    status::{ActiveProfile, HistoryEntry, MAX_STATUS_BYTES},
 };
 
 /// Bytes of the history in a status.
@@ -81,7 +81,7 @@ fn shorten<const N: usize>(
         // Without writing the whole status out again for every entry: there may be thousands.
         total -= match list {
             List::History => last(&mut status.history),
-            List::NewestChanges => status.history.first_mut().map_or(0, |newest| last(&mut newest.changes)),
+            List::NewestChanges => status.history.first_mut().map_or(0, omit),
             List::Plan => last(&mut status.plan),
             List::Settings => last(&mut status.settings),
             List::Thresholds => last(&mut status.thresholds),
@@ -127,6 +127,13 @@ fn join_profiles(status: &mut PerformancePolicyStatus) {
 fn longest_targets(status: &mut PerformancePolicyStatus) -> Option<&mut Vec<String>> {
     let lists = status.active_profiles.iter_mut().map(|active| &mut active.targets);
     lists.max_by_key(|targets| targets.len())
+}
+
+/// Drops the last change of a revision, of which the number stays, and gives its size.
+fn omit(entry: &mut HistoryEntry) -> usize {
+    let before = size(entry);
+    entry.omitted = entry.omitted.saturating_add(u32::from(entry.changes.pop().is_some()));
+    before.saturating_sub(size(entry))
 }
 
 /// Drops the last entry of a list and gives its size.
@@ -185,10 +192,12 @@ mod tests {
             ConditionType::Stalled,
             ConditionType::Accepted,
             ConditionType::Applied,
+            ConditionType::Effective,
             ConditionType::Compliant,
             ConditionType::MetricsAvailable,
             ConditionType::Conflicted,
             ConditionType::ProfileBlocked,
+            ConditionType::RollbackPinned,
         ];
         let finding = Finding::new(Truth::False, Reason::FieldManagerConflict, long(words * 4));
         let change = ChangeStatus {
@@ -203,6 +212,7 @@ mod tests {
             at: at.clone(),
             changes: vec![change.clone(); entries],
             verdict: "AwaitingManualRollout".into(),
+            omitted: 0,
         };
         PerformancePolicyStatus {
             observed_generation: Some(i64::MAX),
@@ -224,6 +234,7 @@ mod tests {
                     path: long(words),
                     desired: long(words),
                     live: Some(long(words)),
+                    effective: Some(long(words)),
                     source: long(words),
                     state: "Quarantined".into(),
                     message: Some(long(words)),
@@ -293,7 +304,7 @@ mod tests {
                 let mut status = largest(entries, words);
                 fit(&mut status);
                 assert!(size(&status) <= MAX_STATUS_BYTES, "{entries} of {words}: {}", size(&status));
-                assert_eq!(status.conditions.len(), 9);
+                assert_eq!(status.conditions.len(), 11);
             }
         }
     }
@@ -343,12 +354,12 @@ mod tests {
         let wanted = known(&PerformancePolicyStatus { active_profiles: before, ..PerformancePolicyStatus::default() });
         assert_eq!(known(&status), wanted);
         // Too long as it is: each is told once, with the last of its times.
-        let mut status = PerformancePolicyStatus { active_profiles: active(3, 50), ..largest(20, 20) };
+        let mut status = PerformancePolicyStatus { active_profiles: active(3, 40), ..largest(20, 20) };
         let wanted = known(&status);
         fit(&mut status);
         assert!(size(&status) <= MAX_STATUS_BYTES);
         assert_eq!((known(&status), status.active_profiles.len()), (wanted, 3));
-        let last = time(Instant::from_millis(1_763_700_000_000 + 49_000));
+        let last = time(Instant::from_millis(1_763_700_000_000 + 39_000));
         assert!(status.active_profiles.iter().all(|active| active.since == last));
         assert!(!status.quarantine.is_empty(), "and the quarantine is there, too");
     }

@@ -37,7 +37,7 @@ fn heap(container: Option<&str>) -> Json {
 /// Text and source of the only knob, or what is wrong.
 fn resolved(spec: &Json, template: &Json) -> Result<(String, String), String> {
     let policy = policy(spec);
-    let result = resolve(&policy, &target(template), &Stays::new());
+    let result = resolve(&policy, &target(template), &Stays::new(), &Shares::new());
     let told = |wrong: Vec<Invalid>| wrong.iter().map(|w| format!("{}: {w}", w.reason)).collect::<Vec<_>>().join("; ");
     result.map(|desired| (desired[0].text.clone(), desired[0].source.to_string())).map_err(told)
 }
@@ -82,7 +82,7 @@ fn a_formula_without_a_value_on_this_target_says_what_is_missing() {
 fn an_input_that_cannot_be_read_where_it_stays_is_told() {
     let policy = policy(&json!({"settings": [{"name": "a", "value": 1}, {"name": "b", "value": "= settings.a"}]}));
     let stays = Stays::from([("settings.a".into(), None)]);
-    let wrong = resolve(&policy, &target(&json!({})), &stays).unwrap_err();
+    let wrong = resolve(&policy, &target(&json!({})), &stays, &Shares::new()).unwrap_err();
     assert_eq!(
         wrong[0].to_string(),
         "settings.b follows from settings.a, which is not written to Deployment/api and has no value there that can be \
@@ -119,10 +119,20 @@ fn pools_add_up_with_the_numbers_of_the_target() {
         "pools": [{"name": "db", "perWorker": "web", "size": {"value": 20}, "overflow": {"value": 10}}],
     }));
     assert_eq!(known_loads(&policy), [], "the target decides");
-    let desired = resolve(&policy, &target(&json!({"containers": [container("api", "2Gi")]})), &Stays::new()).unwrap();
-    let loads = loads(&policy, |path| desired.iter().find(|d| *d.knob.path == *path)?.value.to_i64());
+    let desired =
+        resolve(&policy, &target(&json!({"containers": [container("api", "2Gi")]})), &Stays::new(), &Shares::new())
+            .unwrap();
+    let loads = loads(&policy, |path| desired.iter().find(|d| *d.knob.path == *path)?.value.to_i64(), |_| None);
     assert_eq!(
         loads,
-        [Load { pool: "db".into(), budget: None, size: 20, overflow: 10, workers: Some(("web".into(), 4)) }]
+        [Load {
+            pool: "db".into(),
+            budget: None,
+            size: 20,
+            overflow: 10,
+            least: 30,
+            least_overflow: 0,
+            workers: Some(("web".into(), 4))
+        }]
     );
 }

@@ -72,7 +72,7 @@ impl Lane {
             }
             Action::SourceStatus { source, .. } => Self::Source(source.clone()),
             Action::BudgetStatus { budget: (namespace, name), .. } => Self::Budget(namespace.clone(), name.clone()),
-            Action::Event(event) => Self::Events(event.policy.0.clone(), event.policy.1.clone()),
+            Action::Event(event) => Self::Events(event.object.0.clone(), event.object.1.clone()),
             Action::Query { .. } => Self::Query(effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
         }
@@ -160,7 +160,8 @@ mod tests {
 
     fn event(id: u64) -> Effect {
         let event = Event {
-            policy: ("shop".into(), "api".into()),
+            kind: "PerformancePolicy",
+            object: ("shop".into(), "api".into()),
             uid: "u".into(),
             warning: false,
             reason: "Applied",

@@ -16,7 +16,7 @@ const ELLIPSIS: &str = "…";
 
 /// The Event, with a name of its own. The engine publishes transitions only, so there are no series to count.
 pub fn body(event: &Event, instance: &str) -> Body {
-    let (namespace, name) = &event.policy;
+    let (namespace, name) = &event.object;
     let now = clock::timestamp();
     Body {
         metadata: ObjectMeta {
@@ -32,7 +32,7 @@ pub fn body(event: &Event, instance: &str) -> Body {
         note: Some(cut(&event.note, NOTE)),
         regarding: Some(ObjectReference {
             api_version: Some(format!("{}/{}", names::GROUP, names::VERSION)),
-            kind: Some("PerformancePolicy".to_owned()),
+            kind: Some(event.kind.to_owned()),
             namespace: Some(namespace.to_string()),
             name: Some(name.to_string()),
             uid: Some(event.uid.clone()),

@@ -100,10 +100,11 @@ impl Call {
 
     pub fn budget_status(
         (namespace, name): &(Box<str>, Box<str>),
+        resource_version: &str,
         status: &ConnectionBudgetStatus,
     ) -> Result<Self, Error> {
         let path = format!("/apis/{}/{}/namespaces/{namespace}/connectionbudgets", names::GROUP, names::VERSION);
-        let metadata = json!({"namespace": namespace, "name": name});
+        let metadata = json!({"namespace": namespace, "name": name, "resourceVersion": resource_version});
         let what = format!("writing the status of ConnectionBudget \"{namespace}/{name}\"");
         status_of(&Request::new(path), "ConnectionBudget", name, &metadata, status, what)
     }
@@ -127,8 +128,8 @@ impl Call {
     }
 
     pub fn event(event: &effect::Event, instance: &str) -> Result<Self, Error> {
-        let (namespace, name) = &event.policy;
-        let what = format!("publishing an Event about PerformancePolicy \"{namespace}/{name}\"");
+        let (namespace, name) = &event.object;
+        let what = format!("publishing an Event about {} \"{namespace}/{name}\"", event.kind);
         match serde_json::to_vec(&events::body(event, instance)) {
             Ok(body) => Request::new(format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"))
                 .create(&PostParams::default(), body)

@@ -6,6 +6,8 @@ use crate::{
     core::{
         engine::sweep,
         evaluate::Verdict,
+        facts::ObjectKey,
+        policy::PolicyKey,
         policy::thresholds::{Level, word},
     },
 };
@@ -57,6 +59,24 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
         }
     }
     found
+}
+
+/// Whether pods run with a value: policy, target and path of one that is read back.
+#[must_use]
+pub fn proof((policy, target, setting, is_effective): (&PolicyKey, &ObjectKey, &str, bool)) -> Reading {
+    let labels = [
+        ("namespace", &*policy.0),
+        ("policy", &*policy.1),
+        ("setting", setting),
+        ("target_kind", target.kind.as_str()),
+        ("target", &*target.name),
+    ];
+    Reading {
+        name: "trimtab_setting_effective",
+        help: "1 where every pod runs with the value that is in place, else 0. Missing where nobody can tell.",
+        labels: labels.map(|(name, value)| (name, value.to_owned())).into(),
+        value: f64::from(u8::from(is_effective)),
+    }
 }
 
 /// The metrics of one pattern on one target.

@@ -18,7 +18,7 @@ use crate::{
     api::{PerformancePolicy, PerformancePolicySpec},
     core::{
         engine::{Change, Input},
-        facts::{Kind, ObjectKey, Seen, object::Wire},
+        facts::{DisruptionBudget, DisruptionKey, Kind, ObjectKey, Seen, object::Wire},
     },
 };
 
@@ -35,6 +35,17 @@ impl<const METADATA_ONLY: bool> Slim<METADATA_ONLY> {
     pub fn into_change(self, kind: Kind, gone: bool) -> Result<Change<Box<Seen>, ObjectKey>, Trouble> {
         let seen = self.wire.into_seen(kind).map_err(|error| (error.to_string(), None))?;
         Ok(if gone { Change::Deleted(seen.key) } else { Change::Applied(Box::new(seen)) })
+    }
+}
+
+impl Slim<false> {
+    /// What the engine is told of a `PodDisruptionBudget`.
+    pub fn into_disruption(
+        self,
+        gone: bool,
+    ) -> Result<Change<Box<(DisruptionKey, DisruptionBudget)>, DisruptionKey>, Trouble> {
+        let shown = self.wire.into_disruption_budget().map_err(|error| (error.to_string(), None))?;
+        Ok(if gone { Change::Deleted(shown.0) } else { Change::Applied(Box::new(shown)) })
     }
 }
 

@@ -70,6 +70,7 @@ impl Operator {
         self.tell(Input::Listed(Stream::Policies, names("web")));
         self.tell(Input::Listed(Stream::Classes, Listing::default()));
         self.tell(Input::Listed(Stream::Budgets, Listing::default()));
+        self.tell(Input::Listed(Stream::Disruptions, Listing::default()));
         self.tell(Input::Listed(Stream::Sources, source));
         for kind in Kind::ALL {
             let there = kind == Kind::Deployment && self.deployed;

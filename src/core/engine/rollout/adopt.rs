@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Phase, Rollout, SETTLE};
+use super::{Phase, Rest, Rollout, SETTLE, stall::by_hand};
 use crate::{
     api::{conditions::Reason, names, status::ChangeStatus},
     core::{
@@ -24,6 +24,7 @@ impl World {
         }
         self.adopted = true;
         let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        let ledger = self.all_books(now);
         for key in keys {
             let Some(mut entry) = self.policies.remove(&key) else { continue };
             if let Ok(policy) = entry.parsed.clone()
@@ -41,7 +42,8 @@ impl World {
                     if !is_over && progress != Progress::Paused {
                         let under = entry.under(&policy, Some(&target));
                         let policy = under.as_deref().unwrap_or(&policy);
-                        let plan = self.plan_target(&entry, policy, &object, now);
+                        let shares = self.shares_in(&ledger, policy, &target);
+                        let plan = self.plan_target(&entry, policy, &object, &shares, now);
                         self.adopt_rollout(&mut entry, policy, &object, &plan, now);
                     }
                 }
@@ -49,6 +51,7 @@ impl World {
             self.policies.insert(key, entry);
         }
         self.adopt_strays(now);
+        self.leave_turns();
     }
 
     /// When the latest rollout of a policy began that is under way among `targets`.
@@ -89,6 +92,42 @@ impl World {
         }
     }
 
+    /// No status tells of the last rollouts how they ended, so that more of them may look as if they were under way than may be. One
+    /// that has failed, and whose pods nobody replaces, is over where others leave no room for it: they have begun after its end.
+    /// Its turn is theirs, and what is left to do for it waits for another one.
+    fn leave_turns(&mut self) {
+        let stands = |object: &Object| matches!(progress(object), Progress::Complete | Progress::Failed { .. });
+        let written = |object: &Object, rollout: &Rollout| written_at(object, &names::manager(&rollout.policy.1));
+        let mut standing: Vec<(Option<Instant>, ObjectKey)> = self
+            .rollouts
+            .iter()
+            .filter(|(_, rollout)| rollout.is_in_flight())
+            .filter_map(|(target, rollout)| Some((target, rollout, self.objects.get(target)?)))
+            // What is complete and has not failed is over with the first look at it.
+            .filter(|(target, rollout, object)| {
+                let looks_over = progress(object) == Progress::Complete && target.kind.is_workload();
+                stands(object) && (rollout.failed.is_some() || !looks_over)
+            })
+            .map(|(target, rollout, object)| (written(object, rollout), target.clone()))
+            .collect();
+        // The one that was written last is the one that may still have its turn.
+        standing.sort();
+        for (_, target) in standing {
+            let Some(rollout) = self.rollouts.get_mut(&target) else { continue };
+            rollout.rest = Some(Rest::Overtaken);
+            let policy = rollout.policy.clone();
+            let parsed = self.policies.get(&policy).and_then(|entry| entry.parsed.as_ref().ok());
+            let rules = parsed.and_then(|policy| self.rules(policy).ok()).unwrap_or_else(|| self.default_rules());
+            let begins = self.rollouts.values().any(|other| other.policy == policy && other.is_in_flight());
+            if !begins
+                && self.has_room(&target.namespace, &rules)
+                && let Some(rollout) = self.rollouts.get_mut(&target)
+            {
+                rollout.rest = None;
+            }
+        }
+    }
+
     /// A rollout of ours that was under way when this replica took over is ours to look after.
     fn adopt_rollout(&mut self, entry: &mut Entry, policy: &Policy, object: &Object, plan: &Plan, now: Instant) {
         if self.rollouts.contains_key(&object.key) || self.busy.contains(&object.key) {
@@ -125,7 +164,8 @@ impl World {
         let failed = rollout.changes.iter().find_map(|change| is_bad(change, &change.to));
         let taken_back = rollout.changes.iter().find_map(|change| is_bad(change, &change.from));
         rollout.failed = failed.as_ref().or(taken_back.as_ref()).map(|item| {
-            (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), "found after a restart".to_owned())
+            let why = format!("found after a restart{}", by_hand(object));
+            (Reason::from_word(&item.reason).unwrap_or(Reason::CrashLoop), why)
         });
         if failed.is_none() && taken_back.is_some() {
             rollout.phase = Phase::RollingBack;

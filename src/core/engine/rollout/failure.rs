@@ -1,10 +1,10 @@
 //! A rollout that failed: its values go into quarantine, and the previous ones come back.
 
-use super::Phase;
+use super::{Phase, stall::by_hand};
 use crate::{
     api::{conditions::Reason, status::QuarantineEntry},
     core::{
-        engine::{Entry, OpenChange, World},
+        engine::{Effect, Entry, OpenChange, World},
         facts::{Instant, ObjectKey, Span},
         plan::{Plan, STAMP, Step, place, value_hash},
         policy::PolicyKey,
@@ -18,7 +18,14 @@ const QUARANTINE: Span = Span::hours(24);
 
 impl World {
     /// A failed rollout: its values go into quarantine, and as soon as the status says so they are taken back.
-    pub(super) fn fail_rollout(&mut self, target: &ObjectKey, reason: Reason, message: String, now: Instant) {
+    pub(super) fn fail_rollout(
+        &mut self,
+        target: &ObjectKey,
+        reason: Reason,
+        mut message: String,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(rollout) = self.rollouts.get(target).filter(|rollout| rollout.failed.is_none()) else { return };
         let (policy, changes) = (rollout.policy.clone(), rollout.changes.clone());
         let (settling, generation) = (rollout.phase == Phase::Settling, rollout.generation);
@@ -26,10 +33,17 @@ impl World {
         let mut values: Vec<(Box<str>, String)> =
             values.map(|(path, to)| (path.clone(), value_hash(&path, to))).collect();
         if values.iter().any(|(path, _)| **path == *STAMP) {
-            // Which files the stamp stands for, their own records know. As long as one is being read, nothing can be said.
-            let Some(files) = self.values_in_files(&policy, rollout.first_generation) else { return };
-            values.extend(files);
+            // Which files the stamp stands for, their own records know. As long as one is being read, nothing can be said; and
+            // nobody else may read it, for one where the policy is being deleted.
+            match self.values_in_files(&policy, rollout.first_generation) {
+                Ok(files) => values.extend(files),
+                Err(unread) => {
+                    self.read(&unread, out);
+                    return;
+                }
+            }
         }
+        message.push_str(self.objects.get(target).map_or("", by_hand));
         if let Some(rollout) = self.rollouts.get_mut(target) {
             rollout.failed = Some((reason, message));
         }
@@ -37,7 +51,7 @@ impl World {
             // It was told as applied; the way back belongs to the same change.
             if let Some(newest) = entry.memoir.history.first_mut().filter(|_| settling) {
                 "RollingOut".clone_into(&mut newest.verdict);
-                entry.open_change = Some(OpenChange { generation, rolled_out: true });
+                entry.open_change = Some(OpenChange { generation, pinned: entry.pinned(), rolled_out: true });
             }
             let mut failed: Vec<QuarantineEntry> = Vec::new();
             for (path, value_hash) in values {
@@ -60,11 +74,11 @@ impl World {
         self.mark(policy);
     }
 
-    /// The values in files that pods read at start, and that were changed in generation `first` or later, with their hashes;
-    /// `None`: a file is being read. What was changed before that has been proven, although nothing was written to say so.
-    fn values_in_files(&self, policy: &PolicyKey, first: i64) -> Option<Vec<(Box<str>, String)>> {
+    /// The values in files that pods read at start, and that were changed in generation `first` or later, with their hashes; else
+    /// the file that has to be read. What was changed before that has been proven, although nothing was written to say so.
+    fn values_in_files(&self, policy: &PolicyKey, first: i64) -> Result<Vec<(Box<str>, String)>, ObjectKey> {
         let Some(policy) = self.policies.get(policy).and_then(|entry| entry.parsed.as_ref().ok()) else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         let is_new = |before: &Option<Before>| before.as_ref().is_some_and(|before| before.generation >= first);
         let mut values = Vec::new();
@@ -72,7 +86,7 @@ impl World {
             if self.objects.slot(&key).is_none() {
                 continue;
             }
-            let object = self.objects.get(&key)?;
+            let Some(object) = self.objects.get(&key) else { return Err(key) };
             let Some(Ok(record)) = Record::of(&object.meta, policy.identity.name()) else { continue };
             for knob in policy.knobs.iter().filter(|knob| knob.landing.is_read_at_start(policy)) {
                 let Some(place) = place(policy, &knob.landing, &key.name) else { continue };
@@ -83,7 +97,7 @@ impl World {
                 values.extend(hash.map(|hash| (knob.path.clone(), hash)));
             }
         }
-        Some(values)
+        Ok(values)
     }
 
     /// A policy that is not served takes nothing back, and its failed rollouts keep nobody waiting.

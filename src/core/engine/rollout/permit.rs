@@ -44,8 +44,7 @@ impl World {
         let short = target.key.short();
         let rollout = self.rollouts.get(&target.key).filter(|rollout| rollout.phase != Phase::Stray);
         let mine = rollout.filter(|rollout| rollout.policy == entry.identity.key);
-        if let Some(other) = rollout.filter(|rollout| rollout.policy != entry.identity.key && rollout.rest.is_none()) {
-            // Whose values fail could not be told, and each has its own way back.
+        if let Some(other) = rollout.filter(|rollout| rollout.policy != entry.identity.key && rollout.comes_first()) {
             entry.waiting = Some(now);
             let message = format!("a change of policy \"{}\" on {short} comes first", other.policy.1);
             return no(Reason::WaitingForTurn, message);
@@ -57,7 +56,7 @@ impl World {
             // Of what came to nothing, nothing moves any more, and what the policy says may be what helps.
             Progress::Failed { .. } if ours.is_none() => {}
             Progress::Running | Progress::Failed { .. }
-                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.steered.1)) => {}
+                if ours.is_some_and(|rollout| rollout.may_be_superseded(entry.steered.1, entry.pinned())) => {}
             Progress::Running | Progress::Failed { .. }
                 if ours.is_some_and(|rollout| rollout.rest == Some(Rest::Failed)) =>
             {
@@ -105,11 +104,20 @@ impl World {
             entry.waiting = Some(now);
             return no(Reason::WaitingForTurn, message);
         }
-        Ok(())
+        // Pods that a rollout of ours has broken or is replacing are what a budget may count as missing: what takes them back, or
+        // replaces them, disrupts no more than that does.
+        let replaces = ours.is_some() && progress(target) != Progress::Complete;
+        match self.protection(target).filter(|_| !goes_back && !replaces) {
+            Some((reason, message)) => {
+                entry.protected = true;
+                no(reason, message)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether one more rollout may begin in a namespace.
-    fn has_room(&self, namespace: &str, rules: &Rules) -> bool {
+    pub(super) fn has_room(&self, namespace: &str, rules: &Rules) -> bool {
         let in_flight = || self.rollouts.iter().filter(|(_, rollout)| rollout.is_in_flight());
         in_flight().count() < self.default_rules().rollouts_per_cluster()
             && in_flight().filter(|(key, _)| *key.namespace == *namespace).count() < rules.rollouts_per_namespace()

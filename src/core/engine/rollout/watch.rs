@@ -1,5 +1,7 @@
 //! The watch over rollouts: their progress, their pods, and their end.
 
+use std::collections::BTreeSet;
+
 use super::{
     LOOK, MAX_SETTLE, PREPARATION, Phase, Rest, Rollout,
     adopt::{written_at, wrote_last},
@@ -145,7 +147,12 @@ impl World {
                 self.let_rest(target, Rest::Failed);
             }
             (Progress::Failed { .. }, Phase::RollingBack) => self.end_rollout(target, Some("RollbackFailed"), now),
-            (Progress::Failed { message }, _) => self.fail_rollout(target, Reason::DeadlineExceeded, message, now),
+            (Progress::Failed { message }, _) => {
+                // Whatever it has waited for, it has waited for as long as the owner of the workload wants.
+                let stalled = rollout.stall.as_ref().map(|stall| (stall.reason, stall.message.clone()));
+                let (reason, message) = stalled.unwrap_or((Reason::DeadlineExceeded, message));
+                self.fail_rollout(target, reason, message, now, out);
+            }
             (Progress::Paused, _) => self.end_rollout(target, Some("Paused"), now),
             (Progress::AwaitingManual, Phase::Running) => self.let_rest(target, Rest::AwaitsPerson),
             (Progress::AwaitingManual, _) => self.end_rollout(target, Some("AwaitingManualRollout"), now),
@@ -167,7 +174,8 @@ impl World {
 
     /// It does not move by itself any more, so others may begin. What a person does with it, is told when it is complete.
     fn let_rest(&mut self, target: &ObjectKey, rest: Rest) {
-        let Some(rollout) = self.rollouts.get_mut(target).filter(|rollout| rollout.rest.is_none()) else { return };
+        let moves = |rollout: &&mut Rollout| matches!(rollout.rest, None | Some(Rest::Overtaken));
+        let Some(rollout) = self.rollouts.get_mut(target).filter(moves) else { return };
         rollout.rest = Some(rest);
         let policy = rollout.policy.clone();
         self.mark(policy);
@@ -201,7 +209,13 @@ impl World {
     }
 
     /// What the pods of a rollout show.
-    pub(in crate::core::engine) fn pods_seen(&mut self, target: &ObjectKey, pods: Option<&[Pod]>, now: Instant) {
+    pub(in crate::core::engine) fn pods_seen(
+        &mut self,
+        target: &ObjectKey,
+        pods: Option<&[Pod]>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let object = self.objects.shared(target);
         let Some(rollout) = self.rollouts.get_mut(target) else { return };
         rollout.looking = false;
@@ -213,15 +227,17 @@ impl World {
         // Both times are the API server's. Pods of the old revision that are made anew meanwhile are not ours to judge.
         let is_new = |pod: &&Pod| written.is_none_or(|at| pod.created >= at);
         let old: Vec<&str> = pods.iter().filter(|pod| !is_new(pod)).filter_map(|pod| pod.revision.as_deref()).collect();
-        let failing = pods
+        let new: Vec<&Pod> = pods
             .iter()
             .filter(is_new)
             .filter(|pod| pod.revision.as_deref().is_none_or(|revision| !old.contains(&revision)))
-            .find(|pod| pod.is_failing());
-        if let Some(pod) = failing {
+            .collect();
+        if let Some(pod) = new.iter().find(|pod| pod.is_failing()) {
             let why = pod.waiting.clone().unwrap_or_else(|| format!("{} restarts", pod.restarts));
             let message = format!("pod {} does not run: {why}", pod.name);
-            self.fail_rollout(target, Reason::CrashLoop, message, now);
+            self.fail_rollout(target, Reason::CrashLoop, message, now, out);
+        } else if rollout.phase == Phase::Running {
+            self.watch_stall(target, &object, (pods, &new, &old), now, out);
         }
     }
 
@@ -252,6 +268,8 @@ impl World {
     fn tell_verdict(&mut self, policy: &PolicyKey, target: &ObjectKey, verdict: &str, now: Instant) {
         let target = target.short();
         let Some(entry) = self.policies.get_mut(policy) else { return };
+        // Of what a later change of the same rollout replaced, no pod may ever have run with it.
+        let mut replaced: BTreeSet<(String, String)> = BTreeSet::new();
         for item in &mut entry.memoir.history {
             // What lands in a ConfigMap before that belongs to the entry of the workload that is restarted for it.
             let is_of_another = item
@@ -260,7 +278,13 @@ impl World {
                 .any(|change| change.object != target && !change.object.starts_with(Kind::ConfigMap.as_str()))
                 && !item.changes.iter().any(|change| change.object == target);
             if item.verdict == "RollingOut" && !is_of_another {
+                let places = item.changes.iter().map(|change| (change.object.clone(), change.path.clone()));
+                let places: Vec<_> = places.collect();
+                let overtaken =
+                    verdict == "Applied" && !places.is_empty() && places.iter().all(|place| replaced.contains(place));
+                let verdict = if overtaken { "Overtaken" } else { verdict };
                 verdict.clone_into(&mut item.verdict);
+                replaced.extend(places);
                 entry.memoir.last_change = Some(now);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::Alert,
-    advice,
+    Sweep, advice,
     groups::spelled,
     rows::{Governed, Row},
     source::{Source, concerns_source},
@@ -14,7 +14,7 @@ use crate::{
     api::{
         conditions::Reason,
         names,
-        policy::{Alerting, Severity},
+        policy::{Alerting, Severity, Sink},
     },
     core::{
         evaluate::{Breach, Gap},
@@ -63,11 +63,13 @@ impl Wording {
 pub(super) struct Alerts {
     /// By the source whose Alertmanagers know it, and its labels, which are its identity.
     fired: BTreeMap<(Box<str>, Labels), Fired>,
+    /// What is to fire of budgets.
+    budgets: BTreeMap<(Box<str>, Labels), Fired>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Fired {
-    /// The row that it speaks of; `None`: the source.
+    /// The row that it speaks of; `None`: a source or a budget.
     row: Option<RowName>,
     starts_at: Instant,
     annotations: Labels,
@@ -151,6 +153,9 @@ impl Alerts {
                 }
             }
         }
+        let is_heard = |(source, _): &(Box<str>, Labels)| sources.get(source).is_some_and(Source::has_alertmanagers);
+        let budgets = self.budgets.iter().filter(|(identity, _)| is_heard(identity));
+        wanted.extend(budgets.map(|(identity, fired)| (identity.clone(), fired.clone())));
         for (name, source) in sources.iter().filter(|(_, source)| source.has_alertmanagers()) {
             if let Some(down) = &source.health.down {
                 let (labels, fired) = source_down(name, down.since, &standing::failure(&down.refusal));
@@ -165,6 +170,22 @@ impl Alerts {
             }
         }
         wanted
+    }
+}
+
+impl Sweep {
+    /// Follows which budgets are overcommitted, since when, and by which sum: to be called before [`Self::tick`]. `class`: the
+    /// default class, which names the source and says whether anybody is told.
+    pub fn follow_overcommitted(&mut self, class: &Rules, overcommitted: &BTreeMap<PolicyKey, (Instant, String)>) {
+        let is_told = class.spec.sink == Some(Sink::Alertmanager);
+        let source: Box<str> = class.spec.source.as_deref().unwrap_or(names::DEFAULT_SOURCE).into();
+        let fired = overcommitted.iter().filter(|_| is_told).map(|(key, (since, why))| {
+            let (labels, fired) = budget_exceeded(key, &class.spec.alert_labels, *since, why);
+            ((source.clone(), labels), fired)
+        });
+        let budgets = fired.collect();
+        self.restless |= self.alerts.budgets != budgets;
+        self.alerts.budgets = budgets;
     }
 }
 
@@ -271,6 +292,22 @@ impl About<'_> {
         let starts_at = gap.since + self.threshold.no_data.after;
         (self.labels(names::ALERT_NO_DATA, severity), self.fired(starts_at, summary, description))
     }
+}
+
+fn budget_exceeded(budget: &PolicyKey, class: &Labels, since: Instant, why: &str) -> (Labels, Fired) {
+    let (namespace, name) = budget;
+    let mut labels = class.clone();
+    labels.retain(|label, _| !names::ALERT_LABELS.contains(&label.as_str()));
+    let own = [
+        ("alertname", names::ALERT_BUDGET),
+        ("namespace", namespace),
+        ("budget", name),
+        ("severity", word(Severity::Warning)),
+    ];
+    labels.extend(own.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())));
+    let summary = format!("ConnectionBudget {namespace}/{name} is overcommitted");
+    let annotations = Labels::from([("summary".to_owned(), summary), ("description".to_owned(), format!("{why}."))]);
+    (labels, Fired { row: None, starts_at: since, annotations })
 }
 
 fn source_down(name: &str, since: Instant, failure: &str) -> (Labels, Fired) {

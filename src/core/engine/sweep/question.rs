@@ -9,7 +9,7 @@ use crate::{
         facts::{Instant, Kind, Span},
         promql::{
             FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Reading, Sample, SampleBatch, SeriesKey, Shape,
-            WorkloadKind,
+            Told, WorkloadKind,
         },
         statistics,
     },
@@ -37,6 +37,8 @@ pub(super) enum Ask {
     Trend(Shape, u16),
     /// A policy's own query.
     Free(FreeQuery),
+    /// A policy's own query for what pods tell, and the label that names them.
+    Told(FreeQuery, Box<str>),
 }
 
 impl Ask {
@@ -44,7 +46,7 @@ impl Ask {
     const fn shape(&self) -> Option<&Shape> {
         match self {
             Self::Shape(shape) | Self::Trend(shape, _) => Some(shape),
-            Self::Free(_) => None,
+            Self::Free(_) | Self::Told(..) => None,
         }
     }
 }
@@ -121,6 +123,7 @@ struct Past {
 enum Values {
     Shaped(SampleBatch),
     Free(Result<f64, Missing>),
+    Told(Vec<Told>),
 }
 
 impl Question {
@@ -152,7 +155,7 @@ impl Question {
     pub fn ask(&mut self, ask: &Ask, at: Instant, interval: Span, version: u32) -> Vec<Queried> {
         let points = match ask {
             Ask::Trend(shape, points) => Some((i64::try_from(shape.window().millis()).unwrap_or(i64::MAX), *points)),
-            Ask::Shape(_) | Ask::Free(_) => None,
+            Ask::Shape(_) | Ask::Free(_) | Ask::Told(..) => None,
         };
         let range = points.map(|(step, points)| {
             (at - Span::millis(step.saturating_mul(i64::from(points.saturating_sub(1)))), Span::millis(step))
@@ -227,7 +230,7 @@ fn slot_after(at: Instant, step: Span) -> Instant {
 }
 
 /// How old data may be.
-fn max_age(interval: Span) -> Span {
+pub(super) fn max_age(interval: Span) -> Span {
     interval.times(MAX_AGE_INTERVALS).max(MIN_MAX_AGE)
 }
 
@@ -235,7 +238,7 @@ fn max_age(interval: Span) -> Span {
 /// answer at all.
 fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, Option<Box<str>>) {
     match ask {
-        Ask::Free(query) => (query.expr().into(), None),
+        Ask::Free(query) | Ask::Told(query, _) => (query.expr().into(), None),
         Ask::Shape(shape) | Ask::Trend(shape, _) => {
             let query = Query::Shaped { shape, wanted };
             let window = i64::try_from(shape.window().millis()).unwrap_or(i64::MAX);
@@ -251,6 +254,8 @@ impl Round {
         let (value, count) = match &self.value {
             Ok(Values::Shaped(batch)) => (batch.reading(key), batch.count(key)),
             Ok(Values::Free(value)) => (*value, None),
+            // Nobody asks for one of them.
+            Ok(Values::Told(_)) => (Err(Missing::new(Reason::AmbiguousResult)), None),
             Err(refusal) => return Reading { value: Err(Missing::new(refusal.reason)), count: None },
         };
         Reading { value: self.fresh(key, interval, value), count }
@@ -261,9 +266,21 @@ impl Round {
         let readings = match &self.value {
             Ok(Values::Shaped(batch)) => batch.groups(key),
             Ok(Values::Free(value)) => Ok(vec![(Group::default(), Reading { value: *value, count: None })]),
+            Ok(Values::Told(_)) => Err(Missing::new(Reason::AmbiguousResult)),
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
         self.fresh(key, interval, readings)
+    }
+
+    /// What the pods of a workload (or namespace) tell.
+    pub fn told(&self, key: &SeriesKey) -> Result<Vec<Told>, Missing> {
+        match &self.value {
+            Ok(Values::Shaped(batch)) => batch.told(key),
+            Ok(Values::Told(told)) if told.len() > Shape::MAX_TOLD => Err(Missing::new(Reason::TooManySeries)),
+            Ok(Values::Told(told)) => Ok(told.clone()),
+            Ok(Values::Free(value)) => value.map(|value| vec![Told { pod: None, value }]),
+            Err(refusal) => Err(Missing::new(refusal.reason)),
+        }
     }
 
     /// What was read of a workload (or namespace), unless the data is too old.
@@ -308,6 +325,14 @@ fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> 
             let values: Vec<f64> = series.iter().filter_map(|series| Some(series.points.last()?.1)).collect();
             Ok(Values::Free(SampleBatch::single(&values, query.nan())))
         }
+        Ask::Told(_, label) => {
+            timely(at, series)?;
+            let told = |series: &Series| {
+                let pod = series.labels.get(label).filter(|pod| !pod.is_empty());
+                Some(Told { pod: pod.map(|pod| (**pod).into()), value: series.points.last()?.1 })
+            };
+            Ok(Values::Told(series.iter().filter_map(told).collect()))
+        }
     }
 }
 
@@ -325,7 +350,7 @@ fn batch(
     };
     let (nan, unread) = match ask {
         Ask::Shape(shape) | Ask::Trend(shape, _) => (shape.nan(), shape.without_reading()),
-        Ask::Free(query) => (query.nan(), Reason::NoData),
+        Ask::Free(query) | Ask::Told(query, _) => (query.nan(), Reason::NoData),
     };
     let batch = SampleBatch::new(readings.iter().filter_map(sample), nan);
     Ok(batch.counted(counts.iter().filter_map(sample), unread))

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     alerts::Wording,
     groups::Groups,
+    proofs::{Expected, Proofs},
     question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
@@ -40,6 +41,8 @@ pub struct Subject<'a> {
     pub targets: Vec<ObjectKey>,
     /// Its thresholds under the profiles that are active on each target, or on a policy without any; none: its own.
     pub thresholds: Vec<Arc<[Threshold]>>,
+    /// What its pods shall tell, by target.
+    pub proofs: &'a BTreeMap<ObjectKey, Expected>,
     /// Its status as it was last written: after a restart, a breach that was announced holds on.
     pub status: &'a PerformancePolicyStatus,
 }
@@ -80,6 +83,8 @@ pub(super) struct Governed {
     /// What its alerts carry; `None`: nobody is told.
     pub wording: Option<Wording>,
     pub rows: Vec<Row>,
+    /// Values that are read back. They count on from the rows.
+    pub proofs: Proofs,
 }
 
 /// Where a reading was, as seen by a profile.
@@ -118,6 +123,7 @@ impl Governed {
             free_queries: subject.rules.spec.free_queries,
             wording: subject.wants_alerts().then(|| Wording::of(subject.policy, subject.rules)),
             rows: Vec::new(),
+            proofs: Proofs::default(),
         };
         governed.rows = governed.all_rows(version);
         governed.recall(subject);
@@ -162,6 +168,7 @@ impl Governed {
             free_queries: rules.spec.free_queries,
             wording: self.wording.take(),
             rows: Vec::new(),
+            proofs: std::mem::take(&mut self.proofs),
         };
         next.rows = next.all_rows(version);
         if next.source == self.source {
@@ -393,6 +400,7 @@ impl Governed {
             let hold = threshold.levels.iter().map(|level| level.hold).max().unwrap_or_default();
             draft.lookback = draft.lookback.max(hold);
         }
+        self.proofs.draft((policy, number), self.rows.len(), identity, drafts);
     }
 
     /// Judges a row by a round. Returns whether people must be told something else.
@@ -404,6 +412,9 @@ impl Governed {
         (continuity, interval): (Span, Span),
         now: Instant,
     ) -> bool {
+        if let Some(index) = index.checked_sub(self.rows.len()) {
+            return self.proofs.judge(policy, index, round);
+        }
         let Some(row) = self.rows.get(index) else { return false };
         let key = self.series_key(policy, row);
         // Nobody asked about it when the round began.

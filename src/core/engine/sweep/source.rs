@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Time between two sweeps when the source does not say.
-const DEFAULT_INTERVAL: Span = Span::seconds(30);
+pub(super) const DEFAULT_INTERVAL: Span = Span::seconds(30);
 /// Shortest time between two sweeps.
 const MIN_INTERVAL: Span = Span::seconds(1);
 /// Longest time between two sendings of an alert.

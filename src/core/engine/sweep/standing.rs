@@ -382,14 +382,17 @@ pub(super) fn labels(by: &[String], group: Option<&Group>) -> BTreeMap<String, S
     by.iter().zip(values).map(|(label, value)| (label.clone(), value.to_string())).collect()
 }
 
+/// What the status says now in one of its conditions.
+pub(super) fn written_finding(written: &PerformancePolicyStatus, kind: ConditionType) -> Option<Finding> {
+    let condition = report::find(&written.conditions, kind)?;
+    let truth =
+        [Truth::True, Truth::False, Truth::Unknown].into_iter().find(|truth| truth.as_str() == condition.status)?;
+    Some(Finding::new(truth, Reason::from_word(&condition.reason)?, condition.message.clone()))
+}
+
 /// What the status says now, if it says anything about this.
 fn said_before(written: &PerformancePolicyStatus) -> Option<Measured> {
-    let finding = |kind| {
-        let condition = report::find(&written.conditions, kind)?;
-        let truth =
-            [Truth::True, Truth::False, Truth::Unknown].into_iter().find(|truth| truth.as_str() == condition.status)?;
-        Some(Finding::new(truth, Reason::from_word(&condition.reason)?, condition.message.clone()))
-    };
+    let finding = |kind| written_finding(written, kind);
     let (compliant, metrics) = (finding(ConditionType::Compliant)?, finding(ConditionType::MetricsAvailable)?);
     let stalled = (metrics.reason == Reason::QueryInvalid).then(|| (metrics.reason, metrics.message.clone()));
     let counts = written.counts.as_ref().map_or((0, 0), |counts| (counts.thresholds, counts.thresholds_within));
@@ -402,7 +405,7 @@ const fn are(count: usize) -> &'static str {
 }
 
 /// The first few of a list.
-fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+pub(super) fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     let more = items.len().saturating_sub(NAMED);
     let mut named: Vec<String> = items.take(NAMED).collect();
     if more > 0 {

@@ -7,6 +7,7 @@ mod asking;
 mod judging;
 mod lab;
 mod past;
+mod proving;
 mod sources;
 
 use serde_json::{Value, json};

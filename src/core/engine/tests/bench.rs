@@ -49,7 +49,8 @@ impl Bench {
             events: Vec::new(),
             finalizers: Vec::new(),
         };
-        let mut streams = vec![Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets];
+        let mut streams =
+            vec![Stream::Policies, Stream::Classes, Stream::Sources, Stream::Budgets, Stream::Disruptions];
         streams.extend(Kind::ALL.map(Stream::Objects));
         for stream in streams {
             bench.tell(Input::Listed(stream, Listing { names: BTreeSet::new() }));
@@ -82,7 +83,7 @@ impl Bench {
                 Outcome::Failed(Failure::Unknown("no answer".into()))
             }
             Action::Event(event) => {
-                self.events.push(format!("{} {}", event.policy.1, event.reason));
+                self.events.push(format!("{} {}", event.object.1, event.reason));
                 Outcome::Accepted
             }
             Action::Status { policy, status, .. } => {

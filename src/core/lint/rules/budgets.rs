@@ -11,25 +11,28 @@ use super::super::{
 use crate::{
     api::ConnectionBudget,
     core::{
-        allocate::{Load, Pods, Room, Worst, replicas_max},
+        allocate::{Claim, Figures, Load, Pods, Room, Worst, replicas_max, shares},
         facts::{Kind, Object, Seen},
         policy::Choice,
         resolve::loads,
     },
 };
 
-/// Checks every budget of `documents` against the policies that name it.
+/// Checks every budget of `documents` against the policies that name it, and against the others.
 pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
+    twice(documents, findings);
     for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
         let Ok(budget) = serde_json::from_value::<ConnectionBudget>((*value).clone()) else { continue };
         let mut find = |path: &str, message| {
             findings.push(Finding { code: Code::InvalidSpec, document, path: path.into(), message });
         };
-        match Room::of(&budget) {
+        match Room::of(&budget, &Figures::told(&budget)) {
             Err(message) => {
                 let (path, message) = message.split_once(' ').unwrap_or(("", &message));
                 find(path, message.to_owned());
             }
+            // What is only measured, files do not tell.
+            Ok(room) if !room.is_known() => {}
             Ok(room) => {
                 if let Some(fault) = room.fault() {
                     let message = format!("holds nothing: {fault}");
@@ -47,30 +50,58 @@ pub(super) fn check(documents: &[&Json], subjects: &[Subject<'_>], findings: &mu
     }
 }
 
+/// Two budgets of one database cannot be seen as such, unless both read its capacity in the same place.
+fn twice(documents: &[&Json], findings: &mut Vec<Finding>) {
+    let mut known: Vec<(&str, &Json, &str)> = Vec::new();
+    for (document, value) in documents.iter().enumerate().filter(|(_, value)| value["kind"] == "ConnectionBudget") {
+        let metric = &value["spec"]["capacity"]["metric"];
+        let Some(name) = value["metadata"]["name"].as_str().filter(|_| metric.is_object()) else { continue };
+        let within = namespace(value);
+        let same = |(other, of, named): &&(&str, &Json, &str)| *other == within && *of == metric && *named != name;
+        if let Some((.., other)) = known.iter().find(same) {
+            let message =
+                format!("is where budget \"{other}\" reads its capacity, too: each gives all of one database away");
+            let path = "capacity.metric".into();
+            findings.push(Finding { code: Code::OneDatabaseTwice, document, path, message });
+        }
+        known.push((within, metric, name));
+    }
+}
+
 /// In the order of the files: who comes when nothing is left, is told.
 fn consumers(room: &Room, within: &str, subjects: &[Subject<'_>], findings: &mut Vec<Finding>) {
-    let (mut taken, mut at_rest) = (0_i64, 0_i64);
+    let mut consumers: Vec<(&Subject<'_>, Worst)> = Vec::new();
     for subject in subjects.iter().filter(|subject| subject.namespace == within) {
-        let known = loads(&subject.policy, |path| subject.value(path)?.to_i64());
+        let known = loads(&subject.policy, |path| subject.value(path)?.to_i64(), |path| subject.min(path)?.to_i64());
         for load in known.into_iter().filter(|load| load.budget.as_deref() == Some(room.name())) {
             let share = room.share(subject.policy.identity.name(), &load.pool);
             let drains = share.and_then(|share| share.drains).unwrap_or(false);
             let nodes = share.and_then(|share| share.replicas_max).map(i64::from);
             let Some(pods) = pods(subject, drains, nodes) else { continue };
-            let worst = Worst { load, pods };
-            let rest = worst.load.per_pod().saturating_mul(pods.max);
-            if taken.saturating_add(worst.connections()) <= room.usable() {
-                taken = taken.saturating_add(worst.connections());
-                at_rest = at_rest.saturating_add(rest);
-                continue;
-            }
-            let code = if at_rest.saturating_add(rest) > room.usable() {
-                Code::BudgetExceeded
-            } else {
-                Code::BudgetExceededInRollout
-            };
-            findings.push(subject.find(code, format!("pools.{}.size", worst.load.pool), told(room, &worst, taken)));
+            consumers.push((subject, Worst { load, pods }));
         }
+    }
+    let claims: Vec<Claim> = consumers
+        .iter()
+        .map(|(subject, worst)| room.claim(subject.policy.identity.name(), worst, worst.pods, None))
+        .collect();
+    let levels = shares(room.usable(), &claims);
+    let (mut taken, mut at_rest) = (0_i64, 0_i64);
+    for ((subject, worst), level) in consumers.iter().zip(levels) {
+        // Who gets a share is content with it; who gets none, asks for more than there is.
+        let worst = worst.at(level.unwrap_or(worst.load.least));
+        let rest = worst.load.per_pod().saturating_mul(worst.pods.max);
+        if taken.saturating_add(worst.connections()) <= room.usable() {
+            taken = taken.saturating_add(worst.connections());
+            at_rest = at_rest.saturating_add(rest);
+            continue;
+        }
+        let code = if at_rest.saturating_add(rest) > room.usable() {
+            Code::BudgetExceeded
+        } else {
+            Code::BudgetExceededInRollout
+        };
+        findings.push(subject.find(code, format!("pools.{}.size", worst.load.pool), told(room, &worst, taken)));
     }
 }
 

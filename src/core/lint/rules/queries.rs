@@ -25,6 +25,12 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             expression(query, &mut |code, message| findings.push(subject.find(code, path.clone(), message)));
         }
     }
+    for knob in &subject.policy.knobs {
+        if let Some(query) = knob.readback.as_ref().and_then(|readback| readback.query()) {
+            let path = format!("{}.effective.query", knob.path);
+            expression(query.expr(), &mut |code, message| findings.push(subject.find(code, path.clone(), message)));
+        }
+    }
 }
 
 /// Rules that a `PrometheusRule` brings.

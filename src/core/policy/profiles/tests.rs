@@ -80,7 +80,8 @@ fn profiles_set_values_by_path_the_later_wins_and_without_them_the_policy_is_as_
     assert_eq!([of(&[], &["settings.batch"]), of(&[0], &["settings.batch"])], [["80"], ["320"]]);
     assert_eq!(values(&policy, &[]), plain);
     let under = policy.under(ProfileSet::default().with(0).with(1));
-    assert_eq!((under.set_by("pools.db.size"), under.set_by("settings.batch")), (Some("night"), None));
+    assert_eq!(under.set_by("pools.db.size"), Some(&By::Profile("night".into())));
+    assert_eq!(under.set_by("settings.batch"), None);
     assert_eq!(under.replicas.map(|replicas| (replicas.min, replicas.max)), Some((Some(2), Some(8))));
 }
 

@@ -140,3 +140,36 @@ fn missing_data_is_an_alert_after_its_time() {
     lab.run(40);
     assert_eq!(lab.active(), [] as [&str; 0]);
 }
+
+#[test]
+fn an_overcommitted_budget_is_told_while_it_lasts_and_once_more_when_it_is_over() {
+    let mut lab = Lab::new();
+    let over = |why: &str| BTreeMap::from([(("shop".into(), "pg".into()), (START, why.to_owned()))]);
+    lab.sweep.follow_overcommitted(&lab.rules, &over("pools could open 90 connections"));
+    lab.tick();
+    let sent = lab.sent.pop().unwrap().1;
+    let labels: Vec<_> = sent.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    assert_eq!(
+        labels,
+        [
+            "alertname=TrimtabBudgetExceeded",
+            "budget=pg",
+            "namespace=shop",
+            "severity=warning",
+            "site=x",
+            "team=platform"
+        ]
+    );
+    assert_eq!((sent.starts_at, &*sent.annotations["description"]), (START, "pools could open 90 connections."));
+    assert!(sent.ends_at > lab.now);
+    lab.tick();
+    assert!(lab.sent.is_empty(), "nothing is new");
+    lab.sweep.follow_overcommitted(&lab.rules, &BTreeMap::new());
+    lab.tick();
+    assert_eq!(lab.sent.pop().unwrap().1.ends_at, lab.now);
+    // A class that tells nobody.
+    lab.rules.spec.sink = None;
+    lab.sweep.follow_overcommitted(&lab.rules, &over("x"));
+    lab.tick();
+    assert!(lab.sent.is_empty());
+}

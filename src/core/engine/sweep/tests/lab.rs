@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::super::{Measured, Subject, Sweep, Token};
+use super::super::{Expected, Measured, Subject, Sweep, Token};
 use crate::{
     api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason},
     core::{
@@ -24,6 +24,8 @@ pub struct Prometheus {
     pub readings: BTreeMap<(&'static str, &'static str), Vec<f64>>,
     /// Values of `web` by its label `tier`, for queries that keep it apart.
     pub tiers: BTreeMap<String, f64>,
+    /// What pods of `web` tell.
+    pub told: Vec<(String, f64)>,
     /// How many observations every reading is made of.
     pub samples: f64,
     /// How old the newest sample is.
@@ -43,6 +45,7 @@ impl Default for Prometheus {
         Self {
             readings: BTreeMap::new(),
             tiers: BTreeMap::new(),
+            told: Vec::new(),
             samples: 1e6,
             age: Span::seconds(10),
             past: None,
@@ -58,6 +61,15 @@ impl Prometheus {
         let refusals = self.refuses.iter().filter(|(text, _)| expr.contains(*text)).map(|(_, reason)| *reason);
         if let Some(reason) = self.broken.or(refusals.min()) {
             return Err(Refusal { reason, message: "HTTP 503".to_owned() });
+        }
+        if expr.contains("trimtab_value") || expr.contains("by (pod)") {
+            let series = |(pod, value): &(String, f64)| {
+                let told = [("namespace", "shop"), ("trimtab_workload", "web"), ("trimtab_value", &value.to_string())]
+                    .map(|(label, value)| (label.into(), value.into()));
+                let labels = [("pod".into(), pod.as_str().into())].into_iter().chain(told).collect();
+                Series { labels, points: vec![((at + self.off).seconds(), *value)] }
+            };
+            return Ok(self.told.iter().map(series).collect());
         }
         if expr.contains("tier") {
             let tiers = self.tiers.iter().flat_map(|(tier, value)| {
@@ -118,6 +130,8 @@ pub struct Lab {
     pub policies: BTreeMap<PolicyKey, Policy>,
     pub statuses: BTreeMap<PolicyKey, PerformancePolicyStatus>,
     pub targets: Vec<ObjectKey>,
+    /// What pods shall tell.
+    pub expected: BTreeMap<ObjectKey, Expected>,
     pub sources: BTreeMap<Box<str>, MetricsSource>,
     pub prometheus: Prometheus,
     /// Everything that was asked, and every alert that was sent, with its time.
@@ -147,6 +161,7 @@ impl Lab {
             policies: BTreeMap::new(),
             statuses: BTreeMap::new(),
             targets: vec![ObjectKey::new(Kind::Deployment, "shop", "web")],
+            expected: BTreeMap::new(),
             sources: BTreeMap::from([("default".into(), source)]),
             prometheus: Prometheus::default(),
             asked: Vec::new(),
@@ -212,6 +227,7 @@ impl Lab {
                 policy,
                 rules: &self.rules,
                 targets: self.targets.clone(),
+                proofs: &self.expected,
                 status: self.statuses.get(key).unwrap_or(&none),
             })
             .collect();
