@@ -138,6 +138,8 @@ struct Entry {
     /// Active profiles as everybody can know them: values follow from nothing else, so that a restart finds what they follow
     /// from.
     told_active: Vec<ActiveProfile>,
+    /// What was read when a profile was entered, for the history.
+    evidence: BTreeMap<Box<str>, String>,
     /// The policy under profiles that are active somewhere, with what is pinned there.
     under: BTreeMap<Guise, Arc<Policy>>,
     /// What pods shall tell of values, by target, as it was when that was last known.

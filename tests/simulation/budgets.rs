@@ -1,6 +1,6 @@
 //! Connection budgets: nothing that we write lets pools open more connections than their budget has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use trimtab::{
@@ -34,6 +34,8 @@ pub struct Budgets {
     informed: BTreeMap<String, u64>,
     /// What the pods that are there open is counted after every event, and must be within what budgets have.
     pub meter: bool,
+    /// Variables in which each pool of a policy has ever had its size: where there is none of now, processes have one of before.
+    variables: BTreeMap<(String, String), BTreeSet<String>>,
     /// The most that they opened.
     pub peak: std::cell::Cell<i64>,
 }
@@ -42,6 +44,19 @@ impl Budgets {
     pub fn moved(&mut self) {
         self.moves += 1;
         self.informed.clear();
+    }
+
+    /// Takes note of where policies have their pools.
+    pub fn learn(&mut self, server: &Server) {
+        for ((_, name), policy) in &server.policies {
+            for pool in &policy.spec.pools {
+                let pool = json!(pool);
+                if let (Some(of), Some(variable)) = (pool["name"].as_str(), pool["size"]["env"].as_str()) {
+                    let known = self.variables.entry((name.to_string(), of.to_owned())).or_default();
+                    known.insert(variable.to_owned());
+                }
+            }
+        }
     }
 
     /// Counts what the pods that are there open, every process its whole pool.
@@ -72,7 +87,8 @@ impl Budgets {
             return Ok(());
         }
         for (key, budget) in &server.budgets {
-            let (was, is) = (total(server, &key.1, Some(before)), total(server, &key.1, None));
+            let sum = |instead| total(server, &key.1, instead, &self.variables);
+            let (was, is) = (sum(Some(before)), sum(None));
             let spec = &budget.spec;
             // Who measures is held to what stories say.
             let Some(capacity) = spec.capacity.connections.filter(|_| spec.capacity.metric.is_none()) else { continue };
@@ -138,7 +154,12 @@ fn opened(server: &Server, controllers: &Controllers, budget: &str) -> i64 {
 }
 
 /// What all pools of a budget could open at worst, by what the objects say. `instead`: an object as it was.
-fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
+fn total(
+    server: &Server,
+    budget: &str,
+    instead: Option<&Stored>,
+    variables: &BTreeMap<(String, String), BTreeSet<String>>,
+) -> i64 {
     let object = |key: &ObjectKey| match instead {
         Some(stored) if stored.key == *key => stored.clone(),
         _ => server.objects[key].clone(),
@@ -171,9 +192,12 @@ fn total(server: &Server, budget: &str, instead: Option<&Stored>) -> i64 {
                 let workers =
                     workers.find(|group| pool["perWorker"] == group["name"]).map(|group| number(&group["count"]));
                 let processes = workers.unwrap_or(Some(1));
-                let (Some(size), Some(overflow), Some(processes)) =
-                    (number(&pool["size"]), number(&pool["overflow"]), processes)
-                else {
+                let before = |known: &BTreeSet<String>| {
+                    known.iter().filter_map(|variable| number(&json!({"env": variable}))).max()
+                };
+                let of = (name.to_string(), pool["name"].as_str().unwrap().to_owned());
+                let size = number(&pool["size"]).or_else(|| variables.get(&of).and_then(before));
+                let (Some(size), Some(overflow), Some(processes)) = (size, number(&pool["overflow"]), processes) else {
                     continue;
                 };
                 let scaler = server.objects.keys().find(|other| {

@@ -107,7 +107,10 @@ fn one_switch_moves_every_value_in_one_rollout_and_leaving_brings_back_exactly_w
     assert_eq!((active(&run), status(&run).profile_summary.as_deref()), (vec!["busy ".to_owned()], Some("busy")));
     let newest = &status(&run).history[0];
     assert_eq!(newest.changes.len(), 3, "{newest:?}");
-    assert!(newest.changes.iter().all(|change| change.because.starts_with("profile busy")), "{newest:?}");
+    let says_why = |because: &str| {
+        because.starts_with("profile busy (rate was 412 over 5m at ") && because.contains(", above 350)")
+    };
+    assert!(newest.changes.iter().all(|change| says_why(&change.because)), "{newest:?}");
     // The level moved along: 412 is not above 500.
     assert_eq!(condition(&run, "Compliant"), Some(("True".into(), "Within".into())));
     // Below `leave` it stays until the hour is over.

@@ -177,6 +177,7 @@ impl Run {
         self.note(|| format!("people: {what}"));
         self.invariants.budgets.moved();
         let result = act(&mut self.server, &mut self.controllers);
+        self.invariants.budgets.learn(&self.server);
         for (key, _) in &self.server.templates {
             self.invariants.foreign(key);
         }

@@ -474,6 +474,7 @@ impl Entry {
             wake: None,
             waiting: None,
             protected: false,
+            evidence: BTreeMap::new(),
         }
     }
 }

@@ -292,7 +292,17 @@ impl Entry {
     /// Enters changes into the history. Writes of one change, on several objects, are one entry.
     pub(super) fn remember(&mut self, generation: i64, changes: &[Change], rolls_out: bool, now: Instant) {
         let verdict = if rolls_out { "RollingOut" } else { "Applied" };
-        let changes: Vec<_> = changes.iter().map(report::change).collect();
+        let mut changes: Vec<_> = changes.iter().map(report::change).collect();
+        for change in &mut changes {
+            for (profile, read) in &self.evidence {
+                let said = format!("profile {profile}");
+                let rest = change.because.strip_prefix(&said).filter(|rest| rest.is_empty() || rest.starts_with(':'));
+                if let Some(rest) = rest {
+                    change.because = format!("{said} ({read}){rest}");
+                    break;
+                }
+            }
+        }
         self.memoir.last_change = Some(now);
         let pinned = self.pinned();
         let open = self.open_change.filter(|open| (open.generation, open.pinned) == (generation, pinned));

@@ -57,6 +57,19 @@ impl World {
             entry.wake = Some(entry.wake.map_or(at, |wake| wake.min(at)));
         }
         let before = std::mem::take(&mut entry.memoir.active);
+        // What made a reading enter a profile is what its values are changed for.
+        for (target, active) in &active {
+            let target = target.as_ref();
+            let is_new = |active: &&Active| before.of(target).all(|before| before.profile != active.profile);
+            for active in active.iter().filter(is_new) {
+                let index = policy.profiles.iter().position(|profile| profile.name == active.profile);
+                let read = index.filter(|_| active.by == ActiveBy::Threshold);
+                match read.and_then(|index| self.sweep.evidence(&policy.identity, index, target, now)) {
+                    Some(read) => drop(entry.evidence.insert(active.profile.clone(), read)),
+                    None => drop(entry.evidence.remove(&active.profile)),
+                }
+            }
+        }
         entry.memoir.active.replace(active);
         if before.listed() != entry.memoir.active.listed() {
             // Thresholds move along.

@@ -165,6 +165,19 @@ impl Sweep {
         if source.health.down.is_some() { None } else { governed.side(profile, target, now) }
     }
 
+    /// What was read that decides about a profile of a policy, in words, if that is known now.
+    #[must_use]
+    pub fn evidence(
+        &self,
+        policy: &Identity,
+        profile: usize,
+        target: Option<&ObjectKey>,
+        now: Instant,
+    ) -> Option<String> {
+        self.side(policy, profile, target, now)?;
+        self.policies.get(&policy.key)?.evidence(profile, target, now)
+    }
+
     /// Sends alerts whose time has come: new ones and resolved ones at once, all others again and again.
     pub fn flush(&mut self, now: Instant, out: &mut Vec<(Token, Action)>) {
         let due = self.restless || self.sources.values().any(|source| source.resend_due(now));

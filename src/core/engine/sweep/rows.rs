@@ -91,6 +91,9 @@ pub(super) struct Governed {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sighting {
     side: Side,
+    /// What was read, in base units, and when.
+    value: f64,
+    at: Instant,
     /// Until when that is news.
     until: Instant,
 }
@@ -292,6 +295,22 @@ impl Governed {
         (now <= sighting.until).then_some(sighting.side)
     }
 
+    /// What was read that decides about a profile, in words, if that is known now: `load was 412 over 5m at …, above 350`.
+    pub fn evidence(&self, profile: usize, target: Option<&ObjectKey>, now: Instant) -> Option<String> {
+        let own = self.sides.get(&(profile, target.cloned()));
+        let sighting = own.or_else(|| self.sides.get(&(profile, None))).filter(|sighting| now <= sighting.until)?;
+        let (_, switch) = self.switches.iter().find(|(index, _)| *index == profile)?;
+        let threshold = self.thresholds.get(switch.threshold)?;
+        let window = match &threshold.metric {
+            Metric::Series { window, .. } => format!(" over {window}"),
+            Metric::Free(_) => String::new(),
+        };
+        let enter = switch.enter;
+        let way = if switch.side(f64::INFINITY) == Side::Enter { "above" } else { "below" };
+        let (name, value) = (&threshold.name, enter.unit().format(sighting.value));
+        Some(format!("{name} was {value}{window} at {}, {way} {enter}", sighting.at))
+    }
+
     /// Notes where the reading of a row is, as seen by profiles. Returns whether that is news.
     ///
     /// An answer counts for as long after it has come (`now`) as two readings may be apart: a source that takes longer to answer
@@ -316,17 +335,15 @@ impl Governed {
             };
             let sides = readings
                 .iter()
-                .map(|reading| reading.ok().filter(|value| value.is_finite()).map(|value| switch.side(value)));
+                .map(|reading| reading.ok().filter(|value| value.is_finite()).map(|value| (switch.side(value), value)));
             let place = (profile, self.target(row).cloned());
             // What nobody can read enters nothing and leaves nothing; of several values, one is enough to enter.
-            let side = if sides.clone().any(|side| side == Some(Side::Enter)) {
-                Some(Side::Enter)
-            } else {
-                sides.reduce(|a, b| Some(a?.max(b?))).flatten()
-            };
+            let enters = sides.clone().flatten().find(|(side, _)| *side == Side::Enter);
+            let beyond = |a: (Side, f64), b: (Side, f64)| if b.0 > a.0 { b } else { a };
+            let side = enters.or_else(|| sides.reduce(|a, b| Some(beyond(a?, b?))).flatten());
             match side {
-                Some(side) => {
-                    let sighting = Sighting { side, until: now + continuity };
+                Some((side, value)) => {
+                    let sighting = Sighting { side, value, at: round.at, until: now + continuity };
                     let before = self.sides.insert(place, sighting);
                     news |= before.is_none_or(|before| before.side != side || before.until < now);
                 }
