@@ -51,7 +51,9 @@ impl Budgets {
         for ((_, name), policy) in &server.policies {
             for pool in &policy.spec.pools {
                 let pool = json!(pool);
-                if let (Some(of), Some(variable)) = (pool["name"].as_str(), pool["size"]["env"].as_str()) {
+                if let (Some(of), Some(variable), Some(_)) =
+                    (pool["name"].as_str(), pool["size"]["env"].as_str(), pool["budget"].as_str())
+                {
                     let known = self.variables.entry((name.to_string(), of.to_owned())).or_default();
                     known.insert(variable.to_owned());
                 }
@@ -192,11 +194,14 @@ fn total(
                 let workers =
                     workers.find(|group| pool["perWorker"] == group["name"]).map(|group| number(&group["count"]));
                 let processes = workers.unwrap_or(Some(1));
-                let before = |known: &BTreeSet<String>| {
-                    known.iter().filter_map(|variable| number(&json!({"env": variable}))).max()
-                };
                 let of = (name.to_string(), pool["name"].as_str().unwrap().to_owned());
-                let size = number(&pool["size"]).or_else(|| variables.get(&of).and_then(before));
+                let before = variables.get(&of).into_iter().flatten();
+                let now = pool["size"]["env"].as_str().map_or_else(|| format!("of {name}"), str::to_owned);
+                let before = before.filter_map(|variable| Some((number(&json!({"env": variable}))?, variable.clone())));
+                let (size, pool_of) = number(&pool["size"])
+                    .map(|size| (size, now))
+                    .or_else(|| before.max())
+                    .map_or((None, String::new()), |(size, of)| (Some(size), of));
                 let (Some(size), Some(overflow), Some(processes)) = (size, number(&pool["overflow"]), processes) else {
                     continue;
                 };
@@ -218,7 +223,6 @@ fn total(
                     Kind::DaemonSet => stored.status["desiredNumberScheduled"].as_i64().unwrap_or(0).max(1),
                     _ => replicas,
                 };
-                let pool_of = pool["size"]["env"].as_str().map_or_else(|| format!("of {name}"), str::to_owned);
                 let most = pools.entry((key.clone(), pool_of)).or_default();
                 *most = ((size + overflow) * processes * pods).max(*most);
             }
