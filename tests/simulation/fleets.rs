@@ -290,11 +290,9 @@ fn settled(run: &Run, members: &[Member]) {
         }
     }
     let status = run.server.budgets[&policy(BUDGET)].status.clone().unwrap_or_default();
-    // Who waits for a turn, or for a way back that does not come to its end, has its connections reserved.
+    // Who waits for a turn has its connections reserved.
     let waits = |member: &Member| {
-        run.server
-            .condition(&member.policy, "Applied")
-            .is_some_and(|(_, reason)| ["WaitingForTurn", "RolledBack"].contains(&&*reason))
+        run.server.condition(&member.policy, "Applied").is_some_and(|(_, reason)| reason == "WaitingForTurn")
     };
     if !status.reservations.is_empty() && !members.iter().any(waits) {
         run.fail(&format!("reservations are left: {:?}", status.reservations));

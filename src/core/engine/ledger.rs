@@ -301,6 +301,18 @@ impl Ledger {
         Some(wanted.get(&(policy.clone(), place.clone()))?.to)
     }
 
+    /// Gives up all other growth. What was reserved for it is free for others.
+    fn want_only(&mut self, keep: impl Fn(&(PolicyKey, Place), &Want) -> bool) {
+        for (budget, wanted) in &mut self.wanted {
+            let before = wanted.len();
+            wanted.retain(|of, want| keep(of, want));
+            if wanted.len() < before {
+                self.judged.remove(budget);
+                self.restless.insert(budget.clone());
+            }
+        }
+    }
+
     /// Whether this process itself has reserved that much for a consumer.
     fn has_made(&self, policy: &PolicyKey, place: &Place, connections: i64) -> bool {
         let made = self.made.get(&(policy.0.clone(), place.budget.clone()));
@@ -362,14 +374,7 @@ impl World {
         self.ledger.granted.retain(|(policy, _), _| policy != key);
         self.ledger.peaks.retain(|(policy, _), _| policy != key);
         self.ledger.foreign.retain(|(policy, _), _| policy != key);
-        for (budget, wanted) in &mut self.ledger.wanted {
-            let before = wanted.len();
-            wanted.retain(|(policy, _), want| policy != key && want.of.0 != *key);
-            if wanted.len() < before {
-                self.ledger.judged.remove(budget);
-                self.ledger.restless.insert(budget.clone());
-            }
-        }
+        self.ledger.want_only(|(policy, _), want| policy != key && want.of.0 != *key);
     }
 
     /// Policies whose pods have ended by now.
@@ -404,7 +409,7 @@ impl World {
                 return None;
             }
             if books.unseen.contains(&place.target) {
-                let writing = self.busy.contains(&place.target) || self.unsure.contains_key(&place.target);
+                let writing = self.is_written(&place.target);
                 return Some(Consumer { writing, ..consumer.clone() });
             }
             let left = Consumer { asked: None, writes: false, writing: false, ..consumer.clone() };
@@ -443,17 +448,10 @@ impl World {
             self.ledger.endings.insert(key.clone(), until);
         }
         // Who may not write any more, or governs something else, grows no more.
-        for (budget, wanted) in &mut self.ledger.wanted {
-            let before = wanted.len();
-            wanted.retain(|_, want| {
-                let may = |consumer: &Consumer| consumer.writes && consumer.place.target == want.of.1;
-                want.of.0 != *key || books.consumers.iter().any(may) || books.unread.contains(&want.of.1)
-            });
-            if wanted.len() < before {
-                self.ledger.judged.remove(budget);
-                self.ledger.restless.insert(budget.clone());
-            }
-        }
+        self.ledger.want_only(|_, want| {
+            let may = |consumer: &Consumer| consumer.writes && consumer.place.target == want.of.1;
+            want.of.0 != *key || books.consumers.iter().any(may) || books.unread.contains(&want.of.1)
+        });
         let places: BTreeSet<&Place> = books.consumers.iter().map(|consumer| &consumer.place).collect();
         self.ledger.peaks.retain(|(policy, place), _| policy != key || places.contains(place));
         let peaks = books.consumers.iter().map(|consumer| ((key.clone(), consumer.place.clone()), consumer.peak));
@@ -568,7 +566,7 @@ impl World {
             let autoscaler = self.autoscaler(&target).map(|autoscaler| &autoscaler.key);
             let mut touched = documents.iter().chain([&target]).chain(autoscaler);
             // Until a rollout is over, whoever began it, pods of before hold what they were granted.
-            let writing = touched.any(|key| self.busy.contains(key) || self.unsure.contains_key(key));
+            let writing = touched.any(|key| self.is_written(key));
             let progress = progress(&object);
             for pool in policy.pools.iter().filter(|pool| pool.budget.is_some()) {
                 let Some(budget) = pool.budget.clone() else { continue };

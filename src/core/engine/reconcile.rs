@@ -248,6 +248,9 @@ impl World {
             if verdict.as_ref().is_err_and(has_no_turn) && short_of.is_none() && !goes_back {
                 // What is told is the turn, whatever becomes of it.
                 drop(self.reserve(&key, target, step, &decision));
+            } else if verdict.is_err() && !self.is_written(target) && !self.is_written(step.object()) {
+                // What cannot be written now may never be: others need not wait for what it would have grown by.
+                self.give_up_growth(&key, target);
             }
             let verdict = verdict.and_then(|()| short_of.clone().map_or(Ok(()), |why| Err(Some(why))));
             let verdict = verdict.and_then(|()| {
@@ -418,6 +421,11 @@ impl World {
             !concerned(key) || plan.overridden.contains(key) || entry.lifts(key, hold) && !plan.steps.is_empty()
         });
         entry.holds = holds;
+    }
+
+    /// Whether a write of an object is under way, or nobody knows how one has ended.
+    pub(super) fn is_written(&self, object: &ObjectKey) -> bool {
+        self.busy.contains(object) || self.unsure.contains_key(object)
     }
 
     /// Executes a step.

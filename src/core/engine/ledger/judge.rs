@@ -227,17 +227,15 @@ impl World {
         decision: &Decision,
     ) {
         let of = (policy.clone(), target.clone());
-        for (budget, wanted) in &mut self.ledger.wanted {
-            let before = wanted.len();
-            wanted.retain(|(whose, place), want| {
-                want.of != of || decision.grows.iter().any(|(a, b, to)| (a, b, *to) == (whose, place, want.to))
-            });
-            if wanted.len() < before {
-                // What was reserved is free for others.
-                self.ledger.judged.remove(budget);
-                self.ledger.restless.insert(budget.clone());
-            }
-        }
+        let grows = |(whose, place): &(PolicyKey, Place), to: i64| {
+            decision.grows.iter().any(|(a, b, most)| (a, b, *most) == (whose, place, to))
+        };
+        self.ledger.want_only(|of_whom, want| want.of != of || grows(of_whom, want.to));
+    }
+
+    /// Gives up everything that was reserved for a target.
+    pub(in crate::core::engine) fn give_up_growth(&mut self, policy: &PolicyKey, target: &ObjectKey) {
+        self.keep_reservations(policy, target, &Decision::default());
     }
 
     /// Whether the growth that a write brings is reserved. If not, it is asked for, and the write waits.
