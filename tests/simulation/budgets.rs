@@ -1065,3 +1065,31 @@ fn whoever_only_looks_counts_with_the_processes_that_it_says() {
     assert_eq!(pool(&run, "web"), None);
     says(&run, "q", "Ready", "False", "BudgetExceeded");
 }
+
+/// What is left of a share without an overflow that has failed is no smaller share: the size would fall and rise for ever.
+#[test]
+fn an_overflow_that_has_failed_at_a_share_makes_no_rollout_after_rollout() {
+    let mut run = shop(&["api"]);
+    run.invariants.budgets.meter = true;
+    allow_shares(&mut run);
+    let of = |each: i64| json!({"capacity": {"connections": 7 * each}, "reserved": 0, "headroom": "0%"});
+    let spec = |mode: i64| {
+        let mut spec = plain("api", 31);
+        spec["pools"][0]["size"]["min"] = json!(12);
+        spec["pools"][0]["overflow"] = json!({"value": 6, "min": 3, "env": "OVERFLOW"});
+        spec["settings"] = json!([{"name": "mode", "type": "Integer", "value": mode, "env": "MODE"}]);
+        spec
+    };
+    budget(&mut run, &of(23));
+    let crashes: i64 = super::controllers::CRASHES.parse().unwrap();
+    apply(&mut run, "p", &spec(crashes));
+    rest(&mut run);
+    assert_eq!(pool(&run, "api"), None, "20 and 3 have failed");
+    budget(&mut run, &of(22));
+    run.pass(Span::seconds(2));
+    let before = revisions(&run, "api");
+    apply(&mut run, "p", &spec(1));
+    rest(&mut run);
+    assert_eq!((pool(&run, "api").as_deref(), run.server.env(&deployment("api"), "OVERFLOW")), (Some("19"), None));
+    assert_eq!(revisions(&run, "api"), before + 1);
+}

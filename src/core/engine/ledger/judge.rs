@@ -606,13 +606,16 @@ fn levels_without(
             if !refused.contains(&number) {
                 claimed.insert(*pool);
             }
-            let held = consumer.held.as_ref().map(|held| held.load.connections());
+            let held = consumer.held.as_ref().map(|held| &held.load);
             let share = granted.and_then(|granted| granted.share);
-            // Who was given less by a person has that.
+            // Who was given less by a person has that. Who has the size of its share has the share: an overflow that is missing has
+            // failed, and to make up for it with another size would be to fall and to rise for ever.
             let has = match (share, held) {
-                (Some(share), Some(held)) if !consumer.in_flight() => Some(share.min(held)),
+                (Some(share), Some(held)) if !consumer.in_flight() && held.size < asked.at(share).load.size => {
+                    Some(share.min(held.connections()))
+                }
                 (Some(share), _) => Some(share),
-                (None, held) => held,
+                (None, held) => held.map(Load::connections),
             };
             let of_others = wanted.get(&consumer.place.target).copied().unwrap_or_default();
             let pods = if of_others.max > asked.pods.max { asked.pods.raised(of_others) } else { asked.pods };
