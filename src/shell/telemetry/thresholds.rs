@@ -12,18 +12,22 @@ use crate::{
     },
 };
 
+/// Labels of a bound. Rules match them with the labels of what they judge, so that a profile that moves a bound rewrites no rule;
+/// values of labels that are kept apart share one.
+const BOUND: [&str; 7] = ["namespace", "policy", "threshold", "severity", "target_kind", "target", "side"];
+
 /// The metrics of one threshold on one target.
 #[must_use]
 pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
     if let Some(kind) = threshold.pattern {
         return pattern(threshold, kind);
     }
-    let (namespace, policy) = threshold.policy;
+    let (namespace, policy) = (&*threshold.policy.0, &*threshold.policy.1);
     let (kind, target) = threshold.target.map_or(("", ""), |target| (target.kind.as_str(), &*target.name));
     let labels = |more: &[(&'static str, &str)]| {
         let who = [
-            ("namespace", &**namespace),
-            ("policy", &**policy),
+            ("namespace", namespace),
+            ("policy", policy),
             ("threshold", threshold.threshold),
             ("target_kind", kind),
             ("target", target),
@@ -46,13 +50,17 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
             value,
         });
     }
+    if !threshold.is_first {
+        return found;
+    }
     for Level { severity, above, below, hold: _ } in threshold.levels {
         for (side, limit) in [("above", above), ("below", below)] {
             if let Some(limit) = limit {
+                let who = [namespace, policy, threshold.threshold, word(*severity), kind, target, side];
                 found.push(Reading {
                     name: "trimtab_threshold_bound",
-                    help: "Bound of a threshold, in base units. It is breached strictly above or below, as the label side says.",
-                    labels: labels(&[("severity", word(*severity)), ("side", side)]),
+                    help: "Bound of a threshold that is in force, in base units. It is breached strictly above or below, as the label side says.",
+                    labels: BOUND.into_iter().zip(who.map(ToOwned::to_owned)).collect(),
                     value: limit.bound.as_f64(),
                 });
             }
@@ -118,5 +126,47 @@ const fn state(verdict: &Verdict) -> &'static str {
         Verdict::Pending { .. } => "Pending",
         Verdict::Breached(_) => "Breached",
         Verdict::NoData(_) => "NoData",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::policy::Severity,
+        core::{
+            facts::Span,
+            policy::thresholds::Limit,
+            units::{Bound, MetricUnit},
+        },
+    };
+
+    #[test]
+    fn a_bound_is_told_once_for_a_threshold_and_target_whatever_labels_are_kept_apart() {
+        let bound = Bound::parse("250ms", MetricUnit::from_name("seconds").unwrap()).unwrap();
+        let level = Level {
+            severity: Severity::Warning,
+            above: Some(Limit { bound, clear: bound }),
+            below: None,
+            hold: Span::ZERO,
+        };
+        let policy = ("shop".into(), "api".into());
+        let of = |series: &str, is_first| sweep::Reading {
+            policy: &policy,
+            threshold: "latency",
+            pattern: None,
+            target: None,
+            series: Some(series.to_owned()),
+            is_first,
+            value: None,
+            verdict: Verdict::Within,
+            levels: &[level],
+        };
+        let told = |reading| readings(&reading).into_iter().filter(|reading| reading.name == "trimtab_threshold_bound");
+        let bounds: Vec<_> = told(of("tier=\"gold\"", true)).chain(told(of("tier=\"tin\"", false))).collect();
+        assert_eq!(bounds.len(), 1);
+        assert!((bounds[0].value - 0.25).abs() < 1e-12, "base units: {bounds:?}");
+        let names: Vec<_> = bounds[0].labels.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, BOUND);
     }
 }

@@ -67,6 +67,8 @@ pub struct Reading<'a> {
     pub target: Option<&'a ObjectKey>,
     /// The values of the labels that the threshold keeps apart, such as `tier="gold"`.
     pub series: Option<String>,
+    /// Whether it is the first of its threshold and target: what is the same for every value of the labels is told with it.
+    pub is_first: bool,
     /// The reading in base units, unless it is missing.
     pub value: Option<f64>,
     /// The verdict.
@@ -184,7 +186,8 @@ impl Sweep {
             governed.rows.iter().filter_map(|row| Some((row, governed.threshold(row)?))).flat_map(
                 move |(row, threshold)| {
                     let by = threshold.metric.by();
-                    row.tracks().map(move |(group, track)| Reading {
+                    row.tracks().enumerate().map(move |(index, (group, track))| Reading {
+                        is_first: index == 0,
                         policy,
                         threshold: &threshold.name,
                         pattern: threshold.pattern.map(|pattern| pattern.kind),
