@@ -9,6 +9,8 @@
 mod cluster;
 #[path = "support/idle.rs"]
 mod idle;
+#[path = "real_metrics/own.rs"]
+mod own;
 #[path = "real_metrics/patterns.rs"]
 mod patterns;
 #[path = "real_metrics/readbacks.rs"]

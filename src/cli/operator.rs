@@ -13,7 +13,7 @@ use crate::{
     },
     shell::{
         lease::Timing,
-        operator::{self, Election, Options},
+        operator::{self, Election, Options, Telemetry},
         telemetry::{LogFormat, logging},
     },
 };
@@ -96,9 +96,10 @@ async fn operate(args: Args) -> anyhow::Result<()> {
         identity: args.pod_name.unwrap_or_else(|| format!("trimtab-{}", process::id())),
         credentials: args.credentials_dir,
     };
-    let client = kube::Client::try_from(config).context("building a client of the API server")?;
+    let telemetry = Telemetry::new()?;
+    let client = telemetry.client(config)?;
     let world = World::new(Config { operator_namespace: here.into(), kubernetes: operator::release(&client).await });
-    operator::run(options, client, world).await
+    operator::run(options, client, telemetry, world).await
 }
 
 /// Each namespace once, empty words left out.

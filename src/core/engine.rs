@@ -7,6 +7,7 @@ mod absorb;
 pub mod account;
 mod compose;
 pub mod effect;
+mod gauges;
 pub mod input;
 mod ledger;
 mod measure;
@@ -28,6 +29,7 @@ use std::{
 
 pub use account::{Account, ReadbackAccount, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
+pub use gauges::{PolicyGauge, SettingGauge};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
@@ -94,6 +96,8 @@ pub struct World {
     unsure: BTreeMap<ObjectKey, Unsure>,
     /// Releases that failed, and when they are tried again: the policy may be gone, so nobody else remembers.
     refused_releases: BTreeMap<ObjectKey, RefusedRelease>,
+    /// How often a policy has been looked at.
+    visits: u64,
     /// Start of the current second and status writes in it.
     statuses: (Instant, u32),
     sweep: Sweep,
@@ -144,6 +148,8 @@ struct Entry {
     under: BTreeMap<Guise, Arc<Policy>>,
     /// What pods shall tell of values, by target, as it was when that was last known.
     proofs: BTreeMap<ObjectKey, sweep::Expected>,
+    /// Settings as `/metrics` tells them.
+    settings: gauges::Settings,
     /// Hash of the claim that was last seen in place on each target.
     claims: BTreeMap<ObjectKey, String>,
     /// The change that the newest entry of the history tells, until everything is in place.
@@ -302,6 +308,7 @@ impl World {
             adopted: false,
             unsure: BTreeMap::new(),
             refused_releases: BTreeMap::new(),
+            visits: 0,
             statuses: (Instant::default(), 0),
             sweep: Sweep::default(),
             unmeasured: Unmeasured::default(),

@@ -8,10 +8,14 @@
 //! | [`document`] | a report of policies |
 //! | [`compare`] | means and standard deviations of before and after |
 //! | [`metrics`] | the summary for other programs |
-//! | [`dashboard`] | panels for Grafana |
+//! | [`board`] | how a dashboard for Grafana is written |
+//! | [`boards`] | the operator's own dashboards |
+//! | [`dashboard`] | panels for the thresholds of policies |
 //! | [`load`] | load tests as Jobs |
 
 mod advice;
+pub mod board;
+pub mod boards;
 pub mod compare;
 pub mod dashboard;
 pub mod document;

@@ -22,7 +22,7 @@ use super::{
     clock,
     health::Health,
     sources::Sources,
-    telemetry::{Metrics, Reading},
+    telemetry::{Metrics, Page},
 };
 use crate::core::{
     engine::{Action, Change, Effect, EffectId, Failure, Input, Outcome},
@@ -37,30 +37,30 @@ const BATCH: usize = 128;
 const TICK: Duration = Duration::from_secs(1);
 /// Time that effects which have begun are given to end, once the process stops.
 const GRACE: Duration = Duration::from_secs(5);
-/// Time that a scrape waits for the engine's readings.
-const READINGS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that a scrape waits for the engine.
+const PAGES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the driver drives.
 pub trait Engine: Send {
     /// Takes in one input and says what to do.
     fn step(&mut self, input: Input, now: Instant) -> Vec<Effect>;
     /// What it knows, for `/metrics`.
-    fn readings(&self, now: Instant) -> Vec<Reading>;
+    fn pages(&self) -> Vec<Page>;
 }
 
-/// The way to ask the engine for its readings.
+/// The way to ask the engine what it knows.
 #[derive(Clone, Debug)]
-pub struct Questions(mpsc::Sender<oneshot::Sender<Vec<Reading>>>);
+pub struct Questions(mpsc::Sender<oneshot::Sender<Vec<Page>>>);
 
 impl Questions {
-    /// The readings; none while the engine is too busy to answer, or gone.
-    pub async fn readings(&self) -> Vec<Reading> {
+    /// What the engine knows; nothing while it is too busy to answer, or gone.
+    pub async fn pages(&self) -> Vec<Page> {
         let ask = async {
             let (reply, answer) = oneshot::channel();
             self.0.send(reply).await.ok()?;
             answer.await.ok()
         };
-        timeout(READINGS_TIMEOUT, ask).await.ok().flatten().unwrap_or_default()
+        timeout(PAGES_TIMEOUT, ask).await.ok().flatten().unwrap_or_default()
     }
 }
 
@@ -70,7 +70,7 @@ pub struct Driver<G, X> {
     execute: X,
     sources: Arc<Sources>,
     inputs: mpsc::Receiver<Input>,
-    questions: mpsc::Receiver<oneshot::Sender<Vec<Reading>>>,
+    questions: mpsc::Receiver<oneshot::Sender<Vec<Page>>>,
     lanes: Lanes,
     running: JoinSet<Outcome>,
     /// Which effect a task carries out, since when.
@@ -85,7 +85,7 @@ where
     X: Fn(Action) -> F,
     F: Future<Output = Outcome> + Send + 'static,
 {
-    /// A driver of `engine`, and the way to ask it for readings. `execute` carries out one action; `sources` follow what
+    /// A driver of `engine`, and the way to ask it what it knows. `execute` carries out one action; `sources` follow what
     /// the engine is told.
     pub fn new(
         engine: G,
@@ -125,7 +125,7 @@ where
                 _ = ticks.tick() => self.tell(Input::Tick),
                 Some(reply) = self.questions.recv() => {
                     // A scrape that was given up in the meantime needs no answer.
-                    let _abandoned = reply.send(self.engine.readings(clock::now()));
+                    let _abandoned = reply.send(self.engine.pages());
                 }
                 taken = self.inputs.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {

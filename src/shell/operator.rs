@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use kube::{Client, Config};
+use kube::{Client, Config, client::ClientBuilder};
 use prometheus::Registry;
 use tokio::{
     net::TcpListener,
@@ -11,6 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
+use tower::layer::layer_fn;
 use tracing::{error, info, warn};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     lease::{Candidate, Tenure, Timing},
     server::{self, Pages},
     sources::Sources,
-    telemetry::{Metrics, Reading, thresholds},
+    telemetry::{Metrics, Page, requests::Counted, world},
     watch::{STREAMS, Watches},
 };
 use crate::core::{
@@ -37,15 +38,37 @@ impl Engine for World {
         engine::step(self, input, now)
     }
 
-    fn readings(&self, _: Instant) -> Vec<Reading> {
-        let rollouts = self.rollouts().count();
-        #[expect(clippy::cast_precision_loss, reason = "rollouts are few")]
-        let value = rollouts as f64;
-        let help = "Rollouts of ours that are under way.";
-        let mut readings = vec![Reading { name: "trimtab_rollouts", help, labels: vec![], value }];
-        readings.extend(self.proofs().map(thresholds::proof));
-        readings.extend(World::readings(self).flat_map(|reading| thresholds::readings(&reading)));
-        readings
+    fn pages(&self) -> Vec<Page> {
+        world::pages(self)
+    }
+}
+
+/// The operator's own metrics, from before its first request on.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    metrics: Arc<Metrics>,
+}
+
+impl Telemetry {
+    /// Nothing is counted yet.
+    ///
+    /// # Errors
+    /// Never in practice: the names of metrics differ.
+    pub fn new() -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::register(&registry).context("registering metrics")?);
+        Ok(Self { registry, metrics })
+    }
+
+    /// A client whose requests are counted.
+    ///
+    /// # Errors
+    /// When the configuration is of no use.
+    pub fn client(&self, config: Config) -> anyhow::Result<Client> {
+        let count = layer_fn(|inner| Counted::new(inner, self.metrics.clone()));
+        let builder = ClientBuilder::try_from(config).context("building a client of the API server")?;
+        Ok(builder.with_layer(&count).build())
     }
 }
 
@@ -107,10 +130,15 @@ pub async fn release(client: &Client) -> Release {
 ///
 /// # Errors
 /// When it cannot start, when leadership was lost, or when a part of it ended by itself: the process must be restarted.
-pub async fn run(options: Options, client: Client, engine: impl Engine + 'static) -> anyhow::Result<()> {
+pub async fn run(
+    options: Options,
+    client: Client,
+    telemetry: Telemetry,
+    engine: impl Engine + 'static,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut operator = Operator::start(options, client, engine).await?;
+    let mut operator = Operator::start(options, client, telemetry, engine).await?;
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -139,10 +167,14 @@ struct Operator {
 }
 
 impl Operator {
-    async fn start(options: Options, client: Client, engine: impl Engine + 'static) -> anyhow::Result<Self> {
+    async fn start(
+        options: Options,
+        client: Client,
+        telemetry: Telemetry,
+        engine: impl Engine + 'static,
+    ) -> anyhow::Result<Self> {
         let Options { namespaces, foreign, listen, election, identity, credentials } = options;
-        let registry = Registry::new();
-        let metrics = Arc::new(Metrics::register(&registry).context("registering metrics")?);
+        let Telemetry { registry, metrics } = telemetry;
         let health = Arc::new(Health::new(STREAMS));
         let sources = Arc::new(Sources::new(credentials, metrics.clone()));
         let tenure = if election.is_some() { Tenure::elected() } else { Tenure::alone() };

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::{
     driver::Questions,
     health::Health,
-    telemetry::readings::{self, Reading},
+    telemetry::{exposition, process},
 };
 
 /// What the routes read.
@@ -26,7 +26,7 @@ pub struct Pages {
     pub registry: Registry,
     /// State of the process.
     pub health: Arc<Health>,
-    /// The way to ask the engine for its readings.
+    /// The way to ask the engine what it knows.
     pub questions: Questions,
 }
 
@@ -55,11 +55,12 @@ fn probe(complaint: Option<String>) -> Response {
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    let readings: Vec<Reading> = pages.questions.readings().await;
-    let mut families = pages.registry.gather();
-    families.extend(readings::families(readings));
-    match TextEncoder::new().encode_to_string(&families) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+    let known = pages.questions.pages().await;
+    match TextEncoder::new().encode_to_string(&pages.registry.gather()) {
+        Ok(own) => {
+            let text = [own, exposition::text(&process::pages()), exposition::text(&known)].concat();
+            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("writing metrics: {error}\n")).into_response(),
     }
 }

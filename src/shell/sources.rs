@@ -51,9 +51,12 @@ impl Sources {
             Input::Source(Change::Applied(source)) => self.apply(source),
             Input::Source(Change::Deleted(name)) => {
                 self.write().remove(name);
+                self.metrics.forget_source(name);
             }
             Input::Listed(Stream::Sources, listing) => {
-                self.write().retain(|name, _| listing.names.contains(&("".into(), name.clone())));
+                let is_listed = |name: &str| listing.names.contains(&("".into(), name.into()));
+                self.write().retain(|name, _| is_listed(name));
+                self.metrics.keep_sources(is_listed);
             }
             Input::Policy(_)
             | Input::UnreadablePolicy(..)
@@ -74,16 +77,26 @@ impl Sources {
     /// # Errors
     /// When there is no usable answer; the reason tells why.
     pub async fn ask(&self, source: &str, expr: &str, at: Instant, range: Option<(Instant, Span)>) -> Answer {
-        let Some(source) = self.get(source) else {
+        let name = source;
+        let Some(source) = self.get(name) else {
             return Err(Refusal {
                 reason: Reason::SourceNotFound,
-                message: format!("there is no MetricsSource {source:?}"),
+                message: format!("there is no MetricsSource {name:?}"),
             });
         };
-        match &source.backend {
+        let began = tokio::time::Instant::now();
+        let answer = match &source.backend {
             Ok(backend) => backend.ask(&Question { expr, at, range }).await,
             Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
+        };
+        // One that has gone meanwhile must leave no series.
+        if self.get(name).is_some() {
+            let kind = if range.is_some() { "range" } else { "instant" };
+            let outcome = answer.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "answered");
+            self.metrics.queries.with_label_values(&[name, kind, outcome]).inc();
+            self.metrics.query_seconds.with_label_values(&[name, kind]).observe(began.elapsed().as_secs_f64());
         }
+        answer
     }
 
     /// Hands alerts to all Alertmanagers of a source. Never waits.

@@ -171,6 +171,11 @@ impl Watches {
     /// Tells that a stream shows nothing. Answers whether anybody listens.
     async fn unserved(&self, stream: Stream, reason: Reason) -> bool {
         self.no_longer_awaited(stream);
+        match stream {
+            Stream::Objects(kind) => self.metrics.forget_watch(kind.plural()),
+            Stream::Disruptions => self.metrics.forget_watch(&disruption_budgets().plural),
+            Stream::Policies | Stream::Classes | Stream::Sources | Stream::Budgets => {}
+        }
         self.inputs.send(Input::Unserved(stream, reason)).await.is_ok()
     }
 

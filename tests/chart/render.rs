@@ -37,7 +37,11 @@ pub fn template(arguments: &[&str]) -> Result<String, String> {
 
 /// Renders a case.
 pub fn case(name: &str) -> String {
-    template(&[&values(name)]).unwrap_or_else(|error| panic!("rendering \"{name}\" failed: {error}"))
+    // Everything is there only where the cluster serves the kinds of the Prometheus operator.
+    let kinds = (name == "everything").then_some("--api-versions=monitoring.coreos.com/v1");
+    let arguments: Vec<String> = [values(name)].into_iter().chain(kinds.map(ToOwned::to_owned)).collect();
+    template(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        .unwrap_or_else(|error| panic!("rendering \"{name}\" failed: {error}"))
 }
 
 /// The objects of a rendering.

@@ -72,6 +72,8 @@ pub struct Stage {
     pub cluster: Cluster,
     pub namespace: String,
     pub exposed: Arc<Mutex<String>>,
+    /// Where the operator tells of itself. Prometheus scrapes that, too.
+    pub metrics: SocketAddr,
     relay: Arc<Mutex<Relay>>,
     http: reqwest::Client,
     scrape: PathBuf,
@@ -109,7 +111,8 @@ impl Stage {
         let relay = Arc::new(Mutex::new(Relay::Honest));
         let pages = Router::new().route("/metrics", get(expose)).with_state(exposed.clone());
         let application = serve(pages).await;
-        let scrape = scrape(&namespace, application);
+        let metrics = free_address();
+        let scrape = scrape(&namespace, application, metrics);
         let reload = http.post(format!("{}/-/reload", cluster.prometheus())).send().await.unwrap();
         assert!(reload.status().is_success(), "Prometheus does not take the scrape job: {reload:?}");
         let prometheus = cluster.prometheus();
@@ -118,9 +121,11 @@ impl Stage {
         objects(&cluster, &namespace, &source, fields).await;
         let kubeconfig = account(&namespace);
         let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
-        operator.args(["operator", "--listen=127.0.0.1:0", "--namespaces", &namespace]).env("KUBECONFIG", &kubeconfig);
+        operator
+            .args(["operator", &format!("--listen={metrics}"), "--namespaces", &namespace])
+            .env("KUBECONFIG", &kubeconfig);
         let operator = operator.stdin(Stdio::null()).spawn().expect("start the operator");
-        Self { cluster, namespace, exposed, relay, http, scrape, kubeconfig, operator }
+        Self { cluster, namespace, exposed, metrics, relay, http, scrape, kubeconfig, operator }
     }
 
     /// What the operator has written since its start that people own, from the audit log: verb and resource. What met another
@@ -288,8 +293,14 @@ async fn serve(pages: Router) -> SocketAddr {
     address
 }
 
-/// Tells Prometheus to scrape the application as a pod of the Deployment `web`.
-fn scrape(namespace: &str, application: SocketAddr) -> PathBuf {
+/// An address of this machine that nobody listens at.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// Tells Prometheus to scrape the application as a pod of the Deployment `web`, and the operator as the chart's `ServiceMonitor`
+/// does.
+fn scrape(namespace: &str, application: SocketAddr, operator: SocketAddr) -> PathBuf {
     let directory: PathBuf = std::env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which the test cluster sets").into();
     let directory = directory.join("prom/scrape");
     fs::create_dir_all(&directory).unwrap();
@@ -299,7 +310,9 @@ fn scrape(namespace: &str, application: SocketAddr) -> PathBuf {
         // What is exposed with a pod of its own speaks for that pod.
         "honor_labels": true,
         "static_configs": [{"targets": [application.to_string()], "labels": labels}]});
-    fs::write(&file, json!({"scrape_configs": [job]}).to_string()).unwrap();
+    let own = json!({"job_name": format!("{namespace}-operator"), "scrape_interval": "1s", "scrape_timeout": "1s",
+        "honor_labels": true, "static_configs": [{"targets": [operator.to_string()]}]});
+    fs::write(&file, json!({"scrape_configs": [job, own]}).to_string()).unwrap();
     file
 }
 

@@ -466,6 +466,7 @@ impl Entry {
             memoir,
             open_change: None,
             proofs: BTreeMap::new(),
+            settings: BTreeMap::new(),
             holds: BTreeMap::new(),
             scalings: BTreeMap::new(),
             restored: BTreeSet::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Action, Doing, Effect, Entry, Outcome, Refusal, World,
-    sweep::{Budgeted, Measured, Reading, Subject, Token},
+    sweep::{Budgeted, Measured, Reading, SourceGauge, Subject, Token},
 };
 use crate::{
     api::{conditions::Reason, names},
@@ -24,8 +24,14 @@ impl World {
         self.sweep.readings()
     }
 
-    /// Of every value that is read back: policy, target, path, and whether pods run with it.
-    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, bool)> {
+    /// All sources that are asked.
+    pub fn source_gauges(&self) -> impl Iterator<Item = SourceGauge<'_>> {
+        self.sweep.source_gauges()
+    }
+
+    /// Of every value that is read back: policy, target, path, the value that pods run with in base units, and whether all of
+    /// them run with the one that is in place.
+    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, f64, bool)> {
         self.sweep.proofs()
     }
 

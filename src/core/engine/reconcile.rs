@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Action, Doing, Effect, Entry, HoldSince, Patch, PatchBody, World,
     compose::{is_accepted, untouched, was_served},
+    gauges,
     ledger::is_consumer,
     profiles::Blocked,
     rollout::Rollout,
@@ -60,6 +61,7 @@ impl World {
                     let waited = entry.waiting.take();
                     entry.protected = false;
                     // Younger policies must see this one while it is out of the table: they are visited after it is back.
+                    self.visits += 1;
                     self.visit(&key, &mut entry, now, out);
                     // Who is refused once more keeps its place.
                     entry.waiting = entry.waiting.map(|since| waited.unwrap_or(since));
@@ -113,6 +115,7 @@ impl World {
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> Standing {
+        let settings = std::mem::take(&mut entry.settings);
         let policy = match &entry.parsed {
             Ok(policy) => policy.clone(),
             Err(wrong) => {
@@ -177,6 +180,7 @@ impl World {
         if !rolls && visits.iter().all(Visit::is_done) {
             entry.open_change = None;
         }
+        entry.settings = gauges::settings(&policy, &visits, settings);
         self.compose(entry, &policy, &may_write, blocked, visits)
     }
 

@@ -137,6 +137,11 @@ impl Advance {
 }
 
 impl Rollout {
+    /// When it was written.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
     pub(super) fn preparing(policy: PolicyKey, now: Instant) -> Self {
         Self {
             policy,

@@ -14,11 +14,13 @@
 //! | `standing` | what a policy's status says |
 //! | `proofs` | values that are in place, and whether pods run with them |
 //! | `capacities` | numbers of connection budgets that are measured |
+//! | `gauges` | what `/metrics` tells of sources |
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
 mod alerts;
 mod capacities;
+mod gauges;
 mod groups;
 mod proofs;
 mod question;
@@ -31,12 +33,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::{
     alerts::Alerts,
     capacities::Capacities,
+    gauges::Paces,
     question::{Ask, Part, Question},
     rows::Governed,
     source::{Source, concerns_source},
 };
 pub use self::{
     capacities::Budgeted,
+    gauges::{PACE_SECONDS, Pace, SourceGauge},
     proofs::{Expectation, Expected, Unproven},
     rows::Subject,
     standing::{Measured, Reading},
@@ -64,6 +68,8 @@ pub struct Sweep {
     capacities: Capacities,
     /// Queries under way.
     asked: BTreeMap<Token, (Box<str>, Ask, Part)>,
+    /// How long queries take.
+    paces: Paces,
     last_token: u64,
     /// Counts the changes of what is asked: a row that is younger than a query is not judged by its answer.
     version: u32,
@@ -113,7 +119,9 @@ impl Sweep {
     /// Takes an answer. Returns the policies of which people must be told something else now.
     pub fn answer(&mut self, token: Token, answer: Answer, now: Instant) -> BTreeSet<PolicyKey> {
         let mut changed = BTreeSet::new();
-        let Some((name, ask, part)) = self.asked.remove(&token) else { return changed };
+        let asked = self.asked.remove(&token);
+        self.paces.answer(token, asked.as_ref().map(|(name, ..)| &**name), now);
+        let Some((name, ask, part)) = asked else { return changed };
         let waiting = self.asked.values().any(|(source, ..)| *source == name);
         let Some(source) = self.sources.get_mut(&name) else { return changed };
         let Some(question) = source.questions.get_mut(&ask) else { return changed };
@@ -204,6 +212,7 @@ impl Sweep {
         }
         for (ask, part, action) in queries {
             let token = self.emit(action, out);
+            self.paces.ask(token, now);
             self.asked.insert(token, (name.into(), ask, part));
         }
     }
@@ -223,6 +232,7 @@ impl Sweep {
         now: Instant,
     ) -> BTreeSet<PolicyKey> {
         let moved = source::follow(&mut self.sources, sources);
+        self.paces.keep(sources);
         let of_moved = self.policies.iter().filter(|(_, governed)| moved.contains(&governed.source));
         let mut changed: BTreeSet<PolicyKey> = of_moved.map(|(key, _)| key.clone()).collect();
         let known: BTreeSet<&PolicyKey> = subjects.iter().map(Subject::key).collect();

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::board::{Board, Panel};
 use crate::{
     api::policy::Severity,
     core::{
@@ -17,9 +18,8 @@ use crate::{
     },
 };
 
-/// Columns of Grafana's grid, and the size of a panel: two in a row.
-const WIDTH: usize = 12;
-const HEIGHT: usize = 8;
+/// Size of a panel: two in a row.
+const SIZE: (u32, u32) = (12, 8);
 
 /// The dashboard of these policies. Where a policy selects its targets by labels, its panels show every workload of its
 /// namespace; Grafana's user narrows them down.
@@ -27,46 +27,27 @@ const HEIGHT: usize = 8;
 pub fn dashboard(title: &str, policies: &[&Policy], identity: &Identity) -> Value {
     let thresholds = policies.iter().flat_map(|policy| policy.thresholds.iter().map(move |t| (*policy, t)));
     let several = policies.len() > 1;
-    let panels: Vec<Value> =
-        thresholds.enumerate().map(|(index, (policy, t))| panel(index, policy, t, identity, several)).collect();
-    json!({
-        "title": title,
-        "tags": ["trimtab"],
-        "schemaVersion": 39,
-        "editable": true,
-        "time": {"from": "now-6h", "to": "now"},
-        "refresh": "30s",
-        "templating": {"list": [
-            {"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
-        ]},
-        "panels": panels,
-    })
+    let panels = thresholds.map(|(policy, t)| panel(policy, t, identity, several)).collect();
+    Board { title, uid: None, variables: Vec::new(), panels }.json()
 }
 
-fn panel(index: usize, policy: &Policy, threshold: &Threshold, identity: &Identity, several: bool) -> Value {
+fn panel(policy: &Policy, threshold: &Threshold, identity: &Identity, several: bool) -> Panel {
     let unit = threshold.unit.base();
     let name = if several { format!("{} {}", policy.identity.name(), threshold.name) } else { title(threshold) };
-    json!({
-        "id": index + 1,
-        "type": "timeseries",
-        "title": name,
-        "description": threshold.advice.as_deref().unwrap_or_default(),
-        "datasource": {"type": "prometheus", "uid": "${source}"},
-        "gridPos": {"x": index % 2 * WIDTH, "y": index / 2 * HEIGHT, "w": WIDTH, "h": HEIGHT},
-        "targets": [{
-            "refId": "A",
-            "expr": expr(policy, threshold, identity),
-            "legendFormat": legend(policy, threshold, identity),
-        }],
-        "fieldConfig": {
-            "defaults": {
-                "unit": grafana_unit(unit),
-                "custom": {"thresholdsStyle": {"mode": "line"}},
-                "thresholds": {"mode": "absolute", "steps": steps(&threshold.levels)},
-            },
-            "overrides": [],
-        },
-    })
+    let defaults = [
+        ("custom".to_owned(), json!({"thresholdsStyle": {"mode": "line"}})),
+        ("thresholds".to_owned(), json!({"mode": "absolute", "steps": steps(&threshold.levels)})),
+    ];
+    Panel {
+        kind: "timeseries",
+        title: name,
+        description: threshold.advice.as_deref().unwrap_or_default().to_owned(),
+        size: SIZE,
+        unit: grafana_unit(unit),
+        asks: vec![(expr(policy, threshold, identity), legend(policy, threshold, identity))],
+        defaults: defaults.into_iter().collect(),
+        further: Map::new(),
+    }
 }
 
 /// A name for people: `response-time-p95` as `Response Time P95`.

@@ -12,7 +12,7 @@ use crate::{
         engine::Stream,
         facts::{Kind, ObjectKey},
     },
-    shell::testing::eventually,
+    shell::{telemetry::family, testing::eventually},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,8 +37,8 @@ impl Engine for Scripted {
         gets.collect()
     }
 
-    fn readings(&self, _: Instant) -> Vec<Reading> {
-        vec![Reading { name: "trimtab_test", help: "A test.", labels: vec![], value: 1.0 }]
+    fn pages(&self) -> Vec<Page> {
+        vec![Page::of(family::ROLLOUTS)]
     }
 }
 
@@ -98,7 +98,7 @@ async fn the_engine_is_told_how_each_effect_ended_and_how_time_passes() {
     eventually("time passes", ticked).await;
     assert_eq!(rig.metrics.effects.with_label_values(&["get", "not-found"]).get(), 1);
     assert_eq!(rig.metrics.effects_waiting.with_label_values(&["get"]).get(), 0);
-    assert_eq!(rig.questions.readings().await.len(), 1);
+    assert_eq!(rig.questions.pages().await.len(), 1);
 }
 
 #[tokio::test]

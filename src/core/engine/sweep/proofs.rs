@@ -322,12 +322,13 @@ impl Sweep {
         (Finding::new(Truth::True, Reason::Verified, format!("{are} what every pod runs with")), Vec::new())
     }
 
-    /// What is said of every value: policy, target, path and whether pods run with it, where that is known.
-    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, bool)> {
+    /// What is said of every value, where that is known: policy, target, path, what pods run with, and whether it is what is in
+    /// place.
+    pub fn proofs(&self) -> impl Iterator<Item = (&PolicyKey, &ObjectKey, &str, f64, bool)> {
         self.policies.iter().flat_map(|(policy, governed)| {
             governed.proofs.rows.iter().filter_map(move |row| match row.track.said()? {
-                Proof::Verified => Some((policy, &row.target, &*row.value.path, true)),
-                Proof::Other(_) => Some((policy, &row.target, &*row.value.path, false)),
+                Proof::Verified => Some((policy, &row.target, &*row.value.path, row.value.desired, true)),
+                Proof::Other(other) => Some((policy, &row.target, &*row.value.path, other.seen, false)),
                 Proof::Silent { .. } => None,
             })
         })

@@ -170,6 +170,11 @@ fn span(text: &str) -> Option<Span> {
 }
 
 impl Health {
+    /// Whether the source answers; nothing until it was asked.
+    pub fn is_up(&self) -> Option<bool> {
+        if self.down.is_some() { Some(false) } else { self.alive.map(|_| true) }
+    }
+
     /// A question that was asked `at` got an answer, be it a refusal of the question alone. Returns whether the source
     /// was down.
     pub fn answered(&mut self, at: Instant, now: Instant) -> bool {
