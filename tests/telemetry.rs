@@ -193,7 +193,7 @@ fn dashboards_are_what_grafana_takes() {
             members(at, &["x", "y", "w", "h"], &[], name);
             let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| at[side].as_u64().expect("a number"));
             assert!(w > 0 && h > 0 && x + w <= 24, "{name}: {} is beyond the grid", panel["title"]);
-            for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            for cell in (x..x + w).flat_map(|column| (y..y + h).map(move |row| (column, row))) {
                 let other = taken.insert(cell, &panel["title"]);
                 assert_eq!(other, None, "{name}: {} overlaps", panel["title"]);
             }
@@ -253,7 +253,11 @@ fn promtool_finds_nothing_in_the_alerts_and_each_fires_and_is_silent_when_it_sho
     {
         let (fires, silent) = cases.entry(word(&case["alertname"], CASES).to_owned()).or_default();
         let expected = case["exp_alerts"].as_array().expect("what is expected");
-        if expected.is_empty() { *silent += 1 } else { *fires += 1 }
+        if expected.is_empty() {
+            *silent += 1;
+        } else {
+            *fires += 1;
+        }
     }
     assert_eq!(cases.keys().collect::<Vec<_>>(), alerts().keys().collect::<Vec<_>>());
     for (alert, (fires, silent)) in cases {

@@ -92,6 +92,8 @@ impl Watches {
     pub fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for stream in STREAMS {
+            // A counter is there before it counts: an increase is between two samples.
+            self.metrics.watch_errors.with_label_values(&[stream_name(stream)]);
             match stream {
                 Stream::Policies => {
                     let apis = self.scoped(Api::all, Api::namespaced);

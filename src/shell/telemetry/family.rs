@@ -46,7 +46,7 @@ const REQUEST_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0];
 
 macro_rules! families {
     ($($constant:ident $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)+) => {
-        $(#[doc = $help] pub const $constant: Family =
+        $(#[doc = concat!("`", $name, "`.")] pub const $constant: Family =
             Family { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)+
 
         /// All of them, in the order of the documentation.
