@@ -8,6 +8,7 @@
 #![allow(clippy::pedantic, clippy::field_reassign_with_default, reason = "the model is under construction")]
 
 mod simulation {
+    pub mod alertmanager;
     pub mod budgets;
     pub mod controllers;
     pub mod disruptions;
@@ -30,6 +31,7 @@ mod simulation {
     pub mod schema;
     pub mod server;
     pub mod shared;
+    pub mod silences;
 }
 
 use std::{

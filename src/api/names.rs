@@ -47,6 +47,8 @@ pub const ALERT_NO_DATA: &str = "TrimtabNoData";
 pub const ALERT_SOURCE_DOWN: &str = "TrimtabSourceDown";
 /// `alertname` of a budget of which pools could open more than it has.
 pub const ALERT_BUDGET: &str = "TrimtabBudgetExceeded";
+/// `createdBy` of our silences.
+pub const SILENCE_CREATOR: &str = "trimtab";
 /// Labels that say what an alert is; none of anybody else's may take their place.
 pub const ALERT_LABELS: [&str; 8] =
     ["alertname", "namespace", "policy", "threshold", "severity", "target", "target_kind", "source"];

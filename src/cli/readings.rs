@@ -157,6 +157,7 @@ async fn settle(
             | Action::BudgetStatus { .. }
             | Action::Event(_)
             | Action::Alerts { .. } => Outcome::Accepted,
+            Action::Silence(_) => Outcome::Failed(Failure::Forbidden("a report silences nothing".to_owned())),
         };
         waiting.extend(step(world, Input::Done(effect.id, outcome), now));
     }

@@ -19,6 +19,7 @@ mod publish;
 mod reconcile;
 mod retire;
 mod rollout;
+mod silences;
 pub mod sweep;
 mod targets;
 
@@ -28,11 +29,11 @@ use std::{
 };
 
 pub use account::{Account, ReadbackAccount, TargetAccount};
-pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
+pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody, Silence, SilenceAsk, SilenceRequest};
 pub use gauges::{PolicyGauge, SettingGauge};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
-use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
+use self::{ledger::Ledger, objects::Objects, rollout::Rollout, silences::Silences, sweep::Sweep};
 use super::{
     allocate::Figures,
     facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
@@ -88,6 +89,8 @@ pub struct World {
     dirty: BTreeSet<PolicyKey>,
     /// Rollouts of ours, by workload.
     rollouts: BTreeMap<ObjectKey, Rollout>,
+    /// What is silenced while they go on.
+    silences: Silences,
     /// A rollout has ended: those who wait may have their turn.
     turns: bool,
     /// Whether the rollouts that were under way before this replica led have been looked for.
@@ -276,6 +279,12 @@ enum Doing {
         version: String,
         makes: Vec<Reservation>,
     },
+    /// A request about a silence.
+    Silence {
+        key: silences::SilenceKey,
+        alertmanager: Box<str>,
+        asked: silences::Asked,
+    },
     /// Nobody waits for its end.
     Told,
 }
@@ -304,6 +313,7 @@ impl World {
             reads: BTreeMap::new(),
             dirty: BTreeSet::new(),
             rollouts: BTreeMap::new(),
+            silences: Silences::default(),
             turns: false,
             adopted: false,
             unsure: BTreeMap::new(),
@@ -363,6 +373,7 @@ pub fn step(world: &mut World, input: Input, now: Instant) -> Vec<Effect> {
         world.reconcile_dirty(now, &mut out);
         world.publish(now, &mut out);
         world.publish_budgets(ticked, now, &mut out);
+        world.keep_silences(now, &mut out);
     }
     out
 }

@@ -3,6 +3,8 @@
 //! Nobody waits for an Alertmanager. Each has a queue of its own that drops its oldest batch when it is full: the engine
 //! sends every alert again and again until it is resolved, so the newest batches matter most.
 
+mod silences;
+
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url};
@@ -13,6 +15,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+pub use self::silences::Silencers;
 use super::{clock, prometheus::http_client, telemetry::Metrics};
 use crate::core::{engine::effect::Alert, facts::Instant};
 

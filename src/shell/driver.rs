@@ -236,12 +236,13 @@ fn effect_name(action: &Action) -> &'static str {
         Action::Event(_) => "event",
         Action::Query { .. } => "query",
         Action::Alerts { .. } => "alerts",
+        Action::Silence(_) => "silence",
     }
 }
 
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) => "succeeded",
+        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) | Outcome::Silences(_) => "succeeded",
         Outcome::NotFound => "not-found",
         Outcome::Answer(Ok(_)) => "answered",
         Outcome::Answer(Err(refusal)) => refusal.reason.as_str(),

@@ -16,13 +16,16 @@ pub use self::failure::describe;
 use self::request::Call;
 use super::{lease::Tenure, sources::Sources};
 use crate::core::{
-    engine::{Action, Failure, Outcome, effect},
+    engine::{Action, Failure, Outcome, SilenceAsk, effect},
     facts::{Kind, Pod, Seen},
 };
 
 /// Time after which a request counts as possibly executed. An API server answers or refuses within seconds; its own
 /// limit, 60 s, would hold a place for too long.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why nothing is written by a replica that may not lead any more.
+const NOT_SENT: &str = "not sent, because this replica has not renewed its Lease in time: another one may lead by now";
 
 /// Carries out effects.
 #[derive(Clone)]
@@ -57,6 +60,12 @@ impl Executor {
             Action::Alerts { source, alerts } => {
                 self.sources.alert(&source, &alerts);
                 Outcome::Accepted
+            }
+            Action::Silence(request) => {
+                if !matches!(request.ask, SilenceAsk::Look(_)) && self.tenure.is_over() {
+                    return Outcome::Failed(Failure::Throttled(format!("a silence: {NOT_SENT}")));
+                }
+                self.sources.silence(&request).await
             }
             Action::Event(event) => self.event(event).await,
             Action::Get(object) => self.call(Call::get(&object), Shows::Object(object.kind)).await,
@@ -97,9 +106,7 @@ impl Executor {
         };
         let Call { request, what } = call;
         if *request.method() != Method::GET && self.tenure.is_over() {
-            return Outcome::Failed(Failure::Throttled(format!(
-                "{what}: not sent, because this replica has not renewed its Lease in time: another one may lead by now"
-            )));
+            return Outcome::Failed(Failure::Throttled(format!("{what}: {NOT_SENT}")));
         }
         match timeout(self.timeout, self.client.request_text(request)).await {
             Err(_elapsed) => {

@@ -9,14 +9,14 @@ use std::{
 use tracing::warn;
 
 use super::{
-    alertmanager::Outbox,
+    alertmanager::{Outbox, Silencers},
     prometheus::{Backend, Question},
     telemetry::Metrics,
 };
 use crate::{
     api::{MetricsSource, MetricsSourceSpec, conditions::Reason},
     core::{
-        engine::{Answer, Change, Input, Refusal, Stream, effect::Alert},
+        engine::{Answer, Change, Failure, Input, Outcome, Refusal, SilenceRequest, Stream, effect::Alert},
         facts::{Instant, Span},
     },
 };
@@ -36,6 +36,7 @@ struct Source {
     /// The client, or why there can be none.
     backend: Result<Backend, String>,
     outbox: Outbox,
+    silencers: Silencers,
 }
 
 impl Sources {
@@ -106,6 +107,14 @@ impl Sources {
         }
     }
 
+    /// Asks one Alertmanager of a source about silences, or to keep or end one.
+    pub async fn silence(&self, request: &SilenceRequest) -> Outcome {
+        match self.get(&request.source) {
+            Some(source) => source.silencers.ask(&request.alertmanager, &request.ask).await,
+            None => Outcome::Failed(Failure::Rejected(format!("there is no MetricsSource {:?}", request.source))),
+        }
+    }
+
     fn apply(&self, source: &MetricsSource) {
         let name = source.metadata.name.as_deref().unwrap_or_default();
         // Conditions change with every transition; clients and queues stay as long as the spec does.
@@ -117,7 +126,9 @@ impl Sources {
             format!("{error:#}")
         });
         let outbox = Outbox::new(name, &source.spec.alertmanagers, &self.metrics);
-        self.write().insert(name.into(), Arc::new(Source { spec: source.spec.clone(), backend, outbox }));
+        let silencers = Silencers::new(&source.spec.alertmanagers);
+        let source = Source { spec: source.spec.clone(), backend, outbox, silencers };
+        self.write().insert(name.into(), Arc::new(source));
     }
 
     fn get(&self, name: &str) -> Option<Arc<Source>> {

@@ -12,7 +12,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -120,12 +120,18 @@ impl Stage {
         let source = format!("http://{}", serve(pages).await);
         objects(&cluster, &namespace, &source, fields).await;
         let kubeconfig = account(&namespace);
-        let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
-        operator
-            .args(["operator", &format!("--listen={metrics}"), "--namespaces", &namespace])
-            .env("KUBECONFIG", &kubeconfig);
-        let operator = operator.stdin(Stdio::null()).spawn().expect("start the operator");
+        let operator = operator(&namespace, &kubeconfig, metrics);
         Self { cluster, namespace, exposed, metrics, relay, http, scrape, kubeconfig, operator }
+    }
+
+    /// Kills the operator.
+    pub fn kill(&mut self) {
+        self.operator.kill().and_then(|()| self.operator.wait()).expect("kill the operator");
+    }
+
+    /// Starts it anew.
+    pub fn start(&mut self) {
+        self.operator = operator(&self.namespace, &self.kubeconfig, self.metrics);
     }
 
     /// What the operator has written since its start that people own, from the audit log: verb and resource. What met another
@@ -238,6 +244,14 @@ impl Stage {
         let deployments: Api<Deployment> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         deployments.get("web").await.expect("read the Deployment")
     }
+}
+
+fn operator(namespace: &str, kubeconfig: &Path, metrics: SocketAddr) -> Child {
+    let mut operator = Command::new(env!("CARGO_BIN_EXE_trimtab"));
+    operator
+        .args(["operator", &format!("--listen={metrics}"), "--namespaces", namespace])
+        .env("KUBECONFIG", kubeconfig);
+    operator.stdin(Stdio::null()).spawn().expect("start the operator")
 }
 
 /// The application's metrics.

@@ -25,6 +25,7 @@ use super::{
     disruptions::Disruptions,
     schema,
     server::{Server, Stored},
+    silences::Silences,
 };
 
 type Leaves = BTreeMap<FieldPath, Value>;
@@ -52,6 +53,8 @@ pub struct Invariants {
     pub budgets: Budgets,
     /// Which pods must not be disrupted.
     pub disruptions: Disruptions,
+    /// What may be silenced.
+    pub silences: Silences,
     /// What people set on fields that a policy claims, and that is theirs until the policy changes.
     pub holds: Vec<Hold>,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use trimtab::core::{
-    engine::{Action, Config, Effect, Input, Outcome, Patch, PatchBody, Stream, World, step},
+    engine::{Action, Config, Effect, Failure, Input, Outcome, Patch, PatchBody, Stream, World, step},
     facts::{Instant, Kind, Release},
 };
 
@@ -114,6 +114,7 @@ fn lane(action: &Action) -> String {
         Action::Status { policy, .. } | Action::Finalizers { policy, .. } => format!("policy {policy:?}"),
         Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
         Action::Event(event) => format!("events {:?}", event.object),
+        Action::Silence(request) => format!("silences {}", request.alertmanager),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
         }
@@ -161,5 +162,9 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
             Outcome::Accepted
         }
         Action::Alerts { .. } => Outcome::Accepted,
+        Action::Silence(request) => match server.alertmanagers.get_mut(&request.alertmanager) {
+            Some(alertmanager) => alertmanager.ask(&request.ask, server.now),
+            None => Outcome::Failed(Failure::Rejected("no such Alertmanager".to_owned())),
+        },
     }
 }

@@ -191,6 +191,11 @@ impl Run {
         let log = std::mem::take(&mut self.server.log);
         self.invariants.observe(&log, &self.server);
         self.leader.show(&log);
+        // A clock that is ahead makes leases longer.
+        let skew = if self.faults.clock > 0 { Span::seconds(30) } else { Span::millis(self.skew.as_millis().abs()) };
+        if let Err(what) = self.invariants.silences.check(&self.server, skew) {
+            self.fail(&what);
+        }
         if let Err(what) = self.invariants.check(&self.server, &self.controllers) {
             self.fail(&what);
         }
@@ -271,6 +276,7 @@ impl Run {
         self.invariants.told(&input);
         let rolling: Vec<ObjectKey> = self.leader.world.rollouts().map(|(target, _)| target.clone()).collect();
         let effects = self.leader.tell(input, now);
+        self.invariants.silences.explained(self.leader.world.explaining(), self.server.now);
         if let Err(what) = self.leader.world.audit() {
             self.fail(&what);
         }
@@ -287,7 +293,10 @@ impl Run {
                     self.counts.statuses += 1;
                     self.counts.budgets += u64::from(matches!(effect.action, Action::BudgetStatus { .. }));
                 }
-                Action::Event(_) | Action::Alerts { .. } => self.counts.told += 1,
+                Action::Event(_) => self.counts.told += 1,
+                // Alertmanagers are told at rest, too.
+                Action::Alerts { .. } => {}
+                Action::Silence(_) => self.counts.told += 1,
             }
             let informed = self.leader.streams.values().all(VecDeque::is_empty);
             self.invariants.budgets.decided(effect, informed && !self.server.budgets.is_empty());
@@ -420,7 +429,8 @@ impl Run {
 
     /// Whether nothing is under way anywhere.
     fn nothing_happens(&self) -> bool {
-        self.leader.requests.iter().all(|request| matches!(request.effect.action, Action::Query { .. }))
+        let asks = |action: &Action| matches!(action, Action::Query { .. } | Action::Alerts { .. });
+        self.leader.requests.iter().all(|request| asks(&request.effect.action))
             && self.leader.streams.values().all(VecDeque::is_empty)
             && self.ex_leader.is_none()
             && self.controllers.workloads.values().all(super::controllers::Workload::has_settled)
@@ -532,6 +542,7 @@ fn name(action: &Action) -> String {
         }
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),
+        Action::Silence(request) => format!("silence at {}: {:?}", request.alertmanager, request.ask),
         Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
             format!("source {source}")
         }

@@ -22,6 +22,7 @@ use trimtab::{
 };
 
 use super::{
+    alertmanager::Alertmanager,
     controllers::Controllers,
     people::NAMESPACE,
     schema::{self, Fields},
@@ -203,6 +204,8 @@ pub struct Server {
     pub mute: BTreeSet<Box<str>>,
     /// What it reads of gauges as a whole, such as `pg_settings_max_connections`; nothing of those that are not here.
     pub gauges: BTreeMap<Box<str>, f64>,
+    /// Alertmanagers, by base URL.
+    pub alertmanagers: BTreeMap<Box<str>, Alertmanager>,
     /// Whether it answers nothing at all.
     pub silent: bool,
     /// How often it is asked, if not as usual.
@@ -597,6 +600,16 @@ impl Server {
         source.spec.interval.clone_from(&self.interval);
         self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
         self.source = Some(source);
+    }
+
+    /// One more Alertmanager is there, and the source names it.
+    pub fn add_alertmanager(&mut self, url: &str) {
+        self.alertmanagers.insert(url.into(), Alertmanager::default());
+        let version = self.next_version();
+        let source = self.source.as_mut().expect("a source");
+        source.spec.alertmanagers.push(url.to_owned());
+        source.metadata.resource_version = Some(version.to_string());
+        self.log.push((Stream::Sources, Input::Source(Change::Applied(Box::new(source.clone())))));
     }
 
     pub fn set_source_status(&mut self, status: &MetricsSourceStatus) {

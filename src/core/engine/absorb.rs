@@ -99,6 +99,7 @@ impl World {
                         entry.absent_since = None;
                     }
                     self.sweep.rebuild();
+                    self.silences.clear();
                     self.figures.clear();
                     self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
@@ -334,7 +335,7 @@ impl World {
                 }
             }
             Outcome::NotFound => self.object_gone(key),
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Failed(_) => {
                 let attempts = self.reads.get(key).map_or(0, |read| read.attempts);
                 let again = now + backoff(Span::seconds(1), attempts, Span::minutes(1));
                 self.reads.insert(key.clone(), Read { again: Some(again), attempts: attempts + 1 });

@@ -92,6 +92,8 @@ pub enum Action {
         /// The alerts.
         alerts: Vec<Alert>,
     },
+    /// Look for silences at an Alertmanager, or make, renew or end one. No write to the cluster waits for it.
+    Silence(SilenceRequest),
 }
 
 /// A write to one object.
@@ -151,4 +153,86 @@ pub struct Alert {
     pub starts_at: Instant,
     /// Until when, unless it is sent again.
     pub ends_at: Instant,
+}
+
+/// A request about silences to one Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilenceRequest {
+    /// Name of the source.
+    pub source: Box<str>,
+    /// Base URL of the Alertmanager, one of the source's.
+    pub alertmanager: Box<str>,
+    /// What is asked.
+    pub ask: SilenceAsk,
+}
+
+/// What is asked of an Alertmanager about silences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SilenceAsk {
+    /// All silences that have these matchers, those that have ended as well. Ends with `Outcome::Silences`.
+    Look(Vec<Matcher>),
+    /// Make a silence, or renew the one of that id.
+    Set {
+        /// Id of the one that is renewed.
+        id: Option<String>,
+        /// The silence.
+        silence: Box<NewSilence>,
+    },
+    /// End the silence of that id at once.
+    Expire(String),
+}
+
+/// One condition of a silence on the labels of alerts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Matcher {
+    /// Name of the label.
+    pub name: String,
+    /// Its value, or an anchored regular expression.
+    pub value: String,
+    /// Whether the value is a regular expression.
+    pub is_regex: bool,
+    /// Whether the label must have the value, and not: must not.
+    pub is_equal: bool,
+}
+
+impl Matcher {
+    /// The label has this value.
+    #[must_use]
+    pub fn equal(name: &str, value: &str) -> Self {
+        Self { name: name.to_owned(), value: value.to_owned(), is_regex: false, is_equal: true }
+    }
+}
+
+/// A silence as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSilence {
+    /// What it silences: alerts that fit all of them.
+    pub matchers: Vec<Matcher>,
+    /// Since when. An Alertmanager takes its present time for one that lies before, except for the silence that is renewed.
+    pub starts_at: Instant,
+    /// Until when.
+    pub ends_at: Instant,
+    /// Who made it.
+    pub created_by: &'static str,
+    /// Why.
+    pub comment: String,
+}
+
+/// A silence as an Alertmanager shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Its id.
+    pub id: String,
+    /// What it silences.
+    pub matchers: Vec<Matcher>,
+    /// Since when.
+    pub starts_at: Instant,
+    /// Until when.
+    pub ends_at: Instant,
+    /// Whether it has ended, by itself or by somebody.
+    pub expired: bool,
+    /// Who made it.
+    pub created_by: String,
+    /// Why.
+    pub comment: String,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::EffectId;
+use super::effect::{EffectId, Silence};
 use crate::{
     api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::facts::{DisruptionBudget, DisruptionKey, ObjectKey, Pod, Seen},
@@ -83,6 +83,8 @@ pub enum Outcome {
     Pods(Vec<Pod>),
     /// What the metrics backend answered.
     Answer(Answer),
+    /// Silences of an Alertmanager.
+    Silences(Vec<Silence>),
     /// It failed.
     Failed(Failure),
 }

@@ -73,6 +73,7 @@ impl World {
                 free_queries: rules.spec.free_queries,
             });
             sweep.follow_budgets(&measures.collect::<Vec<_>>(), now);
+            sweep.follow_operator(&rules, &self.config.operator_namespace);
             sweep.follow_overcommitted(&rules, &self.ledger.overcommitted);
             let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
             self.sweep = sweep;
@@ -109,7 +110,12 @@ impl World {
     pub(super) fn query_done(&mut self, token: Token, outcome: Outcome, now: Instant, out: &mut Vec<Effect>) {
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
-            Outcome::Object(_) | Outcome::Accepted | Outcome::NotFound | Outcome::Pods(_) | Outcome::Failed(_) => {
+            Outcome::Object(_)
+            | Outcome::Accepted
+            | Outcome::NotFound
+            | Outcome::Pods(_)
+            | Outcome::Silences(_)
+            | Outcome::Failed(_) => {
                 Err(Refusal { reason: Reason::BackendUnavailable, message: "the query was not sent".to_owned() })
             }
         };

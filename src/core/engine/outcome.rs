@@ -38,7 +38,9 @@ impl World {
                         self.object_read(*seen);
                     }
                     Outcome::NotFound => self.object_gone(&object),
-                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => self.read(&object, out),
+                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) => {
+                        self.read(&object, out);
+                    }
                     Outcome::Failed(failure) => {
                         self.release_failed(&policy, &object, &failure, now);
                         self.look_again(&object, out);
@@ -52,6 +54,7 @@ impl World {
                 | Outcome::Accepted
                 | Outcome::NotFound
                 | Outcome::Answer(_)
+                | Outcome::Silences(_)
                 | Outcome::Failed(_) => {
                     self.pods_seen(&target, None, now, out);
                 }
@@ -71,6 +74,9 @@ impl World {
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
             Doing::Budget { budget, version, makes } => self.budget_told(&budget, &version, makes, &outcome),
+            Doing::Silence { key, alertmanager, asked } => {
+                self.silence_done(key, &alertmanager, asked, &outcome, now, out);
+            }
             Doing::Told => {}
         }
     }
@@ -102,7 +108,7 @@ impl World {
                 self.written(policy, target, generation, step, &object, now);
             }
             // A subresource answers with itself, not with the object.
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => {
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) => {
                 let object = self.objects.shared(step.object());
                 if let Some(object) = object {
                     self.written(policy, target, generation, step, &object, now);
@@ -162,6 +168,7 @@ impl World {
         }
         if disruptive {
             self.rollout_written(target, policy, generation, object, changes, now);
+            self.begin_silence(target, now);
         }
     }
 
@@ -254,7 +261,7 @@ impl World {
                     entry.outdated.remove(0);
                 }
             }
-            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Failed(_) => {
                 let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
                 let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
                 entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });

@@ -216,6 +216,12 @@ impl Rollout {
         matches!(self.phase, Phase::Running | Phase::RollingBack | Phase::Stray) && self.rest.is_none()
     }
 
+    /// Whether it explains that something gets worse for a moment: its pods start, or have just started, and nothing has failed.
+    pub(super) fn explains(&self) -> bool {
+        let starts = matches!(self.phase, Phase::Running | Phase::Settling);
+        starts && self.has_run() && self.failed.is_none() && self.rest.is_none()
+    }
+
     /// Whether it keeps others from beginning. One that only settles keeps no more than the next target of its own policy, and one
     /// that nothing comes of any more keeps nobody.
     pub(super) fn is_in_flight(&self) -> bool {

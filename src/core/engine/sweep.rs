@@ -11,6 +11,7 @@
 //! | `question` | what is asked, and what may be made of the answers |
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
+//! | `explained` | which breaches a rollout explains |
 //! | `standing` | what a policy's status says |
 //! | `proofs` | values that are in place, and whether pods run with them |
 //! | `capacities` | numbers of connection budgets that are measured |
@@ -20,6 +21,7 @@
 mod advice;
 mod alerts;
 mod capacities;
+mod explained;
 mod gauges;
 mod groups;
 mod proofs;

@@ -133,6 +133,20 @@ impl Measure {
         matches!(self.0, Kind::Builtin { .. })
     }
 
+    /// Whether it gets worse while pods start, however well they run then: what restarts, how long a start takes, how much of
+    /// its CPU it wants, and how long requests take that meet cold caches. `unit`: of the samples. What fails (ratios), what is
+    /// missing (rates), and what the values themselves decide about (memory, gauges) is no matter of the start.
+    #[must_use]
+    pub const fn suffers_from_starts(&self, unit: BaseUnit) -> bool {
+        match &self.0 {
+            Kind::Builtin { builtin, .. } => {
+                matches!(builtin, Builtin::Restarts | Builtin::StartupTime | Builtin::CpuThrottled)
+            }
+            Kind::Statistic { kind, .. } => matches!(kind, MetricKind::Histogram) && matches!(unit, BaseUnit::Seconds),
+            Kind::Ratio { .. } | Kind::Told { .. } => false,
+        }
+    }
+
     /// Whether readings below zero are meant, whatever they measure.
     #[must_use]
     pub const fn is_signed(&self) -> bool {

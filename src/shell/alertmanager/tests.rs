@@ -79,3 +79,26 @@ fn nothing_is_queued_without_alerts_or_alertmanagers() {
     outbox.put(&[]);
     outbox.put(&[alert("a", Span::ZERO)]);
 }
+
+#[tokio::test]
+async fn one_that_is_away_delays_no_other_and_gets_what_still_fires_when_it_is_back() {
+    tls::install_provider();
+    let away = RawServer::start([Reply::json(503, ""), Reply::Close, Reply::json(503, ""), Reply::json(200, "")]).await;
+    let well = RawServer::start([Reply::json(200, "")]).await;
+    let metrics = metrics();
+    let outbox = Outbox::new("default", &[away.url.clone(), well.url.clone()], &metrics);
+    // What has ended by the time of the second attempt is of no use, and the resend brings what has not.
+    outbox.put(&[alert("old", Span::ZERO)]);
+    for name in ["a", "b", "c"] {
+        outbox.put(&[alert(name, Span::minutes(4))]);
+    }
+    eventually("the other has all of them", || well.requests().len() == 4).await;
+    let taken = metrics.alert_batches.with_label_values(&["taken"]);
+    assert!(away.requests().len() <= 2, "{}", away.requests().len());
+    eventually("it gets all that still fire", || taken.get() == 7).await;
+    let names: Vec<String> = away.requests()[3..]
+        .iter()
+        .map(|request| request.split("\"alertname\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["a", "b", "c"], "in order, so that an end comes after its beginning");
+}

@@ -25,6 +25,8 @@ enum Lane {
     Query(EffectId),
     /// Alerts of one source.
     Alerts(Box<str>),
+    /// Silences at one Alertmanager.
+    Silences(Box<str>),
 }
 
 /// Effects that share a limit, so that a dead metrics backend cannot keep writes waiting, nor Events statuses.
@@ -35,16 +37,17 @@ enum Class {
     Event,
     Query,
     Alert,
+    Silence,
 }
 
 impl Class {
-    const ALL: [Self; 5] = [Self::Object, Self::Status, Self::Event, Self::Query, Self::Alert];
+    const ALL: [Self; 6] = [Self::Object, Self::Status, Self::Event, Self::Query, Self::Alert, Self::Silence];
 
     /// How many may run at the same time.
     const fn limit(self) -> usize {
         match self {
             Self::Object => 16,
-            Self::Status | Self::Query => 8,
+            Self::Status | Self::Query | Self::Silence => 8,
             Self::Event => 2,
             // Handing over to a queue takes no time.
             Self::Alert => 64,
@@ -58,6 +61,7 @@ impl Class {
             Self::Event => 2,
             Self::Query => 3,
             Self::Alert => 4,
+            Self::Silence => 5,
         }
     }
 }
@@ -75,6 +79,7 @@ impl Lane {
             Action::Event(event) => Self::Events(event.object.0.clone(), event.object.1.clone()),
             Action::Query { .. } => Self::Query(effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
+            Action::Silence(request) => Self::Silences(request.alertmanager.clone()),
         }
     }
 
@@ -85,6 +90,7 @@ impl Lane {
             Self::Events(..) => Class::Event,
             Self::Query(_) => Class::Query,
             Self::Alerts(_) => Class::Alert,
+            Self::Silences(_) => Class::Silence,
         }
     }
 }

@@ -179,6 +179,8 @@ fn a_dead_source_is_told_and_recovers_by_itself() {
     assert_eq!(operator.condition(ConditionType::Compliant), "Unknown/NoData");
     assert_eq!((operator.statuses.len(), operator.source_statuses), (2, 2));
     assert!(operator.alerts.iter().all(|alert| alert.labels["alertname"] == "TrimtabSourceDown"));
+    // It concerns no tenant: its namespace is the operator's own.
+    assert!(operator.alerts.iter().all(|alert| alert.labels["namespace"] == "trimtab-system"));
     operator.reading = Ok(1.0);
     operator.run(60);
     assert_eq!(operator.condition(ConditionType::MetricsAvailable), "True/Answered");

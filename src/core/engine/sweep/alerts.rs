@@ -47,9 +47,8 @@ impl Wording {
     }
 
     fn labels(&self) -> Labels {
-        let mut labels = self.class.clone();
-        labels.extend(self.policy.iter().flat_map(|alerting| alerting.labels.clone()));
-        labels.retain(|label, _| !names::ALERT_LABELS.contains(&label.as_str()));
+        let mut labels = of_others(&self.class);
+        labels.extend(self.policy.iter().flat_map(|alerting| of_others(&alerting.labels)));
         labels
     }
 
@@ -65,6 +64,8 @@ pub(super) struct Alerts {
     fired: BTreeMap<(Box<str>, Labels), Fired>,
     /// What is to fire of budgets.
     budgets: BTreeMap<(Box<str>, Labels), Fired>,
+    /// Labels of what concerns nobody's policy: those of the default class, and the operator's own namespace.
+    operator: Labels,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -158,7 +159,8 @@ impl Alerts {
         wanted.extend(budgets.map(|(identity, fired)| (identity.clone(), fired.clone())));
         for (name, source) in sources.iter().filter(|(_, source)| source.has_alertmanagers()) {
             if let Some(down) = &source.health.down {
-                let (labels, fired) = source_down(name, down.since, &standing::failure(&down.refusal));
+                let failure = standing::failure(&down.refusal);
+                let (labels, fired) = source_down(&self.operator, name, down.since, &failure);
                 wanted.insert((name.clone(), labels), fired);
             }
         }
@@ -174,6 +176,15 @@ impl Alerts {
 }
 
 impl Sweep {
+    /// Follows what alerts carry that concern no policy: to be called before [`Self::tick`]. `class`: the default class;
+    /// `namespace`: the operator's own, by which those are found who look after it.
+    pub fn follow_operator(&mut self, class: &Rules, namespace: &str) {
+        let mut labels = of_others(&class.spec.alert_labels);
+        labels.extend((!namespace.is_empty()).then(|| ("namespace".to_owned(), namespace.to_owned())));
+        self.restless |= self.alerts.operator != labels;
+        self.alerts.operator = labels;
+    }
+
     /// Follows which budgets are overcommitted, since when, and by which sum: to be called before [`Self::tick`]. `class`: the
     /// default class, which names the source and says whether anybody is told.
     pub fn follow_overcommitted(&mut self, class: &Rules, overcommitted: &BTreeMap<PolicyKey, (Instant, String)>) {
@@ -290,14 +301,16 @@ impl About<'_> {
             self.policy.1,
         );
         let starts_at = gap.since + self.threshold.no_data.after;
-        (self.labels(names::ALERT_NO_DATA, severity), self.fired(starts_at, summary, description))
+        let mut labels = self.labels(names::ALERT_NO_DATA, severity);
+        // By which the alert of a source that is down inhibits it.
+        labels.insert("source".to_owned(), self.governed.source.to_string());
+        (labels, self.fired(starts_at, summary, description))
     }
 }
 
 fn budget_exceeded(budget: &PolicyKey, class: &Labels, since: Instant, why: &str) -> (Labels, Fired) {
     let (namespace, name) = budget;
-    let mut labels = class.clone();
-    labels.retain(|label, _| !names::ALERT_LABELS.contains(&label.as_str()));
+    let mut labels = of_others(class);
     let own = [
         ("alertname", names::ALERT_BUDGET),
         ("namespace", namespace),
@@ -310,12 +323,20 @@ fn budget_exceeded(budget: &PolicyKey, class: &Labels, since: Instant, why: &str
     (labels, Fired { row: None, starts_at: since, annotations })
 }
 
-fn source_down(name: &str, since: Instant, failure: &str) -> (Labels, Fired) {
-    let labels = [("alertname", names::ALERT_SOURCE_DOWN), ("source", name), ("severity", word(Severity::Critical))];
+fn source_down(operator: &Labels, name: &str, since: Instant, failure: &str) -> (Labels, Fired) {
+    let own = [("alertname", names::ALERT_SOURCE_DOWN), ("source", name), ("severity", word(Severity::Critical))];
     let summary = format!("MetricsSource {name} does not answer");
     let description =
         format!("{failure}, since {since}. No threshold that reads it is judged; what was breached is held.");
     let annotations = Labels::from([("summary".to_owned(), summary), ("description".to_owned(), description)]);
-    let labels = labels.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
+    let mut labels = operator.clone();
+    labels.extend(own.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())));
     (labels, Fired { row: None, starts_at: since, annotations })
+}
+
+/// Labels that a class or a policy may add: none takes the place of one that says what an alert is.
+fn of_others(labels: &Labels) -> Labels {
+    let mut labels = labels.clone();
+    labels.retain(|label, _| !names::ALERT_LABELS.contains(&label.as_str()));
+    labels
 }
