@@ -18,6 +18,7 @@ mod publish;
 mod reconcile;
 mod retire;
 mod rollout;
+pub mod series;
 pub mod sweep;
 mod targets;
 
@@ -27,8 +28,9 @@ use std::{
 };
 
 pub use account::{Account, ReadbackAccount, TargetAccount};
-pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
-pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
+pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody, QueryKind};
+pub use input::{Change, Failure, Input, Listing, Outcome, Stream};
+pub use series::{Answer, Labels, Refusal, Series};
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
 use super::{

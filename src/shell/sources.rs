@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     api::{MetricsSource, MetricsSourceSpec, conditions::Reason},
-    core::{
-        engine::{Answer, Change, Input, Refusal, Stream, effect::Alert},
-        facts::{Instant, Span},
-    },
+    core::engine::{Answer, Change, Input, QueryKind, Refusal, Stream, effect::Alert},
 };
 
 /// The sources by name. They follow the inputs that the engine is told.
@@ -73,7 +70,8 @@ impl Sources {
     ///
     /// # Errors
     /// When there is no usable answer; the reason tells why.
-    pub async fn ask(&self, source: &str, expr: &str, at: Instant, range: Option<(Instant, Span)>) -> Answer {
+    pub async fn ask(&self, source: &str, kind: QueryKind, question: &Question<'_>) -> Answer {
+        self.metrics.queries.with_label_values(&[kind.as_str()]).inc();
         let Some(source) = self.get(source) else {
             return Err(Refusal {
                 reason: Reason::SourceNotFound,
@@ -81,7 +79,7 @@ impl Sources {
             });
         };
         match &source.backend {
-            Ok(backend) => backend.ask(&Question { expr, at, range }).await,
+            Ok(backend) => backend.ask(question).await,
             Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
         }
     }

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub effect_seconds: HistogramVec,
     /// Effects that wait for a free place or for an earlier effect on the same object, by `effect`.
     pub effects_waiting: IntGaugeVec,
+    /// Queries that were sent to metrics sources, by `kind`.
+    pub queries: IntCounterVec,
     /// Complete lists, by `stream`.
     pub watch_lists: IntCounterVec,
     /// Failed lists and watches, by `stream`.
@@ -97,6 +99,13 @@ impl Metrics {
                 "trimtab_effects_waiting",
                 "Effects that wait for a free place or for an earlier effect on the same object.",
                 &["effect"],
+            )?,
+            queries: counters(
+                registry,
+                "trimtab_queries_total",
+                "Queries that were sent to metrics sources: `shared` by all thresholds that read the same, `single` of one \
+                 policy's own, `age` of the data, `past` after a start.",
+                &["kind"],
             )?,
             watch_lists: counters(
                 registry,
