@@ -144,8 +144,9 @@ async fn settle(
             bail!("reading metrics: more than {MOST_EFFECTS} questions: name fewer policies");
         }
         let outcome = match &effect.action {
-            Action::Query { source, expr, at, range } => {
-                Outcome::Answer(backends.ask(source, &Question { expr, at: *at, range: *range }).await)
+            Action::Query { source, expr, at, range, kind: _, labels } => {
+                let question = Question { expr, at: *at, range: *range, labels: Some(labels) };
+                Outcome::Answer(backends.ask(source, &question).await)
             }
             Action::Get(_) => Outcome::NotFound,
             Action::ListPods { .. } => Outcome::Pods(Vec::new()),
@@ -194,12 +195,10 @@ async fn points(
         }
     };
     let step = Span::millis((past.as_millis() / POINTS).max(1000));
-    let question = Question { expr: &expr, at: now, range: Some((now - past, step)) };
+    let question = Question { expr: &expr, at: now, range: Some((now - past, step)), labels: None };
     let Ok(series) = backends.ask(&source, &question).await else { return Vec::new() };
     let is_its = |one: &&Series| {
-        shape
-            .as_ref()
-            .is_none_or(|(shape, key)| shape.key(|label| one.labels.get(label).map(|v| &**v)).as_ref() == Some(key))
+        shape.as_ref().is_none_or(|(shape, key)| shape.key(|label| one.labels.get(label)).as_ref() == Some(key))
     };
     let Some(series) = series.iter().find(is_its) else { return Vec::new() };
     let point = |(at, value): &(f64, f64)| {

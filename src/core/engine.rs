@@ -19,6 +19,7 @@ mod publish;
 mod reconcile;
 mod retire;
 mod rollout;
+pub mod series;
 mod silences;
 pub mod sweep;
 mod targets;
@@ -29,9 +30,10 @@ use std::{
 };
 
 pub use account::{Account, ReadbackAccount, TargetAccount};
-pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody, Silence, SilenceAsk, SilenceRequest};
+pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody, QueryKind, Silence, SilenceAsk, SilenceRequest};
 pub use gauges::{PolicyGauge, SettingGauge};
-pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
+pub use input::{Change, Failure, Input, Listing, Outcome, Stream};
+pub use series::{Answer, Labels, Refusal, Series};
 
 use self::{ledger::Ledger, objects::Objects, rollout::Rollout, silences::Silences, sweep::Sweep};
 use super::{

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 pub use self::failure::describe;
 use self::request::Call;
-use super::{lease::Tenure, sources::Sources};
+use super::{lease::Tenure, prometheus::Question, sources::Sources};
 use crate::core::{
     engine::{Action, Failure, Outcome, SilenceAsk, effect},
     facts::{Kind, Pod, Seen},
@@ -54,8 +54,9 @@ impl Executor {
     /// Carries out one action.
     pub async fn execute(self, action: Action) -> Outcome {
         match action {
-            Action::Query { source, expr, at, range } => {
-                Outcome::Answer(self.sources.ask(&source, &expr, at, range).await)
+            Action::Query { source, expr, at, range, kind, labels } => {
+                let question = Question { expr: &expr, at, range, labels: Some(&labels) };
+                Outcome::Answer(self.sources.ask(&source, kind, &question).await)
             }
             Action::Alerts { source, alerts } => {
                 self.sources.alert(&source, &alerts);

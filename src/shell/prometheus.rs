@@ -8,6 +8,10 @@ mod answer;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +22,7 @@ use reqwest::{
     redirect::Policy,
 };
 
-use self::answer::Shape;
+use self::answer::{Shape, Wanted};
 use crate::{
     api::{MetricsSourceSpec, conditions::Reason},
     core::{
@@ -32,6 +36,8 @@ use crate::{
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// Time that a query may take when the source does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most queries that one source is asked at the same time, thus connections that are kept.
+pub(super) const MOST_AT_ONCE: usize = 4;
 /// How much longer we wait than we let the server compute, so that it can tell us that it gave up.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Largest bearer token.
@@ -46,6 +52,8 @@ pub struct Question<'a> {
     pub at: Instant,
     /// `Some((start, step))`: a range query from `start` to `at`.
     pub range: Option<(Instant, Span)>,
+    /// Labels that are kept of the answer; `None`: all of them.
+    pub labels: Option<&'a Arc<[Box<str>]>>,
 }
 
 /// A Prometheus-compatible server.
@@ -55,6 +63,8 @@ pub struct Backend {
     instant: Url,
     range: Url,
     timeout: Duration,
+    /// Whether it takes no forms: something in between allows GET only.
+    gets: AtomicBool,
     tenant: Option<(HeaderName, HeaderValue)>,
     token: Option<TokenFile>,
 }
@@ -67,7 +77,7 @@ impl Backend {
     pub fn new(spec: &MetricsSourceSpec, credentials: Option<&Path>) -> anyhow::Result<Self> {
         let timeout = timeout(spec)?;
         let prometheus = &spec.prometheus;
-        let mut builder = http_client().timeout(timeout + PATIENCE);
+        let mut builder = http_client().timeout(timeout + PATIENCE).pool_max_idle_per_host(MOST_AT_ONCE);
         if let Some(bundle) = &prometheus.ca_bundle {
             let certificates =
                 Certificate::from_pem_bundle(bundle.as_bytes()).ok().filter(|certificates| !certificates.is_empty());
@@ -93,6 +103,7 @@ impl Backend {
             instant: endpoint(&prometheus.url, "query")?,
             range: endpoint(&prometheus.url, "query_range")?,
             timeout,
+            gets: AtomicBool::new(false),
             tenant: tenant.transpose()?,
             token,
         })
@@ -117,17 +128,31 @@ impl Backend {
                 (&self.range, Shape::Matrix)
             }
         };
-        let mut request = self.client.post(url.clone()).form(&form);
+        let mut response = self.send(url, &form, self.gets.load(Ordering::Relaxed)).await?;
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED && !self.gets.swap(true, Ordering::Relaxed) {
+            response = self.send(url, &form, true).await?;
+        }
+        let status = response.status();
+        let body = read(response).await?;
+        answer::read(status.as_u16(), &body, Wanted { shape, labels: question.labels })
+    }
+
+    /// Sends a form, or the same in the address: that is shorter than a query may be, but all that some proxies let through.
+    async fn send(&self, url: &Url, form: &[(&str, String)], get: bool) -> Result<Response, Refusal> {
+        let mut request = if get {
+            let mut url = url.clone();
+            url.query_pairs_mut().extend_pairs(form);
+            self.client.get(url)
+        } else {
+            self.client.post(url.clone()).form(form)
+        };
         if let Some((name, value)) = &self.tenant {
             request = request.header(name, value);
         }
         if let Some(file) = &self.token {
             request = request.header(AUTHORIZATION, file.header().await?);
         }
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
-        let status = response.status();
-        let body = read(response).await?;
-        answer::read(status.as_u16(), &body, shape)
+        request.send().await.map_err(|error| unreachable(&error))
     }
 }
 

@@ -15,9 +15,8 @@ use super::{
 };
 use crate::{
     api::{MetricsSource, MetricsSourceSpec, conditions::Reason},
-    core::{
-        engine::{Answer, Change, Failure, Input, Outcome, Refusal, SilenceRequest, Stream, effect::Alert},
-        facts::{Instant, Span},
+    core::engine::{
+        Answer, Change, Failure, Input, Outcome, QueryKind, Refusal, SilenceRequest, Stream, effect::Alert,
     },
 };
 
@@ -77,8 +76,7 @@ impl Sources {
     ///
     /// # Errors
     /// When there is no usable answer; the reason tells why.
-    pub async fn ask(&self, source: &str, expr: &str, at: Instant, range: Option<(Instant, Span)>) -> Answer {
-        let name = source;
+    pub async fn ask(&self, name: &str, kind: QueryKind, question: &Question<'_>) -> Answer {
         let Some(source) = self.get(name) else {
             return Err(Refusal {
                 reason: Reason::SourceNotFound,
@@ -87,15 +85,14 @@ impl Sources {
         };
         let began = tokio::time::Instant::now();
         let answer = match &source.backend {
-            Ok(backend) => backend.ask(&Question { expr, at, range }).await,
+            Ok(backend) => backend.ask(question).await,
             Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
         };
         // One that has gone meanwhile must leave no series.
         if self.get(name).is_some() {
-            let kind = if range.is_some() { "range" } else { "instant" };
             let outcome = answer.as_ref().map_or_else(|refusal| refusal.reason.as_str(), |_| "answered");
-            self.metrics.queries.with_label_values(&[name, kind, outcome]).inc();
-            self.metrics.query_seconds.with_label_values(&[name, kind]).observe(began.elapsed().as_secs_f64());
+            self.metrics.queries.with_label_values(&[name, kind.as_str(), outcome]).inc();
+            self.metrics.query_seconds.with_label_values(&[name, kind.as_str()]).observe(began.elapsed().as_secs_f64());
         }
         answer
     }

@@ -12,7 +12,7 @@ use trimtab::{
         PerformancePolicyStatus, conditions::Reason, source::MetricsSourceStatus,
     },
     core::{
-        engine::{Answer, Change, Failure, Input, Outcome, Refusal, Series, Stream},
+        engine::{Answer, Change, Failure, Input, Labels, Outcome, Refusal, Series, Stream},
         facts::{
             DisruptionBudget, Instant, Kind, ManagedEntry, Meta, ObjectKey, Operation, RawJson, Seen, object::Wire,
         },
@@ -631,7 +631,7 @@ impl Server {
         if let Some(gauge) = ["min(pg_", "sum(pg_"].iter().find_map(|join| expr.strip_prefix(join)) {
             let gauge = format!("pg_{}", gauge.split_once('{').map_or(gauge, |(gauge, _)| gauge));
             let value = self.gauges.get(gauge.as_str()).copied();
-            let series = |value| Series { labels: BTreeMap::new(), points: vec![(at.seconds(), value)] };
+            let series = |value| Series { labels: Labels::default(), points: vec![(at.seconds(), value)] };
             return Ok(value.map(series).into_iter().collect());
         }
         let series = |part: Option<&'static str>| {

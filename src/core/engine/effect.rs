@@ -1,6 +1,6 @@
 //! What the engine asks the shell to do. Values: printable, comparable, executable exactly once each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -20,6 +20,32 @@ pub struct Effect {
     pub id: EffectId,
     /// What to do.
     pub action: Action,
+}
+
+/// What a query is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// Readings of many workloads.
+    Shared,
+    /// A query of one policy, which nobody shares.
+    Single,
+    /// How old the data is.
+    Age,
+    /// Readings of before.
+    Past,
+}
+
+impl QueryKind {
+    /// Its word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Single => "single",
+            Self::Age => "age",
+            Self::Past => "past",
+        }
+    }
 }
 
 /// What to do.
@@ -84,6 +110,10 @@ pub enum Action {
         at: Instant,
         /// `Some((start, step))`: a range query from `start` to `at`.
         range: Option<(Instant, Span)>,
+        /// What it is for.
+        kind: QueryKind,
+        /// Labels that are read of the answer. What else a series has need not be kept.
+        labels: Arc<[Box<str>]>,
     },
     /// Hand alerts to every Alertmanager of a source. Never waited for.
     Alerts {

@@ -1,8 +1,11 @@
 //! What the engine is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::effect::{EffectId, Silence};
+use super::{
+    effect::{EffectId, Silence},
+    series::Answer,
+};
 use crate::{
     api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
     core::facts::{DisruptionBudget, DisruptionKey, ObjectKey, Pod, Seen},
@@ -87,27 +90,6 @@ pub enum Outcome {
     Silences(Vec<Silence>),
     /// It failed.
     Failed(Failure),
-}
-
-/// Answer of a metrics backend to one query.
-pub type Answer = Result<Vec<Series>, Refusal>;
-
-/// One series of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// Its labels.
-    pub labels: BTreeMap<Box<str>, Box<str>>,
-    /// Time in seconds since the epoch and value: one of an instant query, several of a range query.
-    pub points: Vec<(f64, f64)>,
-}
-
-/// Why a metrics backend gave no usable answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The finite reason.
-    pub reason: Reason,
-    /// Status code and error class; never the body.
-    pub message: String,
 }
 
 /// Why an effect failed, by what has to happen next.

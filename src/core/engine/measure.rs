@@ -75,6 +75,7 @@ impl World {
             sweep.follow_budgets(&measures.collect::<Vec<_>>(), now);
             sweep.follow_operator(&rules, &self.config.operator_namespace);
             sweep.follow_overcommitted(&rules, &self.ledger.overcommitted);
+            sweep.follow_workloads(self.objects.workloads());
             let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
             self.sweep = sweep;
             self.dirty.extend(changed);

@@ -78,6 +78,11 @@ impl Objects {
             .take_while(move |key| key.kind == kind && *key.namespace == *namespace)
     }
 
+    /// How many workloads there are.
+    pub(super) fn workloads(&self) -> usize {
+        self.slots.keys().filter(|key| key.kind.is_workload()).count()
+    }
+
     /// Every key of one kind.
     pub(super) fn keys_of_kind(&self, kind: Kind) -> Vec<ObjectKey> {
         self.slots.keys().filter(|key| key.kind == kind).cloned().collect()

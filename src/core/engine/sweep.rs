@@ -1,14 +1,17 @@
 //! The metrics half of the engine: asks for readings, judges thresholds with them, and keeps alerts alive.
 //!
-//! A *question* is one query for all policies that read the same thing in the same way, with the query for the age of its
-//! data beside it. Each question is asked at the interval of its source and never again before it was answered, so a slow
-//! one delays itself only. What an answer says of each threshold, [`crate::core::evaluate`] decides.
+//! A *question* is one query for all policies that read the same thing in the same way, of all workloads or of some hundred
+//! that it names; now and then the age of its data is asked beside it. Each question is asked at the interval of its source
+//! and never again before it was answered, so a slow one delays itself only. All are evaluated for the same time, and asked
+//! one after the other. What an answer says of each threshold, [`crate::core::evaluate`] decides.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `rows` | policies, and a row for each threshold of each target |
 //! | `groups` | the values of labels that a threshold keeps apart |
 //! | `question` | what is asked, and what may be made of the answers |
+//! | `scope` | whom a question names, and in how many queries |
+//! | `ages` | how old the data is |
 //! | `source` | whether a source answers, and its status |
 //! | `alerts` | what is sent to Alertmanagers |
 //! | `explained` | which breaches a rollout explains |
@@ -19,6 +22,7 @@
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
+mod ages;
 mod alerts;
 mod capacities;
 mod explained;
@@ -27,16 +31,20 @@ mod groups;
 mod proofs;
 mod question;
 mod rows;
+mod scope;
 mod source;
 mod standing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use self::{
     alerts::Alerts,
     capacities::Capacities,
     gauges::Paces,
-    question::{Ask, Part, Question},
+    question::{Ask, Key, Part, Queried, Question},
     rows::Governed,
     source::{Source, concerns_source},
 };
@@ -60,6 +68,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
+/// A query under way.
+#[derive(Clone, Debug)]
+struct Asked {
+    source: Box<str>,
+    key: Key,
+    /// By which the question is told from another one in its place.
+    born: u32,
+    part: Part,
+}
+
 /// The metrics half of the engine.
 #[derive(Debug, Default)]
 pub struct Sweep {
@@ -69,9 +87,12 @@ pub struct Sweep {
     /// What is measured of budgets.
     capacities: Capacities,
     /// Queries under way.
-    asked: BTreeMap<Token, (Box<str>, Ask, Part)>,
+    asked: BTreeMap<Token, Asked>,
     /// How long queries take.
     paces: Paces,
+    /// How many workloads there are, and how many there were when it was last decided whom questions name.
+    workloads: usize,
+    indexed: usize,
     last_token: u64,
     /// Counts the changes of what is asked: a row that is younger than a query is not judged by its answer.
     version: u32,
@@ -89,6 +110,11 @@ impl Sweep {
     pub fn rebuild(&mut self) {
         // Tokens stay unique, so that a late answer finds nothing.
         *self = Self { last_token: self.last_token, ..Self::default() };
+    }
+
+    /// Takes notice of how many workloads there are: a question that most of them are part of names nobody.
+    pub const fn follow_workloads(&mut self, workloads: usize) {
+        self.workloads = workloads;
     }
 
     /// Asks what is due, and sends alerts. `subjects` are all policies that are served, `sources` all sources. Returns the
@@ -122,11 +148,13 @@ impl Sweep {
     pub fn answer(&mut self, token: Token, answer: Answer, now: Instant) -> BTreeSet<PolicyKey> {
         let mut changed = BTreeSet::new();
         let asked = self.asked.remove(&token);
-        self.paces.answer(token, asked.as_ref().map(|(name, ..)| &**name), now);
-        let Some((name, ask, part)) = asked else { return changed };
-        let waiting = self.asked.values().any(|(source, ..)| *source == name);
+        self.paces.answer(token, asked.as_ref().map(|asked| &*asked.source), now);
+        let Some(Asked { source: name, key, born, part }) = asked else { return changed };
+        let waiting = self.asked.values().any(|asked| asked.source == name);
         let Some(source) = self.sources.get_mut(&name) else { return changed };
-        let Some(question) = source.questions.get_mut(&ask) else { return changed };
+        // Another one may have taken its place.
+        let question = source.questions.get_mut(&key).filter(|question| question.born == born);
+        let Some(question) = question else { return changed };
         let Some(at) = question.asked_at() else { return changed };
         let interval = source.spec.interval;
         // What the past was is of no use to tell whether the source lives now: it may just be too much to ask.
@@ -136,18 +164,18 @@ impl Sweep {
             }
             Ok(_) | Err(_) => source.health.answered(at, now),
         };
-        let round = question.take(&ask, part, answer);
+        let round = question.take(&key.0, part, answer);
         if let Some(round) = round {
             self.restless = true;
             let continuity = question.continuity(interval);
             for (policy, row) in &question.members {
                 let Some(key) = self.order.get(*policy as usize) else {
                     let budget = (*policy as usize).saturating_sub(self.order.len());
-                    self.capacities.judge(budget, *row, &round, (continuity, interval));
+                    self.capacities.judge(budget, *row, &round, continuity);
                     continue;
                 };
                 let Some(governed) = self.policies.get_mut(key) else { continue };
-                if governed.judge(key, usize::from(*row), &round, (continuity, interval), now) {
+                if governed.judge(key, usize::from(*row), &round, continuity, now) {
                     changed.insert(key.clone());
                 }
             }
@@ -203,19 +231,20 @@ impl Sweep {
     fn ask(&mut self, name: &str, now: Instant, out: &mut Vec<(Token, Action)>) {
         let Some(source) = self.sources.get_mut(name) else { return };
         let mut queries = Vec::new();
-        // An evaluation time of whole seconds, so that what is remembered of it is exact.
-        let at = now.whole_seconds();
         let interval = source.spec.interval;
-        for (ask, question) in source.due(now) {
-            queries.extend(question.ask(ask, at, interval, self.version).into_iter().map(|(part, expr, range)| {
-                let action = Action::Query { source: name.into(), expr, at, range };
-                (ask.clone(), part, action)
+        for (key, question) in source.due(now) {
+            let asked = |part| Asked { source: name.into(), key: key.clone(), born: question.born, part };
+            let asked = [Part::Value, Part::Freshness, Part::Past].map(asked);
+            queries.extend(question.ask(&key.0, now, interval, self.version).into_iter().map(|query| {
+                let asked = asked.iter().find(|asked| asked.part == query.part).cloned();
+                let Queried { expr, at, range, kind, labels, .. } = query;
+                (asked, Action::Query { source: name.into(), expr, at, range, kind, labels })
             }));
         }
-        for (ask, part, action) in queries {
+        for (asked, action) in queries {
             let token = self.emit(action, out);
             self.paces.ask(token, now);
-            self.asked.insert(token, (name.into(), ask, part));
+            self.asked.extend(asked.map(|asked| (token, asked)));
         }
     }
 
@@ -254,7 +283,8 @@ impl Sweep {
                 changed.insert(key.clone());
             }
         }
-        if !changed.is_empty() || !moved.is_empty() || std::mem::take(&mut self.capacities.moved) {
+        let grown = self.workloads > self.indexed * 2 || self.workloads < self.indexed / 2;
+        if !changed.is_empty() || !moved.is_empty() || grown || std::mem::take(&mut self.capacities.moved) {
             self.version = version;
             self.restless = true;
             self.index(now);
@@ -264,6 +294,7 @@ impl Sweep {
 
     /// Groups all rows by the question that answers them. Questions that are asked already go on.
     fn index(&mut self, now: Instant) {
+        self.indexed = self.workloads;
         self.order = self.policies.keys().cloned().collect();
         self.capacities.index();
         let mut drafts: BTreeMap<&str, BTreeMap<Ask, question::Draft>> = BTreeMap::new();
@@ -278,15 +309,26 @@ impl Sweep {
         }
         let mut drafts: BTreeMap<Box<str>, _> =
             drafts.into_iter().map(|(name, drafts)| (Box::from(name), drafts)).collect();
+        let version = self.version;
         for (name, source) in &mut self.sources {
+            let interval = source.spec.interval;
             let mut old = std::mem::take(&mut source.questions);
             for (ask, draft) in drafts.remove(&**name).unwrap_or_default() {
-                let question = match old.remove(&ask) {
-                    Some(question) => question.redraw(&ask, draft, source.spec.interval, now),
-                    None => Question::new(&ask, draft, source.spec.interval, now, source.is_new),
-                };
-                source.questions.insert(ask, question);
+                let ask = Arc::new(ask);
+                let mut known = old.range((Arc::clone(&ask), 0)..).take_while(|((known, _), _)| *known == ask);
+                let before = known.next().map(|(_, question)| question.layout);
+                let (layout, portions) = draft.split(&ask, self.workloads, before);
+                for portion in portions {
+                    let key: Key = (Arc::clone(&ask), portion.number);
+                    // Of what is split in another way, nothing fits.
+                    let question = match old.remove(&key).filter(|question| question.layout == layout) {
+                        Some(question) => question.redraw(&ask, portion, interval, now),
+                        None => Question::new(&ask, portion, layout, interval, (now, version), source.is_new),
+                    };
+                    source.questions.insert(key, question);
+                }
             }
+            source.spread();
             // The first questions of a source ask for the past, too; later policies begin now.
             source.is_new &= source.questions.is_empty();
         }

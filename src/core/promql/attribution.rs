@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::text::{any_of, is_plain_label, quote};
+use super::{
+    Shape,
+    text::{any_of, is_plain_label, quote, quote_regex},
+};
 use crate::api::MetricsSourceSpec;
 
 /// The label under which a workload's name stands in an answer, where it is cut out of the pod's name.
@@ -145,28 +148,34 @@ enum By {
 impl Attribution {
     /// Matchers that narrow a selector to the wanted series; empty if nothing is known to be wanted.
     ///
-    /// Namespaces and workloads are listed apart, so that it may match a little more than wanted; whose a sample is, its
-    /// key tells. A list longer than `limit` is left out, because it then narrows less than it costs.
-    pub(super) fn matchers(&self, wanted: &BTreeSet<SeriesKey>, limit: usize) -> String {
+    /// Namespaces and workloads are listed apart, and pods by what their names begin with, so that it may match a little more
+    /// than wanted; whose a sample is, its key tells. A longer list is left out, because it then narrows less than it costs.
+    pub(super) fn matchers(&self, wanted: &BTreeSet<SeriesKey>) -> String {
         // Unless every key names a workload, no list of workloads covers them.
         let workloads = wanted.iter().map(|key| key.workload.as_deref()).collect::<Option<BTreeSet<_>>>();
-        let workloads = workloads.filter(|names| (1..=limit).contains(&names.len()));
+        let workloads = workloads.filter(|names| (1..=Shape::MAX_NAMES).contains(&names.len()));
         let workloads = workloads.and_then(|names| match &self.by {
             By::Namespace => None,
             By::Label(label) => Some(one_of(label, &names)),
             By::Pod(kind) => {
-                let pattern = format!("(?:{}){}", any_of(names), kind.pod_suffix());
-                Some(format!("{}=~{}", label(&self.pod), quote(&pattern)))
+                if let (Some(name), 1) = (names.first(), names.len()) {
+                    let pattern = format!("(?:{}){}", quote_regex(name), kind.pod_suffix());
+                    return Some(format!("{}=~{}", label(&self.pod), quote(&pattern)));
+                }
+                // Prometheus looks a list of beginnings up like a list of names. It would try any other pattern of many names
+                // on each pod's name.
+                let begins: Vec<String> = names.into_iter().map(|name| format!("{}-.*", quote_regex(name))).collect();
+                Some(format!("{}=~{}", label(&self.pod), quote(&begins.join("|"))))
             }
         });
-        let namespaces = Some(self.namespaces(wanted, limit)).filter(|matcher| !matcher.is_empty());
+        let namespaces = Some(self.namespaces(wanted)).filter(|matcher| !matcher.is_empty());
         namespaces.into_iter().chain(workloads).collect::<Vec<_>>().join(",")
     }
 
     /// The matcher of the wanted namespaces alone, for series that tell no pod.
-    pub(super) fn namespaces(&self, wanted: &BTreeSet<SeriesKey>, limit: usize) -> String {
+    pub(super) fn namespaces(&self, wanted: &BTreeSet<SeriesKey>) -> String {
         let names: BTreeSet<&str> = wanted.iter().map(|key| &*key.namespace).collect();
-        if (1..=limit).contains(&names.len()) { one_of(&self.namespace, &names) } else { String::new() }
+        if (1..=Shape::MAX_NAMESPACES).contains(&names.len()) { one_of(&self.namespace, &names) } else { String::new() }
     }
 
     /// The labels that group an aggregation: `namespace,trimtab_workload,le`.
@@ -178,6 +187,16 @@ impl Attribution {
         };
         let own = [label(&self.namespace)].into_iter().chain(workload);
         own.chain(extra.into_iter().map(label)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The names of the labels that tell whose a sample of an answer is.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let workload = match &self.by {
+            By::Namespace => None,
+            By::Label(workload) => Some(workload.as_str()),
+            By::Pod(_) => Some(WORKLOAD_LABEL),
+        };
+        [self.namespace.as_str()].into_iter().chain(workload)
     }
 
     /// The labels that tell one pod, or a part of one by `extra`.

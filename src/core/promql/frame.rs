@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attribution, Selector, SeriesKey, Shape, Window};
+use super::{Attribution, Selector, SeriesKey, Window};
 
 /// The frame around what is computed.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ impl Frame<'_> {
 
     /// The newest samples of a metric: `name{matchers}`.
     pub fn instant(&self, selector: &Selector, suffix: &str, own: &str) -> String {
-        let matchers = self.attribution.matchers(self.wanted, Shape::MAX_LISTED);
+        let matchers = self.attribution.matchers(self.wanted);
         selector.expr(suffix, &both(own, &matchers))
     }
 
@@ -33,7 +33,7 @@ impl Frame<'_> {
 
     /// The newest samples of a metric whose series tell no pod.
     pub fn namespace_instant(&self, selector: &Selector) -> String {
-        selector.expr("", &self.attribution.namespaces(self.wanted, Shape::MAX_LISTED))
+        selector.expr("", &self.attribution.namespaces(self.wanted))
     }
 
     /// `aggregation` of the series of each workload (or namespace), and of each value of the labels kept apart.

@@ -99,6 +99,11 @@ impl SampleBatch {
         self.samples.get(key).copied().unwrap_or_else(nothing)
     }
 
+    /// All readings.
+    pub fn iter(&self) -> impl Iterator<Item = (&SeriesKey, Result<f64, Missing>)> {
+        self.samples.iter().map(|(key, reading)| (key, *reading))
+    }
+
     /// How many observations its reading is made of.
     #[must_use]
     pub fn count(&self, key: &SeriesKey) -> Option<f64> {

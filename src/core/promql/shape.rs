@@ -69,8 +69,10 @@ impl Shape {
         self.measure.unit()
     }
 
-    /// Up to how many namespaces and workloads a query names; beyond, it asks for all of them.
-    pub const MAX_LISTED: usize = 200;
+    /// Up to how many workloads a query names; beyond, it asks for all of them.
+    pub const MAX_NAMES: usize = 1000;
+    /// Up to how many namespaces a query names; beyond, it asks for all of them.
+    pub const MAX_NAMESPACES: usize = 200;
     /// Most groups of a workload that are told apart.
     pub const MAX_GROUPS: usize = 32;
     /// Most values that the pods of a workload may tell, each pod's counted apart.
@@ -110,6 +112,11 @@ impl Shape {
     #[must_use]
     pub fn without_reading(&self) -> Reason {
         if self.measure.may_be_young() { Reason::TooFewSamples } else { Reason::NoData }
+    }
+
+    /// The names of the labels that are read of an answer.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.attribution.names().chain(self.by.iter().map(String::as_str)).chain([PART_LABEL])
     }
 
     /// Whether a sample with these labels is a count of observations.
@@ -284,7 +291,7 @@ mod tests {
         assert_eq!(
             shape.freshness(&wanted(&[("shop", "web"), ("mall", "a.b")])),
             "max by (namespace,trimtab_workload) (label_replace(\
-             timestamp(http_seconds_count{namespace=~\"mall|shop\",pod=~\"(?:a\\\\.b|web)-[0-9]+\",http_route=\"/api/chat/\"}),\
+             timestamp(http_seconds_count{namespace=~\"mall|shop\",pod=~\"a\\\\.b-.*|web-.*\",http_route=\"/api/chat/\"}),\
              \"trimtab_workload\",\"$1\",\"pod\",\"^(.+)-[0-9]+$\"))"
         );
     }
@@ -535,9 +542,9 @@ mod tests {
             shape.expr(&(0..count).map(key).collect())
         };
         let lists = |expr: &str| (expr.contains("namespace=~"), expr.contains("pod=~"));
-        assert_eq!(lists(&many(Shape::MAX_LISTED, 2)), (true, true));
-        assert_eq!(lists(&many(Shape::MAX_LISTED + 1, 2)), (true, false));
-        assert_eq!(lists(&many(Shape::MAX_LISTED + 1, Shape::MAX_LISTED + 1)), (false, false));
+        assert_eq!(lists(&many(Shape::MAX_NAMES, 2)), (true, true));
+        assert_eq!(lists(&many(Shape::MAX_NAMES + 1, 2)), (true, false));
+        assert_eq!(lists(&many(Shape::MAX_NAMES + 1, Shape::MAX_NAMESPACES + 1)), (false, false));
         assert_eq!(
             lists(&shape.expr(&BTreeSet::from([SeriesKey::namespace("a"), SeriesKey::namespace("b")]))),
             (true, false)

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::super::prometheus;
 use crate::core::{
     engine::{Action, Effect, EffectId},
     facts::ObjectKey,
@@ -21,8 +22,8 @@ enum Lane {
     Budget(Box<str>, Box<str>),
     /// Events about one policy.
     Events(Box<str>, Box<str>),
-    /// A query waits for nothing but a free place.
-    Query(EffectId),
+    /// A query waits for nothing but a free place, and one at its source.
+    Query(Box<str>, EffectId),
     /// Alerts of one source.
     Alerts(Box<str>),
     /// Silences at one Alertmanager.
@@ -47,7 +48,8 @@ impl Class {
     const fn limit(self) -> usize {
         match self {
             Self::Object => 16,
-            Self::Status | Self::Query | Self::Silence => 8,
+            Self::Status | Self::Silence => 8,
+            Self::Query => 16,
             Self::Event => 2,
             // Handing over to a queue takes no time.
             Self::Alert => 64,
@@ -77,7 +79,7 @@ impl Lane {
             Action::SourceStatus { source, .. } => Self::Source(source.clone()),
             Action::BudgetStatus { budget: (namespace, name), .. } => Self::Budget(namespace.clone(), name.clone()),
             Action::Event(event) => Self::Events(event.object.0.clone(), event.object.1.clone()),
-            Action::Query { .. } => Self::Query(effect.id),
+            Action::Query { source, .. } => Self::Query(source.clone(), effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
             Action::Silence(request) => Self::Silences(request.alertmanager.clone()),
         }
@@ -88,7 +90,7 @@ impl Lane {
             Self::Object(_) => Class::Object,
             Self::Policy(..) | Self::Source(_) | Self::Budget(..) => Class::Status,
             Self::Events(..) => Class::Event,
-            Self::Query(_) => Class::Query,
+            Self::Query(..) => Class::Query,
             Self::Alerts(_) => Class::Alert,
             Self::Silences(_) => Class::Silence,
         }
@@ -125,13 +127,21 @@ impl Lanes {
             if self.in_class[index] >= class.limit() {
                 continue;
             }
-            let Some(lane) = self.ready[index].pop_front() else { continue };
+            let first = self.ready[index].iter().position(|lane| self.has_room(lane));
+            let Some(lane) = first.and_then(|first| self.ready[index].remove(first)) else { continue };
             let Some(effect) = self.waiting.get_mut(&lane).and_then(VecDeque::pop_front) else { continue };
             self.in_class[index] += 1;
             self.running.insert(effect.id, lane);
             return Some(effect);
         }
         None
+    }
+
+    /// Whether its source may be asked one more question at the same time.
+    fn has_room(&self, lane: &Lane) -> bool {
+        let Lane::Query(source, _) = lane else { return true };
+        let under_way = self.running.values().filter(|lane| matches!(lane, Lane::Query(of, _) if of == source));
+        under_way.count() < prometheus::MOST_AT_ONCE
     }
 
     /// A running effect has ended: the next one of its lane may run.
@@ -149,9 +159,11 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::core::{
-        engine::effect::Event,
+        engine::{QueryKind, effect::Event},
         facts::{Instant, Kind},
     };
 
@@ -160,7 +172,18 @@ mod tests {
     }
 
     fn query(id: u64) -> Effect {
-        let action = Action::Query { source: "default".into(), expr: "up".into(), at: Instant::default(), range: None };
+        query_of("default", id)
+    }
+
+    fn query_of(source: &str, id: u64) -> Effect {
+        let action = Action::Query {
+            source: source.into(),
+            expr: "up".into(),
+            at: Instant::default(),
+            range: None,
+            kind: QueryKind::Single,
+            labels: Arc::default(),
+        };
         Effect { id: EffectId(id), action }
     }
 
@@ -206,9 +229,10 @@ mod tests {
         (0..10).for_each(|id| lanes.push(query(id)));
         lanes.push(event(10));
         lanes.push(get(11, "a"));
-        assert_eq!(startable(&mut lanes), [11, 10, 0, 1, 2, 3, 4, 5, 6, 7]);
+        lanes.push(query_of("other", 12));
+        assert_eq!(startable(&mut lanes), [11, 10, 0, 1, 2, 3, 12], "a source has four, and keeps no other waiting");
         lanes.finish(EffectId(3));
-        assert_eq!(startable(&mut lanes), [8]);
+        assert_eq!(startable(&mut lanes), [4]);
     }
 
     #[test]

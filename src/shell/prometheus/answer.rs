@@ -1,16 +1,17 @@
 //! What a Prometheus answers.
+//!
+//! `decode` goes through the body once and builds nothing but the series, each with the labels that are read of it.
 
-use std::{collections::BTreeMap, fmt};
+mod decode;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, Visitor},
-};
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
+use serde::de::DeserializeSeed as _;
+
+use self::decode::{Reader, Reply, ReplySeed, Status};
 use crate::{
     api::conditions::Reason,
-    core::engine::{Answer, Refusal, Series},
+    core::engine::{Answer, Refusal},
 };
 
 /// What was asked for.
@@ -41,86 +42,34 @@ const TOO_MUCH: [&str; 7] = ["too many", "timed out", "timeout", "exceed", "limi
 /// A message for everything that is no answer at all.
 const FOREIGN: &str = "HTTP 200: the answer is not what a Prometheus says";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reply<'a> {
-    status: Status,
-    #[serde(borrow, default)]
-    data: Option<Data<'a>>,
-    #[serde(default)]
-    error_type: Option<String>,
-    #[serde(default)]
-    error: Option<String>,
-    /// Parts of the answer may be missing. (Unlike `infos`, which are hints about the query.)
-    #[serde(default)]
-    warnings: Option<Vec<IgnoredAny>>,
-}
+/// Most series that an answer may have. More is a question that nobody meant to ask.
+const MAX_SERIES: usize = 50_000;
 
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Success,
-    Error,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    result_type: String,
-    /// Read when its type is known, without a tree in between.
-    #[serde(borrow)]
-    result: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct WireSeries {
-    #[serde(default)]
-    metric: BTreeMap<Box<str>, Box<str>>,
-    #[serde(default)]
-    value: Option<Point>,
-    #[serde(default)]
-    values: Option<Vec<Point>>,
-    #[serde(default)]
-    histogram: Option<IgnoredAny>,
-    #[serde(default)]
-    histograms: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Point(f64, Number);
-
-/// A sample value: a string, because JSON has no NaN.
-struct Number(f64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Number;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number in a string")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
-                text.parse().map(Number).map_err(|_| E::custom("not a number"))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
+/// What is asked for, and what is kept of the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its shape.
+    pub shape: Shape,
+    /// Labels that are kept; `None`: all of them.
+    pub labels: Option<&'a Arc<[Box<str>]>>,
 }
 
 /// The series in an answer.
 ///
 /// # Errors
 /// When the answer is none of the asked shape; the reason tells why.
-pub fn read(code: u16, body: &[u8], shape: Shape) -> Answer {
-    match serde_json::from_slice::<Reply<'_>>(body) {
-        Ok(Reply { status: Status::Success, data: Some(data), warnings, .. }) if code == 200 => {
-            if warnings.is_some_and(|warnings| !warnings.is_empty()) {
+pub fn read(code: u16, body: &[u8], wanted: Wanted<'_>) -> Answer {
+    let mut reader = Reader::new(wanted);
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let reply = ReplySeed(&mut reader).deserialize(&mut json).and_then(|reply| json.end().map(|()| reply));
+    match reply {
+        Ok(Reply { status: Some(Status::Success), has_data: true, partial, .. }) if code == 200 => {
+            if partial {
                 return Err(refusal(Reason::PartialResult, "the backend answered with warnings"));
             }
-            series(&data, shape)
+            reader.finish()
         }
-        Ok(Reply { status: Status::Error, error_type, error, .. }) => {
+        Ok(Reply { status: Some(Status::Error), error_type, error, .. }) => {
             let class = error_type.as_deref().filter(|class| CLASSES.contains(class));
             let message = class.map_or_else(|| format!("HTTP {code}"), |class| format!("HTTP {code}: {class}"));
             Err(Refusal { reason: reason(code, class, &error.unwrap_or_default().to_lowercase()), message })
@@ -146,28 +95,6 @@ fn reason(code: u16, class: Option<&str>, text: &str) -> Reason {
         (500..=599 | 408 | 499, _) | (_, Some("unavailable" | "internal" | "canceled")) => Reason::BackendUnavailable,
         _ => Reason::BadResponse,
     }
-}
-
-fn series(data: &Data<'_>, shape: Shape) -> Answer {
-    if data.result_type != shape.as_str() {
-        return Err(refusal(Reason::WrongType, &format!("the answer is not a {}", shape.as_str())));
-    }
-    let wire: Vec<WireSeries> =
-        serde_json::from_str(data.result.get()).map_err(|_| refusal(Reason::BadResponse, FOREIGN))?;
-    wire.into_iter()
-        .map(|WireSeries { metric, value, values, histogram, histograms }| {
-            if histogram.is_some() || histograms.is_some() {
-                return Err(refusal(Reason::WrongType, "the answer holds native histograms"));
-            }
-            let points = match shape {
-                Shape::Vector => value.map(|point| vec![point]),
-                Shape::Matrix => values,
-            };
-            let points = points.ok_or_else(|| refusal(Reason::BadResponse, FOREIGN))?;
-            let points = points.into_iter().map(|Point(time, Number(value))| (time, value)).collect();
-            Ok(Series { labels: metric, points })
-        })
-        .collect()
 }
 
 fn refusal(reason: Reason, message: &str) -> Refusal {

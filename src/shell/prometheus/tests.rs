@@ -23,7 +23,7 @@ fn spec(url: &str) -> MetricsSourceSpec {
 }
 
 fn question(expr: &str) -> Question<'_> {
-    Question { expr, at: Instant::from_millis(1_763_700_000_123), range: None }
+    Question { expr, at: Instant::from_millis(1_763_700_000_123), range: None, labels: None }
 }
 
 async fn ask(reply: Reply) -> Answer {
@@ -230,13 +230,72 @@ async fn a_question_is_a_form_below_the_base_url_with_tenant_and_token() {
 }
 
 #[tokio::test]
+async fn what_takes_no_forms_is_asked_by_its_address() {
+    tls::install_provider();
+    let server =
+        RawServer::start([Reply::http(405, "text/plain", "no"), Reply::json(200, UP), Reply::json(200, UP)]).await;
+    let backend = Backend::new(&spec(&server.url), None).unwrap();
+    for _ in 0..2 {
+        assert_eq!(backend.ask(&question("up{a=\"b\"}")).await.unwrap().len(), 1);
+    }
+    let requests = server.requests();
+    let methods: Vec<_> = requests.iter().filter_map(|request| request.split(' ').next()).collect();
+    assert_eq!(methods, ["POST", "GET", "GET"], "it is remembered");
+    assert!(
+        requests[1].starts_with("GET /api/v1/query?query=up%7Ba%3D%22b%22%7D&timeout=10000ms&time="),
+        "{}",
+        requests[1]
+    );
+}
+
+fn vector(series: &str) -> String {
+    format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{series}]}}}}"#)
+}
+
+#[test]
+fn only_labels_that_are_read_are_kept() {
+    let body = vector(
+        r#"{"metric":{"pod":"api-1","namespace":"s\"h\u00e9","x":"y"},"value":[1,"2"]},{"metric":{"x":"y"},"value":[1,"3"]}"#,
+    );
+    let names: Arc<[Box<str>]> = ["namespace", "tier", "pod"].map(Box::from).into();
+    let read = answer::read(200, body.as_bytes(), Wanted { shape: Shape::Vector, labels: Some(&names) }).unwrap();
+    let labels: Vec<Vec<_>> = read.iter().map(|series| series.labels.iter().collect()).collect();
+    assert_eq!(labels, [vec![("namespace", "s\"h\u{e9}"), ("pod", "api-1")], vec![]]);
+    assert_eq!(read[0].labels.get("x"), None);
+}
+
+#[test]
+fn members_come_in_any_order() {
+    let one = r#"{"value":[1,"2"],"metric":{"a":"b"}}"#;
+    let body = format!(r#"{{"data":{{"result":[{one},{one}],"resultType":"vector"}},"status":"success"}}"#);
+    let wanted = Wanted { shape: Shape::Vector, labels: None };
+    let read = answer::read(200, body.as_bytes(), wanted).unwrap();
+    assert_eq!(read.len(), 2, "two that are the same are two");
+    assert_eq!(read[0].labels.get("a"), Some("b"));
+    refused(
+        &answer::read(200, body.replace("vector", "matrix").as_bytes(), wanted),
+        Reason::WrongType,
+        "the answer is not a vector",
+    );
+}
+
+#[test]
+fn an_answer_of_too_many_series_is_none() {
+    let one = r#"{"metric":{},"value":[1,"2"]}"#;
+    let wanted = Wanted { shape: Shape::Vector, labels: Some(&Arc::default()) };
+    let answer = |count: usize| answer::read(200, vector(&vec![one; count].join(",")).as_bytes(), wanted);
+    assert_eq!(answer(50_000).unwrap().len(), 50_000);
+    refused(&answer(50_001), Reason::QueryTooExpensive, "the answer has more than 50000 series");
+}
+
+#[tokio::test]
 async fn a_range_is_asked_for_as_such() {
     tls::install_provider();
     let body =
         r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"1"],[31,"NaN"]]}]}}"#;
     let server = RawServer::start([Reply::json(200, body)]).await;
     let range = Some((Instant::from_millis(1_000), Span::seconds(30)));
-    let question = Question { expr: "up", at: Instant::from_millis(31_000), range };
+    let question = Question { expr: "up", at: Instant::from_millis(31_000), range, labels: None };
     let series = Backend::new(&spec(&server.url), None).unwrap().ask(&question).await.unwrap();
     assert_eq!(series[0].points.len(), 2);
     let request = &server.requests()[0];

@@ -87,7 +87,7 @@ families! {
     UNREADABLE Kind::Counter, "trimtab_unreadable_objects_total", ["stream"],
         "Objects that this version cannot read. They are left alone; the log names them.";
     QUERIES Kind::Counter, "trimtab_queries_total", ["source", "kind", "outcome"],
-        "Queries to a MetricsSource. The kind is `instant` or `range` (the past, asked once); every outcome but `answered` is the reason of the failure.";
+        "Queries to a MetricsSource. The kind is `shared` (by all thresholds that read the same), `single` (a policy's own query), `age` (of the data) or `past` (once after a start); every outcome but `answered` is the reason of the failure.";
     QUERY_DURATION Kind::Histogram(EFFECT_SECONDS), "trimtab_query_duration_seconds", ["source", "kind"],
         "Time from a query to its decoded answer, waiting for a free place not included.";
     ALERT_BATCHES Kind::Counter, "trimtab_alert_batches_total", ["outcome"],

@@ -155,9 +155,9 @@ mod tests {
         let metrics = Metrics::register(&registry).unwrap();
         metrics.effects.with_label_values(&["patch", "stale"]).inc();
         for source in ["gone", "here"] {
-            metrics.queries.with_label_values(&[source, "instant", "answered"]).inc();
+            metrics.queries.with_label_values(&[source, "shared", "answered"]).inc();
             metrics.queries.with_label_values(&[source, "range", "NoData"]).inc();
-            metrics.query_seconds.with_label_values(&[source, "instant"]).observe(0.1);
+            metrics.query_seconds.with_label_values(&[source, "shared"]).observe(0.1);
         }
         metrics.watch_streams.with_label_values(&["streams"]).inc();
         for family in registry.gather() {

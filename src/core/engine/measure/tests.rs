@@ -1,7 +1,5 @@
 #![expect(clippy::needless_pass_by_value, reason = "JSON reads best where it is made")]
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::super::{Alert, Change, Config, EffectId, Input, Listing, Series, Stream, World, step};
@@ -95,8 +93,7 @@ impl Operator {
                 self.ranges += usize::from(range.is_some());
                 let value = self.reading.map(|value| if expr.contains("timestamp(") { at.seconds() } else { value });
                 let labels = [("namespace", "shop"), ("trimtab_workload", "web")];
-                let labels: BTreeMap<_, _> =
-                    labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+                let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
                 let answer = value
                     .map(|value| vec![Series { labels, points: vec![(at.seconds(), value)] }])
                     .map_err(|reason| Refusal { reason, message: "HTTP 503".to_owned() });

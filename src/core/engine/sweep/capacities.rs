@@ -105,18 +105,17 @@ impl Capacities {
                 let Ok(index) = u16::try_from(index) else { return };
                 let draft = drafts.entry(Ask::Free(row.gauge.query(&key.0, identity))).or_default();
                 draft.every = Some(Span::ZERO);
-                draft.wanted.insert(nobody());
-                draft.members.push((number, index));
+                draft.enter(nobody(), number, index);
             }
         }
     }
 
     /// Takes what a round says of a number. `at`: the number of the budget among budgets.
-    pub fn judge(&mut self, at: usize, row: u16, round: &Round, (apart, interval): (Span, Span)) {
+    pub fn judge(&mut self, at: usize, row: u16, round: &Round, apart: Span) {
         let Some(gauged) = self.order.get(at).and_then(|key| self.budgets.get_mut(key)) else { return };
         let Some(row) = gauged.rows.get_mut(usize::from(row)) else { return };
         let unread = |missing: promql::Missing| Unread { reason: missing.why, message: standing::missing(missing) };
-        let reading = round.reading(&nobody(), interval).value.map_err(unread);
+        let reading = round.reading(&nobody()).value.map_err(unread);
         row.apart = apart;
         row.course.take(&row.gauge.figure, round.at, reading, apart);
     }

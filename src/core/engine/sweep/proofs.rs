@@ -158,8 +158,7 @@ impl Proofs {
             let draft = drafts.entry(ask).or_default();
             draft.every = Some(Span::ZERO);
             draft.unjudged |= row.track.said().is_none();
-            draft.wanted.insert(row.key(policy));
-            draft.members.push((number, member));
+            draft.enter(row.key(policy), number, member);
         }
     }
 

@@ -1,8 +1,15 @@
 //! What is asked, and what may be made of the answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::super::{Answer, Refusal, Series};
+use super::{
+    super::{Answer, QueryKind, Refusal, Series},
+    ages::Ages,
+    scope::{self, Layout},
+};
 use crate::{
     api::conditions::Reason,
     core::{
@@ -42,6 +49,15 @@ pub(super) enum Ask {
 }
 
 impl Ask {
+    /// Labels that are read of an answer.
+    fn labels(&self) -> Arc<[Box<str>]> {
+        match self {
+            Self::Shape(shape) | Self::Trend(shape, _) => shape.labels().map(Box::from).collect(),
+            Self::Free(_) => Arc::default(),
+            Self::Told(_, label) => [label.clone()].into(),
+        }
+    }
+
     /// What is read of many workloads.
     const fn shape(&self) -> Option<&Shape> {
         match self {
@@ -62,14 +78,29 @@ pub(super) enum Part {
     Past,
 }
 
-/// A query of a question: its text, and start and step if it is about the past.
-type Queried = (Part, String, Option<(Instant, Span)>);
+/// What a question is known by: what is asked, and which part of those it is asked of.
+pub(super) type Key = (Arc<Ask>, u16);
+
+/// A query of a question.
+#[derive(Debug)]
+pub(super) struct Queried {
+    pub part: Part,
+    pub kind: QueryKind,
+    pub expr: String,
+    /// Evaluation time.
+    pub at: Instant,
+    /// Start and step if it is about the past.
+    pub range: Option<(Instant, Span)>,
+    /// Labels that are read of the answer.
+    pub labels: Arc<[Box<str>]>,
+}
 
 /// Who wants an answer, while questions are put together.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    pub wanted: BTreeSet<SeriesKey>,
-    pub members: Vec<(u32, u16)>,
+    wanted: BTreeSet<SeriesKey>,
+    /// Number of the policy and of its row, by the number of the name that a query would list.
+    members: Vec<(u64, u32, u16)>,
     /// The shortest time between two askings that anybody wants; `None`: as often as the source is asked.
     pub every: Option<Span>,
     /// Whether somebody has never had an answer.
@@ -78,18 +109,76 @@ pub(super) struct Draft {
     pub lookback: Span,
 }
 
+impl Draft {
+    /// Enters a row: whose series it wants, the number of its policy, and its own.
+    pub fn enter(&mut self, key: SeriesKey, policy: u32, row: u16) {
+        self.members.push((scope::number_of(&key), policy, row));
+        self.wanted.insert(key);
+    }
+
+    /// How to ask in a cluster of so many workloads, and what each query asks.
+    pub fn split(self, ask: &Ask, workloads: usize, before: Option<Layout>) -> (Layout, Vec<Portion>) {
+        let shared = matches!(ask, Ask::Shape(_) | Ask::Trend(..));
+        let names: BTreeSet<u64> = self.wanted.iter().map(scope::number_of).collect();
+        let layout = if shared { Layout::of(names.len(), workloads, before) } else { Layout::Named(1) };
+        let mut portions: BTreeMap<u16, Portion> = BTreeMap::new();
+        for key in self.wanted {
+            let portion = portions.entry(layout.query_of(scope::number_of(&key))).or_default();
+            // Whoever comes or goes changes the sum.
+            let number = scope::hash([&*key.namespace, key.workload.as_deref().unwrap_or_default()]);
+            portion.whom = portion.whom.wrapping_add(number);
+            portion.wanted.insert(key);
+        }
+        for (name, policy, row) in self.members {
+            portions.entry(layout.query_of(name)).or_default().members.push((policy, row));
+        }
+        let portions = portions.into_iter().map(|(number, mut portion)| {
+            if layout == Layout::Everybody {
+                portion.wanted = scope::namespaces(&portion.wanted);
+            }
+            Portion { number, lookback: self.lookback, every: self.every, unjudged: self.unjudged, ..portion }
+        });
+        (layout, portions.collect())
+    }
+}
+
+/// What one query of a question asks.
+#[derive(Debug, Default)]
+pub(super) struct Portion {
+    /// Which of the question's queries it is.
+    pub number: u16,
+    /// Whom it names.
+    wanted: BTreeSet<SeriesKey>,
+    /// A number that follows from whom it asks about.
+    whom: u64,
+    members: Vec<(u32, u16)>,
+    every: Option<Span>,
+    unjudged: bool,
+    lookback: Span,
+}
+
 /// A question and how far it has got.
 #[derive(Debug)]
 pub(super) struct Question {
     expr: Box<str>,
     freshness: Option<Box<str>>,
+    labels: Arc<[Box<str>]>,
+    /// How whoever asks this is split into queries, and a number by which one of them is told from another one in its place.
+    pub layout: Layout,
+    pub born: u32,
+    whom: u64,
     /// Number of the policy and of its row.
-    pub members: Vec<(u32, u16)>,
+    pub members: Box<[(u32, u16)]>,
     lookback: Span,
     /// Time between two askings, where that is longer than the interval of the source.
     every: Span,
-    /// When it is asked next.
+    /// When it is asked next, and for which time, unless for the time when it is asked.
     due: Instant,
+    slot: Option<Instant>,
+    /// How long after its slot it is asked.
+    offset: Span,
+    /// The age of the data, and how many rounds that has served.
+    ages: Option<(Arc<Ages>, u8)>,
     /// How many intervals pass between two rounds.
     slowdown: i64,
     /// Whether the past is to be asked, too.
@@ -106,7 +195,8 @@ pub(super) struct Round {
     pub version: u32,
     waiting: BTreeSet<Part>,
     value: Result<Values, Refusal>,
-    freshness: Option<Result<SampleBatch, Refusal>>,
+    freshness: Option<Result<Arc<Ages>, Refusal>>,
+    limits: Freshness,
     past_step: Span,
     past: Past,
 }
@@ -127,32 +217,77 @@ enum Values {
 }
 
 impl Question {
-    pub fn new(ask: &Ask, draft: Draft, interval: Span, now: Instant, past: bool) -> Self {
-        let (expr, freshness) = texts(ask, &draft.wanted, interval);
-        let (members, lookback, every) = (draft.members, draft.lookback, draft.every.unwrap_or_default());
-        Self { expr, freshness, members, lookback, every, due: now, slowdown: 1, past, round: None, failure: None }
+    pub fn new(
+        ask: &Ask,
+        portion: Portion,
+        layout: Layout,
+        interval: Span,
+        (now, version): (Instant, u32),
+        past: bool,
+    ) -> Self {
+        let (expr, freshness) = texts(ask, &portion.wanted, interval);
+        Self {
+            expr,
+            freshness,
+            labels: ask.labels(),
+            layout,
+            born: version,
+            whom: portion.whom,
+            members: portion.members.into(),
+            lookback: portion.lookback,
+            every: portion.every.unwrap_or_default(),
+            due: now,
+            slot: None,
+            offset: Span::ZERO,
+            ages: None,
+            slowdown: 1,
+            past,
+            round: None,
+            failure: None,
+        }
     }
 
     /// The same question for other askers.
-    pub fn redraw(self, ask: &Ask, draft: Draft, interval: Span, now: Instant) -> Self {
-        let (expr, freshness) = texts(ask, &draft.wanted, interval);
-        let every = draft.every.unwrap_or_default();
+    pub fn redraw(self, ask: &Ask, portion: Portion, interval: Span, now: Instant) -> Self {
+        let same = self.whom == portion.whom;
+        let (expr, freshness) = if same { (self.expr, self.freshness) } else { texts(ask, &portion.wanted, interval) };
+        let every = portion.every.unwrap_or_default();
         // Somebody new does not wait until it is asked the next time: that may be a while.
-        let due = if every < self.every || (draft.unjudged && every > interval) { self.due.min(now) } else { self.due };
-        Self { expr, freshness, members: draft.members, lookback: draft.lookback, every, due, ..self }
+        let hurries = every < self.every || (portion.unjudged && every > interval);
+        let (due, slot) = if hurries && now < self.due { (now, None) } else { (self.due, self.slot) };
+        let ages = self.ages.filter(|_| same);
+        let (members, lookback) = (portion.members.into(), portion.lookback);
+        Self { expr, freshness, whom: portion.whom, members, lookback, every, due, slot, ages, ..self }
+    }
+
+    /// A number that follows from what is asked. `part`: which part of those it is asked of.
+    pub fn number(&self, part: u16) -> u64 {
+        // Not from whom it names: an edit moves no question.
+        let text = self.expr.split('{').next().unwrap_or_default();
+        scope::hash([text, &part.to_string()])
+    }
+
+    /// Sets how long after its slot it is asked: those of a source come one after the other, and not all at once.
+    pub fn spread(&mut self, offset: Span) {
+        if let Some(slot) = self.slot.filter(|_| self.offset != offset) {
+            self.due = slot + offset;
+        }
+        self.offset = offset;
     }
 
     /// Whether it is to be asked. A clock that was set back does not make anybody wait for it to catch up.
     pub fn is_due(&self, interval: Span, now: Instant) -> bool {
-        self.round.is_none() && (self.due <= now || self.due.since(now) > self.step(interval).times(2))
+        self.round.is_none() && (self.due <= now || self.due.since(now) > self.step(interval).times(3))
     }
 
     pub const fn is_under_way(&self) -> bool {
         self.round.is_some()
     }
 
-    /// Begins a round.
-    pub fn ask(&mut self, ask: &Ask, at: Instant, interval: Span, version: u32) -> Vec<Queried> {
+    /// Begins a round. All questions of a source are evaluated for the same time, whenever they are asked.
+    pub fn ask(&mut self, ask: &Ask, now: Instant, interval: Span, version: u32) -> Vec<Queried> {
+        let slot = self.slot.take().filter(|slot| *slot <= now && now.since(*slot) < interval);
+        let at = slot.unwrap_or(now).whole_seconds();
         let points = match ask {
             Ask::Trend(shape, points) => Some((i64::try_from(shape.window().millis()).unwrap_or(i64::MAX), *points)),
             Ask::Shape(_) | Ask::Free(_) | Ask::Told(..) => None,
@@ -160,21 +295,42 @@ impl Question {
         let range = points.map(|(step, points)| {
             (at - Span::millis(step.saturating_mul(i64::from(points.saturating_sub(1)))), Span::millis(step))
         });
-        let mut queries = vec![(Part::Value, self.expr.to_string(), range)];
-        queries.extend(self.freshness.as_ref().map(|expr| (Part::Freshness, expr.to_string(), None)));
+        let kind = if ask.shape().is_some() { QueryKind::Shared } else { QueryKind::Single };
+        let query = |part, kind, expr: &str, range| Queried {
+            part,
+            kind,
+            expr: expr.to_owned(),
+            at,
+            range,
+            labels: Arc::clone(&self.labels),
+        };
+        let mut queries = vec![query(Part::Value, kind, &self.expr, range)];
+        let limits = limits(interval);
+        let mut freshness = None;
+        if let Some(expr) = &self.freshness {
+            match &mut self.ages {
+                Some((ages, served)) if ages.serves(*served, at, limits) => {
+                    *served += 1;
+                    freshness = Some(Ok(Arc::clone(ages)));
+                }
+                _ => queries.push(query(Part::Freshness, QueryKind::Age, expr, None)),
+            }
+        }
         let mut past_step = Span::ZERO;
         if std::mem::take(&mut self.past) && self.lookback > Span::ZERO {
             let step = interval.as_millis().max(self.lookback.as_millis() / MAX_PAST_POINTS);
             let range = RangeWindow::before(at.millis(), self.lookback.as_millis(), step);
             past_step = Span::millis(range.step);
-            queries.push((Part::Past, self.expr.to_string(), Some((Instant::from_millis(range.start), past_step))));
+            let range = Some((Instant::from_millis(range.start), past_step));
+            queries.push(query(Part::Past, QueryKind::Past, &self.expr, range));
         }
         self.round = Some(Round {
             at,
             version,
-            waiting: queries.iter().map(|(part, ..)| *part).collect(),
+            waiting: queries.iter().map(|query| query.part).collect(),
             value: Err(Refusal { reason: Reason::Unknown, message: String::new() }),
-            freshness: None,
+            freshness,
+            limits,
             past_step,
             past: Past::default(),
         });
@@ -194,7 +350,10 @@ impl Question {
         match part {
             Part::Value => round.value = answer.and_then(|series| values(ask, round.at, &series)),
             Part::Freshness => {
-                round.freshness = Some(answer.and_then(|series| batch(ask, round.at, &series, whole_key)));
+                let ages = answer.and_then(|series| batch(ask, round.at, &series, whole_key));
+                let ages = ages.map(|batch| Arc::new(Ages::of(&batch, round.at, round.limits)));
+                self.ages = ages.as_ref().ok().map(|ages| (Arc::clone(ages), 1));
+                round.freshness = Some(ages);
             }
             // Without a past everything begins now: late, never early.
             Part::Past => round.past = answer.map(|series| past(ask, series)).unwrap_or_default(),
@@ -209,7 +368,8 @@ impl Question {
             refused.is_some_and(|refusal| matches!(refusal.reason, Reason::QueryTooExpensive | Reason::QueryInvalid));
         self.slowdown = if slower { (self.slowdown * 2).min(MAX_SLOWDOWN) } else { 1 };
         self.failure = refused.cloned();
-        self.due = slot_after(round.at.max(now - self.step(interval)), self.step(interval));
+        let slot = slot_after(round.at.max(now - self.step(interval)), self.step(interval));
+        (self.slot, self.due) = (Some(slot), slot + self.offset);
     }
 
     /// How far apart two readings may be without a gap between them.
@@ -227,6 +387,10 @@ fn slot_after(at: Instant, step: Span) -> Instant {
     let step = step.as_millis().max(1);
     let slot = (at.millis().saturating_add(step / 2)).div_euclid(step).saturating_add(1);
     Instant::from_millis(slot.saturating_mul(step))
+}
+
+fn limits(interval: Span) -> Freshness {
+    Freshness { max_age: seconds(max_age(interval)), max_lead: seconds(MAX_LEAD) }
 }
 
 /// How old data may be.
@@ -250,7 +414,7 @@ fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, 
 
 impl Round {
     /// The reading of a row.
-    pub fn reading(&self, key: &SeriesKey, interval: Span) -> Reading {
+    pub fn reading(&self, key: &SeriesKey) -> Reading {
         let (value, count) = match &self.value {
             Ok(Values::Shaped(batch)) => (batch.reading(key), batch.count(key)),
             Ok(Values::Free(value)) => (*value, None),
@@ -258,18 +422,18 @@ impl Round {
             Ok(Values::Told(_)) => (Err(Missing::new(Reason::AmbiguousResult)), None),
             Err(refusal) => return Reading { value: Err(Missing::new(refusal.reason)), count: None },
         };
-        Reading { value: self.fresh(key, interval, value), count }
+        Reading { value: self.fresh(key, value), count }
     }
 
     /// The readings of a row that keeps labels apart.
-    pub fn groups(&self, key: &SeriesKey, interval: Span) -> Result<Vec<(Group, Reading)>, Missing> {
+    pub fn groups(&self, key: &SeriesKey) -> Result<Vec<(Group, Reading)>, Missing> {
         let readings = match &self.value {
             Ok(Values::Shaped(batch)) => batch.groups(key),
             Ok(Values::Free(value)) => Ok(vec![(Group::default(), Reading { value: *value, count: None })]),
             Ok(Values::Told(_)) => Err(Missing::new(Reason::AmbiguousResult)),
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
-        self.fresh(key, interval, readings)
+        self.fresh(key, readings)
     }
 
     /// What the pods of a workload (or namespace) tell.
@@ -284,19 +448,18 @@ impl Round {
     }
 
     /// What was read of a workload (or namespace), unless the data is too old.
-    fn fresh<T>(&self, key: &SeriesKey, interval: Span, read: Result<T, Missing>) -> Result<T, Missing> {
-        let limits = Freshness { max_age: seconds(max_age(interval)), max_lead: seconds(MAX_LEAD) };
+    fn fresh<T>(&self, key: &SeriesKey, read: Result<T, Missing>) -> Result<T, Missing> {
         let newest = match &self.freshness {
             None => return read,
             Some(Err(refusal)) => return Err(Missing::new(refusal.reason)),
-            Some(Ok(batch)) => batch.reading(key),
+            Some(Ok(ages)) => ages.newest(key),
         };
         match (read, newest) {
             // A range function still sees what the age query no longer does.
             (Ok(_), Err(Missing { why: Reason::NoData, .. })) => Err(Missing::new(Reason::StaleData)),
             // No reading because what there is is too old: say that.
             (read @ (Ok(_) | Err(Missing { why: Reason::NoData | Reason::TooFewSamples, .. })), newest @ Ok(_))
-            | (read @ Ok(_), newest @ Err(_)) => limits.check(self.at.seconds(), newest).and(read),
+            | (read @ Ok(_), newest @ Err(_)) => self.limits.check(self.at.seconds(), newest).and(read),
             (Err(why), _) => Err(why),
         }
     }
@@ -328,8 +491,8 @@ fn values(ask: &Ask, at: Instant, series: &[Series]) -> Result<Values, Refusal> 
         Ask::Told(_, label) => {
             timely(at, series)?;
             let told = |series: &Series| {
-                let pod = series.labels.get(label).filter(|pod| !pod.is_empty());
-                Some(Told { pod: pod.map(|pod| (**pod).into()), value: series.points.last()?.1 })
+                let pod = series.labels.get(label);
+                Some(Told { pod: pod.map(Box::from), value: series.points.last()?.1 })
             };
             Ok(Values::Told(series.iter().filter_map(told).collect()))
         }
@@ -410,20 +573,20 @@ fn courses(ask: &Ask, series: Vec<Series>) -> BTreeMap<SeriesKey, Vec<(Instant, 
 /// Whose series it is; all of a free query belong to whoever asks.
 fn key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
     match ask.shape() {
-        Some(shape) => shape.key(|label| series.labels.get(label).map(|value| &**value)),
+        Some(shape) => shape.key(|label| series.labels.get(label)),
         None => Some(nobody()),
     }
 }
 
 /// Whether it tells numbers of observations.
 fn is_count(series: &Series) -> bool {
-    Shape::is_count(|label| series.labels.get(label).map(|value| &**value))
+    Shape::is_count(|label| series.labels.get(label))
 }
 
 /// The same for what is asked of a workload (or namespace) as a whole.
 fn whole_key(ask: &Ask, series: &Series) -> Option<SeriesKey> {
     match ask.shape() {
-        Some(shape) => shape.whole_key(|label| series.labels.get(label).map(|value| &**value)),
+        Some(shape) => shape.whole_key(|label| series.labels.get(label)),
         None => Some(nobody()),
     }
 }

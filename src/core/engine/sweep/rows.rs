@@ -316,8 +316,7 @@ impl Governed {
     /// An answer counts for as long after it has come (`now`) as two readings may be apart: a source that takes longer to answer
     /// than that would never say anything else. Whoever looked in between, and found that nothing is known, is told of the next
     /// answer although it is the same.
-    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, paces: (Span, Span), now: Instant) -> bool {
-        let (continuity, interval) = paces;
+    fn sight(&mut self, row: &Row, key: &SeriesKey, round: &Round, continuity: Span, now: Instant) -> bool {
         let mut news = false;
         let watching: Vec<_> = self
             .switches
@@ -328,10 +327,10 @@ impl Governed {
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
-                vec![threshold.read(round.reading(key, interval))]
+                vec![threshold.read(round.reading(key))]
             } else {
                 let read = |(_, reading)| threshold.read(reading);
-                round.groups(key, interval).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
+                round.groups(key).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
             };
             let sides = readings
                 .iter()
@@ -412,8 +411,7 @@ impl Governed {
             let draft = drafts.entry(ask).or_default();
             draft.every = Some(draft.every.map_or(every, |others| others.min(every)));
             draft.unjudged |= !row.track.is_judged();
-            draft.wanted.insert(self.series_key(policy, row));
-            draft.members.push((number, index));
+            draft.enter(self.series_key(policy, row), number, index);
             let hold = threshold.levels.iter().map(|level| level.hold).max().unwrap_or_default();
             draft.lookback = draft.lookback.max(hold);
         }
@@ -421,14 +419,7 @@ impl Governed {
     }
 
     /// Judges a row by a round. Returns whether people must be told something else.
-    pub fn judge(
-        &mut self,
-        policy: &PolicyKey,
-        index: usize,
-        round: &Round,
-        (continuity, interval): (Span, Span),
-        now: Instant,
-    ) -> bool {
+    pub fn judge(&mut self, policy: &PolicyKey, index: usize, round: &Round, continuity: Span, now: Instant) -> bool {
         if let Some(index) = index.checked_sub(self.rows.len()) {
             return self.proofs.judge(policy, index, round);
         }
@@ -438,15 +429,15 @@ impl Governed {
         if row.version > round.version {
             return false;
         }
-        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, (continuity, interval), now);
+        let news = !self.switches.is_empty() && self.sight(&row.clone(), &key, round, continuity, now);
         let Some(thresholds) = self.rows.get(index).map(|row| self.thresholds_of(row).clone()) else { return news };
         let Some(row) = self.rows.get_mut(index) else { return news };
         let Some(threshold) = watched(&thresholds, &self.patterns, row) else { return news };
         let before = row.announced(&threshold.levels);
         if threshold.metric.by().is_empty() {
-            row.judge(threshold, &key, round, continuity, interval);
+            row.judge(threshold, &key, round, continuity);
         } else {
-            row.judge_groups(threshold, &key, round, continuity, interval);
+            row.judge_groups(threshold, &key, round, continuity);
         }
         news || row.announced(&threshold.levels) != before
     }
@@ -507,22 +498,15 @@ impl Row {
         track.recall(&threshold.levels, severity, since, value);
     }
 
-    fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span, interval: Span) {
+    fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
         rebuild(&mut self.track, threshold, key, round, continuity);
-        let reading = threshold.read(round.reading(key, interval));
+        let reading = threshold.read(round.reading(key));
         self.track.judge(&threshold.levels, round.at, reading, continuity);
     }
 
-    fn judge_groups(
-        &mut self,
-        threshold: &Threshold,
-        key: &SeriesKey,
-        round: &Round,
-        continuity: Span,
-        interval: Span,
-    ) {
+    fn judge_groups(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
         let levels = &threshold.levels;
-        let readings = match round.groups(key, interval) {
+        let readings = match round.groups(key) {
             Ok(readings) => readings,
             Err(missing) => {
                 self.track.judge(&[], round.at, Err(missing), continuity);

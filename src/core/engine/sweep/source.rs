@@ -1,11 +1,14 @@
 //! Metrics sources: what their specs mean, whether they answer, and their status.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     super::Refusal,
     Sweep,
-    question::{Ask, Question},
+    question::{Ask, Key, Question},
 };
 use crate::{
     api::{
@@ -25,6 +28,10 @@ use crate::{
 pub(super) const DEFAULT_INTERVAL: Span = Span::seconds(30);
 /// Shortest time between two sweeps.
 const MIN_INTERVAL: Span = Span::seconds(1);
+/// Questions that are asked in one second, as long as that is not too long for an interval.
+const QUESTIONS_A_SECOND: usize = 4;
+/// Hundredths of an interval over which questions are spread at most: the rest is for their answers.
+const LONGEST_SPREAD: i64 = 60;
 /// Longest time between two sendings of an alert.
 const MAX_RESEND: Span = Span::minutes(1);
 /// When a status that was handed out, and is not seen on the server, is handed out again.
@@ -34,7 +41,7 @@ const STATUS_PATIENCE: Span = Span::seconds(30);
 #[derive(Debug)]
 pub(super) struct Source {
     pub spec: SourceSpec,
-    pub questions: BTreeMap<Ask, Question>,
+    pub questions: BTreeMap<Key, Question>,
     pub health: Health,
     /// Whether nobody has asked it anything yet.
     pub is_new: bool,
@@ -113,6 +120,24 @@ impl Source {
         }
     }
 
+    /// The questions that ask this.
+    pub fn asking(&self, ask: Ask) -> impl Iterator<Item = &Question> {
+        let ask = Arc::new(ask);
+        let from = (Arc::clone(&ask), 0);
+        self.questions.range(from..).take_while(move |((known, _), _)| *known == ask).map(|(_, question)| question)
+    }
+
+    /// Spreads the questions over the interval, so that many are no burst: some in each second, and always the same ones.
+    pub fn spread(&mut self) {
+        let seconds = i64::try_from(self.questions.len() / QUESTIONS_A_SECOND).unwrap_or(i64::MAX);
+        let longest = self.spec.interval.as_millis() * LONGEST_SPREAD / 100 / 1000;
+        let seconds = seconds.min(longest).max(0).unsigned_abs();
+        for ((_, number), question) in &mut self.questions {
+            let offset = question.number(*number) % (seconds + 1);
+            question.spread(Span::seconds(i64::try_from(offset).unwrap_or_default()));
+        }
+    }
+
     /// Whether anybody is there to be told.
     pub fn has_alertmanagers(&self) -> bool {
         !self.spec.text.alertmanagers.is_empty()
@@ -138,7 +163,7 @@ impl Source {
     }
 
     /// The questions to ask now. Of a source that is down, one at a time.
-    pub fn due(&mut self, now: Instant) -> Vec<(&Ask, &mut Question)> {
+    pub fn due(&mut self, now: Instant) -> Vec<(&Key, &mut Question)> {
         if !self.is_due(now) {
             return Vec::new();
         }

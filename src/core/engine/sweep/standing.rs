@@ -332,10 +332,10 @@ fn metrics(states: &[&[State<'_>]; 2], governed: &Governed, source: Option<&Sour
             return Finding::new(Truth::False, reason, message);
         }
         let said = list(blind.iter().map(|(state, gap)| {
-            let refusal = governed
-                .ask(state.row, &source.spec.identity)
-                .and_then(|ask| source.questions.get(&ask)?.failure.as_ref())
-                .filter(|refusal| refusal.reason == gap.missing.why && !refusal.message.is_empty());
+            let failures = governed.ask(state.row, &source.spec.identity).into_iter();
+            let failures = failures.flat_map(|ask| source.asking(ask)).filter_map(|question| question.failure.as_ref());
+            let refusal =
+                failures.into_iter().find(|refusal| refusal.reason == gap.missing.why && !refusal.message.is_empty());
             let detail = refusal.map(|refusal| format!(" ({})", refusal.message)).unwrap_or_default();
             format!("{}: {}{detail}, since {}", state.name(), missing(gap.missing), gap.since)
         }));

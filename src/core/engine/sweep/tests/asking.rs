@@ -13,7 +13,9 @@ fn a_first_sweep_is_made_at_once_and_the_next_at_the_interval() {
     let values = lab.asked.iter().filter(|asked| !asked.expr.contains("timestamp("));
     let at: Vec<_> = values.map(|asked| asked.at.since(START).as_millis() / 1000).collect();
     assert_eq!(at, [14, 30, 60, 90]);
-    assert_eq!(lab.asked.len(), 8, "each with a query for the age of its data");
+    let ages: Vec<_> = lab.asked.iter().filter(|asked| asked.expr.contains("timestamp(")).collect();
+    let at: Vec<_> = ages.iter().map(|asked| asked.at.since(START).as_millis() / 1000).collect();
+    assert_eq!(at, [14, 60], "how old the data is, is asked every other time");
     assert_eq!(lab.reasons("web"), (Reason::Within, Reason::Answered));
 }
 
@@ -91,13 +93,13 @@ fn an_expensive_query_is_asked_less_often_and_again_as_usual_when_it_answers() {
     assert_eq!(lab.active(), ["TrimtabNoData warning"], "the source lives, so its silence is this threshold's");
     let before = lab.asked.len();
     lab.run(20 * 60);
-    assert_eq!(lab.asked.len() - before, 2 * 5, "every eighth interval");
+    assert_eq!(lab.asked.len() - before, 2 * 5, "every eighth interval, and a refusal tells no age");
     lab.prometheus.refuses.clear();
     lab.read("queue", 1.0);
     lab.run(5 * 60);
     let before = lab.asked.len();
     lab.run(10 * 60);
-    assert_eq!(lab.asked.len() - before, 2 * 20);
+    assert_eq!(lab.asked.len() - before, 20 + 10);
     assert_eq!(lab.reasons("web"), (Reason::Within, Reason::Answered));
 }
 
@@ -144,6 +146,76 @@ fn a_target_that_came_while_a_query_was_under_way_is_not_judged_by_it() {
 }
 
 #[test]
+fn young_data_is_asked_for_its_age_as_often_as_it_may_have_become_too_old() {
+    let mut lab = Lab::with(queue(json!([above("warning", 10)])));
+    lab.read("queue", 50.0);
+    lab.prometheus.age = Span::seconds(130);
+    lab.run(5 * 60);
+    let ages = lab.asked.iter().filter(|asked| asked.expr.contains("timestamp(")).count();
+    assert_eq!(ages, 10, "150 s would be too old at the next time");
+    assert_eq!(lab.reasons("web"), (Reason::Breached, Reason::Answered));
+}
+
+/// A lab whose policies are one for each of many targets, in a cluster of so many workloads.
+fn fleet(targets: usize, workloads: usize) -> Lab {
+    let mut lab = Lab::with(queue(json!([above("warning", 10)])));
+    lab.targets = (0..targets).map(|n| ObjectKey::new(Kind::Deployment, "shop", format!("app-{n}"))).collect();
+    lab.sweep.follow_workloads(workloads);
+    lab
+}
+
+#[test]
+fn a_question_names_few_of_many_workloads_in_queries_of_some_hundred_and_most_of_them_not_at_all() {
+    for (targets, workloads, queries) in [(1_000, 1_500, 1), (1_000, 10_000, 2), (2_000, 10_000, 4), (150, 150, 1)] {
+        let mut lab = fleet(targets, workloads);
+        let asked = lab.tick();
+        let values: Vec<_> = asked.iter().filter(|asked| !asked.expr.contains("timestamp(")).collect();
+        assert_eq!((values.len(), asked.len()), (queries, 2 * queries), "{targets} of {workloads}");
+        let named: usize = values.iter().map(|asked| asked.expr.matches("app-").count()).sum();
+        assert_eq!(named, if targets * 2 > workloads && targets > 200 { 0 } else { targets });
+        assert!(values.iter().all(|asked| asked.expr.contains("namespace=\"shop\"") && !asked.expr.contains(" or ")));
+    }
+}
+
+#[test]
+fn an_edit_changes_the_text_of_one_query_and_many_questions_are_no_burst() {
+    let mut lab = fleet(6_000, 100_000);
+    let before: BTreeSet<String> = lab.tick().into_iter().map(|asked| asked.expr).collect();
+    let mut edited = fleet(6_000, 100_000);
+    edited.targets.push(ObjectKey::new(Kind::Deployment, "shop", "new"));
+    let after: BTreeSet<String> = edited.tick().into_iter().map(|asked| asked.expr).collect();
+    assert_eq!((before.len(), after.difference(&before).count()), (16, 2), "one of eight, and its age");
+    // The first round is asked at once; every other one in parts, all for the same time.
+    for asked in lab.asked.clone() {
+        lab.sweep.answer(asked.token, Ok(Vec::new()), lab.now);
+    }
+    let mut seconds = BTreeMap::<i64, usize>::new();
+    for second in 0..60 {
+        for asked in lab.tick() {
+            assert_eq!(asked.at.millis() % 30_000, 0, "the same time for all");
+            *seconds.entry(second).or_default() += 1;
+            lab.sweep.answer(asked.token, Ok(Vec::new()), lab.now);
+        }
+        lab.now = lab.now + Span::seconds(1);
+    }
+    assert!(seconds.len() > 2 && seconds.values().all(|asked| *asked <= 16), "{seconds:?}");
+}
+
+#[test]
+fn what_is_asked_in_another_way_is_not_judged_by_answers_of_before() {
+    let mut lab = fleet(150, 150);
+    let asked = lab.tick();
+    lab.targets = (0..2_000).map(|n| ObjectKey::new(Kind::Deployment, "shop", format!("app-{n}"))).collect();
+    lab.sweep.follow_workloads(10_000);
+    let again = lab.tick();
+    assert_eq!(again.len(), 8, "four queries, asked at once");
+    for asked in &asked {
+        assert!(lab.sweep.answer(asked.token, Ok(Vec::new()), lab.now).is_empty());
+    }
+    assert_eq!(lab.reasons("web"), (Reason::Unknown, Reason::Unknown));
+}
+
+#[test]
 fn a_clock_that_goes_back_stops_nothing() {
     let mut lab = Lab::with(queue(json!([above("warning", 10)])));
     lab.read("queue", 3.0);
@@ -154,6 +226,35 @@ fn a_clock_that_goes_back_stops_nothing() {
     lab.run(60);
     assert!(lab.asked.len() > asked && lab.sent.len() > sent);
     assert_eq!(lab.reasons("web").0, Reason::Breached);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// What is asked in parts says the same of every target as what is asked of all at once.
+    #[test]
+    fn parts_of_a_question_answer_what_the_whole_answers(readings in vec(-5.0..25.0_f64, 850..900), silent in 2..40_usize) {
+        let mut labs = [fleet(readings.len(), 100_000), fleet(readings.len(), readings.len())];
+        let said = labs.each_mut().map(|lab| {
+            for asked in lab.tick() {
+                let series = readings.iter().enumerate().filter(|(n, _)| n % silent != 0).filter_map(|(n, value)| {
+                    let name = format!("app-{n}");
+                    // As Prometheus does: of a query that names pods, those that are named.
+                    let asks = !asked.expr.contains("pod=~") || asked.expr.contains(&format!("{name}-.*"));
+                    let value = if asked.expr.contains("timestamp(") { asked.at.seconds() - 5.0 } else { *value };
+                    let labels = [("namespace".into(), "shop".into()), ("trimtab_workload".into(), name.into())];
+                    asks.then(|| Series { labels: labels.into(), points: vec![(asked.at.seconds(), value)] })
+                });
+                let series = series.collect();
+                lab.sweep.answer(asked.token, Ok(series), lab.now);
+            }
+            let said = lab.sweep.readings().map(|one| (one.target.cloned(), one.value.map(f64::to_bits), one.verdict));
+            said.collect::<Vec<_>>()
+        });
+        prop_assert_eq!(labs[0].asked.len(), 4);
+        prop_assert_eq!(labs[1].asked.len(), 2);
+        prop_assert_eq!(&said[0], &said[1]);
+    }
 }
 
 proptest! {

@@ -75,7 +75,7 @@ impl Prometheus {
             let tiers = self.tiers.iter().flat_map(|(tier, value)| {
                 let mut series = self.series(expr, "web", *value, at, range);
                 for series in &mut series {
-                    series.labels.insert("tier".into(), tier.as_str().into());
+                    series.labels.insert("tier", tier);
                 }
                 series
             });
@@ -108,7 +108,7 @@ impl Prometheus {
         };
         let readings = Series { labels, points };
         let mut count = readings.clone();
-        count.labels.insert("trimtab_part".into(), "count".into());
+        count.labels.insert("trimtab_part", "count");
         count.points.iter_mut().for_each(|(_, value)| *value = self.samples);
         if expr.contains("trimtab_part") { vec![readings, count] } else { vec![readings] }
     }
