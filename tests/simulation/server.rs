@@ -621,6 +621,10 @@ impl Server {
             let series = |value| Series { labels: BTreeMap::new(), points: vec![(at.seconds(), value)] };
             return Ok(value.map(series).into_iter().collect());
         }
+        // Nothing is wrong with counters, and nobody says where buckets end.
+        if expr.contains("resets(") || expr.contains("count by (namespace,trimtab_workload,") {
+            return Ok(Vec::new());
+        }
         let series = |part: Option<&'static str>| {
             move |(workload, value): (&str, f64)| {
                 let part = part.map(|part| ("trimtab_part", part));

@@ -14,11 +14,13 @@
 //! | `standing` | what a policy's status says |
 //! | `proofs` | values that are in place, and whether pods run with them |
 //! | `capacities` | numbers of connection budgets that are measured |
+//! | `checks` | whether readings can be trusted, and how exact they are |
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
 mod alerts;
 mod capacities;
+mod checks;
 mod groups;
 mod proofs;
 mod question;
@@ -137,7 +139,12 @@ impl Sweep {
                     continue;
                 };
                 let Some(governed) = self.policies.get_mut(key) else { continue };
-                if governed.judge(key, usize::from(*row), &round, (continuity, interval), now) {
+                let row = usize::from(*row);
+                let news = match ask.check() {
+                    Some(check) => governed.note(key, row, check, &round),
+                    None => governed.judge(key, row, &round, (continuity, interval), now),
+                };
+                if news {
                     changed.insert(key.clone());
                 }
             }

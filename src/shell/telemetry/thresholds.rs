@@ -46,6 +46,16 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
             value,
         });
     }
+    if let Some((least, most)) = threshold.interval {
+        for (end, value) in [("least", least), ("most", most)] {
+            found.push(Reading {
+                name: "trimtab_threshold_interval",
+                help: "Between what the share lies that a threshold reads, by Wilson's score: each end at 95 %, one-sided.",
+                labels: labels(&[("end", end)]),
+                value,
+            });
+        }
+    }
     for Level { severity, above, below, hold: _ } in threshold.levels {
         for (side, limit) in [("above", above), ("below", below)] {
             if let Some(limit) = limit {
