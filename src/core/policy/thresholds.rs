@@ -201,6 +201,15 @@ impl Metric {
         }
     }
 
+    /// Whether it reads counters that may go back.
+    #[must_use]
+    pub fn may_reset(&self) -> bool {
+        match self {
+            Self::Series { measure, .. } => measure.may_reset(),
+            Self::Free(_) => false,
+        }
+    }
+
     /// Labels whose values are judged apart.
     #[must_use]
     pub fn by(&self) -> &[String] {

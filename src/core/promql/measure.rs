@@ -115,6 +115,12 @@ impl Measure {
         }
     }
 
+    /// Whether it reads counters that may go back.
+    #[must_use]
+    pub fn may_reset(&self) -> bool {
+        matches!(self.checks(), Some(Checked::Resets(..)))
+    }
+
     /// The measure that finds that out.
     pub(super) const fn check(checked: Checked) -> Self {
         Self(Kind::Check(checked))

@@ -24,7 +24,7 @@ use crate::{
             profiles::{Side, Switch, When},
             thresholds::{Level, Metric, Shown},
         },
-        promql::{self, Check, Group, Missing, Reading, SeriesKey},
+        promql::{self, Check, Group, Missing, Reading, SeriesKey, Shape},
         report,
         resolve::Rules,
         units::Quantity,
@@ -334,6 +334,10 @@ impl Governed {
             .collect();
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
+            // A profile writes: it waits until it is known that a counter is one.
+            if row.notes.is_none() && threshold.metric.may_reset() {
+                return false;
+            }
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
                 vec![row.trusted(threshold.read(round.reading(key, interval)))]
             } else {
@@ -418,10 +422,7 @@ impl Governed {
             let Ok(index) = u16::try_from(index) else { return };
             let own = threshold.metric.course().map(|course| course.every);
             let every = threshold.pattern.map(|pattern| pattern.every).or(own).unwrap_or_default();
-            if let Ask::Shape(shape) = &ask
-                && let Some(check) = shape.checks()
-                && !(threshold.levels.is_empty() && check.check() == Some(Check::Buckets))
-            {
+            if let Some(check) = check_of(threshold, &ask) {
                 let draft = drafts.entry(Ask::Shape(check)).or_default();
                 draft.wanted.insert(self.series_key(policy, row));
                 draft.members.push((number, index));
@@ -439,10 +440,11 @@ impl Governed {
 
     /// Whether something is still to be known of its readings.
     pub fn is_unchecked(&self, identity: &promql::Identity) -> bool {
-        let unknown = self.rows.iter().filter(|row| row.notes.is_none());
-        unknown.filter_map(|row| self.ask(row, identity)).any(|ask| match ask {
-            Ask::Shape(shape) => shape.checks().is_some_and(|check| check.check() != Some(Check::Resets)),
-            Ask::Trend(..) | Ask::Free(_) | Ask::Told(..) => false,
+        let mut unknown = self.rows.iter().filter(|row| row.notes.is_none());
+        unknown.any(|row| {
+            let asked = self.threshold(row).zip(self.ask(row, identity));
+            let check = asked.and_then(|(threshold, ask)| check_of(threshold, &ask));
+            check.is_some_and(|check| check.check() != Some(Check::Resets))
         })
     }
 
@@ -450,8 +452,13 @@ impl Governed {
     pub fn note(&mut self, policy: &PolicyKey, index: usize, check: Check, round: &Round) -> bool {
         let Some(row) = self.rows.get(index) else { return false };
         let Some(threshold) = self.threshold(row) else { return false };
-        let Some(notes) = Notes::of(check, threshold, &self.series_key(policy, row), round) else { return false };
+        let notes = Notes::of(check, threshold, &self.series_key(policy, row), round);
         let Some(row) = self.rows.get_mut(index) else { return false };
+        let Some(notes) = notes else {
+            // Nobody waits for what a backend does not answer.
+            row.notes.get_or_insert_default();
+            return false;
+        };
         let news = row.notes.as_deref() != Some(&notes) && (row.notes.is_some() || notes != Notes::default());
         row.notes = Some(Box::new(notes));
         news
@@ -584,6 +591,13 @@ impl Row {
 fn watched<'a>(thresholds: &'a [Threshold], patterns: &'a [Threshold], row: &Row) -> Option<&'a Threshold> {
     let index = usize::from(row.threshold);
     thresholds.get(index).or_else(|| patterns.get(index.checked_sub(thresholds.len())?))
+}
+
+/// What is asked beside the readings of a threshold. Patterns are advice, and look at so much that little can mislead them.
+fn check_of(threshold: &Threshold, ask: &Ask) -> Option<Shape> {
+    let Ask::Shape(shape) = ask else { return None };
+    let check = shape.checks().filter(|_| threshold.pattern.is_none())?;
+    (!threshold.levels.is_empty() || check.check() != Some(Check::Buckets)).then_some(check)
 }
 
 /// What a reading shows, or why there is none.

@@ -248,7 +248,7 @@ fn what_slips_past_admission_is_refused_all_the_same() {
         ),
         (
             json!({"gauge": "g", "statistic": "cv", "unit": "percent"}),
-            "metric.unit must be left out or ratio: cv is a share of the mean, whatever the metric counts in",
+            "metric.unit must be left out or ratio: cv and trend are shares, whatever the metric counts in",
         ),
         (
             json!({"histogram": "h", "statistic": "p95", "across": "Max"}),
@@ -288,7 +288,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("p0", warning(json!("2s"))),
-            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase, cv, slope or a percentile such as p95, not \"p0\"",
+            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase, cv, slope, trend or a percentile such as p95, not \"p0\"",
         ),
         (
             p95("max", warning(json!("2s"))),

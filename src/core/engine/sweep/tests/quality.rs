@@ -24,7 +24,7 @@ fn a_bound_between_two_buckets_is_told_with_its_edges() {
     // It is asked seldom, and told once.
     let told = lab.told.len();
     lab.run(600);
-    let asked = lab.asked.iter().filter(|asked| asked.expr.contains("trimtab_workload,le) (request_seconds_bucket"));
+    let asked = lab.asked.iter().filter(|asked| asked.expr.contains("count by (namespace,trimtab_workload,le)"));
     let asked = asked.filter(|asked| asked.expr.starts_with("topk")).count();
     assert!((2..=4).contains(&asked), "{asked} times in ten minutes");
     assert_eq!(lab.told.len(), told);
