@@ -2,6 +2,26 @@
 //!
 //! The test plays the application: it serves metrics that Prometheus scrapes, under the name of a pod of a Deployment. Between
 //! the operator and Prometheus stands a relay that can be told to lie.
+//!
+//! What may be wrong with an answer, and the test that shows what becomes of it:
+//!
+//! | what | reason | test |
+//! |---|---|---|
+//! | no workload reads the value that was set | `NotApplied` | `readbacks::an_application_that_ignores_its_variable_and_one_old_pod_of_five_are_named` |
+//! | a query that cannot be parsed | `QueryInvalid`, `Stalled` | `queries_that_a_real_prometheus_refuses_have_their_reasons` |
+//! | 503, 504, no answer, 429, 401 | `BackendUnavailable`, `BackendThrottled`, `BackendUnauthorized` | `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it`, `quality::an_outage_is_one_alert_and_its_end_is_one_too` |
+//! | 422 | `QueryFailed` | `quality::what_is_wrong_with_one_query_is_not_an_outage` |
+//! | a page of a proxy, half an answer | `BadResponse` | `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it` |
+//! | 100 MB of JSON | `QueryTooExpensive`, asked less often | `quality::what_is_wrong_with_one_query_is_not_an_outage` |
+//! | no series | `NoData` | `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it` |
+//! | several series where one must answer | `AmbiguousResult` | `queries_that_a_real_prometheus_refuses_have_their_reasons` |
+//! | NaN, ±Inf, more than a number holds | `NotANumber` | `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it`, `queries_that_a_real_prometheus_refuses_have_their_reasons` |
+//! | old samples, an old answer, one of the future | `StaleData`, `ClockSkew` | `samples_that_are_too_old_are_no_reading`, `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it` |
+//! | another type, warnings | `WrongType`, `PartialResult` | `queries_that_a_real_prometheus_refuses_have_their_reasons`, `a_prometheus_that_lies_or_is_away_is_named_and_nothing_acts_on_it` |
+//! | a query that costs too much | `QueryTooExpensive`, asked less often | `quality::a_query_that_costs_too_much_is_asked_less_often` |
+//! | too few observations | `TooFewSamples` | `statistics::what_is_misspelt_or_too_little_is_no_reading` |
+//! | a counter that goes back | `CounterReset` | `quality::what_never_happened_is_zero_while_the_heartbeat_is_there` |
+//! | a percentile that a summary does not export | `NotExported` | `quality::native_histograms_and_summaries_are_read` |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -13,6 +33,8 @@ mod idle;
 mod own;
 #[path = "real_metrics/patterns.rs"]
 mod patterns;
+#[path = "real_metrics/quality.rs"]
+mod quality;
 #[path = "real_metrics/readbacks.rs"]
 mod readbacks;
 #[path = "real_metrics/report.rs"]

@@ -17,6 +17,7 @@ mod simulation {
     pub mod interplay;
     pub mod invariants;
     pub mod leaving;
+    pub mod lies;
     pub mod objects;
     pub mod people;
     pub mod profiles;

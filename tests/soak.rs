@@ -14,6 +14,8 @@ mod helm;
 mod idle;
 #[path = "support/operator.rs"]
 mod operator;
+#[path = "real_metrics/stage.rs"]
+mod stage;
 
 use std::{
     fs,
@@ -205,5 +207,64 @@ fn soak_a_thousand_policies_are_small_and_quiet() {
 
         assert!(slope <= SLOPE, "one more policy costs {slope} bytes");
         helm_uninstall();
+    });
+}
+
+/// Outages of minutes at the default interval: what `tests/real_metrics/quality.rs` shows with short ones.
+#[test]
+#[ignore = "takes about half an hour; make soak"]
+fn soak_an_outage_of_minutes_is_one_alert_and_writes_nothing() {
+    use stage::{Relay, Stage};
+    let options = cluster::Options { prometheus: true, audit: true, ..cluster::Options::DEFAULT };
+    cluster::test(&options, here!(), async |cluster| {
+        let thresholds = json!([{"name": "queue", "metric": {"gauge": "queue"},
+            "levels": [{"severity": "critical", "above": 100, "for": "1m"}]}]);
+        let fields = json!({"thresholds": thresholds});
+        let stage = Stage::scraped(cluster, fields, "queue 500\n", json!({}), "30s").await;
+        let breached = "TrimtabThresholdBreached critical";
+        let names = async || {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let alerts = stage.alerts().await;
+            let name = |alert: &serde_json::Value| {
+                format!("{} {}", text(&alert["labels"]["alertname"]), text(&alert["labels"]["severity"]))
+            };
+            let mut names: Vec<String> = alerts.iter().map(name).collect();
+            names.sort();
+            names
+        };
+        let is = async |what: &str, wanted: &[&str]| {
+            cluster::eventually(Duration::from_mins(10), what, async || {
+                let found = names().await;
+                if found == wanted { Ok(()) } else { Err(found) }
+            })
+            .await;
+        };
+        is("it is breached", &[breached]).await;
+        cluster::eventually(Duration::from_mins(2), "the knob is applied", async || {
+            let found = stage.condition("Applied").await;
+            if found == "True/Applied" { Ok(()) } else { Err(found) }
+        })
+        .await;
+        let written = stage.target_writes();
+        for (lie, alert) in [
+            (Relay::Away, Some("TrimtabSourceDown critical")),
+            (Relay::Page, Some("TrimtabSourceDown critical")),
+            (Relay::Silent, Some("TrimtabSourceDown critical")),
+            // An answer of three minutes ago is said of the threshold, after a quarter of an hour.
+            (Relay::Behind, None),
+        ] {
+            stage.relay(lie);
+            let wanted: Vec<&str> = alert.into_iter().chain([breached]).collect();
+            is(&format!("{lie:?} is told"), &wanted).await;
+            let start = Instant::now();
+            cluster::eventually(Duration::from_mins(6), "five minutes are over", async || {
+                assert_eq!(names().await, wanted, "{lie:?} after {:?}", start.elapsed());
+                if start.elapsed() > Duration::from_mins(5) { Ok(()) } else { Err(start.elapsed()) }
+            })
+            .await;
+            stage.relay(Relay::Honest);
+            is("it is over", &[breached]).await;
+        }
+        assert_eq!(stage.target_writes(), written, "an outage writes nothing");
     });
 }

@@ -255,6 +255,10 @@ words! {
         NotANumber,
         /// So little happened in the window that no statistic says anything.
         TooFewSamples,
+        /// A counter goes back so often that it is none.
+        CounterReset,
+        /// A summary does not export the percentile.
+        NotExported,
         /// A sample is too old.
         StaleData,
         /// A sample lies in the future.

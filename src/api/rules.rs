@@ -605,8 +605,8 @@ pub(super) fn statistic(schema: &mut Schema) {
     text(
         schema,
         16,
-        "^(mean|max|min|rate|increase|cv|slope|p[1-9][0-9]?([.][0-9]{1,3})?)$",
-        "must be mean, max, min, rate, increase, cv, slope or a percentile such as p95",
+        "^(mean|max|min|rate|increase|cv|slope|trend|p[1-9][0-9]?([.][0-9]{1,3})?)$",
+        "must be mean, max, min, rate, increase, cv, slope, trend or a percentile such as p95",
     );
 }
 
@@ -712,30 +712,31 @@ pub(super) fn consumer(schema: &mut Schema) {
 pub(super) fn metric(schema: &mut Schema) {
     add(
         schema,
-        "[has(self.histogram), has(self.counter), has(self.gauge), has(self.ratio), has(self.builtin), \
+        "[has(self.histogram), has(self.summary), has(self.counter), has(self.gauge), has(self.ratio), has(self.builtin), \
          has(self.query)].filter(x, x).size() == 1",
-        "exactly one of histogram, counter, gauge, ratio, builtin and query must be set",
+        "exactly one of histogram, summary, counter, gauge, ratio, builtin and query must be set",
     );
     add(
         schema,
         "!has(self.query) || !(has(self.labels) || has(self.matching) || has(self.statistic) || has(self.by) || \
-         has(self.across) || has(self.window) || has(self.minSamples))",
-        "a query says everything itself: leave out labels, matching, statistic, by, across, window and minSamples",
+         has(self.across) || has(self.window) || has(self.minSamples) || has(self.heartbeat))",
+        "a query says everything itself: leave out labels, matching, statistic, by, across, window, minSamples and heartbeat",
     );
     add(
         schema,
-        "!has(self.histogram) || (has(self.statistic) && !(self.statistic in ['max', 'min', 'cv', 'slope']))",
-        "a histogram needs a statistic: mean, rate, increase or a percentile such as p95",
+        "!(has(self.histogram) || has(self.summary)) || (has(self.statistic) && !(self.statistic in ['max', 'min', 'cv', \
+         'slope']))",
+        "a histogram or summary needs a statistic: mean, rate, increase, trend or a percentile such as p95",
     );
     add(
         schema,
-        "!has(self.counter) || !has(self.statistic) || self.statistic in ['rate', 'increase']",
-        "the statistic of a counter must be rate or increase",
+        "!has(self.counter) || !has(self.statistic) || self.statistic in ['rate', 'increase', 'trend']",
+        "the statistic of a counter must be rate, increase or trend",
     );
     add(
         schema,
         "!has(self.gauge) || !has(self.statistic) || !(self.statistic in ['rate', 'increase'])",
-        "the statistic of a gauge must be mean, max, min, cv, slope or a percentile such as p95",
+        "the statistic of a gauge must be mean, max, min, cv, slope, trend or a percentile such as p95",
     );
     add(
         schema,
@@ -744,21 +745,29 @@ pub(super) fn metric(schema: &mut Schema) {
     );
     add(
         schema,
-        "!has(self.across) || has(self.counter) || has(self.gauge) || (has(self.histogram) && has(self.statistic) && \
-         self.statistic in ['rate', 'increase'])",
-        "across joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out",
+        "!has(self.across) || has(self.counter) || has(self.gauge) || ((has(self.histogram) || has(self.summary)) && \
+         has(self.statistic) && (self.statistic in ['rate', 'increase'] || has(self.summary) && \
+         self.statistic.startsWith('p')))",
+        "across joins the pods of a counter or a gauge, the rate or increase of a histogram, and percentiles of a summary: \
+         leave it out",
     );
     add(
         schema,
         "!has(self.minSamples) || !(has(self.builtin) || (has(self.ratio) && has(self.ratio.numerator.gauge)))",
         "a builtin and a ratio of gauges have nothing to count: leave out minSamples",
     );
+    add(
+        schema,
+        "!has(self.heartbeat) || (has(self.counter) || has(self.ratio) && has(self.ratio.numerator.counter)) && \
+         !(has(self.counter) && has(self.by)) && !(has(self.statistic) && self.statistic == 'trend')",
+        "heartbeat is for the rate or increase of a counter without by, and for a ratio of counters",
+    );
     add(schema, "!has(self.builtin) || !has(self.unit)", "a builtin has a unit of its own: leave out unit");
     add(
         schema,
-        "!has(self.unit) || !(has(self.ratio) && self.unit == 'percent') && !(has(self.statistic) && self.statistic == 'cv' \
-         && self.unit != 'ratio')",
-        "a ratio and cv are shares already, whatever is divided: leave out unit",
+        "!has(self.unit) || !(has(self.ratio) && self.unit == 'percent') && !(has(self.statistic) && self.statistic in \
+         ['cv', 'trend'] && self.unit != 'ratio')",
+        "a ratio, cv and trend are shares already, whatever is divided: leave out unit",
     );
     add(
         schema,

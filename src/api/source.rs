@@ -47,6 +47,10 @@ pub struct MetricsSourceSpec {
     /// Labels by which series tell the workload they belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// Whether the server knows native histograms (default: true). With `false` only classic buckets are read, which servers
+    /// without the functions `histogram_count` and `histogram_sum` need, such as VictoriaMetrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_histograms: Option<bool>,
     /// Base URLs of Alertmanagers (v2 API). Every alert goes to all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = rules::base_urls)]

@@ -263,6 +263,9 @@ pub struct ThresholdStatus {
     /// Reading at the transition, or why there is none.
     #[schemars(transform = text)]
     pub value: String,
+    /// Of a share: the number of observations that it was made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<i64>,
 }
 
 /// Advice: a pattern that was found, or a hint of thresholds that are breached together.

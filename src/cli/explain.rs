@@ -61,6 +61,9 @@ struct Part {
     /// What pods are asked for, and what the status says of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     readbacks: Vec<ReadbackAccount>,
+    /// What the status says of its thresholds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    measured: Vec<String>,
     #[serde(skip)]
     connections: String,
 }
@@ -153,6 +156,7 @@ fn parts(account: &Account, wanted: &Wanted) -> Vec<Part> {
                 .map(|policy| chain(policy, &target.object, &target.plan))
                 .unwrap_or_default(),
             readbacks: target.readbacks.clone(),
+            measured: account.measured.clone(),
             connections: connections(&target.plan.loads),
         })
         .collect()
@@ -192,6 +196,10 @@ fn text(part: &Part, paint: Paint) -> String {
     if !part.readbacks.is_empty() {
         out.push_str(&format!("  {}\n", paint.bold("what pods are asked for")));
         out.push_str(&table(4, &part.readbacks.iter().map(readback).collect::<Vec<_>>()));
+    }
+    if !part.measured.is_empty() {
+        out.push_str(&format!("  {}\n", paint.bold("what is measured")));
+        part.measured.iter().for_each(|said| out.push_str(&format!("    {said}\n")));
     }
     for line in part.refusals.iter().chain(&part.conflicts).chain(&part.warnings) {
         out.push_str(&format!("  {} {line}\n", paint.warn("!")));

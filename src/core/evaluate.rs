@@ -9,6 +9,7 @@
 //! | rule | is |
 //! |---|---|
 //! | bounds are strict | a reading on the bound is no breach |
+//! | a share of few events shows little | what crosses a bound is the end of its interval ([`Shown`]), not the reading: where the interval lies on both sides of the bound, nothing begins. What ends a breach is the reading, because a few events never show that all is well |
 //! | `for` needs evidence | every reading since then crossed the bound, and none was missing for longer than the sweep allows. One that does not cross it ends `Pending`, even inside the hysteresis |
 //! | a breach ends at its clear bound | between the two bounds it holds |
 //! | a missing reading is no reading | it neither begins nor ends anything: what was breached is held |
@@ -25,7 +26,7 @@ pub use self::proof::{Other, Proof, ProofTrack};
 
 use super::{
     facts::{Instant, Span},
-    policy::thresholds::Level,
+    policy::thresholds::{Level, Shown},
     promql::Missing,
     units::Bound,
 };
@@ -65,6 +66,8 @@ pub struct Breach {
     pub since: Instant,
     /// The reading then, in base units, rounded to single precision.
     pub value: f64,
+    /// The number of observations that it was a share of, where that says how certain it was; else zero.
+    pub tries: f64,
     /// Which side of the level is crossed.
     pub side: Side,
     /// The bound that is crossed.
@@ -115,6 +118,8 @@ pub struct Track {
     /// The last reading in base units, and its time.
     value: f32,
     seen: Option<Second>,
+    /// The number of observations by which the reading is uncertain.
+    tries: f32,
     /// When readings began to miss, how many in a row, and why.
     blind: Option<Second>,
     misses: u8,
@@ -127,7 +132,9 @@ struct Memory {
     phase: Phase,
     side: Option<Side>,
     since: Option<Second>,
-    /// The reading at the transition to `Breached`.
+    /// The number of observations at the transition to `Breached`.
+    tries: Tries,
+    /// The reading then.
     value: f32,
 }
 
@@ -145,23 +152,28 @@ impl Track {
     /// A reading that is not newer than the last one is ignored, so that none counts twice. If it is much older, the clock
     /// was set back, and what was pending begins anew.
     pub fn judge(&mut self, levels: &[Level], at: Instant, reading: Result<f64, Missing>, continuity: Span) {
+        self.judge_shown(levels, at, reading.map(Shown::from), continuity);
+    }
+
+    /// The same of a reading that may be uncertain.
+    pub fn judge_shown(&mut self, levels: &[Level], at: Instant, reading: Result<Shown, Missing>, continuity: Span) {
         match reading {
-            Ok(value) if value.is_finite() => self.read(levels, at, value, continuity),
+            Ok(shown) if shown.value.is_finite() => self.read(levels, at, shown, continuity),
             Ok(_) => self.miss(at, Missing::new(Reason::NotANumber)),
             Err(missing) => self.miss(at, missing),
         }
     }
 
-    fn read(&mut self, levels: &[Level], at: Instant, value: f64, continuity: Span) {
+    fn read(&mut self, levels: &[Level], at: Instant, shown: Shown, continuity: Span) {
         let elapsed = self.seen.map(|seen| at.since(seen.instant()));
         if elapsed.is_some_and(|elapsed| elapsed <= Span::ZERO && elapsed >= continuity.times(-1)) {
             return;
         }
         let interrupted = elapsed.is_some_and(|elapsed| elapsed < Span::ZERO || elapsed > continuity);
-        (self.value, self.seen) = (narrow(value), Some(Second::ceil(at)));
+        (self.value, self.tries, self.seen) = (narrow(shown.value), narrow(shown.tries), Some(Second::ceil(at)));
         (self.blind, self.misses, self.missing) = (None, 0, None);
         for (level, memory) in levels.iter().zip(&mut self.levels) {
-            memory.take(level, at, value, interrupted);
+            memory.take(level, at, shown, interrupted);
         }
     }
 
@@ -177,24 +189,36 @@ impl Track {
 
     /// Learns from readings before `at` (time and value in base units) for how long bounds have been crossed, so that a
     /// restart does not begin every `for` anew. It makes nothing breached: that takes a reading of now.
-    pub fn rebuild(&mut self, levels: &[Level], at: Instant, past: &[(Instant, f64)], continuity: Span) {
+    pub fn rebuild(
+        &mut self,
+        levels: &[Level],
+        at: Instant,
+        past: &[(Instant, impl Into<Shown> + Copy)],
+        continuity: Span,
+    ) {
         if self.seen.is_some() {
             return;
         }
-        let mut past: Vec<_> = past.iter().copied().filter(|(time, value)| *time < at && value.is_finite()).collect();
+        let past = past.iter().map(|(time, shown)| (*time, (*shown).into()));
+        let mut past: Vec<(Instant, Shown)> =
+            past.filter(|(time, shown)| *time < at && shown.value.is_finite()).collect();
         past.sort_by_key(|(time, _)| *time);
         let Some((last, _)) = past.last().copied().filter(|(last, _)| at.since(*last) <= continuity) else { return };
         for (level, memory) in levels.iter().zip(&mut self.levels) {
             let mut run: Option<(Instant, Instant, Side)> = None;
-            for (time, value) in &past {
-                run = crossed(level, *value).map(|side| match run {
+            for (time, shown) in &past {
+                run = crossed(level, *shown).map(|side| match run {
                     Some((from, to, _)) if time.since(to) <= continuity => (from, *time, side),
                     Some(_) | None => (*time, *time, side),
                 });
             }
             if let Some((from, _, side)) = run.filter(|_| level.hold > Span::ZERO) {
-                *memory =
-                    Memory { phase: Phase::Pending, side: Some(side), since: Some(Second::ceil(from)), value: 0.0 };
+                *memory = Memory {
+                    phase: Phase::Pending,
+                    side: Some(side),
+                    since: Some(Second::ceil(from)),
+                    ..Memory::default()
+                };
             }
         }
         // Before `at`, whose own reading is still to come.
@@ -202,15 +226,17 @@ impl Track {
     }
 
     /// Takes over a breach that was announced before a restart: it holds until a reading clears it.
-    pub fn recall(&mut self, levels: &[Level], severity: Severity, since: Instant, value: f64) {
+    pub fn recall(&mut self, levels: &[Level], severity: Severity, since: Instant, shown: impl Into<Shown>) {
+        let shown: Shown = shown.into();
         let index = levels.iter().position(|level| level.severity == severity);
         let Some((level, memory)) = index.and_then(|index| Some((levels.get(index)?, self.levels.get_mut(index)?)))
         else {
             return;
         };
         // The status does not say the side, but the value does.
-        let side = crossed(level, value).or(if level.above.is_some() { Some(Side::Above) } else { Some(Side::Below) });
-        *memory = Memory { phase: Phase::Breached, side, since: Some(Second::ceil(since)), value: narrow(value) };
+        let side = crossed(level, shown).or(if level.above.is_some() { Some(Side::Above) } else { Some(Side::Below) });
+        let (tries, value) = (Tries::of(shown.tries), narrow(shown.value));
+        *memory = Memory { phase: Phase::Breached, side, since: Some(Second::ceil(since)), tries, value };
     }
 
     /// Takes over since when readings were missing before a restart. It is said again when the first one is missing.
@@ -247,7 +273,8 @@ impl Track {
             Side::Below => level.below,
         };
         let value = f64::from(memory.value);
-        Some(Breach { severity: level.severity, since: since.instant(), value, side, bound: limit?.bound })
+        let tries = memory.tries.get();
+        Some(Breach { severity: level.severity, since: since.instant(), value, tries, side, bound: limit?.bound })
     }
 
     /// Since when readings are missing, once that is said.
@@ -260,6 +287,12 @@ impl Track {
     #[must_use]
     pub fn value(&self) -> Option<f64> {
         (self.seen.is_some() && self.missing.is_none()).then_some(f64::from(self.value))
+    }
+
+    /// The last reading with its interval, unless readings are missing.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        self.value().map(|value| Shown::of(value, Some(f64::from(self.tries))))
     }
 
     /// Whether there was a reading, or it is said that there is none.
@@ -278,8 +311,9 @@ impl Track {
 }
 
 impl Memory {
-    fn take(&mut self, level: &Level, at: Instant, value: f64, interrupted: bool) {
-        let Some(side) = crossed(level, value) else {
+    fn take(&mut self, level: &Level, at: Instant, shown: Shown, interrupted: bool) {
+        let value = shown.value;
+        let Some(side) = crossed(level, shown) else {
             let held = self.phase == Phase::Breached && !self.side.is_none_or(|side| cleared(level, side, value));
             if !held {
                 *self = Self::default();
@@ -293,17 +327,18 @@ impl Memory {
         if self.phase == Phase::Breached {
             // Since when it counts, it keeps.
         } else if at.since(from.instant()) >= level.hold {
-            (self.phase, self.since, self.value) = (Phase::Breached, Some(Second::ceil(at)), narrow(value));
+            (self.phase, self.since) = (Phase::Breached, Some(Second::ceil(at)));
+            (self.tries, self.value) = (Tries::of(shown.tries), narrow(value));
         } else {
             (self.phase, self.since) = (Phase::Pending, Some(from));
         }
     }
 }
 
-fn crossed(level: &Level, value: f64) -> Option<Side> {
-    if level.above.is_some_and(|limit| value > limit.bound.as_f64()) {
+fn crossed(level: &Level, shown: Shown) -> Option<Side> {
+    if level.above.is_some_and(|limit| shown.least > limit.bound.as_f64()) {
         Some(Side::Above)
-    } else if level.below.is_some_and(|limit| value < limit.bound.as_f64()) {
+    } else if level.below.is_some_and(|limit| shown.most < limit.bound.as_f64()) {
         Some(Side::Below)
     } else {
         None
@@ -315,6 +350,24 @@ fn cleared(level: &Level, side: Side, value: f64) -> bool {
     match side {
         Side::Above => level.above.is_none_or(|limit| value <= limit.clear.as_f64()),
         Side::Below => level.below.is_none_or(|limit| value >= limit.clear.as_f64()),
+    }
+}
+
+/// A number of observations in two bytes, for which a track has room: by its logarithm, to a third of a thousandth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tries(u16);
+
+impl Tries {
+    /// Steps of a doubling.
+    const FINE: f64 = 1000.0;
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+    fn of(tries: f64) -> Self {
+        Self(if tries >= 1.0 { (tries.log2() * Self::FINE).round() as u16 + 1 } else { 0 })
+    }
+
+    fn get(self) -> f64 {
+        self.0.checked_sub(1).map_or(0.0, |steps| (f64::from(steps) / Self::FINE).exp2().round())
     }
 }
 

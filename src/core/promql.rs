@@ -12,10 +12,12 @@
 //! | [`Measure`] | what is computed, and of which series |
 //! | [`Attribution`], [`Identity`] | how a series tells its workload |
 //! | [`Shape`], [`Query`] | what is asked |
+//! | [`Check`] | what is asked seldom, to know whether readings can be trusted |
 //! | [`SampleBatch`], [`Missing`] | what came back |
 
 mod attribution;
 mod builtin;
+mod check;
 mod frame;
 mod measure;
 mod query;
@@ -28,6 +30,7 @@ mod text;
 pub use self::{
     attribution::{Attribution, Group, Identity, SeriesKey, WORKLOAD_LABEL, WorkloadKind},
     builtin::Builtin,
+    check::{Check, MOST_RESETS},
     measure::{Measure, RatioOf, VALUE_LABEL},
     query::{Query, RangeWindow},
     sample::{Freshness, GroupReadings, Missing, Reading, Sample, SampleBatch, Told},

@@ -4,7 +4,7 @@
 //!
 //! | function | says |
 //! |---|---|
-//! | [`wilson_lower`] | the share that so many successes of so many tries show at least |
+//! | [`wilson_lower`], [`wilson_upper`] | the share that so many successes of so many tries show at least, and at most |
 //! | [`shown_without_exception`], [`needed_without_exception`] | the same where there was no exception at all |
 //! | [`theil_sen`] | the slope of most pairs of points, which outliers do not move |
 //! | [`mann_kendall`] | whether points rise or fall more than chance does |
@@ -24,13 +24,23 @@ pub const MIN_TREND_POINTS: usize = 10;
 /// Lower bound of a share at 95 %, one-sided, by Wilson's score (1927). Zero without tries.
 #[must_use]
 pub fn wilson_lower(share: f64, tries: f64) -> f64 {
-    if !(tries > 0.0 && share.is_finite()) {
-        return 0.0;
-    }
-    let (p, z) = (share.clamp(0.0, 1.0), Z_ONE_SIDED);
+    if tries > 0.0 && share.is_finite() { wilson(share, tries, Z_ONE_SIDED).0 } else { 0.0 }
+}
+
+/// Upper bound of a share at 95 %, one-sided, by Wilson's score (1927). One without tries.
+#[must_use]
+pub fn wilson_upper(share: f64, tries: f64) -> f64 {
+    if tries > 0.0 && share.is_finite() { wilson(share, tries, Z_ONE_SIDED).1 } else { 1.0 }
+}
+
+/// Wilson's score interval (1927): `(p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)`, the shares from which `p` of `n` tries is
+/// no further away than `z` of their own standard deviations.
+fn wilson(share: f64, tries: f64, z: f64) -> (f64, f64) {
+    let p = share.clamp(0.0, 1.0);
     let z2 = z * z / tries;
     let spread = z * (p.mul_add(1.0 - p, z2 / 4.0) / tries).sqrt();
-    ((p + z2 / 2.0 - spread) / (1.0 + z2)).clamp(0.0, 1.0)
+    let bound = |spread: f64| ((p + z2 / 2.0 + spread) / (1.0 + z2)).clamp(0.0, 1.0);
+    (bound(-spread), bound(spread))
 }
 
 /// The share that `tries` without one exception show at least, at 95 %: `0.05^(1/n)`, of which `1 - 3/n` is the well-known

@@ -163,7 +163,7 @@ pub(super) fn observed_at(name: &str, label: &str, seconds: f64, rate: f64) -> S
 }
 
 /// The same with other edges.
-fn observed_in(name: &str, label: &str, seconds: f64, rate: f64, edges: &[f64]) -> Series {
+pub(super) fn observed_in(name: &str, label: &str, seconds: f64, rate: f64, edges: &[f64]) -> Series {
     let with = |more: &str| [label, more].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
     let mut series: Series = edges
         .iter()
@@ -277,7 +277,8 @@ impl Item {
             (None, Some(name)) if whole["counter"] == name => {
                 let (label, _) = part["labels"].as_object().and_then(|all| all.iter().next()).expect("a label");
                 let rest = format!("{name}{{{label}=\"another\"}}");
-                vec![(selected(part, name), Grows(1000.0 * value)), (rest, Grows(1000.0 * (1.0 - value)))]
+                // So many that a share just beyond its bound is certain.
+                vec![(selected(part, name), Grows(1e6 * value)), (rest, Grows(1e6 * (1.0 - value)))]
             }
             _ => panic!("no series for {metric}"),
         }

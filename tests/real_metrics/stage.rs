@@ -55,6 +55,12 @@ pub enum Relay {
     Page,
     /// Answers half of what Prometheus says.
     Truncated,
+    /// Answers a hundred megabytes of JSON.
+    Huge,
+    /// Answers 422, as a server does that cannot execute a query.
+    Unprocessable,
+    /// Answers 504, as a proxy does that waits in vain.
+    Late,
     /// Adds a warning that the answer is incomplete.
     Partial,
     /// Refuses the credential.
@@ -75,6 +81,7 @@ pub struct Stage {
     /// Where the operator tells of itself. Prometheus scrapes that, too.
     pub metrics: SocketAddr,
     relay: Arc<Mutex<Relay>>,
+    asked: Asked,
     http: reqwest::Client,
     scrape: PathBuf,
     /// Its own account, by which the audit log tells it from the test.
@@ -103,6 +110,11 @@ impl Stage {
 
     /// With a policy that has these fields beside its target and its knob.
     pub async fn exposing_to(cluster: Cluster, fields: Value, exposed: &str) -> Self {
+        Self::scraped(cluster, fields, exposed, json!({}), "1s").await
+    }
+
+    /// The same, with more fields of the scrape job, and another time between two sweeps.
+    pub async fn scraped(cluster: Cluster, fields: Value, exposed: &str, job: Value, interval: &str) -> Self {
         trimtab::shell::tls::install_provider();
         cluster.install_crds().await;
         let namespace = cluster.namespace().await;
@@ -112,16 +124,17 @@ impl Stage {
         let pages = Router::new().route("/metrics", get(expose)).with_state(exposed.clone());
         let application = serve(pages).await;
         let metrics = free_address();
-        let scrape = scrape(&namespace, application, metrics);
+        let scrape = scrape(&namespace, application, metrics, job);
         let reload = http.post(format!("{}/-/reload", cluster.prometheus())).send().await.unwrap();
         assert!(reload.status().is_success(), "Prometheus does not take the scrape job: {reload:?}");
         let prometheus = cluster.prometheus();
-        let pages = Router::new().fallback(pass).with_state((relay.clone(), http.clone(), prometheus));
+        let asked = Asked::default();
+        let pages = Router::new().fallback(pass).with_state((relay.clone(), asked.clone(), http.clone(), prometheus));
         let source = format!("http://{}", serve(pages).await);
-        objects(&cluster, &namespace, &source, fields).await;
+        objects(&cluster, &namespace, &source, fields, interval).await;
         let kubeconfig = account(&namespace);
         let operator = operator(&namespace, &kubeconfig, metrics);
-        Self { cluster, namespace, exposed, metrics, relay, http, scrape, kubeconfig, operator }
+        Self { cluster, namespace, exposed, metrics, relay, asked, http, scrape, kubeconfig, operator }
     }
 
     /// Kills the operator.
@@ -184,6 +197,19 @@ impl Stage {
 
     pub fn relay(&self, relay: Relay) {
         *self.relay.lock().unwrap() = relay;
+    }
+
+    /// When the operator asked something with this text.
+    pub fn asked(&self, text: &str) -> Vec<std::time::Instant> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|(_, query)| query.contains(text)).map(|(at, _)| *at).collect()
+    }
+
+    /// Gives the policy other thresholds.
+    pub async fn set_thresholds(&self, thresholds: Value) {
+        let policies: Api<PerformancePolicy> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let patch = json!({"spec": {"thresholds": thresholds}});
+        policies.patch("web", &PatchParams::default(), &Patch::Merge(&patch)).await.expect("edit the policy");
     }
 
     pub async fn policy(&self) -> PerformancePolicy {
@@ -260,15 +286,35 @@ async fn expose(State(exposed): State<Arc<Mutex<String>>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-type Way = (Arc<Mutex<Relay>>, reqwest::Client, String);
+/// What was asked, and when: the bodies as they came.
+type Asked = Arc<Mutex<Vec<(std::time::Instant, String)>>>;
+
+type Way = (Arc<Mutex<Relay>>, Asked, reqwest::Client, String);
 
 /// Passes a request on to Prometheus, or lies.
-async fn pass(State((relay, http, prometheus)): State<Way>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn pass(
+    State((relay, asked, http, prometheus)): State<Way>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let relay = *relay.lock().unwrap();
+    asked.lock().unwrap().push((std::time::Instant::now(), String::from_utf8_lossy(&body).into_owned()));
     match relay {
         Relay::Away => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Relay::Closed => return StatusCode::UNAUTHORIZED.into_response(),
         Relay::Busy => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Relay::Late => return StatusCode::GATEWAY_TIMEOUT.into_response(),
+        Relay::Unprocessable => {
+            let error = json!({"status": "error", "errorType": "execution", "error": "found duplicate series"});
+            return (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()).into_response();
+        }
+        Relay::Huge => {
+            let mut body = br#"{"status":"success","data":{"resultType":"vector","result":["#.to_vec();
+            body.resize(100 << 20, b' ');
+            body.extend_from_slice(b"]}}");
+            return body.into_response();
+        }
         Relay::Page => return "<html><title>Sign in</title></html>".into_response(),
         Relay::Silent => std::future::pending().await,
         Relay::Honest | Relay::Truncated | Relay::Partial | Relay::Behind | Relay::Ahead => {}
@@ -314,16 +360,17 @@ fn free_address() -> SocketAddr {
 
 /// Tells Prometheus to scrape the application as a pod of the Deployment `web`, and the operator as the chart's `ServiceMonitor`
 /// does.
-fn scrape(namespace: &str, application: SocketAddr, operator: SocketAddr) -> PathBuf {
+fn scrape(namespace: &str, application: SocketAddr, operator: SocketAddr, more: Value) -> PathBuf {
     let directory: PathBuf = std::env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which the test cluster sets").into();
     let directory = directory.join("prom/scrape");
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join(format!("{namespace}.yaml"));
     let labels = json!({"namespace": namespace, "pod": "web-5d4f6c7b8d-bcdfg"});
-    let job = json!({"job_name": namespace, "scrape_interval": "1s", "scrape_timeout": "1s",
+    let mut job = json!({"job_name": namespace, "scrape_interval": "1s", "scrape_timeout": "1s",
         // What is exposed with a pod of its own speaks for that pod.
         "honor_labels": true,
         "static_configs": [{"targets": [application.to_string()], "labels": labels}]});
+    job.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let own = json!({"job_name": format!("{namespace}-operator"), "scrape_interval": "1s", "scrape_timeout": "1s",
         "honor_labels": true, "static_configs": [{"targets": [operator.to_string()]}]});
     fs::write(&file, json!({"scrape_configs": [job, own]}).to_string()).unwrap();
@@ -356,12 +403,12 @@ fn pool(size: u32) -> Value {
     json!([{"name": "db", "size": {"value": size, "env": "DB_POOL_SIZE"}}])
 }
 
-async fn objects(cluster: &Cluster, namespace: &str, source: &str, fields: Value) {
+async fn objects(cluster: &Cluster, namespace: &str, source: &str, fields: Value, interval: &str) {
     let client = cluster.client.clone();
     let params = PostParams::default();
     let source: MetricsSource = serde_json::from_value(json!({
         "apiVersion": "trimtab.dev/v1alpha1", "kind": "MetricsSource", "metadata": {"name": namespace},
-        "spec": {"prometheus": {"url": source}, "interval": "1s", "timeout": "1s", "alertmanagers": [cluster.alertmanager()]}}))
+        "spec": {"prometheus": {"url": source}, "interval": interval, "timeout": "1s", "alertmanagers": [cluster.alertmanager()]}}))
     .unwrap();
     Api::all(client.clone()).create(&params, &source).await.expect("create the source");
     let class: PerformanceClass = serde_json::from_value(json!({

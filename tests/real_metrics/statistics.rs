@@ -60,7 +60,12 @@ impl Application {
 
     /// With a policy that has these fields.
     pub async fn start_with(cluster: Cluster, fields: Value, series: &[(String, Course)]) -> Self {
-        let stage = Stage::exposing_to(cluster, fields, "").await;
+        Self::start_as(cluster, fields, series, json!({})).await
+    }
+
+    /// With more fields of the scrape job.
+    pub async fn start_as(cluster: Cluster, fields: Value, series: &[(String, Course)], job: Value) -> Self {
+        let stage = Stage::scraped(cluster, fields, "", job, "1s").await;
         let courses: Arc<Mutex<Courses>> = Arc::default();
         let clockwork = tokio::spawn(run(courses.clone(), stage.exposed.clone()));
         let application = Self { stage, courses, clockwork };
@@ -100,7 +105,7 @@ impl Application {
     }
 
     /// Waits until the status lists what it should: it follows alerts, a little later.
-    async fn lists(&self, what: &str, is_so: impl Fn(&[ThresholdStatus]) -> bool) {
+    pub async fn lists(&self, what: &str, is_so: impl Fn(&[ThresholdStatus]) -> bool) {
         eventually(PATIENCE, what, async || {
             let listed = self.stage.policy().await.status.unwrap_or_default().thresholds;
             if is_so(&listed) { Ok(()) } else { Err(listed) }

@@ -11,7 +11,7 @@ use super::{
     run::Run,
 };
 
-fn shop(names: &[&str]) -> Run {
+pub(super) fn shop(names: &[&str]) -> Run {
     let mut run = Run::new(1);
     run.people("install", |server, _| {
         for name in names {
@@ -29,7 +29,7 @@ fn shop(names: &[&str]) -> Run {
 }
 
 /// Intervals that follow the load, as a service with background work has them.
-fn intervals(profiles: Value) -> Value {
+pub(super) fn intervals(profiles: Value) -> Value {
     let duration = |name: &str, value: &str, env: &str| json!({"name": name, "type": "Duration", "value": value, "env": env, "as": "seconds"});
     json!({
         "mode": "Enforce", "target": {"kind": "Deployment", "name": "api"},
@@ -42,34 +42,34 @@ fn intervals(profiles: Value) -> Value {
     })
 }
 
-fn busy() -> Value {
+pub(super) fn busy() -> Value {
     json!({"name": "busy", "when": {"threshold": "rate", "enter": 350, "leave": 200, "dwell": "1h"},
         "requires": ["workers.web.count >= 4"],
         "set": {"settings.reflection": "60s", "settings.meta": "3600s", "settings.health": "= 2 * settings.reflection",
             "thresholds.rate.levels.warning.above": 500}})
 }
 
-fn apply(run: &mut Run, spec: &Value) {
+pub(super) fn apply(run: &mut Run, spec: &Value) {
     run.people("apply policy p", |server, _| server.apply_policy("p", spec));
 }
 
-fn load(run: &mut Run, workload: &str, load: Option<f64>) {
+pub(super) fn load(run: &mut Run, workload: &str, load: Option<f64>) {
     run.people(&format!("{workload} has a load of {load:?}"), |server, _| match load {
         Some(load) => drop(server.readings.insert(workload.into(), load)),
         None => drop(server.readings.remove(workload)),
     });
 }
 
-fn rest(run: &mut Run) {
+pub(super) fn rest(run: &mut Run) {
     run.come_to_rest(Span::seconds(120), Span::minutes(30));
     run.stay_at_rest();
 }
 
-fn env(run: &Run, workload: &str) -> [String; 3] {
+pub(super) fn env(run: &Run, workload: &str) -> [String; 3] {
     ["REFLECTION", "META", "HEALTH"].map(|name| run.server.env(&deployment(workload), name).unwrap_or_default())
 }
 
-fn revisions(run: &Run, workload: &str) -> u32 {
+pub(super) fn revisions(run: &Run, workload: &str) -> u32 {
     run.invariants.revisions.get(&deployment(workload)).copied().unwrap_or(0)
 }
 

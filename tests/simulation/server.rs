@@ -120,6 +120,72 @@ impl Stored {
     }
 }
 
+/// What may be wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Every value is NaN.
+    NotANumber,
+    /// Every value is infinite.
+    Infinite,
+    /// The answer is of ten minutes ago, as from a cache.
+    Old,
+    /// The samples are of ten minutes ago, and the answer is of now.
+    Stale,
+    /// The answer is of ten minutes later.
+    Future,
+    /// Warnings say that it is incomplete.
+    Partial,
+    /// Each series is there twice.
+    Twice,
+    /// There is no series.
+    Empty,
+    /// It is no answer.
+    Page,
+    /// The query costs too much.
+    Expensive,
+    /// Counters go back again and again.
+    Torn,
+}
+
+impl Lie {
+    pub const ALL: [Self; 11] = [
+        Self::NotANumber,
+        Self::Infinite,
+        Self::Old,
+        Self::Stale,
+        Self::Future,
+        Self::Partial,
+        Self::Twice,
+        Self::Empty,
+        Self::Page,
+        Self::Expensive,
+        Self::Torn,
+    ];
+
+    /// What becomes of a true answer.
+    fn told(self, expr: &str, at: Instant, truth: Vec<Series>) -> Answer {
+        let refuse = |reason| Err(Refusal { reason, message: "a lie".to_owned() });
+        let each = |change: &dyn Fn(&mut (f64, f64))| {
+            let mut told = truth.clone();
+            told.iter_mut().flat_map(|series| &mut series.points).for_each(change);
+            Ok(told)
+        };
+        match self {
+            Self::NotANumber => each(&|point| point.1 = f64::NAN),
+            Self::Infinite => each(&|point| point.1 = f64::INFINITY),
+            Self::Old => each(&|point| point.0 -= 600.0),
+            Self::Future => each(&|point| point.0 += 600.0),
+            Self::Stale if expr.contains("timestamp(") => each(&|point| point.1 = at.seconds() - 600.0),
+            Self::Stale | Self::Torn => Ok(truth),
+            Self::Partial => refuse(Reason::PartialResult),
+            Self::Twice => Ok(truth.iter().chain(&truth).cloned().collect()),
+            Self::Empty => Ok(Vec::new()),
+            Self::Page => refuse(Reason::BadResponse),
+            Self::Expensive => refuse(Reason::QueryTooExpensive),
+        }
+    }
+}
+
 /// A `PodDisruptionBudget`.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -208,6 +274,8 @@ pub struct Server {
     pub alertmanagers: BTreeMap<Box<str>, Alertmanager>,
     /// Whether it answers nothing at all.
     pub silent: bool,
+    /// What is wrong with what Prometheus answers.
+    pub lie: Option<Lie>,
     /// How often it is asked, if not as usual.
     pub interval: Option<String>,
     /// What the watches have to show and have not been given yet.
@@ -622,6 +690,14 @@ impl Server {
 
     /// What Prometheus answers to a query at a time.
     pub fn answer(&self, controllers: &Controllers, expr: &str, at: Instant) -> Answer {
+        let truth = self.truth(controllers, expr, at)?;
+        match self.lie {
+            Some(lie) => lie.told(expr, at, truth),
+            None => Ok(truth),
+        }
+    }
+
+    fn truth(&self, controllers: &Controllers, expr: &str, at: Instant) -> Answer {
         if self.silent {
             return Err(Refusal { reason: Reason::BackendUnavailable, message: "connection refused".to_owned() });
         }
@@ -633,6 +709,11 @@ impl Server {
             let value = self.gauges.get(gauge.as_str()).copied();
             let series = |value| Series { labels: Labels::default(), points: vec![(at.seconds(), value)] };
             return Ok(value.map(series).into_iter().collect());
+        }
+        // Nothing is wrong with counters, and nobody says where buckets end.
+        let torn = self.lie == Some(Lie::Torn);
+        if (expr.contains("resets(") && !torn) || expr.contains("count by (namespace,trimtab_workload,") {
+            return Ok(Vec::new());
         }
         let series = |part: Option<&'static str>| {
             move |(workload, value): (&str, f64)| {

@@ -52,15 +52,19 @@ pub struct Hint {
     pub advice: String,
 }
 
-/// What a threshold reads: exactly one of `histogram`, `counter`, `gauge`, `ratio`, `builtin` and `query`.
+/// What a threshold reads: exactly one of `histogram`, `summary`, `counter`, `gauge`, `ratio`, `builtin` and `query`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::metric)]
 pub struct Metric {
-    /// Name of a histogram, without _bucket.
+    /// Name of a histogram, without _bucket. A native one is read where the target has it, else classic buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::metric_name)]
     pub histogram: Option<String>,
+    /// Name of a summary: of its percentiles, those that it exports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::metric_name)]
+    pub summary: Option<String>,
     /// Name of a counter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::metric_name)]
@@ -90,9 +94,10 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = rules::series_labels)]
     pub matching: BTreeMap<String, String>,
-    /// How readings become one number. Of a histogram: mean, pNN (such as p95), rate or increase of its observations. Of
-    /// a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min, pNN, cv (coefficient of
-    /// variation: standard deviation as a share of the mean) or slope (change per second); the last three of one pod.
+    /// How readings become one number. Of a histogram or summary: mean, pNN (such as p95), rate or increase of its
+    /// observations. Of a counter: rate (the default) or increase. Of a gauge: mean (the default), max, min, pNN, cv
+    /// (coefficient of variation: standard deviation as a share of the mean) or slope (change per second); the last three of
+    /// one pod. Of each, trend: its change over the window as a share of its median, 0 where chance may have made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::statistic)]
     pub statistic: Option<String>,
@@ -105,16 +110,21 @@ pub struct Metric {
     /// taken together whatever the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub across: Option<Across>,
-    /// Time over which the statistic is taken, at most 30d; default 5m.
+    /// Time over which the statistic is taken, at most 30d; default 5m, of a trend 6h.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::positive_duration)]
     pub window: Option<String>,
     /// Observations that the window must have, or there is no reading (`TooFewSamples`). Default: of a percentile of a
     /// histogram 10/(1-q), which is 200 for p95 and 1000 for p99; of its mean and of a ratio of counters 20; else 0. Of a
-    /// gauge: samples that a series must have to count.
+    /// gauge: samples that a series must have to count. A ratio of counters is breached only where that is certain at 95%
+    /// for so many observations; with 0, the reading alone counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000_000))]
     pub min_samples: Option<u32>,
+    /// What is there as long as the application is, such as all requests. Then a counter that has never counted, which no
+    /// series tells of, is zero and not missing; without the heartbeat nothing is read. For a counter, and a ratio of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<RatioTerm>,
     /// Unit of the readings: seconds, milliseconds, microseconds, nanoseconds, bytes, ratio (1 is all), percent (100 is
     /// all), per-second or count. Default: from the suffix of the metric's name; of a ratio, ratio.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +142,7 @@ pub struct Ratio {
     pub denominator: RatioTerm,
 }
 
-/// One side of a ratio: exactly one of `counter` and `gauge`.
+/// One side of a ratio, or a heartbeat: exactly one of `counter` and `gauge`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[schemars(transform = rules::ratio_term)]
 pub struct RatioTerm {

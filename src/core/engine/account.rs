@@ -37,6 +37,8 @@ pub struct Account {
     pub told: bool,
     /// Whether the operator has looked at this very spec, so that its status tells which profiles are active.
     pub remembered: bool,
+    /// What the status says of thresholds of this spec: whether they hold, and how good the data is.
+    pub measured: Vec<String>,
     /// Names of the profiles that are active on a policy that has no target.
     pub profiles: Vec<Box<str>>,
 }
@@ -100,6 +102,7 @@ impl World {
             blocked: Vec::new(),
             targets: Vec::new(),
             told: false,
+            measured: Vec::new(),
             remembered: entry.written.observed_generation == Some(entry.identity.generation),
             profiles: Vec::new(),
         };
@@ -111,6 +114,7 @@ impl World {
             }
         };
         account.policy = Some(policy.clone());
+        account.measured = measured(entry, policy);
         let rules = match self.rules(policy) {
             Ok(rules) => rules,
             Err(unserved) => {
@@ -168,6 +172,16 @@ impl World {
         }
         Some(account)
     }
+}
+
+/// What the status says of thresholds, of this spec.
+fn measured(entry: &Entry, policy: &Policy) -> Vec<String> {
+    if policy.thresholds.is_empty() || entry.written.observed_generation != Some(entry.identity.generation) {
+        return Vec::new();
+    }
+    let told = [ConditionType::Compliant, ConditionType::MetricsAvailable]
+        .map(|kind| report::find(&entry.written.conditions, kind));
+    told.into_iter().flatten().map(|told| format!("{}: {}", told.reason, told.message)).collect()
 }
 
 /// What is asked of the metrics for each value that lands, and what the status says of it.

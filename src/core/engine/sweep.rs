@@ -19,12 +19,14 @@
 //! | `proofs` | values that are in place, and whether pods run with them |
 //! | `capacities` | numbers of connection budgets that are measured |
 //! | `gauges` | what `/metrics` tells of sources |
+//! | `checks` | whether readings can be trusted, and how exact they are |
 //! | `advice` | patterns that were found, and hints of thresholds that are breached together |
 
 mod advice;
 mod ages;
 mod alerts;
 mod capacities;
+mod checks;
 mod explained;
 mod gauges;
 mod groups;
@@ -168,6 +170,7 @@ impl Sweep {
         if let Some(round) = round {
             self.restless = true;
             let continuity = question.continuity(interval);
+            let check = key.0.check();
             for (policy, row) in &question.members {
                 let Some(key) = self.order.get(*policy as usize) else {
                     let budget = (*policy as usize).saturating_sub(self.order.len());
@@ -175,7 +178,12 @@ impl Sweep {
                     continue;
                 };
                 let Some(governed) = self.policies.get_mut(key) else { continue };
-                if governed.judge(key, usize::from(*row), &round, continuity, now) {
+                let row = usize::from(*row);
+                let news = match check {
+                    Some(check) => governed.note(key, row, check, &round),
+                    None => governed.judge(key, row, &round, continuity, now),
+                };
+                if news {
                     changed.insert(key.clone());
                 }
             }

@@ -21,6 +21,14 @@ fn levels(levels: serde_json::Value) -> Vec<Level> {
     threshold(&levels).levels
 }
 
+/// Of a share.
+fn levels_of_share(levels: serde_json::Value) -> Vec<Level> {
+    let metric = json!({"gauge": "share_ratio"});
+    let spec = json!({"thresholds": [{"name": "t", "metric": metric, "levels": levels}]});
+    let spec: PerformancePolicySpec = serde_json::from_value(spec).unwrap();
+    crate::core::policy::thresholds::parse(&spec).unwrap()[0].levels.clone()
+}
+
 fn at(sweep: i64) -> Instant {
     START + INTERVAL.times(sweep)
 }
@@ -175,6 +183,54 @@ fn a_recalled_breach_holds_inside_the_hysteresis_only() {
     let mut track = Track::default();
     track.recall(&levels, Severity::Critical, at(-5), 120.0);
     assert_eq!(track, Track::default());
+}
+
+#[test]
+fn a_share_of_few_events_begins_nothing_and_ends_what_it_ends() {
+    let levels = levels_of_share(json!([{"severity": "warning", "above": "5%", "for": "30s"}]));
+    let judge = |track: &mut Track, sweep: i64, share: f64, tries: f64| {
+        track.judge_shown(&levels, at(sweep), Ok(Shown::of(share, Some(tries))), CONTINUITY);
+        track.verdict(&levels)
+    };
+    let mut track = Track::default();
+    // Two of twenty are 10 %, and as likely 4 %: nothing is known, and nothing begins.
+    assert_eq!(judge(&mut track, 0, 0.1, 20.0), Verdict::Within);
+    assert_eq!(judge(&mut track, 1, 0.1, 20.0), Verdict::Within);
+    // Of a thousand it is certain.
+    assert!(matches!(judge(&mut track, 2, 0.1, 1000.0), Verdict::Pending { .. }));
+    let Verdict::Breached(breach) = judge(&mut track, 3, 0.1, 1000.0) else { panic!("not breached") };
+    assert!((breach.tries - 1000.0).abs() < 0.5, "{}", breach.tries);
+    // Uncertain again: the state stays as it is, until the reading itself is well inside.
+    assert_eq!(judge(&mut track, 4, 0.06, 20.0), Verdict::Breached(breach));
+    assert_eq!(judge(&mut track, 5, 0.0, 20.0), Verdict::Within);
+    let shown = track.shown().unwrap();
+    assert!(shown.least < 1e-6 && (0.1..0.2).contains(&shown.most), "{shown:?}");
+}
+
+#[test]
+fn a_success_rate_is_breached_by_what_it_is_at_most() {
+    let levels = levels_of_share(json!([{"severity": "critical", "below": "95%"}]));
+    let verdict = |share: f64, tries: f64| {
+        let mut track = Track::default();
+        track.judge_shown(&levels, at(0), Ok(Shown::of(share, Some(tries))), CONTINUITY);
+        matches!(track.verdict(&levels), Verdict::Breached(_))
+    };
+    assert!(!verdict(0.9, 20.0) && verdict(0.9, 200.0));
+    // What is no share of what was counted speaks for itself.
+    let retries = levels_of_share(json!([{"severity": "critical", "above": "150%"}]));
+    let mut track = Track::default();
+    track.judge_shown(&retries, at(0), Ok(Shown::of(1.6, Some(20.0))), CONTINUITY);
+    assert!(matches!(track.verdict(&retries), Verdict::Breached(_)));
+}
+
+#[test]
+fn numbers_of_observations_survive_two_bytes_and_a_restart() {
+    for tries in (1..2000).map(f64::from).chain([1e5, 1e9, 1e15]) {
+        let kept = Tries::of(tries).get();
+        assert!((kept - tries).abs() <= tries * 4e-4 + 0.5, "{tries}: {kept}");
+        assert_eq!(Tries::of(kept).get(), kept, "read back from a status it is the same");
+    }
+    assert_eq!((Tries::of(0.0).get(), Tries::of(f64::NAN).get()), (0.0, 0.0));
 }
 
 #[test]

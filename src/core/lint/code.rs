@@ -235,6 +235,10 @@ codes! {
         "The status of a row is no function of current / target: a row that is further from its target has a better word than one that is nearer."
         "Let `statuses` decide, and override only where the reason is in the row."
 
+    TT0105 AbsentUntilItHappens Info "absent-until-it-happens"
+        "Most libraries export a counter with a label for an outcome, such as `code=\"500\"`, only after it has happened once. Until then no series answers, which is `NoData` and not zero, and raises an alert of its own."
+        "Name a `heartbeat` that is there as long as the application is, such as the counter of all requests: then what never happened is zero. A `ratio` of one counter needs none."
+
     TT0110 Unbounded Info "unbounded"
         "Zero and minus one mean \"no limit\" to most libraries. An operation without a limit is one that fails on the largest input."
         "Set a number."

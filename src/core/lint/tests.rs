@@ -585,3 +585,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_outcome_that_may_never_happen_wants_a_heartbeat() {
+    let of = |metric: Json| json!({"thresholds": [{"name": "t", "metric": metric, "levels": [{"severity": "warning", "above": "1/s"}]}]});
+    let errors = json!({"counter": "requests_total", "matching": {"code": "5.."}});
+    finds(&of(errors.clone()), &["TT0105 thresholds.t.metric"]);
+    let mut beating = errors;
+    beating["heartbeat"] = json!({"counter": "requests_total"});
+    finds(&of(beating), &[]);
+    // What may be there from the start.
+    finds(&of(json!({"counter": "requests_total", "labels": {"route": "/"}})), &[]);
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{
     Invalid,
-    thresholds::{Limit, Metric, Parser, Threshold},
+    thresholds::{Limit, Metric, Parser, Threshold, pace, trend_points},
 };
 use crate::{
     api::{
@@ -22,21 +22,12 @@ use crate::{
     },
     core::{
         facts::Span,
-        promql::{Missing, Reading, Window},
+        promql::{Missing, Reading},
         statistics,
         units::{BaseUnit, Bound, Decimal, MetricUnit},
     },
 };
 
-/// How often a pattern is asked for in its window.
-const ASKED_PER_WINDOW: u64 = 96;
-/// Longest time between two askings.
-const MAX_APART: Span = Span::minutes(15);
-/// Points of a trend, unless they are days.
-const TREND_POINTS: u64 = 24;
-/// Points of a trend at least.
-const MIN_TREND_POINTS: u64 = statistics::MIN_TREND_POINTS as u64;
-const DAY: u64 = 86_400_000;
 /// Share of a number of tries by which it may fall before what they showed is taken back: traffic comes and goes.
 const HALF: f64 = 0.5;
 
@@ -247,17 +238,11 @@ fn levels(kind: PatternKind) -> Vec<wire::Level> {
 /// Gives the parsed threshold its time between askings, and a trend its points.
 fn timed(pattern: &wire::Pattern, mut threshold: Threshold) -> Result<Threshold, &'static str> {
     let Metric::Series { window, .. } = &mut threshold.metric else { return Ok(threshold) };
-    let whole = window.millis();
-    let every = i64::try_from(whole / ASKED_PER_WINDOW).map_or(MAX_APART, Span::millis).min(MAX_APART);
+    let every = pace(*window);
     let mut points = 1;
     if pattern.kind == PatternKind::Trend {
-        // Whole days, if there are enough of them, because most things go up and down once a day.
-        let point = if whole >= MIN_TREND_POINTS * DAY { DAY } else { whole / TREND_POINTS };
-        if point < 1000 {
-            return Err("must be ≥ 24s for a Trend, which has 24 points of at least a second");
-        }
-        *window = Window::of_millis(point);
-        points = u16::try_from(whole / point).unwrap_or(u16::MAX);
+        let timed = trend_points(*window);
+        (*window, points) = timed.ok_or("must be ≥ 24s for a Trend, which has 24 points of at least a second")?;
     }
     if matches!(pattern.kind, PatternKind::AlwaysSucceeds | PatternKind::AlwaysFails) {
         for level in &mut threshold.levels {

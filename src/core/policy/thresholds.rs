@@ -19,7 +19,8 @@ use crate::{
             Across, Builtin, FreeQuery, Identity, Least, Measure, MetricKind, Missing, PART_LABEL, RatioOf, Reading,
             Selector, SelectorError, Shape, Statistic, WORKLOAD_LABEL, Window, WorkloadKind, is_plain_label,
         },
-        units::{Better, Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
+        statistics::{self, MIN_TREND_POINTS},
+        units::{BaseUnit, Better, Bound, Decimal, Excerpt, Hysteresis, MetricUnit, Value, ValueType},
     },
 };
 
@@ -57,6 +58,54 @@ impl Threshold {
             Ok(_) if few => Err(Missing::new(Reason::TooFewSamples)),
             value => value.map(|value| self.unit.to_base(value)),
         }
+    }
+
+    /// The number of observations by which a reading of so many is uncertain: of a share of events, where the policy does not
+    /// say that the reading alone counts.
+    #[must_use]
+    pub fn tries(&self, count: Option<f64>) -> Option<f64> {
+        let is_share = matches!(&self.metric, Metric::Series { measure, .. } if measure.is_share_of_events());
+        count.filter(|_| is_share && self.pattern.is_none() && self.min_samples > 0)
+    }
+
+    /// What a reading shows, as it is compared with the levels.
+    #[must_use]
+    pub fn shown(&self, value: f64, count: Option<f64>) -> Shown {
+        Shown::of(value, self.tries(count))
+    }
+}
+
+/// What a reading shows: itself, and between what the truth lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shown {
+    /// The reading, in base units.
+    pub value: f64,
+    /// At least this, at 95 % one-sided.
+    pub least: f64,
+    /// At most this, at 95 % one-sided.
+    pub most: f64,
+    /// The number of observations by which it is uncertain; zero where it is not.
+    pub tries: f64,
+}
+
+impl Shown {
+    /// A reading, of so many observations if it is a share of them: then Wilson's interval is around it (1927). What is no share
+    /// (more than all, such as retries per request) speaks for itself.
+    #[must_use]
+    pub fn of(value: f64, tries: Option<f64>) -> Self {
+        match tries.map(f64::round).filter(|tries| *tries > 0.0 && (0.0..=1.0).contains(&value)) {
+            None => Self { value, least: value, most: value, tries: 0.0 },
+            Some(tries) => {
+                let (least, most) = (statistics::wilson_lower(value, tries), statistics::wilson_upper(value, tries));
+                Self { value, least, most, tries }
+            }
+        }
+    }
+}
+
+impl From<f64> for Shown {
+    fn from(value: f64) -> Self {
+        Self::of(value, None)
     }
 }
 
@@ -111,9 +160,20 @@ pub enum Metric {
         by: Box<[String]>,
         /// Whether the number of observations matters.
         counted: bool,
+        /// Of a trend: its points, each of one window.
+        course: Option<Course>,
     },
     /// A query of the policy's own.
     Free(FreeQuery),
+}
+
+/// How a trend is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// Of how many windows one after the other it is made.
+    pub points: u16,
+    /// Time between two askings.
+    pub every: Span,
 }
 
 impl Metric {
@@ -121,13 +181,32 @@ impl Metric {
     #[must_use]
     pub fn shape(&self, identity: &Identity, workload: Option<WorkloadKind>) -> Option<Shape> {
         match self {
-            Self::Series { measure, window, by, counted } => {
+            Self::Series { measure, window, by, counted, .. } => {
                 let builtin = measure.is_builtin();
                 let attribution =
                     if builtin { Identity::attribution_by_pod(workload) } else { identity.attribution(workload) };
-                Some(Shape::new(measure.clone(), *window, by.clone(), attribution).counted(*counted))
+                let measure = measure.clone().may_be_native(identity.native_histograms);
+                Some(Shape::new(measure, *window, by.clone(), attribution).counted(*counted))
             }
             Self::Free(_) => None,
+        }
+    }
+
+    /// How a trend is read, if it is one.
+    #[must_use]
+    pub const fn course(&self) -> Option<Course> {
+        match self {
+            Self::Series { course, .. } => *course,
+            Self::Free(_) => None,
+        }
+    }
+
+    /// Whether it reads counters that may go back.
+    #[must_use]
+    pub fn may_reset(&self) -> bool {
+        match self {
+            Self::Series { measure, .. } => measure.may_reset(),
+            Self::Free(_) => false,
         }
     }
 
@@ -312,11 +391,12 @@ impl<'a> Parser<'a> {
             }
             None => derived,
         };
-        let signed = matches!(&metric, Metric::Series { measure, .. } if measure.is_signed());
+        let signed =
+            matches!(&metric, Metric::Series { measure, course, .. } if measure.is_signed() || course.is_some());
         let unit = if signed { unit.signed() } else { unit };
         let unit = self.compared.unwrap_or(unit);
         let min_samples = match &metric {
-            Metric::Series { measure, .. } if measure.is_countable() => {
+            Metric::Series { measure, course: None, .. } if measure.is_countable() => {
                 self.threshold.metric.min_samples.unwrap_or_else(|| measure.least_samples())
             }
             Metric::Series { .. } | Metric::Free(_) => 0,
@@ -346,9 +426,11 @@ impl<'a> Parser<'a> {
 
     /// What is read, and the unit that follows from it.
     fn metric(&mut self, common: &Labels) -> Option<(Metric, MetricUnit)> {
-        let wire::Metric { histogram, counter, gauge, ratio, builtin, query, window, .. } = &self.threshold.metric;
+        let wire::Metric { histogram, summary, counter, gauge, ratio, builtin, query, window, .. } =
+            &self.threshold.metric;
         let named = [
             histogram.as_deref().map(|name| Source::Metric(MetricKind::Histogram, name)),
+            summary.as_deref().map(|name| Source::Metric(MetricKind::Summary, name)),
             counter.as_deref().map(|name| Source::Metric(MetricKind::Counter, name)),
             gauge.as_deref().map(|name| Source::Metric(MetricKind::Gauge, name)),
             ratio.as_ref().map(Source::Ratio),
@@ -357,7 +439,10 @@ impl<'a> Parser<'a> {
         ];
         let mut named = named.into_iter().flatten();
         let (Some(source), None) = (named.next(), named.next()) else {
-            self.refuse("metric", "must have exactly one of histogram, counter, gauge, ratio, builtin and query");
+            self.refuse(
+                "metric",
+                "must have exactly one of histogram, summary, counter, gauge, ratio, builtin and query",
+            );
             return None;
         };
         if let Source::Query(text) = source {
@@ -365,7 +450,7 @@ impl<'a> Parser<'a> {
                 wire::Metric { query: query.clone(), unit: self.threshold.metric.unit, ..wire::Metric::default() };
             if self.threshold.metric != own {
                 let message = "has a query, which says everything itself: leave out labels, matching, statistic, by, \
-                               across, window and minSamples";
+                               across, window, minSamples and heartbeat";
                 self.refuse("metric", message);
             }
             let query = self.accept("metric.query", FreeQuery::new(text))?;
@@ -373,24 +458,72 @@ impl<'a> Parser<'a> {
         }
         let measure = self.measure(source, common);
         let by = self.by(source);
-        let window = window.as_deref().map_or(Ok(Window::DEFAULT), Window::parse);
+        let is_trend = self.threshold.metric.statistic.as_deref() == Some("trend");
+        let default = if is_trend { DEFAULT_TREND } else { Window::DEFAULT };
+        let window = window.as_deref().map_or(Ok(default), Window::parse);
         let window = self.accept("metric.window", window);
-        let (measure, by, window) = (self.joined(measure?)?, by?, window?);
-        let unit = measure.unit();
+        let heartbeat = self.heartbeat(common);
+        let (measure, by, window) = (self.joined(measure?)?.with_heartbeat(heartbeat?), by?, window?);
+        let (window, course) = if is_trend { self.course(window)? } else { (window, None) };
+        let unit = if is_trend { MetricUnit::base_unit(BaseUnit::Ratio).signed() } else { measure.unit() };
         let least = self.threshold.metric.min_samples.unwrap_or_else(|| measure.least_samples());
-        let counted = measure.is_countable() && least > 0;
-        Some((Metric::Series { measure, window, by, counted }, unit))
+        // A trend has points, and each of them speaks for itself.
+        let counted = measure.is_countable() && least > 0 && !is_trend;
+        Some((Metric::Series { measure, window, by, counted, course }, unit))
+    }
+
+    /// The points of a trend over a window, and how often it is asked for.
+    #[expect(clippy::option_option, reason = "as it stands in the metric")]
+    fn course(&mut self, whole: Window) -> Option<(Window, Option<Course>)> {
+        if self.threshold.metric.min_samples.is_some() {
+            self.refuse("metric.minSamples", "is not for a trend, which needs ten points: leave it out");
+            return None;
+        }
+        let timed = trend_points(whole);
+        if timed.is_none() {
+            self.refuse("metric.window", "must be ≥ 24s for a trend, which has 24 points of at least a second");
+        }
+        timed.map(|(point, points)| (point, Some(Course { points, every: pace(whole) })))
+    }
+
+    /// What tells that the application is there. `None`: refused. `Some(None)`: not set.
+    #[expect(clippy::option_option, reason = "a refused heartbeat and an omitted one are different things")]
+    fn heartbeat(&mut self, common: &Labels) -> Option<Option<Selector>> {
+        let wire::Metric { counter, ratio, by, statistic, heartbeat, .. } = &self.threshold.metric;
+        let Some(term) = heartbeat else { return Some(None) };
+        let of_counters = ratio.as_ref().is_some_and(|ratio| ratio.numerator.counter.is_some());
+        let fits = counter.is_some() && by.is_empty() && statistic.as_deref() != Some("trend");
+        if !(fits || of_counters) {
+            let message =
+                "is for the rate or increase of a counter without by, and for a ratio of counters: leave it out";
+            self.refuse("metric.heartbeat", message);
+            return None;
+        }
+        let (field, name) = match (&term.counter, &term.gauge) {
+            (Some(name), None) => ("counter", name),
+            (None, Some(name)) => ("gauge", name),
+            _ => {
+                self.refuse("metric.heartbeat", "must have exactly one of counter and gauge");
+                return None;
+            }
+        };
+        // The labels of the metric are what it may lack.
+        let (labels, matching) = ([common, &term.labels], [&term.matching]);
+        let at = format!("metric.heartbeat.{field}");
+        self.selector(&at, "metric.heartbeat", name, &labels, &matching).map(Some)
     }
 
     /// How pods are joined, and which series count.
     fn joined(&mut self, measure: Measure) -> Option<Measure> {
-        let wire::Metric { histogram, counter, gauge, ratio, builtin, statistic, across, min_samples, .. } =
+        let wire::Metric { histogram, summary, counter, gauge, ratio, builtin, statistic, across, min_samples, .. } =
             &self.threshold.metric;
         let statistic = statistic.as_deref().and_then(|statistic| Statistic::parse(statistic).ok());
         let added_up = matches!(statistic, Some(Statistic::Rate | Statistic::Increase));
-        if across.is_some() && counter.is_none() && gauge.is_none() && !(histogram.is_some() && added_up) {
-            let message =
-                "joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out";
+        let exported = summary.is_some() && matches!(statistic, Some(Statistic::Quantile(_)));
+        let added_up = (histogram.is_some() || summary.is_some()) && added_up;
+        if across.is_some() && counter.is_none() && gauge.is_none() && !added_up && !exported {
+            let message = "joins the pods of a counter or a gauge, the rate or increase of a histogram, and percentiles of a \
+                           summary: leave it out";
             self.refuse("metric.across", message);
             return None;
         }
@@ -408,7 +541,8 @@ impl<'a> Parser<'a> {
         let levels = &self.threshold.levels;
         let sides =
             (levels.iter().any(|level| level.above.is_some()), levels.iter().any(|level| level.below.is_some()));
-        let of_one_pod = statistic.filter(|statistic| gauge.is_some() && statistic.is_of_one_pod(MetricKind::Gauge));
+        let kind = if summary.is_some() { MetricKind::Summary } else { MetricKind::Gauge };
+        let of_one_pod = statistic.filter(|statistic| (gauge.is_some() || exported) && statistic.is_of_one_pod(kind));
         match (across, of_one_pod, sides) {
             (Some(across), ..) => measure = measure.across(joining(*across)),
             (None, Some(statistic), (true, true)) => {
@@ -438,9 +572,9 @@ impl<'a> Parser<'a> {
             (Source::Ratio(_), Some(wire::MetricUnit::Percent)) => {
                 Some("must not be percent: what is divided is a share already, whatever its terms count in")
             }
-            (Source::Metric(..), Some(unit)) if statistic.as_deref() == Some("cv") => (*unit
+            (Source::Metric(..), Some(unit)) if matches!(statistic.as_deref(), Some("cv" | "trend")) => (*unit
                 != wire::MetricUnit::Ratio)
-                .then_some("must be left out or ratio: cv is a share of the mean, whatever the metric counts in"),
+                .then_some("must be left out or ratio: cv and trend are shares, whatever the metric counts in"),
             _ => None,
         };
         if let Some(message) = message {
@@ -452,6 +586,10 @@ impl<'a> Parser<'a> {
             return None;
         }
         match source {
+            Source::Metric(MetricKind::Summary, _) if labels.contains_key("quantile") => {
+                self.refuse("metric.labels", "must not select quantile: statistic says which percentile is read");
+                None
+            }
             Source::Metric(kind, name) => {
                 let selector = self.selector(&format!("metric.{kind}"), "metric", name, &own, &[matching]);
                 let statistic = self.accept("metric.statistic", Statistic::of(kind, statistic.as_deref()));
@@ -623,6 +761,31 @@ impl<'a> Parser<'a> {
 
 /// Longest `for`, `noData.after` and `dwell`.
 const MAX_SPAN: Span = Span::hours(30 * 24);
+
+/// Time over which a trend is looked for when the policy does not say.
+const DEFAULT_TREND: Window = Window::of_seconds(6 * 3600);
+/// Points of a trend, unless they are days.
+const TREND_POINTS: u64 = 24;
+const DAY: u64 = 86_400_000;
+/// How often something is asked for in its window, where that need not be at every sweep.
+const ASKED_PER_WINDOW: u64 = 96;
+/// Longest time between two askings.
+const MAX_APART: Span = Span::minutes(15);
+
+/// The window of each point of a trend, and how many they are; `None` where they would be too short.
+///
+/// Whole days, if there are enough of them, because most things go up and down once a day.
+pub(super) fn trend_points(whole: Window) -> Option<(Window, u16)> {
+    let whole = whole.millis();
+    let enough = u64::try_from(MIN_TREND_POINTS).unwrap_or(u64::MAX);
+    let point = if whole >= enough.saturating_mul(DAY) { DAY } else { whole / TREND_POINTS };
+    (point >= 1000).then(|| (Window::of_millis(point), u16::try_from(whole / point).unwrap_or(u16::MAX)))
+}
+
+/// Time between two askings for what is told of a long window.
+pub(super) fn pace(whole: Window) -> Span {
+    i64::try_from(whole.millis() / ASKED_PER_WINDOW).map_or(MAX_APART, Span::millis).min(MAX_APART)
+}
 
 /// The severity's name in the API.
 #[must_use]

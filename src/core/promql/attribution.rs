@@ -87,11 +87,13 @@ pub struct Identity {
     pub pod: String,
     /// Label that holds the workload's name, where series carry one.
     pub workload: Option<String>,
+    /// Whether the source can be asked for native histograms.
+    pub native_histograms: bool,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { namespace: "namespace".to_owned(), pod: "pod".to_owned(), workload: None }
+        Self { namespace: "namespace".to_owned(), pod: "pod".to_owned(), workload: None, native_histograms: true }
     }
 }
 
@@ -105,6 +107,7 @@ impl Identity {
             namespace: identity.namespace.unwrap_or(default.namespace),
             pod: identity.pod.unwrap_or(default.pod),
             workload: identity.workload,
+            native_histograms: spec.native_histograms.unwrap_or(true),
         }
     }
 

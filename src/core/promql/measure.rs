@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Across, Builtin, Least, MetricKind, Selector, SelectorError, Statistic, StatisticError, frame::Frame,
-    statistic::LEAST_OF_A_SHARE,
+    Across, Builtin, Least, MetricKind, Percentile, Selector, SelectorError, Statistic, StatisticError, check::Checked,
+    frame::Frame, statistic::LEAST_OF_A_SHARE,
 };
 use crate::{
     api::conditions::Reason,
@@ -21,13 +21,25 @@ pub struct Measure(Kind);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
     /// A statistic of one metric.
-    Statistic { selector: Selector, kind: MetricKind, statistic: Statistic, across: Option<Across>, least: Least },
+    Statistic {
+        selector: Selector,
+        kind: MetricKind,
+        statistic: Statistic,
+        across: Option<Across>,
+        least: Least,
+        /// Of a histogram: whether it may be a native one.
+        native: bool,
+        /// What tells that the application is there, although the metric is not.
+        heartbeat: Option<Selector>,
+    },
     /// One metric as a share of another.
-    Ratio { of: RatioOf, numerator: Selector, denominator: Selector },
+    Ratio { of: RatioOf, numerator: Selector, denominator: Selector, heartbeat: Option<Selector> },
     /// What the cluster's own exporters say of pods.
     Builtin { builtin: Builtin, selector: Selector },
     /// What every pod tells, one value for all of its series or several.
     Told { selector: Selector },
+    /// What tells whether readings can be trusted.
+    Check(Checked),
 }
 
 /// What a ratio is taken of.
@@ -46,7 +58,97 @@ impl Measure {
     /// When it cannot.
     pub fn statistic(selector: Selector, kind: MetricKind, statistic: Statistic) -> Result<Self, StatisticError> {
         let least = if statistic.is_of_change() { Least::HalfWindow } else { Least::Any };
-        Ok(Self(Kind::Statistic { selector, kind, statistic: statistic.check(kind)?, across: None, least }))
+        let statistic = statistic.check(kind)?;
+        // A trend is one of means, or of the rates of a counter.
+        let statistic = match (statistic, kind) {
+            (Statistic::Trend, MetricKind::Counter) => Statistic::Rate,
+            (Statistic::Trend, _) => Statistic::Mean,
+            (statistic, _) => statistic,
+        };
+        let (across, native, heartbeat) = (None, false, None);
+        Ok(Self(Kind::Statistic { selector, kind, statistic, across, least, native, heartbeat }))
+    }
+
+    /// The same of a histogram that may be a native one: where it is, that is read, else its classic buckets. Not every backend
+    /// can be asked so.
+    #[must_use]
+    pub fn may_be_native(mut self, may_be: bool) -> Self {
+        if let Kind::Statistic { kind: MetricKind::Histogram, native, .. } = &mut self.0 {
+            *native = may_be;
+        }
+        self
+    }
+
+    /// The same of a counter, or of a ratio of counters, whose absence is zero while these series are there; while they are not,
+    /// nothing is read at all. Of anything else it changes nothing.
+    #[must_use]
+    pub fn with_heartbeat(mut self, selector: Option<Selector>) -> Self {
+        match &mut self.0 {
+            Kind::Statistic { kind: MetricKind::Counter, heartbeat, .. }
+            | Kind::Ratio { of: RatioOf::Counters, heartbeat, .. } => *heartbeat = selector,
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => {
+            }
+        }
+        self
+    }
+
+    /// What is to be known to trust its readings.
+    pub(super) fn checks(&self) -> Option<Checked> {
+        let edges = |selector: &Selector, label| Some(Checked::Edges { selector: selector.clone(), label });
+        match &self.0 {
+            Kind::Statistic { selector, kind: MetricKind::Histogram, statistic: Statistic::Quantile(_), .. } => {
+                edges(selector, "le")
+            }
+            Kind::Statistic { selector, kind: MetricKind::Summary, statistic: Statistic::Quantile(_), .. } => {
+                edges(selector, "quantile")
+            }
+            Kind::Statistic { selector, kind: MetricKind::Counter, .. } => {
+                Some(Checked::Resets(selector.clone(), None))
+            }
+            Kind::Ratio { of: RatioOf::Counters, numerator, denominator, .. } => {
+                let other = Some(numerator.clone()).filter(|numerator| numerator.name() != denominator.name());
+                Some(Checked::Resets(denominator.clone(), other))
+            }
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => {
+                None
+            }
+        }
+    }
+
+    /// Whether it reads counters that may go back.
+    #[must_use]
+    pub fn may_reset(&self) -> bool {
+        matches!(self.checks(), Some(Checked::Resets(..)))
+    }
+
+    /// The measure that finds that out.
+    pub(super) const fn check(checked: Checked) -> Self {
+        Self(Kind::Check(checked))
+    }
+
+    /// What it checks, if it does.
+    pub(super) const fn checked(&self) -> Option<&Checked> {
+        match &self.0 {
+            Kind::Check(checked) => Some(checked),
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } => None,
+        }
+    }
+
+    /// Whether its readings are shares of what was counted, so that the number of it says how certain they are.
+    #[must_use]
+    pub const fn is_share_of_events(&self) -> bool {
+        matches!(self.0, Kind::Ratio { of: RatioOf::Counters, .. })
+    }
+
+    /// The percentile that a summary must export.
+    #[must_use]
+    pub const fn exported_percentile(&self) -> Option<Percentile> {
+        match &self.0 {
+            Kind::Statistic { kind: MetricKind::Summary, statistic: Statistic::Quantile(percentile), .. } => {
+                Some(*percentile)
+            }
+            _ => None,
+        }
     }
 
     /// The same with pods joined so; of what has its own way, it changes nothing.
@@ -73,7 +175,7 @@ impl Measure {
         match &self.0 {
             Kind::Statistic { kind, statistic, .. } => statistic.least_samples(*kind),
             Kind::Ratio { of: RatioOf::Counters, .. } => LEAST_OF_A_SHARE,
-            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } => 0,
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => 0,
         }
     }
 
@@ -82,7 +184,7 @@ impl Measure {
     pub const fn is_countable(&self) -> bool {
         matches!(
             self.0,
-            Kind::Statistic { kind: MetricKind::Histogram | MetricKind::Counter, .. }
+            Kind::Statistic { kind: MetricKind::Histogram | MetricKind::Summary | MetricKind::Counter, .. }
                 | Kind::Ratio { of: RatioOf::Counters, .. }
         )
     }
@@ -93,14 +195,16 @@ impl Measure {
         match &self.0 {
             Kind::Statistic { kind: MetricKind::Gauge, least, .. } => *least != Least::Any,
             Kind::Builtin { builtin: Builtin::StartupTime, .. } => true,
-            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } => false,
+            Kind::Statistic { .. } | Kind::Ratio { .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => {
+                false
+            }
         }
     }
 
     /// A ratio: both metrics summed over the pods, and then divided.
     #[must_use]
     pub const fn ratio(of: RatioOf, numerator: Selector, denominator: Selector) -> Self {
-        Self(Kind::Ratio { of, numerator, denominator })
+        Self(Kind::Ratio { of, numerator, denominator, heartbeat: None })
     }
 
     /// A builtin, of the series with these label values, exact ones and regular expressions.
@@ -161,6 +265,7 @@ impl Measure {
             Kind::Ratio { .. } => MetricUnit::base_unit(BaseUnit::Ratio),
             Kind::Builtin { builtin, .. } => builtin.unit(),
             Kind::Told { selector } => MetricUnit::of_values(selector.name()),
+            Kind::Check(_) => MetricUnit::base_unit(BaseUnit::Count),
         }
     }
 
@@ -169,27 +274,54 @@ impl Measure {
     pub(super) const fn nan(&self) -> Reason {
         match &self.0 {
             Kind::Statistic {
-                kind: MetricKind::Histogram,
+                kind: MetricKind::Histogram | MetricKind::Summary,
                 statistic: Statistic::Quantile(_) | Statistic::Mean,
                 ..
             }
             | Kind::Statistic { statistic: Statistic::Cv, .. }
             | Kind::Ratio { .. }
             | Kind::Builtin { builtin: Builtin::CpuThrottled, .. } => Reason::TooFewSamples,
-            Kind::Statistic { .. } | Kind::Builtin { .. } | Kind::Told { .. } => Reason::NotANumber,
+            Kind::Statistic { .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => Reason::NotANumber,
         }
     }
 
     /// The query, answering one sample per group of `frame`.
     pub(super) fn expr(&self, frame: &Frame<'_>) -> String {
         match &self.0 {
-            Kind::Statistic { selector, kind: MetricKind::Gauge, statistic, across, least } => {
+            Kind::Statistic { selector, kind: MetricKind::Gauge, statistic, across, least, .. } => {
                 gauge(frame, selector, *statistic, *across, *least)
             }
-            Kind::Statistic { selector, kind, statistic, across, .. } => {
-                observed(frame, selector, *kind, *statistic, *across)
+            Kind::Statistic {
+                selector,
+                kind: MetricKind::Summary,
+                statistic: Statistic::Quantile(percentile),
+                across,
+                ..
+            } => {
+                // Percentiles of several pods make no percentile of all: it is that of the pod where it is largest.
+                let own = format!("quantile=\"{}\"", percentile.quantile());
+                let each = format!("avg_over_time({})", frame.range(selector, "", &own));
+                frame.each(across.unwrap_or(Across::Max).function(), &each)
             }
-            Kind::Ratio { of, numerator, denominator } => ratio_of(frame, *of, numerator, denominator),
+            Kind::Statistic { selector, kind, statistic, across, native, heartbeat, .. } => {
+                let classic = observed(frame, selector, *kind, *statistic, *across);
+                let read = if *native {
+                    format!("{} or {classic}", observed_natively(frame, selector, *statistic, *across))
+                } else {
+                    classic
+                };
+                match heartbeat {
+                    None => read,
+                    Some(heartbeat) => {
+                        let alive = frame.whole("count", &frame.instant(heartbeat, "", ""));
+                        format!("{read} and {alive} or {alive} * 0")
+                    }
+                }
+            }
+            Kind::Ratio { of, numerator, denominator, heartbeat } => {
+                ratio_of(frame, *of, numerator, denominator, heartbeat.as_ref())
+            }
+            Kind::Check(checked) => checked.expr(frame),
             Kind::Builtin { builtin, selector } => builtin.expr(frame, selector),
             Kind::Told { selector } => told(frame, selector),
         }
@@ -202,8 +334,16 @@ impl Measure {
             format!("{function}({})", frame.range(selector, suffix, ""))
         };
         match &self.0 {
-            Kind::Statistic { selector, kind: MetricKind::Histogram, .. } => {
-                Some(frame.each("sum", &over("increase", selector, "_count")))
+            Kind::Statistic {
+                selector, kind: kind @ (MetricKind::Histogram | MetricKind::Summary), native, ..
+            } => {
+                let statistic = Statistic::Increase;
+                let classic = observed(frame, selector, *kind, statistic, None);
+                Some(if *native {
+                    format!("{} or {classic}", observed_natively(frame, selector, statistic, None))
+                } else {
+                    classic
+                })
             }
             Kind::Statistic { selector, kind: MetricKind::Counter, .. }
             | Kind::Ratio { of: RatioOf::Counters, denominator: selector, .. } => {
@@ -215,7 +355,7 @@ impl Measure {
             Kind::Builtin { builtin: Builtin::StartupTime, selector } => {
                 Some(frame.each("max", &over("count_over_time", &selector.of("kube_pod_start_time"), "")))
             }
-            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } => None,
+            Kind::Ratio { of: RatioOf::Gauges, .. } | Kind::Builtin { .. } | Kind::Told { .. } | Kind::Check(_) => None,
         }
     }
 
@@ -227,9 +367,21 @@ impl Measure {
         };
         match &self.0 {
             // One series of a histogram, not all buckets.
-            Kind::Statistic { selector, kind: MetricKind::Histogram, .. } => newest(selector, "_count"),
+            Kind::Statistic { selector, kind: MetricKind::Histogram, native: true, .. } => {
+                format!("{} or {}", newest(selector, ""), newest(selector, "_count"))
+            }
+            Kind::Statistic { selector, kind: MetricKind::Histogram | MetricKind::Summary, .. } => {
+                newest(selector, "_count")
+            }
+            // What has not happened has no samples; then it is as fresh as the heartbeat.
+            Kind::Statistic { selector, heartbeat: Some(heartbeat), .. } => {
+                format!("{} or {}", newest(selector, ""), newest(heartbeat, ""))
+            }
             Kind::Statistic { selector, .. } | Kind::Told { selector } => newest(selector, ""),
-            Kind::Ratio { numerator, denominator, .. } if numerator.name() == denominator.name() => {
+            Kind::Check(checked) => newest(checked.selector(), ""),
+            Kind::Ratio { numerator, denominator, heartbeat, .. }
+                if heartbeat.is_some() || numerator.name() == denominator.name() =>
+            {
                 newest(denominator, "")
             }
             Kind::Ratio { numerator, denominator, .. } => {
@@ -251,7 +403,7 @@ fn observed(
     across: Option<Across>,
 ) -> String {
     let over = |function: &str, suffix: &str| format!("{function}({})", frame.range(selector, suffix, ""));
-    let suffix = if kind == MetricKind::Histogram { "_count" } else { "" };
+    let suffix = if kind.is_observed() { "_count" } else { "" };
     match statistic {
         Statistic::Quantile(percentile) => {
             // Buckets of all pods are added up first: a mean of percentiles is not a percentile.
@@ -273,6 +425,29 @@ fn observed(
     }
 }
 
+/// A statistic of a native histogram, of which a series is a sample of all buckets at once. Functions of histograms leave out
+/// series of plain numbers, so that this answers nothing where the histogram is a classic one.
+fn observed_natively(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: Option<Across>) -> String {
+    let over = |function: &str| format!("{function}({})", frame.range(selector, "", ""));
+    match statistic {
+        Statistic::Quantile(percentile) => {
+            format!("histogram_quantile({},{})", percentile.quantile(), frame.each("sum", &over("rate")))
+        }
+        Statistic::Mean => {
+            let all = frame.each("sum", &over("rate"));
+            format!("histogram_sum({all}) / histogram_count({all})")
+        }
+        statistic => {
+            let function = if statistic == Statistic::Increase { "increase" } else { "rate" };
+            let each = format!("histogram_count({})", over(function));
+            match across {
+                None | Some(Across::Sum) => frame.each("sum", &each),
+                Some(across) => frame.each(across.function(), &frame.pods(&each)),
+            }
+        }
+    }
+}
+
 /// A statistic of a gauge.
 fn gauge(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: Option<Across>, least: Least) -> String {
     let over = |function: &str| format!("{function}({})", frame.range(selector, "", ""));
@@ -287,7 +462,9 @@ fn gauge(frame: &Frame<'_>, selector: &Selector, statistic: Statistic, across: O
         Statistic::Slope => (Across::Max, over("deriv")),
         Statistic::Max => (Across::Max, over("max_over_time")),
         Statistic::Min => (Across::Min, over("min_over_time")),
-        Statistic::Rate | Statistic::Increase | Statistic::Mean => (Across::Avg, over("avg_over_time")),
+        Statistic::Rate | Statistic::Increase | Statistic::Mean | Statistic::Trend => {
+            (Across::Avg, over("avg_over_time"))
+        }
     };
     let each = match least {
         Least::Any => each,
@@ -307,7 +484,13 @@ fn told(frame: &Frame<'_>, selector: &Selector) -> String {
     format!("count_values by ({labels}) (\"{VALUE_LABEL}\",{series})")
 }
 
-fn ratio_of(frame: &Frame<'_>, of: RatioOf, numerator: &Selector, denominator: &Selector) -> String {
+fn ratio_of(
+    frame: &Frame<'_>,
+    of: RatioOf,
+    numerator: &Selector,
+    denominator: &Selector,
+    heartbeat: Option<&Selector>,
+) -> String {
     let function = match of {
         RatioOf::Counters => "rate",
         RatioOf::Gauges => "avg_over_time",
@@ -315,6 +498,11 @@ fn ratio_of(frame: &Frame<'_>, of: RatioOf, numerator: &Selector, denominator: &
     let range = |selector: &Selector, own: &str| format!("{function}({})", frame.range(selector, "", own));
     let sum = |selector: &Selector| frame.each("sum", &range(selector, ""));
     let (above, below) = (sum(numerator), sum(denominator));
+    if let Some(heartbeat) = heartbeat {
+        let labels = frame.attribution.labels([]);
+        let alive = format!("on ({labels}) {}", frame.whole("count", &frame.instant(heartbeat, "", "")));
+        return format!("({above} or {below} * 0) / {below} and {alive}");
+    }
     // An application exports no counter of errors before its first error. That nothing of the kind has happened is only
     // known of one metric whose other series are there and have the labels: whatever is missing altogether may be misspelt.
     // Of two metrics it is known where the first one is there for another value of the labels that are kept apart.

@@ -148,6 +148,19 @@ impl SampleBatch {
         }
     }
 
+    /// The values of the one label that is kept apart, as numbers in ascending order: what [`Shape::checks`](super::Shape::checks)
+    /// asks for.
+    #[must_use]
+    pub fn values(&self, key: &SeriesKey) -> Vec<f64> {
+        let from: (Bound<&SeriesKey>, Bound<&SeriesKey>) = (Bound::Included(key), Bound::Unbounded);
+        let of_key = self.samples.range::<SeriesKey, _>(from).map(|(sample, _)| sample);
+        let of_key = of_key.take_while(|sample| sample.is_of(key));
+        let mut values: Vec<f64> = of_key.filter_map(|sample| sample.group.first()?.parse().ok()).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        values
+    }
+
     /// The one reading of a free query's answer. Never the first of several.
     pub fn single(values: &[f64], nan: Reason) -> Result<f64, Missing> {
         match values {

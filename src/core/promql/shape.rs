@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Attribution, Identity, Measure, Selector, SeriesKey, VALUE_LABEL, Window, WorkloadKind,
+    Attribution, Check, Identity, Measure, Selector, SeriesKey, VALUE_LABEL, Window, WorkloadKind,
     frame::Frame,
     text::{is_plain_label, quote},
 };
@@ -96,7 +96,8 @@ impl Shape {
             if self.by.is_empty() {
                 return expr;
             }
-            let most = if self.measure.is_told() { Self::MAX_TOLD } else { Self::MAX_GROUPS };
+            let many = self.measure.is_told() || self.measure.checked().is_some();
+            let most = if many { Self::MAX_TOLD } else { Self::MAX_GROUPS };
             format!("topk by ({}) ({},{expr})", self.attribution.labels([]), most + 1)
         };
         let readings = few(self.measure.expr(&frame));
@@ -106,6 +107,21 @@ impl Shape {
                 format!("{readings} or label_replace({},\"{PART_LABEL}\",\"{COUNT}\",\"\",\"\")", few(count))
             }
         }
+    }
+
+    /// What is to be asked now and then, to know whether its readings can be trusted.
+    #[must_use]
+    pub fn checks(&self) -> Option<Self> {
+        let checked = self.measure.checks()?;
+        let by: Box<[String]> = checked.label().map(str::to_owned).into_iter().collect();
+        let window = if by.is_empty() { self.window } else { Window::NEWEST };
+        Some(Self::new(Measure::check(checked), window, by, self.attribution.clone()))
+    }
+
+    /// What its answer tells, if it is asked for that alone.
+    #[must_use]
+    pub fn check(&self) -> Option<Check> {
+        self.measure.checked().map(super::check::Checked::tells)
     }
 
     /// What it says that there are series and no reading: that all are too young, or that something is missing.
@@ -323,6 +339,106 @@ mod tests {
         ] {
             assert_eq!(on(kind, statistic), expr.replace('S', "http_route=\"/api/chat/\""));
         }
+    }
+
+    #[test]
+    fn a_native_histogram_is_read_where_there_is_one_and_classic_buckets_else() {
+        let of = |statistic: &str| {
+            let statistic = Statistic::parse(statistic).unwrap();
+            let measure = Measure::statistic(selector("m", &[]), MetricKind::Histogram, statistic).unwrap();
+            plain(measure.may_be_native(true), Identity::default().attribution(None))
+        };
+        let none = BTreeSet::new();
+        let all = "sum by (namespace) (rate(m{}[5m]))";
+        for (statistic, native) in [
+            ("p95", format!("histogram_quantile(0.95,{all})")),
+            ("mean", format!("histogram_sum({all}) / histogram_count({all})")),
+            ("rate", "sum by (namespace) (histogram_count(rate(m{}[5m])))".to_owned()),
+            ("increase", "sum by (namespace) (histogram_count(increase(m{}[5m])))".to_owned()),
+        ] {
+            let statistic_of = Statistic::parse(statistic).unwrap();
+            let classic = Measure::statistic(selector("m", &[]), MetricKind::Histogram, statistic_of).unwrap();
+            let classic = plain(classic, Identity::default().attribution(None)).expr(&none);
+            assert_eq!(of(statistic).expr(&none), format!("{native} or {classic}"));
+        }
+        assert_eq!(
+            of("p95").freshness(&none),
+            "max by (namespace) (timestamp(m{})) or max by (namespace) (timestamp(m_count{}))"
+        );
+        assert!(of("p95").counted(true).expr(&none).ends_with(
+            " or label_replace(sum by (namespace) (histogram_count(increase(m{}[5m]))) or \
+             sum by (namespace) (increase(m_count{}[5m])),\"trimtab_part\",\"count\",\"\",\"\")"
+        ));
+    }
+
+    #[test]
+    fn a_summary_is_read_as_it_is_exported() {
+        let of = |statistic: &str| shape(MetricKind::Summary, "m", statistic, None);
+        let none = BTreeSet::new();
+        let s = "http_route=\"/api/chat/\"";
+        assert_eq!(
+            of("p95").expr(&none),
+            format!("max by (namespace) (avg_over_time(m{{quantile=\"0.95\",{s}}}[5m]))")
+        );
+        assert_eq!(
+            of("mean").expr(&none),
+            format!("sum by (namespace) (rate(m_sum{{{s}}}[5m])) / sum by (namespace) (rate(m_count{{{s}}}[5m]))")
+        );
+        assert_eq!(of("rate").expr(&none), format!("sum by (namespace) (rate(m_count{{{s}}}[5m]))"));
+        assert_eq!(of("p95").freshness(&none), format!("max by (namespace) (timestamp(m_count{{{s}}}))"));
+        assert_eq!(of("p99").nan(), Reason::TooFewSamples, "the application saw nothing");
+        let exported = of("p95").checks().unwrap();
+        assert_eq!(exported.check(), Some(Check::Percentiles));
+        assert_eq!(
+            exported.expr(&none),
+            format!("topk by (namespace) (2049,count by (namespace,quantile) (m{{{s}}}))")
+        );
+    }
+
+    #[test]
+    fn an_absent_counter_is_zero_while_its_heartbeat_is_there_and_nothing_is_read_without() {
+        let none = BTreeSet::new();
+        let errors =
+            Measure::statistic(selector("e", &[("code", "500")]), MetricKind::Counter, Statistic::Rate).unwrap();
+        let beating = errors.with_heartbeat(Some(selector("up", &[])));
+        let beating = plain(beating, Identity::default().attribution(None));
+        let alive = "count by (namespace) (up{})";
+        let read = "sum by (namespace) (rate(e{code=\"500\"}[5m]))";
+        assert_eq!(beating.expr(&none), format!("{read} and {alive} or {alive} * 0"));
+        assert_eq!(
+            beating.freshness(&none),
+            "max by (namespace) (timestamp(e{code=\"500\"})) or max by (namespace) (timestamp(up{}))"
+        );
+        let share = Measure::ratio(RatioOf::Counters, selector("e", &[]), selector("r", &[]));
+        let share = plain(share.with_heartbeat(Some(selector("up", &[]))), Identity::default().attribution(None));
+        let all = "sum by (namespace) (rate(r{}[5m]))";
+        assert_eq!(
+            share.expr(&none),
+            format!("(sum by (namespace) (rate(e{{}}[5m])) or {all} * 0) / {all} and on (namespace) {alive}")
+        );
+        // What has no absence of that kind is left alone.
+        let mean = Measure::statistic(selector("m", &[]), MetricKind::Gauge, Statistic::Mean).unwrap();
+        assert_eq!(mean.clone().with_heartbeat(Some(selector("up", &[]))), mean);
+    }
+
+    #[test]
+    fn what_readings_are_worth_is_asked_beside_them() {
+        let none = BTreeSet::new();
+        let check = |shape: &Shape| shape.checks().map(|check| (check.check().unwrap(), check.expr(&none)));
+        let p95 = shape(MetricKind::Histogram, "m", "p95", None);
+        let (kind, expr) = check(&p95).unwrap();
+        assert_eq!(kind, Check::Buckets);
+        assert_eq!(expr, "topk by (namespace) (2049,count by (namespace,le) (m_bucket{http_route=\"/api/chat/\"}))");
+        let back = |c: &str| format!("max by (namespace) (resets({c}[5m]) > count_over_time({c}[5m]) * 0.25)");
+        let counter = Measure::statistic(selector("c", &[]), MetricKind::Counter, Statistic::Rate).unwrap();
+        let counter = plain(counter, Identity::default().attribution(None));
+        assert_eq!(check(&counter), Some((Check::Resets, back("c{}"))));
+        let hits = ratio(RatioOf::Counters, selector("h", &[]), selector("l", &[]));
+        assert_eq!(check(&hits), Some((Check::Resets, format!("{} or {}", back("l{}"), back("h{}")))));
+        for unchecked in [shape(MetricKind::Histogram, "m", "mean", None), shape(MetricKind::Gauge, "m", "p95", None)] {
+            assert_eq!(check(&unchecked), None);
+        }
+        assert_eq!(counter.checks().unwrap().checks(), None);
     }
 
     fn ratio(of: RatioOf, numerator: Selector, denominator: Selector) -> Shape {

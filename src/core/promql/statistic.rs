@@ -11,8 +11,10 @@ pub enum MetricKind {
     Gauge,
     /// Only goes up, and starts again at zero.
     Counter,
-    /// Cumulative buckets `NAME_bucket`, with `NAME_sum` and `NAME_count`.
+    /// Cumulative buckets `NAME_bucket`, with `NAME_sum` and `NAME_count`; or a native histogram `NAME`.
     Histogram,
+    /// Percentiles `NAME{quantile}` that the application computes itself, with `NAME_sum` and `NAME_count`.
+    Summary,
 }
 
 impl MetricKind {
@@ -23,24 +25,32 @@ impl MetricKind {
             Self::Gauge => "gauge",
             Self::Counter => "counter",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
         }
     }
 
-    /// The statistic when the policy names none; a histogram has no natural one.
+    /// Whether it holds observations, which can be counted.
+    #[must_use]
+    pub const fn is_observed(self) -> bool {
+        matches!(self, Self::Histogram | Self::Summary)
+    }
+
+    /// The statistic when the policy names none; what was observed has no natural one.
     #[must_use]
     pub const fn default_statistic(self) -> Option<Statistic> {
         match self {
             Self::Gauge => Some(Statistic::Mean),
             Self::Counter => Some(Statistic::Rate),
-            Self::Histogram => None,
+            Self::Histogram | Self::Summary => None,
         }
     }
 
     const fn fits(self) -> &'static str {
         match self {
-            Self::Gauge => "mean, max, min, cv, slope or a percentile such as p95",
-            Self::Counter => "rate or increase",
-            Self::Histogram => "mean, rate, increase or a percentile such as p95",
+            Self::Gauge => "mean, max, min, cv, slope, trend or a percentile such as p95",
+            Self::Counter => "rate, increase or trend",
+            Self::Histogram => "mean, rate, increase, trend or a percentile such as p95",
+            Self::Summary => "mean, rate, increase, trend or a percentile that it exports, such as p95",
         }
     }
 }
@@ -68,12 +78,16 @@ pub enum Statistic {
     Cv,
     /// Change per second, by linear regression, of one pod.
     Slope,
-    /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of one pod.
+    /// Change over the window as a share of its median (Theil–Sen), where it is more than chance (Mann–Kendall): of the mean,
+    /// or of the rate of a counter.
+    Trend,
+    /// A percentile: of a histogram over all observations of all pods, of a gauge over time and of one pod, of a summary as one
+    /// pod exports it.
     Quantile(Percentile),
 }
 
 impl Statistic {
-    /// Reads `mean`, `max`, `min`, `rate`, `increase`, `cv`, `slope`, `p95`, `p99.9`.
+    /// Reads `mean`, `max`, `min`, `rate`, `increase`, `cv`, `slope`, `trend`, `p95`, `p99.9`.
     pub fn parse(text: &str) -> Result<Self, StatisticError> {
         match text {
             "mean" => Ok(Self::Mean),
@@ -83,6 +97,7 @@ impl Statistic {
             "increase" => Ok(Self::Increase),
             "cv" => Ok(Self::Cv),
             "slope" => Ok(Self::Slope),
+            "trend" => Ok(Self::Trend),
             _ => text
                 .strip_prefix('p')
                 .and_then(|digits| Percentile::new(Decimal::parse(digits).ok()?))
@@ -102,11 +117,11 @@ impl Statistic {
     /// The statistic, if it can be computed of metrics of this kind.
     pub fn check(self, kind: MetricKind) -> Result<Self, StatisticError> {
         let fits = match kind {
-            MetricKind::Gauge => {
-                matches!(self, Self::Mean | Self::Max | Self::Min | Self::Cv | Self::Slope | Self::Quantile(_))
+            MetricKind::Gauge => !matches!(self, Self::Rate | Self::Increase),
+            MetricKind::Counter => matches!(self, Self::Rate | Self::Increase | Self::Trend),
+            MetricKind::Histogram | MetricKind::Summary => {
+                matches!(self, Self::Mean | Self::Rate | Self::Increase | Self::Trend | Self::Quantile(_))
             }
-            MetricKind::Counter => matches!(self, Self::Rate | Self::Increase),
-            MetricKind::Histogram => matches!(self, Self::Mean | Self::Rate | Self::Increase | Self::Quantile(_)),
         };
         if fits { Ok(self) } else { Err(StatisticError::Unfit { statistic: self, kind, fits: kind.fits() }) }
     }
@@ -117,8 +132,8 @@ impl Statistic {
     #[must_use]
     pub fn least_samples(self, kind: MetricKind) -> u32 {
         match (kind, self) {
-            (MetricKind::Histogram, Self::Quantile(percentile)) => percentile.least_samples(),
-            (MetricKind::Histogram, Self::Mean) => LEAST_OF_A_SHARE,
+            (MetricKind::Histogram | MetricKind::Summary, Self::Quantile(percentile)) => percentile.least_samples(),
+            (MetricKind::Histogram | MetricKind::Summary, Self::Mean) => LEAST_OF_A_SHARE,
             _ => 0,
         }
     }
@@ -126,7 +141,10 @@ impl Statistic {
     /// Whether pods are not added up or averaged: the reading is that of the one where it is most extreme.
     #[must_use]
     pub const fn is_of_one_pod(self, kind: MetricKind) -> bool {
-        matches!((kind, self), (MetricKind::Gauge, Self::Cv | Self::Slope | Self::Quantile(_)))
+        matches!(
+            (kind, self),
+            (MetricKind::Gauge, Self::Cv | Self::Slope | Self::Quantile(_)) | (MetricKind::Summary, Self::Quantile(_))
+        )
     }
 
     /// Whether series that are too young say something else than the others.
@@ -140,10 +158,11 @@ impl Statistic {
     pub fn unit(self, kind: MetricKind, metric: &str) -> MetricUnit {
         match (self, kind) {
             // Observations per second, whatever was observed.
-            (Self::Rate, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::PerSecond),
-            (Self::Increase, MetricKind::Histogram) => MetricUnit::base_unit(BaseUnit::Count),
+            (Self::Rate, MetricKind::Histogram | MetricKind::Summary) => MetricUnit::base_unit(BaseUnit::PerSecond),
+            (Self::Increase, MetricKind::Histogram | MetricKind::Summary) => MetricUnit::base_unit(BaseUnit::Count),
             (Self::Rate, MetricKind::Gauge | MetricKind::Counter) => MetricUnit::of_rate(metric),
             (Self::Slope, _) => MetricUnit::of_rate(metric).signed(),
+            (Self::Trend, _) => MetricUnit::base_unit(BaseUnit::Ratio).signed(),
             (Self::Cv, _) => MetricUnit::base_unit(BaseUnit::Ratio),
             (Self::Mean | Self::Max | Self::Min | Self::Increase | Self::Quantile(_), _) => {
                 MetricUnit::of_values(metric)
@@ -162,6 +181,7 @@ impl fmt::Display for Statistic {
             Self::Increase => f.pad("increase"),
             Self::Cv => f.pad("cv"),
             Self::Slope => f.pad("slope"),
+            Self::Trend => f.pad("trend"),
             Self::Quantile(percentile) => f.pad(&format!("p{}", percentile.0)),
         }
     }
@@ -237,7 +257,7 @@ impl Percentile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatisticError {
     /// Not one of the words.
-    #[error("must be mean, max, min, rate, increase, cv, slope or a percentile such as p95, not {0}")]
+    #[error("must be mean, max, min, rate, increase, cv, slope, trend or a percentile such as p95, not {0}")]
     Unknown(Excerpt),
     /// Nothing is named, and the kind has no default.
     #[error("must be named for a {kind}: {fits}")]
@@ -296,6 +316,11 @@ impl Window {
         Self { millis: millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS) }
     }
 
+    /// A window of that many seconds, which is known to be allowed.
+    pub(crate) const fn of_seconds(seconds: u64) -> Self {
+        Self { millis: seconds * 1000 }
+    }
+
     /// Half of it, for an offset.
     pub(super) const fn half(self) -> Self {
         Self { millis: self.millis / 2 }
@@ -342,7 +367,9 @@ mod tests {
 
     #[test]
     fn words_read_and_print() {
-        for text in ["mean", "max", "min", "rate", "increase", "cv", "slope", "p95", "p99.9", "p0.1", "p99.999"] {
+        for text in
+            ["mean", "max", "min", "rate", "increase", "cv", "slope", "trend", "p95", "p99.9", "p0.1", "p99.999"]
+        {
             assert_eq!(Statistic::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "p", "p0", "p100", "p-5", "95", "P95", "avg", "p95%", "p9e1"] {
@@ -354,13 +381,14 @@ mod tests {
 
     #[test]
     fn each_kind_has_what_fits_it() {
-        use MetricKind::{Counter, Gauge, Histogram};
+        use MetricKind::{Counter, Gauge, Histogram, Summary};
         for (kind, fits) in [
-            (Gauge, ["mean", "max", "min", "cv", "slope", "p95"].as_slice()),
-            (Counter, &["rate", "increase"]),
-            (Histogram, &["mean", "rate", "increase", "p95"]),
+            (Gauge, ["mean", "max", "min", "cv", "slope", "trend", "p95"].as_slice()),
+            (Counter, &["rate", "increase", "trend"]),
+            (Histogram, &["mean", "rate", "increase", "trend", "p95"]),
+            (Summary, &["mean", "rate", "increase", "trend", "p95"]),
         ] {
-            for word in ["mean", "max", "min", "rate", "increase", "cv", "slope", "p95"] {
+            for word in ["mean", "max", "min", "rate", "increase", "cv", "slope", "trend", "p95"] {
                 assert_eq!(Statistic::of(kind, Some(word)).is_ok(), fits.contains(&word), "{word} of a {kind}");
             }
         }
@@ -369,14 +397,14 @@ mod tests {
         let message = |kind, text| Statistic::of(kind, text).unwrap_err().to_string();
         assert_eq!(
             message(Histogram, None),
-            "must be named for a histogram: mean, rate, increase or a percentile such as p95"
+            "must be named for a histogram: mean, rate, increase, trend or a percentile such as p95"
         );
-        assert_eq!(message(Counter, Some("p95")), "must be rate or increase for a counter, not p95");
+        assert_eq!(message(Counter, Some("p95")), "must be rate, increase or trend for a counter, not p95");
     }
 
     #[test]
     fn percentiles_need_ten_observations_beyond_them() {
-        use MetricKind::{Counter, Gauge, Histogram};
+        use MetricKind::{Counter, Gauge, Histogram, Summary};
         for (statistic, kind, least) in [
             ("p50", Histogram, 20),
             ("p90", Histogram, 100),
@@ -385,6 +413,8 @@ mod tests {
             ("p99.9", Histogram, 10_000),
             ("p5", Histogram, 200),
             ("mean", Histogram, 20),
+            ("p99", Summary, 1000),
+            ("mean", Summary, 20),
             ("rate", Histogram, 0),
             ("p95", Gauge, 0),
             ("rate", Counter, 0),

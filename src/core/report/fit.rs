@@ -250,6 +250,7 @@ mod tests {
                     severity: None,
                     since: at.clone(),
                     value: long(words),
+                    of: Some(i64::MAX),
                 };
                 entries
             ],

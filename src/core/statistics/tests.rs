@@ -158,3 +158,37 @@ proptest::proptest! {
         proptest::prop_assert!((0.0..=1.0).contains(&p), "{}", p);
     }
 }
+
+/// Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I, method 3: the
+/// score interval of Wilson (1927) at 95 %, two-sided.
+#[test]
+fn wilsons_interval_is_that_of_the_tables() {
+    const Z_TWO_SIDED: f64 = 1.959_963_984_540_054;
+    for (events, tries, lower, upper) in [
+        (81.0, 263.0, 0.2553, 0.3662),
+        (15.0, 148.0, 0.0624, 0.1605),
+        (0.0, 20.0, 0.0, 0.1611),
+        (1.0, 29.0, 0.0061, 0.1718),
+    ] {
+        let (least, most) = wilson(events / tries, tries, Z_TWO_SIDED);
+        assert!((least - lower).abs() < 6e-5 && (most - upper).abs() < 6e-5, "{events} of {tries}: {least} to {most}");
+    }
+}
+
+#[test]
+fn wilsons_upper_bound_mirrors_the_lower() {
+    for (share, tries) in [(0.0, 10.0), (0.02, 50.0), (0.5, 7.0), (0.93, 1000.0), (1.0, 3.0)] {
+        about(wilson_upper(share, tries), 1.0 - wilson_lower(1.0 - share, tries));
+    }
+    assert!((wilson_upper(0.5, 0.0) - 1.0).abs() < f64::EPSILON);
+}
+
+proptest::proptest! {
+    #[test]
+    fn wilsons_interval_holds_the_share_and_narrows_with_tries(share in 0.0..=1.0_f64, tries in 1.0..1e9_f64) {
+        let (least, most) = (wilson_lower(share, tries), wilson_upper(share, tries));
+        proptest::prop_assert!(0.0 <= least && least <= share + 1e-12 && share <= most + 1e-12 && most <= 1.0);
+        let (finer_least, finer_most) = (wilson_lower(share, tries * 4.0), wilson_upper(share, tries * 4.0));
+        proptest::prop_assert!(finer_least >= least - 1e-12 && finer_most <= most + 1e-12);
+    }
+}

@@ -80,10 +80,17 @@ fn settings(world: &World) -> [Page; 5] {
     [desired, live, state, effective, verified]
 }
 
-fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 6] {
-    let [mut state, mut since, mut value, mut bound, mut found, mut shown] =
-        [THRESHOLD_STATE, THRESHOLD_SINCE, THRESHOLD_VALUE, THRESHOLD_BOUND, PATTERN_FOUND, PATTERN_VALUE]
-            .map(Page::of);
+fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 7] {
+    let [mut state, mut since, mut value, mut bound, mut interval, mut found, mut shown] = [
+        THRESHOLD_STATE,
+        THRESHOLD_SINCE,
+        THRESHOLD_VALUE,
+        THRESHOLD_BOUND,
+        THRESHOLD_INTERVAL,
+        PATTERN_FOUND,
+        PATTERN_VALUE,
+    ]
+    .map(Page::of);
     for reading in readings {
         let (namespace, policy) = (&*reading.policy.0, &*reading.policy.1);
         let [kind, target] = reading.target.map_or([""; 2], who);
@@ -107,6 +114,9 @@ fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 
         if let Some(read) = reading.value {
             value.put(&labels, read);
         }
+        for (end, at) in reading.interval.iter().flat_map(|(least, most)| [("least", least), ("most", most)]) {
+            interval.put(&[namespace, policy, name, kind, target, series, end], *at);
+        }
         // Rules match bounds with the labels of what they judge, so that a profile that moves a bound rewrites no rule; values of
         // labels that are kept apart share one.
         let levels = if reading.is_first { reading.levels } else { &[] };
@@ -118,7 +128,7 @@ fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 
             }
         }
     }
-    [state, since, value, bound, found, shown]
+    [state, since, value, bound, interval, found, shown]
 }
 
 fn rollouts(world: &World) -> [Page; 2] {

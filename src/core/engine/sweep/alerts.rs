@@ -278,7 +278,7 @@ impl About<'_> {
         let description = format!(
             "{} was {} at {}, {} {}{}. Policy {}/{}.",
             self.what(),
-            breach.bound.unit().format(breach.value),
+            standing::amount(breach),
             breach.since,
             breach.side.as_str(),
             breach.bound,

@@ -10,8 +10,8 @@ use crate::api::conditions::Reason;
 use crate::core::{
     evaluate::{Announced, Breach, Track, Verdict},
     facts::{Instant, Span},
-    policy::thresholds::Level,
-    promql::{Group, GroupReadings, Missing, Shape},
+    policy::thresholds::{Level, Shown},
+    promql::{Group, Missing, Shape},
     units::Excerpt,
 };
 
@@ -35,9 +35,16 @@ impl Groups {
 
     /// Takes the readings of a round: those of values that did not answer are missing. A breach of one that does not
     /// answer any more is held for `patience`.
-    pub fn judge(&mut self, levels: &[Level], at: Instant, readings: &GroupReadings, continuity: Span, patience: Span) {
+    pub fn judge(
+        &mut self,
+        levels: &[Level],
+        at: Instant,
+        readings: &[(Group, Result<Shown, Missing>)],
+        continuity: Span,
+        patience: Span,
+    ) {
         for (group, reading) in readings {
-            self.track(group.clone()).judge(levels, at, *reading, continuity);
+            self.track(group.clone()).judge_shown(levels, at, *reading, continuity);
         }
         let answered = |group: &Group| readings.iter().any(|(known, _)| known == group);
         for (_, track) in self.0.iter_mut().filter(|(group, _)| !answered(group)) {

@@ -15,8 +15,8 @@ use crate::{
     core::{
         facts::{Instant, Kind, Span},
         promql::{
-            FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Reading, Sample, SampleBatch, SeriesKey, Shape,
-            Told, WorkloadKind,
+            Check, FreeQuery, Freshness, Group, Missing, Query, RangeWindow, Reading, Sample, SampleBatch, SeriesKey,
+            Shape, Told, WorkloadKind,
         },
         statistics,
     },
@@ -34,6 +34,8 @@ const CONTINUITY_INTERVALS: i64 = 2;
 const MAX_PAST_POINTS: i64 = 240;
 /// How much slower a question is asked at most that is too expensive or cannot be parsed.
 const MAX_SLOWDOWN: i64 = 8;
+/// How many sweeps pass between two askings whether readings can be trusted: what is asked changes with releases.
+const CHECK_INTERVALS: i64 = 10;
 
 /// What is asked: the identity of a question.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,16 @@ impl Ask {
             Self::Shape(shape) | Self::Trend(shape, _) => Some(shape),
             Self::Free(_) | Self::Told(..) => None,
         }
+    }
+
+    /// What it tells of readings, if it asks for none.
+    pub fn check(&self) -> Option<Check> {
+        self.shape()?.check()
+    }
+
+    /// How many sweeps pass between two askings.
+    fn pace(&self) -> i64 {
+        if self.check().is_some() { CHECK_INTERVALS } else { 1 }
     }
 }
 
@@ -180,6 +192,8 @@ pub(super) struct Question {
     /// The age of the data, and how many rounds that has served.
     ages: Option<(Arc<Ages>, u8)>,
     /// How many intervals pass between two rounds.
+    pace: i64,
+    /// How many times more, while it is refused.
     slowdown: i64,
     /// Whether the past is to be asked, too.
     past: bool,
@@ -226,6 +240,7 @@ impl Question {
         past: bool,
     ) -> Self {
         let (expr, freshness) = texts(ask, &portion.wanted, interval);
+        let pace = ask.pace();
         Self {
             expr,
             freshness,
@@ -236,10 +251,12 @@ impl Question {
             members: portion.members.into(),
             lookback: portion.lookback,
             every: portion.every.unwrap_or_default(),
-            due: now,
+            // What need not be known at once does not add to the first round.
+            due: if pace > 1 { now + interval } else { now },
             slot: None,
             offset: Span::ZERO,
             ages: None,
+            pace,
             slowdown: 1,
             past,
             round: None,
@@ -317,7 +334,8 @@ impl Question {
             }
         }
         let mut past_step = Span::ZERO;
-        if std::mem::take(&mut self.past) && self.lookback > Span::ZERO {
+        // What a trend was before, its points do not tell.
+        if std::mem::take(&mut self.past) && self.lookback > Span::ZERO && points.is_none() {
             let step = interval.as_millis().max(self.lookback.as_millis() / MAX_PAST_POINTS);
             let range = RangeWindow::before(at.millis(), self.lookback.as_millis(), step);
             past_step = Span::millis(range.step);
@@ -378,7 +396,7 @@ impl Question {
     }
 
     fn step(&self, interval: Span) -> Span {
-        interval.max(self.every).times(self.slowdown)
+        interval.times(self.pace).max(self.every).times(self.slowdown)
     }
 }
 
@@ -406,7 +424,7 @@ fn texts(ask: &Ask, wanted: &BTreeSet<SeriesKey>, interval: Span) -> (Box<str>, 
         Ask::Shape(shape) | Ask::Trend(shape, _) => {
             let query = Query::Shaped { shape, wanted };
             let window = i64::try_from(shape.window().millis()).unwrap_or(i64::MAX);
-            let needed = window > max_age(interval).as_millis();
+            let needed = window > max_age(interval).as_millis() && ask.check().is_none();
             (query.expr().into(), query.freshness().filter(|_| needed).map(Into::into))
         }
     }
@@ -434,6 +452,14 @@ impl Round {
             Err(refusal) => return Err(Missing::new(refusal.reason)),
         };
         self.fresh(key, readings)
+    }
+
+    /// The answer as it is.
+    pub const fn batch(&self) -> Option<&SampleBatch> {
+        match &self.value {
+            Ok(Values::Shaped(batch)) => Some(batch),
+            Ok(Values::Free(_) | Values::Told(_)) | Err(_) => None,
+        }
     }
 
     /// What the pods of a workload (or namespace) tell.

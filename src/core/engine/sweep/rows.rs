@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     alerts::Wording,
+    checks::Notes,
     groups::Groups,
     proofs::{Expected, Proofs},
     question::{Ask, Draft, Round, nobody, workload},
@@ -21,9 +22,9 @@ use crate::{
         policy::{
             Policy, PolicyKey, Profile, Threshold,
             profiles::{Side, Switch, When},
-            thresholds::{Level, Metric},
+            thresholds::{Level, Metric, Shown},
         },
-        promql::{self, Group, GroupReadings, Missing, Reading, SeriesKey},
+        promql::{self, Check, Group, Missing, Reading, SeriesKey, Shape},
         report,
         resolve::Rules,
         units::Quantity,
@@ -105,6 +106,8 @@ pub(super) struct Row {
     pub track: Track,
     /// Each value of the labels that are kept apart.
     pub groups: Groups,
+    /// Whether its readings can be trusted, and how exact they are; `None`: nobody has told yet.
+    pub notes: Option<Box<Notes>>,
     /// Version of what is asked, since which the row exists.
     version: u32,
     threshold: u16,
@@ -192,6 +195,7 @@ impl Governed {
             let row = |target| Row {
                 track: Track::default(),
                 groups: Groups::default(),
+                notes: None,
                 version,
                 threshold: number(index),
                 target,
@@ -225,6 +229,7 @@ impl Governed {
                 |before| Row {
                     track: before.track,
                     groups: before.groups.clone(),
+                    notes: before.notes.clone(),
                     version: before.version,
                     ..row.clone()
                 },
@@ -244,7 +249,8 @@ impl Governed {
             let since = report::instant(&said.since);
             match (said.state.as_str(), said.severity, Quantity::parse(&said.value)) {
                 ("Breached", Some(severity), Some(value)) => {
-                    row.recall(&threshold, &said.labels, severity, since, value.amount.as_f64());
+                    let tries = said.of.and_then(|of| u32::try_from(of).ok()).map(f64::from);
+                    row.recall(&threshold, &said.labels, severity, since, (value.amount.as_f64(), tries));
                 }
                 ("NoData", ..) if said.labels.is_empty() => row.track.recall_gap(since),
                 _ => {}
@@ -255,7 +261,8 @@ impl Governed {
             let Some(row) = self.rows.get_mut(row) else { continue };
             let value = said.value.split(' ').next().and_then(Quantity::parse);
             if let Some(value) = value.filter(|_| pattern.pattern.is_some()) {
-                row.recall(&pattern, &said.labels, said.severity, report::instant(&said.since), value.amount.as_f64());
+                let value = (value.amount.as_f64(), None);
+                row.recall(&pattern, &said.labels, said.severity, report::instant(&said.since), value);
             }
         }
     }
@@ -326,10 +333,14 @@ impl Governed {
             .collect();
         for (profile, switch) in watching {
             let Some(threshold) = self.threshold(row) else { return false };
+            // A profile writes: it waits until it is known that a counter is one.
+            if row.notes.is_none() && threshold.metric.may_reset() {
+                return false;
+            }
             let readings: Vec<Result<f64, Missing>> = if threshold.metric.by().is_empty() {
-                vec![threshold.read(round.reading(key))]
+                vec![row.trusted(threshold.read(round.reading(key)))]
             } else {
-                let read = |(_, reading)| threshold.read(reading);
+                let read = |(_, reading)| row.trusted(threshold.read(reading));
                 round.groups(key).map_or_else(|why| vec![Err(why)], |all| all.into_iter().map(read).collect())
             };
             let sides = readings
@@ -389,7 +400,8 @@ impl Governed {
             Metric::Free(query) => Some(Ask::Free(query.clone())),
             metric @ Metric::Series { .. } => {
                 let kind = self.target(row).and_then(|target| workload(target.kind));
-                let points = self.threshold(row)?.pattern.map_or(1, |pattern| pattern.points);
+                let own = metric.course().map(|course| course.points);
+                let points = self.threshold(row)?.pattern.map(|pattern| pattern.points).or(own).unwrap_or(1);
                 let ask = |shape| if points > 1 { Ask::Trend(shape, points) } else { Ask::Shape(shape) };
                 metric.shape(identity, kind).map(ask)
             }
@@ -407,7 +419,13 @@ impl Governed {
         for (index, row) in self.rows.iter().enumerate() {
             let (Some(threshold), Some(ask)) = (self.threshold(row), self.ask(row, identity)) else { continue };
             let Ok(index) = u16::try_from(index) else { return };
-            let every = threshold.pattern.map_or(Span::ZERO, |pattern| pattern.every);
+            let own = threshold.metric.course().map(|course| course.every);
+            let every = threshold.pattern.map(|pattern| pattern.every).or(own).unwrap_or_default();
+            if let Some(check) = check_of(threshold, &ask) {
+                let draft = drafts.entry(Ask::Shape(check)).or_default();
+                draft.wanted.insert(self.series_key(policy, row));
+                draft.members.push((number, index));
+            }
             let draft = drafts.entry(ask).or_default();
             draft.every = Some(draft.every.map_or(every, |others| others.min(every)));
             draft.unjudged |= !row.track.is_judged();
@@ -416,6 +434,32 @@ impl Governed {
             draft.lookback = draft.lookback.max(hold);
         }
         self.proofs.draft((policy, number), self.rows.len(), identity, drafts);
+    }
+
+    /// Whether something is still to be known of its readings.
+    pub fn is_unchecked(&self, identity: &promql::Identity) -> bool {
+        let mut unknown = self.rows.iter().filter(|row| row.notes.is_none());
+        unknown.any(|row| {
+            let asked = self.threshold(row).zip(self.ask(row, identity));
+            let check = asked.and_then(|(threshold, ask)| check_of(threshold, &ask));
+            check.is_some_and(|check| check.check() != Some(Check::Resets))
+        })
+    }
+
+    /// Notes what a round tells of a row's readings. Returns whether people must be told something else.
+    pub fn note(&mut self, policy: &PolicyKey, index: usize, check: Check, round: &Round) -> bool {
+        let Some(row) = self.rows.get(index) else { return false };
+        let Some(threshold) = self.threshold(row) else { return false };
+        let notes = Notes::of(check, threshold, &self.series_key(policy, row), round);
+        let Some(row) = self.rows.get_mut(index) else { return false };
+        let Some(notes) = notes else {
+            // Nobody waits for what a backend does not answer.
+            row.notes.get_or_insert_default();
+            return false;
+        };
+        let news = row.notes.as_deref() != Some(&notes) && (row.notes.is_some() || notes != Notes::default());
+        row.notes = Some(Box::new(notes));
+        news
     }
 
     /// Judges a row by a round. Returns whether people must be told something else.
@@ -490,18 +534,18 @@ impl Row {
         labels: &BTreeMap<String, String>,
         severity: Severity,
         since: Instant,
-        value: f64,
+        (value, tries): (f64, Option<f64>),
     ) {
         let by = threshold.metric.by();
         let group = by.iter().map(|label| labels.get(label).map_or("", String::as_str).into());
         let track = if by.is_empty() { &mut self.track } else { self.groups.track(group.collect()) };
-        track.recall(&threshold.levels, severity, since, value);
+        track.recall(&threshold.levels, severity, since, Shown::of(value, tries));
     }
 
     fn judge(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
         rebuild(&mut self.track, threshold, key, round, continuity);
-        let reading = threshold.read(round.reading(key));
-        self.track.judge(&threshold.levels, round.at, reading, continuity);
+        let shown = self.trusted(shown(threshold, round.reading(key)));
+        self.track.judge_shown(&threshold.levels, round.at, shown, continuity);
     }
 
     fn judge_groups(&mut self, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
@@ -514,11 +558,11 @@ impl Row {
                 return;
             }
         };
-        let readings: GroupReadings =
-            readings.into_iter().map(|(group, reading)| (group, threshold.read(reading))).collect();
+        let readings: Vec<(Group, Result<Shown, Missing>)> =
+            readings.into_iter().map(|(group, reading)| (group, self.trusted(shown(threshold, reading)))).collect();
         // The row has a reading if any value of the labels has one; else it is missing for the reason of one of them.
         let any = readings.iter().map(|(_, reading)| *reading).reduce(Result::or);
-        self.track.judge(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
+        self.track.judge_shown(&[], round.at, any.unwrap_or(Err(Missing::new(Reason::NoData))), continuity);
         for (group, _) in &readings {
             let key = SeriesKey { group: group.clone(), ..key.clone() };
             rebuild(self.groups.track(group.clone()), threshold, &key, round, continuity);
@@ -533,13 +577,25 @@ fn watched<'a>(thresholds: &'a [Threshold], patterns: &'a [Threshold], row: &Row
     thresholds.get(index).or_else(|| patterns.get(index.checked_sub(thresholds.len())?))
 }
 
+/// What is asked beside the readings of a threshold. Patterns are advice, and look at so much that little can mislead them.
+fn check_of(threshold: &Threshold, ask: &Ask) -> Option<Shape> {
+    let Ask::Shape(shape) = ask else { return None };
+    let check = shape.checks().filter(|_| threshold.pattern.is_none())?;
+    (!threshold.levels.is_empty() || check.check() != Some(Check::Buckets)).then_some(check)
+}
+
+/// What a reading shows, or why there is none.
+fn shown(threshold: &Threshold, reading: Reading) -> Result<Shown, Missing> {
+    threshold.read(reading).map(|value| threshold.shown(value, reading.count))
+}
+
 /// Learns from what was read before the round.
 fn rebuild(track: &mut Track, threshold: &Threshold, key: &SeriesKey, round: &Round, continuity: Span) {
     let (past, apart) = round.past(key);
     if !past.is_empty() {
         // What had too few observations was no reading then, either.
-        let read = |(at, reading): (Instant, Reading)| Some((at, threshold.read(reading).ok()?));
-        let past: Vec<(Instant, f64)> = past.into_iter().filter_map(read).collect();
+        let read = |(at, reading): (Instant, Reading)| Some((at, shown(threshold, reading).ok()?));
+        let past: Vec<(Instant, Shown)> = past.into_iter().filter_map(read).collect();
         track.rebuild(&threshold.levels, round.at, &past, apart.max(continuity));
     }
 }

@@ -19,11 +19,11 @@ use crate::{
         status::{AdviceStatus, ThresholdStatus},
     },
     core::{
-        evaluate::{Breach, Gap, Verdict},
+        evaluate::{Breach, Gap, Side, Verdict},
         facts::{ObjectKey, Span},
         policy::{
             PolicyKey, Threshold,
-            thresholds::{Level, word},
+            thresholds::{Level, Shown, word},
         },
         promql::{Group, Missing, Shape},
         report::{
@@ -71,6 +71,8 @@ pub struct Reading<'a> {
     pub is_first: bool,
     /// The reading in base units, unless it is missing.
     pub value: Option<f64>,
+    /// Of a share: between what it lies, each end at 95 %.
+    pub interval: Option<(f64, f64)>,
     /// The verdict.
     pub verdict: Verdict,
     /// The bounds.
@@ -121,6 +123,7 @@ impl Sweep {
         {
             return before;
         }
+        let known = written_finding(written, ConditionType::MetricsAvailable).filter(|_| same_spec);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let within = states.iter().filter(|state| state.is_within()).count();
         let mut measured = Measured {
@@ -131,6 +134,12 @@ impl Sweep {
             counts: (count(states.len()), count(within)),
             advice: advice::advice(governed),
         };
+        // Until it is asked again how exact readings are, after a restart, that stays as it was.
+        let unchecked = source.is_some_and(|source| governed.is_unchecked(&source.spec.identity));
+        let same = |known: &Finding| (known.truth, known.reason) == (measured.metrics.truth, measured.metrics.reason);
+        if let Some(known) = known.filter(|known| unchecked && known.reason == Reason::Answered && same(known)) {
+            measured.metrics = known;
+        }
         if measured.metrics.reason == Reason::QueryInvalid {
             measured.stalled = Some((Reason::QueryInvalid, measured.metrics.message.clone()));
         }
@@ -194,6 +203,10 @@ impl Sweep {
                         target: governed.target(row),
                         series: group.map(|group| spelled(by, group)),
                         value: track.value(),
+                        interval: track
+                            .shown()
+                            .filter(|shown| shown.tries > 0.0)
+                            .map(|shown| (shown.least, shown.most)),
                         verdict: track.verdict(&threshold.levels),
                         levels: &threshold.levels,
                     })
@@ -277,7 +290,7 @@ fn compliant(states: &[State<'_>]) -> Finding {
             format!(
                 "{} was {} at {}, {} {} ({}{held})",
                 state.name(),
-                breach.bound.unit().format(breach.value),
+                amount(breach),
                 breach.since,
                 breach.side.as_str(),
                 breach.bound,
@@ -314,6 +327,19 @@ fn compliant(states: &[State<'_>]) -> Finding {
     Finding::new(Truth::True, Reason::Within, format!("{total}: {said}"))
 }
 
+/// The reading of a breach, and of a share what it shows: `20% of 25 (at least 9.3%)`.
+pub(super) fn amount(breach: &Breach) -> String {
+    let unit = breach.bound.unit();
+    let shown = Shown::of(breach.value, Some(breach.tries));
+    let (word, end) = match breach.side {
+        Side::Above => ("least", shown.least),
+        Side::Below => ("most", shown.most),
+    };
+    let certain =
+        if shown.tries > 0.0 { format!(" of {} (at {word} {})", shown.tries, unit.format(end)) } else { String::new() };
+    format!("{}{certain}", unit.format(breach.value))
+}
+
 fn metrics(states: &[&[State<'_>]; 2], governed: &Governed, source: Option<&Source>) -> Finding {
     let Some(source) = source else {
         let message = format!("there is no MetricsSource \"{}\"", governed.source);
@@ -345,7 +371,16 @@ fn metrics(states: &[&[State<'_>]; 2], governed: &Governed, source: Option<&Sour
     if states[0].iter().any(|state| matches!(state.verdict, Verdict::Unjudged)) {
         return Finding::new(Truth::Unknown, Reason::Unknown, "not everything has been asked yet");
     }
-    Finding::new(Truth::True, Reason::Answered, format!("MetricsSource \"{}\" answers every query", governed.source))
+    let answers = format!("MetricsSource \"{}\" answers every query", governed.source);
+    let mut exact: Vec<String> = Vec::new();
+    for state in states[0].iter() {
+        let said = state.threshold.zip(state.row.notes.as_ref());
+        let said =
+            said.and_then(|(threshold, notes)| Some(format!("{}: {}", state.name(), notes.said(threshold.unit)?)));
+        exact.extend(said.filter(|said| !exact.contains(said)));
+    }
+    let exact = if exact.is_empty() { String::new() } else { format!("; {}", list(exact.into_iter())) };
+    Finding::new(Truth::True, Reason::Answered, format!("{answers}{exact}"))
 }
 
 /// Thresholds that are not within, the worst first; where labels are kept apart, each value that is breached, because the
@@ -354,7 +389,7 @@ fn listed(states: &[State<'_>], governed: &Governed) -> Vec<ThresholdStatus> {
     let mut listed = Vec::new();
     for state in states {
         let Some(threshold) = governed.threshold(state.row) else { continue };
-        let entry = |labels, word: &str, severity, since, value| ThresholdStatus {
+        let entry = |labels, word: &str, severity, since, value, of| ThresholdStatus {
             name: threshold.name.to_string(),
             target: state.target.clone(),
             labels,
@@ -362,16 +397,19 @@ fn listed(states: &[State<'_>], governed: &Governed) -> Vec<ThresholdStatus> {
             severity,
             since: report::time(since),
             value,
+            of,
         };
         let labelled = |group: Option<&Group>| labels(threshold.metric.by(), group);
         if let Some(gap) = state.gap() {
             let severity = state.breach.map(|breach| breach.severity);
             let why = gap.missing.why.as_str().to_owned();
-            listed.push(entry(labelled(state.group), "NoData", severity, gap.since, why));
+            listed.push(entry(labelled(state.group), "NoData", severity, gap.since, why, None));
         } else if state.breach.is_some() {
             for (group, breach) in state.row.breaches(&threshold.levels) {
                 let value = breach.bound.unit().format(breach.value);
-                listed.push(entry(labelled(group), "Breached", Some(breach.severity), breach.since, value));
+                #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+                let of = (breach.tries > 0.0).then_some(breach.tries as i64);
+                listed.push(entry(labelled(group), "Breached", Some(breach.severity), breach.since, value, of));
             }
         }
     }
@@ -423,6 +461,10 @@ pub(super) fn missing(missing: Missing) -> String {
         Reason::NoData => "no series answers",
         Reason::NotANumber => "the reading is not a number",
         Reason::TooFewSamples => "too little happened in the window",
+        Reason::CounterReset => {
+            "the counter goes back again and again: it is none, or several processes expose it as one"
+        }
+        Reason::NotExported => "the summary does not export this percentile",
         Reason::StaleData => "the newest sample is too old",
         Reason::ClockSkew => "samples lie in the future: compare the clocks",
         Reason::AmbiguousResult => return format!("{} series answer where one must", missing.series),

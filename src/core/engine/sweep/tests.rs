@@ -8,6 +8,7 @@ mod judging;
 mod lab;
 mod past;
 mod proving;
+mod quality;
 mod sources;
 
 use serde_json::{Value, json};
@@ -15,7 +16,12 @@ use serde_json::{Value, json};
 use self::lab::{Lab, START};
 use super::*;
 use crate::{
-    api::{PerformancePolicyStatus, conditions::Reason, policy::Severity, status::ThresholdStatus},
+    api::{
+        PerformancePolicyStatus,
+        conditions::{ConditionType, Reason},
+        policy::Severity,
+        status::ThresholdStatus,
+    },
     core::{
         engine::{Refusal, Series},
         evaluate::Verdict,

@@ -34,6 +34,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         edges(subject, threshold, wire, findings);
         holds(subject, threshold, findings);
         window(subject, wire, findings);
+        absent(subject, wire, findings);
     }
 }
 
@@ -129,9 +130,38 @@ fn holds(subject: &Subject<'_>, threshold: &Threshold, findings: &mut Vec<Findin
     }
 }
 
+/// Labels that tell how something ended.
+const OUTCOMES: [&str; 10] = [
+    "code",
+    "status",
+    "status_code",
+    "http_response_status_code",
+    "grpc_code",
+    "error",
+    "error_type",
+    "result",
+    "outcome",
+    "exception",
+];
+
+/// Only of labels by which outcomes are told: others may well be there from the start.
+fn absent(subject: &Subject<'_>, wire: &wire::Threshold, findings: &mut Vec<Finding>) {
+    let wire::Metric { counter: Some(counter), labels, matching, heartbeat: None, .. } = &wire.metric else { return };
+    let mut selected = labels.keys().chain(matching.keys());
+    let Some(label) = selected.find(|label| OUTCOMES.contains(&label.as_str())) else { return };
+    if wire.levels.iter().any(|level| level.above.is_some()) {
+        let message =
+            format!("selects {label} of {counter}: until it happens no series answers, and there is no heartbeat");
+        findings.push(subject.find(Code::AbsentUntilItHappens, format!("thresholds.{}.metric", wire.name), message));
+    }
+}
+
 fn window(subject: &Subject<'_>, wire: &wire::Threshold, findings: &mut Vec<Finding>) {
     let Some(text) = wire.metric.window.as_deref() else { return };
-    let is_rate = wire.metric.histogram.is_some() || wire.metric.counter.is_some() || wire.metric.ratio.is_some();
+    let is_rate = wire.metric.histogram.is_some()
+        || wire.metric.summary.is_some()
+        || wire.metric.counter.is_some()
+        || wire.metric.ratio.is_some();
     if is_rate && Window::parse(text).is_ok_and(|window| window.millis() < SHORTEST_WINDOW_MILLIS) {
         let message = format!("is {text}: with a scrape every 15s to 30s a missed one leaves fewer than two samples");
         findings.push(subject.find(Code::WindowTooShort, format!("thresholds.{}.metric.window", wire.name), message));

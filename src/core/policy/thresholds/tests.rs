@@ -248,7 +248,7 @@ fn what_slips_past_admission_is_refused_all_the_same() {
         ),
         (
             json!({"gauge": "g", "statistic": "cv", "unit": "percent"}),
-            "metric.unit must be left out or ratio: cv is a share of the mean, whatever the metric counts in",
+            "metric.unit must be left out or ratio: cv and trend are shares, whatever the metric counts in",
         ),
         (
             json!({"histogram": "h", "statistic": "p95", "across": "Max"}),
@@ -288,7 +288,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("p0", warning(json!("2s"))),
-            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase, cv, slope or a percentile such as p95, not \"p0\"",
+            "thresholds.p95.metric.statistic must be mean, max, min, rate, increase, cv, slope, trend or a percentile such as p95, not \"p0\"",
         ),
         (
             p95("max", warning(json!("2s"))),
@@ -344,4 +344,89 @@ fn what_is_wrong_is_said_with_its_path() {
     let up = json!({"name": "x", "metric": {"gauge": "up"}});
     let twice = parse(&spec(json!([up, up]))).unwrap_err();
     assert_eq!(twice[0].to_string(), "thresholds.x is listed twice");
+}
+
+#[test]
+fn a_heartbeat_has_labels_of_its_own() {
+    let threshold = one(json!({"name": "errors", "metric": {"counter": "errors_total", "labels": {"code": "500"},
+        "heartbeat": {"counter": "requests_total", "matching": {"path": "/api.*"}}}}));
+    let alive = "count by (namespace) (requests_total{app=\"web\",zone=\"a\",path=~\"/api.*\"})";
+    assert_eq!(
+        expr(&threshold),
+        format!(
+            "sum by (namespace) (rate(errors_total{{app=\"web\",code=\"500\",zone=\"a\"}}[5m])) and {alive} or {alive} * 0"
+        )
+    );
+    let of = |metric: serde_json::Value| refused(json!({"name": "t", "metric": metric}));
+    let beat = json!({"gauge": "up"});
+    for metric in [
+        json!({"gauge": "queue", "heartbeat": beat}),
+        json!({"histogram": "h", "statistic": "mean", "heartbeat": beat}),
+        json!({"counter": "c", "by": ["tier"], "heartbeat": beat}),
+        json!({"counter": "c", "statistic": "trend", "heartbeat": beat}),
+        json!({"ratio": {"numerator": {"gauge": "a"}, "denominator": {"gauge": "b"}}, "heartbeat": beat}),
+    ] {
+        let said = of(metric.clone());
+        assert!(said.iter().any(|said| said.contains("thresholds.t.metric.heartbeat")), "{metric}: {said:?}");
+    }
+    let both = of(json!({"counter": "c", "heartbeat": {"gauge": "up", "counter": "up"}}));
+    assert!(both[0].contains("metric.heartbeat") && both[0].contains("exactly one"), "{both:?}");
+    assert!(of(json!({"query": "up", "heartbeat": beat}))[0].contains("leave out labels"));
+}
+
+#[test]
+fn a_summary_is_read_by_what_it_exports() {
+    let p95 = json!({"summary": "rpc_seconds", "statistic": "p95"});
+    let threshold = one(json!({"name": "p95", "metric": p95, "levels": [{"severity": "warning", "below": "1ms"}]}));
+    assert_eq!(
+        expr(&Threshold { metric: threshold.metric.clone(), ..threshold.clone() }).split(" or ").next().unwrap(),
+        "min by (namespace) (avg_over_time(rpc_seconds{quantile=\"0.95\",app=\"web\",zone=\"a\"}[5m]))"
+    );
+    assert_eq!((threshold.min_samples, threshold.unit.base()), (200, BaseUnit::Seconds));
+    let of = |metric: serde_json::Value| refused(json!({"name": "t", "metric": metric}));
+    assert!(of(json!({"summary": "s"}))[0].contains("a percentile that it exports"));
+    assert!(of(json!({"summary": "s", "statistic": "max"}))[0].contains("for a summary, not max"));
+    let selected = of(json!({"summary": "s", "statistic": "p95", "labels": {"quantile": "0.5"}}));
+    assert!(selected[0].contains("must not select quantile"), "{selected:?}");
+}
+
+#[test]
+fn a_trend_has_points_over_its_window_and_is_a_share() {
+    let of = |metric: serde_json::Value| {
+        one(json!({"name": "t", "metric": metric, "levels": [{"severity": "info", "above": "10%"}]}))
+    };
+    for (metric, asked) in [
+        (json!({"gauge": "heap_bytes", "statistic": "trend", "window": "4h"}), "avg_over_time(heap_bytes"),
+        (json!({"counter": "c_total", "statistic": "trend", "window": "4h"}), "rate(c_total"),
+        (json!({"histogram": "h_seconds", "statistic": "trend", "window": "4h"}), "rate(h_seconds_sum"),
+    ] {
+        let threshold = of(metric);
+        let course = threshold.metric.course().unwrap();
+        assert_eq!((course.points, course.every), (24, Span::millis(150_000)));
+        assert_eq!((threshold.min_samples, threshold.unit.base()), (0, BaseUnit::Ratio));
+        let asks = expr(&threshold);
+        assert!(asks.contains(asked) && asks.contains("[10m]"), "{asks}");
+    }
+    let days = of(json!({"gauge": "heap_bytes", "statistic": "trend", "window": "14d"}));
+    assert_eq!(days.metric.course().unwrap().points, 14, "whole days, because most things go up and down once a day");
+    let refused = |metric: serde_json::Value| refused(json!({"name": "t", "metric": metric}));
+    assert!(refused(json!({"gauge": "g", "statistic": "trend", "window": "20s"}))[0].contains("24 points"));
+    assert!(refused(json!({"gauge": "g", "statistic": "trend", "minSamples": 3}))[0].contains("leave it out"));
+}
+
+/// What guards low traffic when the policy says nothing.
+#[test]
+fn what_is_made_of_observations_needs_enough_of_them() {
+    for (metric, least) in [
+        (json!({"histogram": "h", "statistic": "p99"}), 1000),
+        (json!({"summary": "s", "statistic": "p50"}), 20),
+        (json!({"histogram": "h", "statistic": "mean"}), 20),
+        (json!({"ratio": {"numerator": {"counter": "a"}, "denominator": {"counter": "b"}}}), 20),
+        // A rate is what it is, however small.
+        (json!({"counter": "c"}), 0),
+        (json!({"counter": "c", "minSamples": 50}), 50),
+        (json!({"histogram": "h", "statistic": "rate", "minSamples": 50}), 50),
+    ] {
+        assert_eq!(one(json!({"name": "t", "metric": metric})).min_samples, least, "{metric}");
+    }
 }

@@ -26,7 +26,8 @@ fn a_percentile_of_few_requests_is_no_reading_and_no_alarm() {
     assert_eq!((lab.reasons("web"), lab.active()), ((Reason::NoData, Reason::Answered), vec![]));
     assert_eq!(lab.standing("web").thresholds[0].value, "TooFewSamples");
     // Two questions in one query: the number costs no round trip.
-    assert!(lab.asked.iter().all(|asked| asked.expr.contains("trimtab_part") != asked.expr.starts_with("max by")));
+    let mut readings = lab.asked.iter().filter(|asked| !asked.expr.starts_with("topk"));
+    assert!(readings.all(|asked| asked.expr.contains("trimtab_part") != asked.expr.starts_with("max by")));
     lab.prometheus.samples = 200.0;
     lab.run(31);
     assert_eq!((lab.reasons("web").0, lab.active().len()), (Reason::Breached, 1));

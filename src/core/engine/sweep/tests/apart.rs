@@ -155,6 +155,7 @@ fn a_restart_asks_the_past_of_each_value_and_recalls_the_worst() {
                 severity: Some(Severity::Warning),
                 since: since.clone(),
                 value: "12".into(),
+                of: None,
             }],
             ..PerformancePolicyStatus::default()
         },
