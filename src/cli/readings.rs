@@ -156,6 +156,8 @@ async fn settle(
             | Action::SourceStatus { .. }
             | Action::BudgetStatus { .. }
             | Action::Event(_)
+            | Action::Rules { .. }
+            | Action::LoadedRules { .. }
             | Action::Alerts { .. } => Outcome::Accepted,
         };
         waiting.extend(step(world, Input::Done(effect.id, outcome), now));

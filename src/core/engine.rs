@@ -18,6 +18,7 @@ mod publish;
 mod reconcile;
 mod retire;
 mod rollout;
+mod rules;
 pub mod sweep;
 mod targets;
 
@@ -30,13 +31,15 @@ pub use account::{Account, ReadbackAccount, TargetAccount};
 pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody};
 pub use input::{Answer, Change, Failure, Input, Listing, Outcome, Refusal, Series, Stream};
 
-use self::{ledger::Ledger, objects::Objects, rollout::Rollout, sweep::Sweep};
+pub use self::rules::{RULE_ERROR, RuleWrite};
+use self::{ledger::Ledger, objects::Objects, rollout::Rollout, rules::RuleBook, sweep::Sweep};
 use super::{
     allocate::Figures,
     facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
+    rules::RuleKey,
 };
 use crate::api::{
     ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
@@ -97,6 +100,7 @@ pub struct World {
     /// Start of the current second and status writes in it.
     statuses: (Instant, u32),
     sweep: Sweep,
+    rules_book: RuleBook,
     unmeasured: Unmeasured,
     /// When it was last looked who is measured.
     measured: Instant,
@@ -270,6 +274,10 @@ enum Doing {
         version: String,
         makes: Vec<Reservation>,
     },
+    /// A `PrometheusRule`.
+    Rules(RuleKey),
+    /// What a source has loaded.
+    LoadedRules(Box<str>),
     /// Nobody waits for its end.
     Told,
 }
@@ -304,6 +312,7 @@ impl World {
             refused_releases: BTreeMap::new(),
             statuses: (Instant::default(), 0),
             sweep: Sweep::default(),
+            rules_book: RuleBook::default(),
             unmeasured: Unmeasured::default(),
             measured: Instant::default(),
         }

@@ -60,6 +60,7 @@ impl Sources {
             | Input::Class(_)
             | Input::Budget(_)
             | Input::Disruption(_)
+            | Input::Rule(_)
             | Input::Object(_)
             | Input::Listed(..)
             | Input::Unserved(..)
@@ -82,6 +83,23 @@ impl Sources {
         };
         match &source.backend {
             Ok(backend) => backend.ask(&Question { expr, at, range }).await,
+            Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
+        }
+    }
+
+    /// Asks a source which rules of ours it has loaded.
+    ///
+    /// # Errors
+    /// When there is no usable answer; the reason tells why.
+    pub async fn loaded_rules(&self, source: &str) -> Answer {
+        let Some(source) = self.get(source) else {
+            return Err(Refusal {
+                reason: Reason::SourceNotFound,
+                message: format!("there is no MetricsSource {source:?}"),
+            });
+        };
+        match &source.backend {
+            Ok(backend) => backend.loaded_rules().await,
             Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
         }
     }

@@ -38,7 +38,9 @@ impl World {
                         self.object_read(*seen);
                     }
                     Outcome::NotFound => self.object_gone(&object),
-                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => self.read(&object, out),
+                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Answer(_) => {
+                        self.read(&object, out)
+                    }
                     Outcome::Failed(failure) => {
                         self.release_failed(&policy, &object, &failure, now);
                         self.look_again(&object, out);
@@ -51,6 +53,7 @@ impl World {
                 Outcome::Object(_)
                 | Outcome::Accepted
                 | Outcome::NotFound
+                | Outcome::Rule(_)
                 | Outcome::Answer(_)
                 | Outcome::Failed(_) => {
                     self.pods_seen(&target, None, now, out);
@@ -71,6 +74,8 @@ impl World {
             }
             Doing::Query(token) => self.query_done(token, outcome, now, out),
             Doing::Budget { budget, version, makes } => self.budget_told(&budget, &version, makes, &outcome),
+            Doing::Rules(rule) => self.rules_done(&rule, outcome, now),
+            Doing::LoadedRules(source) => self.rules_told(&source, outcome, now),
             Doing::Told => {}
         }
     }
@@ -102,7 +107,7 @@ impl World {
                 self.written(policy, target, generation, step, &object, now);
             }
             // A subresource answers with itself, not with the object.
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) => {
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Answer(_) => {
                 let object = self.objects.shared(step.object());
                 if let Some(object) = object {
                     self.written(policy, target, generation, step, &object, now);
@@ -254,7 +259,7 @@ impl World {
                     entry.outdated.remove(0);
                 }
             }
-            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
+            Outcome::NotFound | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Answer(_) | Outcome::Failed(_) => {
                 let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
                 let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
                 entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::core::{
     engine::{Action, Effect, EffectId},
     facts::ObjectKey,
+    rules::RuleKey,
 };
 
 /// What effects have to queue for. Everything in one lane is of one class.
@@ -21,6 +22,8 @@ enum Lane {
     Budget(Box<str>, Box<str>),
     /// Events about one policy.
     Events(Box<str>, Box<str>),
+    /// A `PrometheusRule`.
+    Rule(RuleKey),
     /// A query waits for nothing but a free place.
     Query(EffectId),
     /// Alerts of one source.
@@ -73,14 +76,15 @@ impl Lane {
             Action::SourceStatus { source, .. } => Self::Source(source.clone()),
             Action::BudgetStatus { budget: (namespace, name), .. } => Self::Budget(namespace.clone(), name.clone()),
             Action::Event(event) => Self::Events(event.object.0.clone(), event.object.1.clone()),
-            Action::Query { .. } => Self::Query(effect.id),
+            Action::Rules { rule, .. } => Self::Rule(rule.clone()),
+            Action::Query { .. } | Action::LoadedRules { .. } => Self::Query(effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
         }
     }
 
     const fn class(&self) -> Class {
         match self {
-            Self::Object(_) => Class::Object,
+            Self::Object(_) | Self::Rule(_) => Class::Object,
             Self::Policy(..) | Self::Source(_) | Self::Budget(..) => Class::Status,
             Self::Events(..) => Class::Event,
             Self::Query(_) => Class::Query,

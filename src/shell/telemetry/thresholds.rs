@@ -55,6 +55,12 @@ pub fn readings(threshold: &sweep::Reading<'_>) -> Vec<Reading> {
                     labels: labels(&[("severity", word(*severity)), ("side", side)]),
                     value: limit.bound.as_f64(),
                 });
+                found.push(Reading {
+                    name: "trimtab_threshold_clear",
+                    help: "Where a breach of a threshold ends, in base units: its bound less hysteresis.",
+                    labels: labels(&[("severity", word(*severity)), ("side", side)]),
+                    value: limit.clear.as_f64(),
+                });
             }
         }
     }
