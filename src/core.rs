@@ -22,6 +22,7 @@ pub mod promql;
 pub mod record;
 pub mod report;
 pub mod resolve;
+pub mod rules;
 pub mod schedule;
 pub mod statistics;
 pub mod table;

@@ -29,7 +29,7 @@ const CORE: &[&[&str]] = &[
     &["policy", "ownership"],
     &["record", "allocate"],
     &["resolve", "evaluate"],
-    &["plan"],
+    &["plan", "rules"],
     &["report", "lint"],
     &["paper"],
     &["engine"],

@@ -51,14 +51,19 @@ pub struct PerformanceClassSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::short_object_name)]
     pub source: Option<String>,
-    /// Where alerts go when the policy does not say. `Alertmanager`: to the Alertmanagers of the metrics source. Default:
-    /// nowhere.
+    /// Where alerts go when the policy does not say. `PrometheusRule`: rules of the cluster's Prometheus. `Alertmanager`: to
+    /// the Alertmanagers of the metrics source. Default: `PrometheusRule` where the cluster serves that kind, else nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<Sink>,
     /// Labels on every alert of every policy of the class. Labels of the policy win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(transform = rules::alert_labels)]
     pub alert_labels: BTreeMap<String, String>,
+    /// Labels of every PrometheusRule, by which the cluster's Prometheus selects rules (spec.ruleSelector of its Prometheus
+    /// object), such as release: monitoring.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = rules::object_labels)]
+    pub rule_labels: BTreeMap<String, String>,
     /// Environment variables that policies may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentRules>,

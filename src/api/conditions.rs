@@ -58,6 +58,8 @@ words! {
         Available,
         /// More is committed than a budget has; present only while true.
         Overcommitted,
+        /// The rules of the policy are loaded by the Prometheus that is asked; present only where alerts go there.
+        RulesLoaded,
     }
 }
 
@@ -287,6 +289,20 @@ words! {
         QueryTooExpensive,
         /// Nothing was asked yet.
         Unknown,
+
+        // RulesLoaded
+        /// Every rule is loaded and was evaluated.
+        RulesLoaded,
+        /// The rules were written a moment ago, and nobody has loaded them yet.
+        RulesPending,
+        /// The rules are there, and the Prometheus does not load them.
+        RulesNotSelected,
+        /// A rule cannot be read or evaluated.
+        RulesRejected,
+        /// The backend has no rules API, or the cluster no such kind.
+        RulesNotServed,
+        /// The rules of so many targets or thresholds do not fit into one object.
+        RulesTooLarge,
 
         // why a rollout failed
         /// Containers of the new revision keep crashing.

@@ -52,6 +52,12 @@ pub const SILENCE_CREATOR: &str = "trimtab";
 /// Labels that say what an alert is; none of anybody else's may take their place.
 pub const ALERT_LABELS: [&str; 8] =
     ["alertname", "namespace", "policy", "threshold", "severity", "target", "target_kind", "source"];
+/// `alertname` of an error budget that burns too fast.
+pub const ALERT_BURN: &str = "TrimtabErrorBudgetBurn";
+/// Field manager of our `PrometheusRule`s.
+pub const RULES_MANAGER: &str = "trimtab-rules";
+/// Label of a `PrometheusRule` of ours: its policy.
+pub const RULE_POLICY: &str = "trimtab.dev/policy";
 
 /// Field manager under which the claims of `policy` are applied.
 #[must_use]

@@ -52,7 +52,7 @@
 //! | `profiles[].when.dwell` | `10m` |
 //! | `profiles[].when.schedule.timeZone` | `UTC` |
 //! | `profiles[].load.thinkTime` | `0s` |
-//! | `alerting.sink` | the class's, else nobody is told |
+//! | `alerting.sink` | the class's, else `PrometheusRule` where the cluster serves it, else nobody is told |
 //! | `checklist[].check`, `attested` | the line is open |
 //! | `attested.evidence` | none is named |
 //! | `reports[].statuses` | `= status` is refused: there is no word |
@@ -267,6 +267,8 @@ pub enum DeletionPolicy {
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[schemars(description = "")]
 pub enum Sink {
+    /// Rules of the cluster's Prometheus, as a `PrometheusRule` of the Prometheus Operator.
+    PrometheusRule,
     /// Pushed to the Alertmanagers of the metrics source.
     Alertmanager,
 }
@@ -428,7 +430,8 @@ pub struct Replicas {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alerting {
-    /// Where alerts go. Alertmanager: pushed to the Alertmanagers of the metrics source. Default: the class's sink.
+    /// Where alerts go. PrometheusRule: rules of the cluster's Prometheus. Alertmanager: pushed to the Alertmanagers of the
+    /// metrics source. Default: the class's sink, else PrometheusRule where the cluster serves that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<Sink>,
     /// Labels on every alert of the policy, beside those of its class.
@@ -439,4 +442,8 @@ pub struct Alerting {
     #[serde(rename = "runbookURL", skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::page_url)]
     pub runbook_url: Option<String>,
+    /// Page that shows the readings. It becomes the annotation `dashboard_url` of every alert.
+    #[serde(rename = "dashboardURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::page_url)]
+    pub dashboard_url: Option<String>,
 }

@@ -397,6 +397,11 @@ pub(super) fn duration_from_1s(schema: &mut Schema) {
     duration_between(schema, "a >= 1e3 && a <= 2592e6", "must be ≥ 1s and ≤ 30d");
 }
 
+/// The period of a service level objective.
+pub(super) fn slo_period(schema: &mut Schema) {
+    duration_between(schema, "a >= 6048e5 && a <= 7776e6", "must be ≥ 7d and ≤ 90d");
+}
+
 fn duration_between(schema: &mut Schema, bounds: &str, range: &str) {
     let unsigned = DURATION.replacen("-?", "", 1);
     text(schema, 24, &unsigned, DURATION_SHAPE);
@@ -598,6 +603,11 @@ pub(super) fn level(schema: &mut Schema) {
 pub(super) fn hysteresis(schema: &mut Schema) {
     let message = "must be a percentage from 0% to below 100%: the release must lie on the good side of the bound";
     text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,9})?%$", message);
+}
+
+/// A share of good events.
+pub(super) fn objective(schema: &mut Schema) {
+    text(schema, 16, "^[0-9]{1,2}([.][0-9]{1,6})?%$", "must be a percentage below 100% such as 99.9%");
 }
 
 /// A statistic.

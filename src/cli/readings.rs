@@ -157,6 +157,8 @@ async fn settle(
             | Action::SourceStatus { .. }
             | Action::BudgetStatus { .. }
             | Action::Event(_)
+            | Action::Rules { .. }
+            | Action::LoadedRules { .. }
             | Action::Alerts { .. } => Outcome::Accepted,
             Action::Silence(_) => Outcome::Failed(Failure::Forbidden("a report silences nothing".to_owned())),
         };

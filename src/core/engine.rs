@@ -21,6 +21,7 @@ mod retire;
 mod rollout;
 pub mod series;
 mod silences;
+mod rules;
 pub mod sweep;
 mod targets;
 
@@ -35,13 +36,15 @@ pub use gauges::{PolicyGauge, SettingGauge};
 pub use input::{Change, Failure, Input, Listing, Outcome, Stream};
 pub use series::{Answer, Labels, Refusal, Series};
 
-use self::{ledger::Ledger, objects::Objects, rollout::Rollout, silences::Silences, sweep::Sweep};
+pub use self::rules::{RULE_ERROR, RuleWrite};
+use self::{ledger::Ledger, objects::Objects, rollout::Rollout, rules::RuleBook, silences::Silences, sweep::Sweep};
 use super::{
     allocate::Figures,
     facts::{DisruptionBudget, DisruptionKey, Instant, Kind, ObjectKey, Release, Span},
     plan::Step,
     policy::{Guise, Identity, Invalid, Policy, PolicyKey},
     report::{Finding, Memoir},
+    rules::RuleKey,
 };
 use crate::api::{
     ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicyStatus,
@@ -106,6 +109,7 @@ pub struct World {
     /// Start of the current second and status writes in it.
     statuses: (Instant, u32),
     sweep: Sweep,
+    rules_book: RuleBook,
     unmeasured: Unmeasured,
     /// When it was last looked who is measured.
     measured: Instant,
@@ -287,6 +291,10 @@ enum Doing {
         alertmanager: Box<str>,
         asked: silences::Asked,
     },
+    /// A `PrometheusRule`.
+    Rules(RuleKey),
+    /// What a source has loaded.
+    LoadedRules(Box<str>),
     /// Nobody waits for its end.
     Told,
 }
@@ -323,6 +331,7 @@ impl World {
             visits: 0,
             statuses: (Instant::default(), 0),
             sweep: Sweep::default(),
+            rules_book: RuleBook::default(),
             unmeasured: Unmeasured::default(),
             measured: Instant::default(),
         }

@@ -103,6 +103,8 @@ pub struct Standing {
     pub compliant: Finding,
     /// Whether the queries were answered.
     pub metrics: Finding,
+    /// Whether the rules of the policy are loaded; `None`: its alerts go another way.
+    pub rules: Option<Finding>,
     /// Fields that are left to others.
     pub conflicts: Vec<Conflict>,
     /// Profiles whose condition holds and that are not active: reason and message of each.
@@ -302,6 +304,7 @@ fn findings(standing: &Standing) -> Vec<(ConditionType, Finding)> {
     }
     all.push((ConditionType::Compliant, standing.compliant.clone()));
     all.push((ConditionType::MetricsAvailable, standing.metrics.clone()));
+    all.extend(standing.rules.clone().map(|rules| (ConditionType::RulesLoaded, rules)));
     if let Some(first) = standing.conflicts.first() {
         let messages: Vec<&str> = standing.conflicts.iter().map(|conflict| conflict.message.as_str()).collect();
         all.push((ConditionType::Conflicted, Finding::new(Truth::True, first.reason, messages.join("; "))));
@@ -396,6 +399,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
                 Some((false, "Verify"))
             }
             ConditionType::Compliant if bad => Some((true, "Evaluate")),
+            ConditionType::RulesLoaded if bad => Some((true, "Alert")),
             // Recovery is news only after a breach.
             ConditionType::Compliant if reason == Reason::Within && old.is_some_and(|old| old.status == "False") => {
                 Some((false, "Evaluate"))
@@ -416,6 +420,7 @@ pub fn notices(before: &PerformancePolicyStatus, after: &PerformancePolicyStatus
             | ConditionType::Compliant
             | ConditionType::MetricsAvailable
             | ConditionType::Available
+            | ConditionType::RulesLoaded
             | ConditionType::Overcommitted => None,
         };
         if let Some((warning, action)) = notice {

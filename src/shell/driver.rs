@@ -208,6 +208,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::Source(change) => verb(change, "source-applied", "source-deleted"),
         Input::Budget(change) => verb(change, "budget-applied", "budget-deleted"),
         Input::Disruption(change) => verb(change, "disruption-budget-applied", "disruption-budget-deleted"),
+        Input::Rule(change) => verb(change, "rule-applied", "rule-deleted"),
         Input::Object(change) => verb(change, "object-applied", "object-deleted"),
         Input::Listed(..) => "listed",
         Input::Unserved(..) => "unserved",
@@ -234,6 +235,8 @@ fn effect_name(action: &Action) -> &'static str {
         Action::BudgetStatus { .. } => "budget-status",
         Action::Finalizers { .. } => "finalizers",
         Action::Event(_) => "event",
+        Action::Rules { .. } => "rules",
+        Action::LoadedRules { .. } => "loaded-rules",
         Action::Query { .. } => "query",
         Action::Alerts { .. } => "alerts",
         Action::Silence(_) => "silence",
@@ -242,7 +245,7 @@ fn effect_name(action: &Action) -> &'static str {
 
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) | Outcome::Silences(_) => "succeeded",
+        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Silences(_) => "succeeded",
         Outcome::NotFound => "not-found",
         Outcome::Answer(Ok(_)) => "answered",
         Outcome::Answer(Err(refusal)) => refusal.reason.as_str(),

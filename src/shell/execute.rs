@@ -16,8 +16,9 @@ pub use self::failure::describe;
 use self::request::Call;
 use super::{lease::Tenure, prometheus::Question, sources::Sources};
 use crate::core::{
-    engine::{Action, Failure, Outcome, SilenceAsk, effect},
+    engine::{Action, Failure, Outcome, RuleWrite, SilenceAsk, effect},
     facts::{Kind, Pod, Seen},
+    rules::RuleObject,
 };
 
 /// Time after which a request counts as possibly executed. An API server answers or refuses within seconds; its own
@@ -67,6 +68,14 @@ impl Executor {
                     return Outcome::Failed(Failure::Throttled(format!("a silence: {NOT_SENT}")));
                 }
                 self.sources.silence(&request).await
+            }
+            Action::LoadedRules { source } => Outcome::Answer(self.sources.loaded_rules(&source).await),
+            Action::Rules { rule, write } => {
+                let shows = match &*write {
+                    RuleWrite::Apply(_) => Shows::Rule,
+                    RuleWrite::Delete(_) => Shows::Nothing,
+                };
+                self.call(Call::rules(&rule, &write), shows).await
             }
             Action::Event(event) => self.event(event).await,
             Action::Get(object) => self.call(Call::get(&object), Shows::Object(object.kind)).await,
@@ -127,6 +136,8 @@ enum Shows {
     Object(Kind),
     /// A list of pods.
     Pods,
+    /// A `PrometheusRule`.
+    Rule,
     /// The object, which should have this uid. If it has not, somebody made it anew since, and what was written to it was
     /// not meant for it.
     Uid(String),
@@ -142,6 +153,7 @@ impl Shows {
                 let list: List = serde_json::from_str(text)?;
                 Outcome::Pods(list.items.iter().map(Pod::read).collect())
             }
+            Self::Rule => Outcome::Rule(Box::new(RuleObject::from_json(text)?)),
             Self::Uid(uid) => {
                 let written: Written = serde_json::from_str(text)?;
                 if written.metadata.uid == uid { Outcome::Accepted } else { Outcome::Failed(Failure::Replaced) }

@@ -95,6 +95,7 @@ pub fn stream_name(stream: Stream) -> &'static str {
         Stream::Sources => "MetricsSource",
         Stream::Budgets => "ConnectionBudget",
         Stream::Disruptions => "PodDisruptionBudget",
+        Stream::Rules => "PrometheusRule",
         Stream::Objects(kind) => kind.as_str(),
     }
 }

@@ -4,6 +4,7 @@
 //! What a backend says ends up in statuses, so messages hold status codes and error classes, never bodies or addresses.
 
 mod answer;
+mod loaded;
 
 use std::{
     io,
@@ -28,6 +29,7 @@ use crate::{
     core::{
         engine::{Answer, Refusal},
         facts::{Instant, Span},
+        rules,
         units::{Decimal, Value, ValueType},
     },
 };
@@ -153,6 +155,33 @@ impl Backend {
             request = request.header(AUTHORIZATION, file.header().await?);
         }
         request.send().await.map_err(|error| unreachable(&error))
+    }
+}
+
+impl Backend {
+    /// Which rules of ours are loaded: a series for each.
+    ///
+    /// # Errors
+    /// When there is no usable answer; the reason tells why.
+    pub async fn loaded_rules(&self) -> Answer {
+        let mut url = self.instant.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().push("rules");
+        }
+        url.query_pairs_mut()
+            .append_pair("exclude_alerts", "true")
+            .extend_pairs(rules::RULE_NAMES.iter().map(|name| ("rule_name[]", name)));
+        let mut request = self.client.get(url);
+        if let Some((name, value)) = &self.tenant {
+            request = request.header(name, value);
+        }
+        if let Some(file) = &self.token {
+            request = request.header(AUTHORIZATION, file.header().await?);
+        }
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let body = read(response).await?;
+        loaded::read(status.as_u16(), &body)
     }
 }
 

@@ -63,6 +63,7 @@ impl Sources {
             | Input::Class(_)
             | Input::Budget(_)
             | Input::Disruption(_)
+            | Input::Rule(_)
             | Input::Object(_)
             | Input::Listed(..)
             | Input::Unserved(..)
@@ -95,6 +96,23 @@ impl Sources {
             self.metrics.query_seconds.with_label_values(&[name, kind.as_str()]).observe(began.elapsed().as_secs_f64());
         }
         answer
+    }
+
+    /// Asks a source which rules of ours it has loaded.
+    ///
+    /// # Errors
+    /// When there is no usable answer; the reason tells why.
+    pub async fn loaded_rules(&self, source: &str) -> Answer {
+        let Some(source) = self.get(source) else {
+            return Err(Refusal {
+                reason: Reason::SourceNotFound,
+                message: format!("there is no MetricsSource {source:?}"),
+            });
+        };
+        match &source.backend {
+            Ok(backend) => backend.loaded_rules().await,
+            Err(error) => Err(Refusal { reason: Reason::BackendUnavailable, message: error.clone() }),
+        }
     }
 
     /// Hands alerts to all Alertmanagers of a source. Never waits.

@@ -22,7 +22,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info, warn};
 
 use self::{
-    decode::{Guarded, Slim, Trouble},
+    decode::{Guarded, Ruled, Slim, Trouble},
     lists::{Lists, Name},
 };
 use super::{
@@ -31,20 +31,22 @@ use super::{
     telemetry::Metrics,
 };
 use crate::{
-    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
+    api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason, names},
     core::{
         engine::{Input, Stream},
         facts::Kind,
+        rules,
     },
 };
 
 /// The streams of the operator.
-pub const STREAMS: [Stream; 13] = [
+pub const STREAMS: [Stream; 14] = [
     Stream::Policies,
     Stream::Classes,
     Stream::Sources,
     Stream::Budgets,
     Stream::Disruptions,
+    Stream::Rules,
     Stream::Objects(Kind::Deployment),
     Stream::Objects(Kind::StatefulSet),
     Stream::Objects(Kind::DaemonSet),
@@ -127,6 +129,9 @@ impl Watches {
                         shown.into_disruption(gone).map(Input::Disruption)
                     })));
                 }
+                Stream::Rules => {
+                    tasks.spawn(self.clone().follow_rules());
+                }
                 // A change of a ConfigMap says no more than that there was one: only bound ones are read, by the engine.
                 Stream::Objects(kind @ Kind::ConfigMap) => {
                     tasks.spawn(end(self.clone().follow_objects::<true>(stream, kind)));
@@ -150,9 +155,29 @@ impl Watches {
             // The other streams go on, and the end of one would count as the end of all.
             return std::future::pending().await;
         }
+        self.clone().while_served(stream, || self.clone().follow_objects::<false>(stream, kind)).await;
+    }
+
+    /// The same for the rules that are ours.
+    async fn follow_rules(self) {
+        let resource = prometheus_rules();
+        let follow = || {
+            let apis = self.scoped(
+                |client| Api::all_with(client, &resource),
+                |client, namespace| Api::namespaced_with(client, namespace, &resource),
+            );
+            let ours = watcher::Config::default().labels(names::RULE_POLICY);
+            self.clone().follow_selected(Stream::Rules, apis, ours, |shown: Ruled, gone| {
+                Ok(Input::Rule(shown.into_change(gone)))
+            })
+        };
+        self.clone().while_served(Stream::Rules, follow).await;
+    }
+
+    async fn while_served<F: Future<Output = End>>(self, stream: Stream, follow: impl Fn() -> F) {
         // A server that is starting may not know all its kinds yet: what was there is doubted to be gone, once.
         let (mut known, mut doubted) = (false, false);
-        while let End::NotServed { listed } = self.clone().follow_objects::<false>(stream, kind).await {
+        while let End::NotServed { listed } = follow().await {
             if listed {
                 (known, doubted) = (true, false);
             }
@@ -162,7 +187,7 @@ impl Watches {
                 continue;
             }
             known = false;
-            info!(kind = kind.as_str(), "the cluster does not serve the kind; looking again in a minute");
+            info!(kind = stream_name(stream), "the cluster does not serve the kind; looking again in a minute");
             if !self.unserved(stream, Reason::KindNotServed).await {
                 return;
             }
@@ -216,14 +241,33 @@ impl Watches {
     where
         K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
     {
-        let foreign = matches!(stream, Stream::Objects(kind) if kind.is_foreign());
+        self.follow_selected(stream, apis, watcher::Config::default(), read).await
+    }
+
+    /// The same for those objects alone that `config` selects.
+    async fn follow_selected<K>(
+        self,
+        stream: Stream,
+        apis: Vec<Api<K>>,
+        config: watcher::Config,
+        read: impl Fn(K, bool) -> Result<Input, Trouble> + Send + 'static,
+    ) -> End
+    where
+        K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        let foreign = match stream {
+            Stream::Objects(kind) => kind.is_foreign(),
+            Stream::Rules => true,
+            Stream::Policies | Stream::Classes | Stream::Sources | Stream::Budgets | Stream::Disruptions => false,
+        };
         // What cannot be told of these keeps nobody waiting but those whom it concerns.
         let optional = foreign || stream == Stream::Disruptions;
         let (mut listed, mut excused) = (false, false);
         let mut lists = Lists::new(apis.len());
-        let mut events = select_all(apis.into_iter().enumerate().map(|(part, api)| {
-            watcher(api, watcher::Config::default()).default_backoff().map(move |event| (part, event)).boxed()
-        }));
+        let mut events =
+            select_all(apis.into_iter().enumerate().map(|(part, api)| {
+                watcher(api, config.clone()).default_backoff().map(move |event| (part, event)).boxed()
+            }));
         while let Some((part, event)) = events.next().await {
             let input = match event {
                 Ok(Event::Init) => {
@@ -354,6 +398,16 @@ fn disruption_budgets() -> ApiResource {
         api_version: "policy/v1".to_owned(),
         kind: "PodDisruptionBudget".to_owned(),
         plural: "poddisruptionbudgets".to_owned(),
+    }
+}
+
+fn prometheus_rules() -> ApiResource {
+    ApiResource {
+        group: "monitoring.coreos.com".to_owned(),
+        version: "v1".to_owned(),
+        api_version: rules::API_VERSION.to_owned(),
+        kind: rules::KIND.to_owned(),
+        plural: "prometheusrules".to_owned(),
     }
 }
 

@@ -28,6 +28,7 @@ const ALLOWED: [Right; 23] = [
     ("trimtab", "apps", "statefulsets/scale", &["patch"]),
     ("trimtab", "autoscaling", "horizontalpodautoscalers", &["get", "list", "watch", "patch"]),
     ("trimtab", "policy", "poddisruptionbudgets", &["list", "watch"]),
+    ("trimtab", "monitoring.coreos.com", "prometheusrules", &["list", "watch", "create", "patch", "delete"]),
     ("trimtab", "", "configmaps", &["get", "list", "watch", "patch"]),
     ("trimtab", "", "pods", &["list"]),
     ("trimtab", "events.k8s.io", "events", &["create"]),

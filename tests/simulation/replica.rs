@@ -115,7 +115,11 @@ fn lane(action: &Action) -> String {
         Action::BudgetStatus { budget, .. } => format!("budget {budget:?}"),
         Action::Event(event) => format!("events {:?}", event.object),
         Action::Silence(request) => format!("silences {}", request.alertmanager),
-        Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
+        Action::Rules { rule, .. } => format!("rules {rule:?}"),
+        Action::SourceStatus { source, .. }
+        | Action::Query { source, .. }
+        | Action::LoadedRules { source }
+        | Action::Alerts { source, .. } => {
             format!("source {source}")
         }
     }
@@ -150,6 +154,8 @@ pub fn execute(server: &mut Server, controllers: &Controllers, action: &Action) 
         }
         Action::Query { expr, at, range: None, .. } => Outcome::Answer(server.answer(controllers, expr, *at)),
         Action::Query { .. } => Outcome::Answer(Ok(Vec::new())),
+        // The model serves no PrometheusRule, and its replicas are not told that there are any.
+        Action::Rules { .. } | Action::LoadedRules { .. } => Outcome::NotFound,
         Action::SourceStatus { status, .. } => {
             server.set_source_status(status);
             Outcome::Accepted

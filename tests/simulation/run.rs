@@ -287,6 +287,7 @@ impl Run {
             match &effect.action {
                 Action::Patch(_) | Action::Finalizers { .. } => self.counts.writes += 1,
                 Action::Get(_) | Action::ListPods { .. } => self.counts.gets += 1,
+                Action::Rules { .. } | Action::LoadedRules { .. } => self.fail("rules of a kind that nobody serves"),
                 // Prometheus is asked at rest, too.
                 Action::Query { .. } => self.counts.queries += 1,
                 Action::Status { .. } | Action::SourceStatus { .. } | Action::BudgetStatus { .. } => {
@@ -495,6 +496,8 @@ fn describe(input: &Input) -> String {
         Input::Budget(Change::Deleted(key)) => format!("budget {} is gone", key.1),
         Input::Disruption(Change::Applied(shown)) => format!("disruption budget {} {:?}", shown.0.1, shown.1),
         Input::Disruption(Change::Deleted(key)) => format!("disruption budget {} is gone", key.1),
+        Input::Rule(Change::Applied(shown)) => format!("rule {} rv {}", shown.0.1, shown.1.resource_version),
+        Input::Rule(Change::Deleted(key)) => format!("rule {} is gone", key.1),
         Input::Object(Change::Applied(seen)) => format!("{} rv {}", seen.key.short(), seen.meta.resource_version),
         Input::Object(Change::Deleted(key)) => format!("{} is gone", key.short()),
         Input::Listed(stream, _) => format!("listed {stream:?}"),
@@ -543,7 +546,11 @@ fn name(action: &Action) -> String {
         Action::Finalizers { policy, finalizers, .. } => format!("finalizers of {} {finalizers:?}", policy.1),
         Action::Event(event) => format!("event {}/{}", event.reason, event.action),
         Action::Silence(request) => format!("silence at {}: {:?}", request.alertmanager, request.ask),
-        Action::SourceStatus { source, .. } | Action::Query { source, .. } | Action::Alerts { source, .. } => {
+        Action::Rules { rule, .. } => format!("rules {rule:?}"),
+        Action::SourceStatus { source, .. }
+        | Action::Query { source, .. }
+        | Action::LoadedRules { source }
+        | Action::Alerts { source, .. } => {
             format!("source {source}")
         }
     }

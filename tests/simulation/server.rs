@@ -794,6 +794,7 @@ impl Server {
                     inputs.push(guard.show(key));
                 }
             }
+            Stream::Rules => {}
             Stream::Objects(kind) => {
                 for stored in self.objects.values().filter(|stored| stored.key.kind == kind) {
                     names.insert((stored.key.namespace.clone(), stored.key.name.clone()));

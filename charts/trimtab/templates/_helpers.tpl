@@ -131,6 +131,9 @@ tolerations:
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch]
+- apiGroups: [monitoring.coreos.com]
+  resources: [prometheusrules]
+  verbs: [list, watch, create, patch, delete] # one of each policy whose alerts go to the cluster's Prometheus
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, patch]

@@ -30,6 +30,9 @@ pub struct Threshold {
     /// What happens when no data comes. Default: after 15m, with severity warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoData>,
+    /// Service level objective of a ratio of counters: alerts when its error budget burns too fast (sink PrometheusRule).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
     /// What the person who is paged should look at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::prose)]
@@ -39,6 +42,18 @@ pub struct Threshold {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["advice".into()]))]
     pub hints: Vec<Hint>,
+}
+
+/// A service level objective. Levels with above make the ratio one of failures, levels with below one of successes.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// Share of good events, such as 99.9%.
+    #[schemars(transform = rules::objective)]
+    pub target: String,
+    /// Time over which the objective holds, from 7d to 90d; default 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::slo_period)]
+    pub period: Option<String>,
 }
 
 /// Where to look when several things are wrong at the same time.

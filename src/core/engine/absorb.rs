@@ -82,6 +82,8 @@ impl World {
                 self.disruptions.remove(&key);
                 self.disruption_changed(&key.0);
             }
+            Input::Rule(Change::Applied(shown)) => self.rule_seen(shown.0, shown.1),
+            Input::Rule(Change::Deleted(key)) => self.rule_gone(&key),
             Input::Object(Change::Applied(seen)) => self.object_seen(*seen),
             Input::Object(Change::Deleted(key)) => self.object_gone(&key),
             Input::Listed(stream, listing) => self.listed(stream, &listing.names),
@@ -100,6 +102,7 @@ impl World {
                     }
                     self.sweep.rebuild();
                     self.silences.clear();
+                    self.rules_book.begin();
                     self.figures.clear();
                     self.ledger.forget_grants(self.budgets.keys());
                     self.adopted = false;
@@ -253,6 +256,10 @@ impl World {
                 }
             }
             Stream::Disruptions => self.disruptions.retain(|key, _| names.contains(key)),
+            Stream::Rules => {
+                self.rules_book.seen.retain(|key, _| names.contains(key));
+                self.rules_book.restless = true;
+            }
             Stream::Objects(kind) => {
                 let all = self.objects.keys_of_kind(kind);
                 for key in all {
@@ -280,6 +287,9 @@ impl World {
                 for key in self.objects.keys_of_kind(kind) {
                     self.object_gone(&key);
                 }
+            }
+            if stream == Stream::Rules {
+                self.rules_book.seen.clear();
             }
             self.listed.remove(&stream);
         } else if self.listed.contains(&stream) {
@@ -335,7 +345,7 @@ impl World {
                 }
             }
             Outcome::NotFound => self.object_gone(key),
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Failed(_) => {
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) | Outcome::Failed(_) => {
                 let attempts = self.reads.get(key).map_or(0, |read| read.attempts);
                 let again = now + backoff(Span::seconds(1), attempts, Span::minutes(1));
                 self.reads.insert(key.clone(), Read { again: Some(again), attempts: attempts + 1 });

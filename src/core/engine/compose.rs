@@ -5,6 +5,7 @@ use super::{
     profiles::Blocked,
     reconcile::Visit,
     rollout::{Phase, Rest},
+    rules::Route,
     sweep::Measured,
 };
 use crate::{
@@ -38,6 +39,7 @@ impl World {
         let mut standing = untouched(policy.mode, is_accepted(), measured);
         standing.show_plan = policy.mode == Mode::Recommend;
         standing.checklist = self.checklist(entry, policy, &visits);
+        standing.rules = self.loaded_rules(policy, &entry.written.conditions);
         standing.pinned = visits
             .iter()
             .filter_map(|visit| visit.waits.as_ref())
@@ -193,7 +195,7 @@ impl World {
 
     /// Whether breaches of a policy are told to anybody.
     pub(super) fn is_told(&self, policy: &Policy) -> bool {
-        policy.sink.is_some() || self.rules(policy).is_ok_and(|rules| rules.spec.sink.is_some())
+        self.rules(policy).is_ok_and(|rules| self.route(policy, &rules) != Route::Nobody)
     }
 }
 
@@ -215,6 +217,7 @@ pub(super) fn untouched(mode: Mode, accepted: Finding, measured: Measured) -> St
         unproven: Vec::new(),
         compliant: measured.compliant,
         metrics: measured.metrics,
+        rules: None,
         conflicts: Vec::new(),
         pinned: None,
         blocked: Vec::new(),

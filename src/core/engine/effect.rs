@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
+use super::RuleWrite;
 use crate::{
     api::{ConnectionBudgetStatus, PerformancePolicyStatus, source::MetricsSourceStatus},
-    core::facts::{Instant, ObjectKey, Span},
+    core::{
+        facts::{Instant, ObjectKey, Span},
+        rules::RuleKey,
+    },
 };
 
 /// Number of an effect, unique in the life of a `World`.
@@ -114,6 +118,19 @@ pub enum Action {
         kind: QueryKind,
         /// Labels that are read of the answer. What else a series has need not be kept.
         labels: Arc<[Box<str>]>,
+    },
+    /// Write or delete a `PrometheusRule` of ours.
+    Rules {
+        /// Namespace and name.
+        rule: RuleKey,
+        /// What to do with it.
+        write: Box<RuleWrite>,
+    },
+    /// Ask a metrics backend which rules of ours it has loaded: a series for each, with its labels, and with the error of its
+    /// last evaluation under [`RULE_ERROR`](super::RULE_ERROR).
+    LoadedRules {
+        /// Name of the source.
+        source: Box<str>,
     },
     /// Hand alerts to every Alertmanager of a source. Never waited for.
     Alerts {

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     api::{ConnectionBudget, MetricsSource, PerformanceClass, PerformancePolicy, conditions::Reason},
-    core::facts::{DisruptionBudget, DisruptionKey, ObjectKey, Pod, Seen},
+    core::{
+        facts::{DisruptionBudget, DisruptionKey, ObjectKey, Pod, Seen},
+        rules::{RuleKey, RuleObject},
+    },
 };
 
 /// One thing that happened.
@@ -26,6 +29,8 @@ pub enum Input {
     Budget(Change<Box<ConnectionBudget>, (Box<str>, Box<str>)>),
     /// A `PodDisruptionBudget` was added, changed or deleted.
     Disruption(Change<Box<(DisruptionKey, DisruptionBudget)>, DisruptionKey>),
+    /// A `PrometheusRule` of ours was added, changed or deleted.
+    Rule(Change<Box<(RuleKey, RuleObject)>, RuleKey>),
     /// A workload, autoscaler or `ConfigMap` was added, changed or deleted. Those of `ConfigMap`s carry metadata only.
     Object(Change<Box<Seen>, ObjectKey>),
     /// A list of a stream is complete: everything of the stream that is not named here is gone.
@@ -62,6 +67,8 @@ pub enum Stream {
     Budgets,
     /// `PodDisruptionBudget`.
     Disruptions,
+    /// `PrometheusRule`s of ours. Nobody waits for them.
+    Rules,
     /// Objects of one kind.
     Objects(crate::core::facts::Kind),
 }
@@ -84,6 +91,8 @@ pub enum Outcome {
     NotFound,
     /// Pods of a workload.
     Pods(Vec<Pod>),
+    /// A `PrometheusRule` as the server returned it.
+    Rule(Box<(RuleKey, RuleObject)>),
     /// What the metrics backend answered.
     Answer(Answer),
     /// Silences of an Alertmanager.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Action, Doing, Effect, Entry, Outcome, Refusal, World,
+    Action, Doing, Effect, Entry, Outcome, Refusal, Stream, World,
+    rules::{self, Route},
     sweep::{Budgeted, Measured, Reading, SourceGauge, Subject, Token},
 };
 use crate::{
@@ -47,22 +48,28 @@ impl World {
         let changed = self.unmeasured.policies && now.since(self.measured) >= FOLLOW;
         let follow =
             changed || (ticked && (self.unmeasured.policies || self.unmeasured.objects || self.sweep.is_due(now)));
+        let follow = follow || (ticked && self.rules_book.restless);
         let mut actions = Vec::new();
         if follow {
             self.measured = now;
             self.unmeasured = super::Unmeasured::default();
             // Taken out, because it looks at the policies of the world.
             let mut sweep = std::mem::take(&mut self.sweep);
+            let mut book = std::mem::take(&mut self.rules_book);
             let served = self.served();
+            let routes: Vec<Route> =
+                served.iter().map(|(_, policy, rules, _)| self.route_by(&book, policy, rules)).collect();
             let subjects: Vec<Subject<'_>> = served
                 .iter()
-                .map(|(entry, policy, rules, targets)| Subject {
+                .zip(&routes)
+                .map(|((entry, policy, rules, targets), route)| Subject {
                     policy,
                     rules,
                     targets: targets.clone(),
                     thresholds: entry.thresholds(policy, targets),
                     proofs: &entry.proofs,
                     status: &entry.written,
+                    pushes: matches!(route, Route::Push | Route::Instead(_)),
                 })
                 .collect();
             let rules = self.default_rules();
@@ -74,16 +81,26 @@ impl World {
             });
             sweep.follow_budgets(&measures.collect::<Vec<_>>(), now);
             sweep.follow_operator(&rules, &self.config.operator_namespace);
-            sweep.follow_overcommitted(&rules, &self.ledger.overcommitted);
+            sweep.follow_overcommitted(&rules, self.tells_of_budgets(&rules), &self.ledger.overcommitted);
             sweep.follow_workloads(self.objects.workloads());
             let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
+            let ruled: Vec<rules::Served<'_>> = served
+                .iter()
+                .zip(routes)
+                .map(|((_, policy, class, targets), route)| rules::Served { policy, class, targets, route })
+                .collect();
+            let is_listed = self.listed.contains(&Stream::Rules);
+            let followed = book.follow(&ruled, self.keep_rules(), is_listed, &sweep, now);
             self.sweep = sweep;
+            self.rules_book = book;
             self.dirty.extend(changed);
+            self.write_rules(followed, out);
         }
         if follow || ticked {
             self.take_figures(now);
         }
         if ticked {
+            self.ask_for_rules(now, out);
             for (source, status) in self.sweep.source_statuses(&self.sources, now) {
                 self.emit(Action::SourceStatus { source, status: Box::new(status) }, Doing::Told, out);
             }
@@ -116,6 +133,7 @@ impl World {
             | Outcome::NotFound
             | Outcome::Pods(_)
             | Outcome::Silences(_)
+            | Outcome::Rule(_)
             | Outcome::Failed(_) => {
                 Err(Refusal { reason: Reason::BackendUnavailable, message: "the query was not sent".to_owned() })
             }

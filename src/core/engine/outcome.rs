@@ -38,7 +38,7 @@ impl World {
                         self.object_read(*seen);
                     }
                     Outcome::NotFound => self.object_gone(&object),
-                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) => {
+                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) => {
                         self.read(&object, out);
                     }
                     Outcome::Failed(failure) => {
@@ -53,6 +53,7 @@ impl World {
                 Outcome::Object(_)
                 | Outcome::Accepted
                 | Outcome::NotFound
+                | Outcome::Rule(_)
                 | Outcome::Answer(_)
                 | Outcome::Silences(_)
                 | Outcome::Failed(_) => {
@@ -77,6 +78,8 @@ impl World {
             Doing::Silence { key, alertmanager, asked } => {
                 self.silence_done(key, &alertmanager, asked, &outcome, now, out);
             }
+            Doing::Rules(rule) => self.rules_done(&rule, outcome, now),
+            Doing::LoadedRules(source) => self.rules_told(&source, outcome, now),
             Doing::Told => {}
         }
     }
@@ -108,7 +111,7 @@ impl World {
                 self.written(policy, target, generation, step, &object, now);
             }
             // A subresource answers with itself, not with the object.
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) => {
+            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) => {
                 let object = self.objects.shared(step.object());
                 if let Some(object) = object {
                     self.written(policy, target, generation, step, &object, now);
@@ -261,7 +264,7 @@ impl World {
                     entry.outdated.remove(0);
                 }
             }
-            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Failed(_) => {
+            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) | Outcome::Failed(_) => {
                 let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
                 let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
                 entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });

@@ -42,13 +42,14 @@ use std::{
     sync::Arc,
 };
 
+pub(super) use self::source::concerns_source;
 use self::{
     alerts::Alerts,
     capacities::Capacities,
     gauges::Paces,
     question::{Ask, Key, Part, Queried, Question},
     rows::Governed,
-    source::{Source, concerns_source},
+    source::Source,
 };
 pub use self::{
     capacities::Budgeted,
@@ -61,8 +62,9 @@ use super::{Action, Answer};
 use crate::{
     api::MetricsSource,
     core::{
-        facts::{Instant, ObjectKey},
+        facts::{Instant, ObjectKey, Span},
         policy::{Identity, PolicyKey, profiles::Side},
+        promql,
     },
 };
 
@@ -200,6 +202,12 @@ impl Sweep {
             changed.extend(blind.map(|(key, _)| key.clone()));
         }
         changed
+    }
+
+    /// How series of a source tell their workload, and how often it is asked.
+    #[must_use]
+    pub fn terms_of(&self, source: &str) -> Option<(promql::Identity, Span)> {
+        self.sources.get(source).map(|source| (source.spec.identity.clone(), source.spec.interval))
     }
 
     /// Where the reading is that decides about a profile of a policy, if that is known now: not while its source is silent, and

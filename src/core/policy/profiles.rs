@@ -190,6 +190,16 @@ impl Profile {
         })
     }
 
+    /// Whether it moves that side of a level of the threshold at that position.
+    #[must_use]
+    pub fn moves_level(&self, index: usize, of: Severity, upper: bool) -> bool {
+        let moves = |step: &Move| {
+            matches!(step, Move::Level { threshold, severity, above, .. }
+                if (*threshold, *severity, *above) == (index, of, upper))
+        };
+        self.moves.iter().any(moves)
+    }
+
     /// Whether anything has to hold before it is entered.
     #[must_use]
     pub fn has_requirements(&self) -> bool {

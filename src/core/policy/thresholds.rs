@@ -45,6 +45,19 @@ pub struct Threshold {
     pub min_samples: u32,
     /// It is a pattern: what it finds is advice, and no breach.
     pub pattern: Option<Pattern>,
+    /// How many events must be good.
+    pub slo: Option<Slo>,
+}
+
+/// A service level objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slo {
+    /// Share of events that may be bad: 0.001 of an objective of 99.9%.
+    pub budget: Decimal,
+    /// Time over which it holds.
+    pub period: Span,
+    /// Whether the ratio is that of good events.
+    pub of_good: bool,
 }
 
 impl Threshold {
@@ -107,6 +120,13 @@ impl From<f64> for Shown {
     fn from(value: f64) -> Self {
         Self::of(value, None)
     }
+}
+
+impl Slo {
+    /// When the policy does not say.
+    pub const PERIOD: Span = Span::hours(30 * 24);
+    const SHORTEST: Span = Span::hours(7 * 24);
+    const LONGEST: Span = Span::hours(90 * 24);
 }
 
 /// Where to look when several things are wrong at the same time.
@@ -316,10 +336,19 @@ pub(super) fn common(spec: &PerformancePolicySpec) -> Labels {
 /// # Errors
 /// What is wrong with the text, continuing its path.
 pub(super) fn span(text: &str) -> Result<Span, String> {
+    span_up_to(text, MAX_SPAN, "30d")
+}
+
+/// A span of at most 90 days.
+fn long_span(text: &str) -> Result<Span, String> {
+    span_up_to(text, Slo::LONGEST, "90d")
+}
+
+fn span_up_to(text: &str, longest: Span, name: &str) -> Result<Span, String> {
     let value = Value::parse(ValueType::Duration, text).map_err(|error| error.to_string())?;
     let millis = value.amount().and_then(|seconds| seconds.checked_mul(Decimal::from_int(1000)));
-    let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=MAX_SPAN.as_millis()).contains(millis));
-    millis.map(Span::millis).ok_or_else(|| format!("must be whole milliseconds and ≤ 30d, not {value}"))
+    let millis = millis.and_then(Decimal::to_i64).filter(|millis| (0..=longest.as_millis()).contains(millis));
+    millis.map(Span::millis).ok_or_else(|| format!("must be whole milliseconds and ≤ {name}, not {value}"))
 }
 
 /// Label values by label.
@@ -408,6 +437,7 @@ impl<'a> Parser<'a> {
             }
         }
         levels.sort_by_key(|level| std::cmp::Reverse(level.severity));
+        let slo = self.slo(&metric, &levels);
         if let Some([twice, _]) = levels.array_windows().find(|[a, b]| a.severity == b.severity) {
             self.refuse(&format!("levels.{}", word(twice.severity)), "is listed twice");
         }
@@ -421,6 +451,7 @@ impl<'a> Parser<'a> {
             hints: self.threshold.hints.iter().map(Hint::from).collect(),
             min_samples,
             pattern: None,
+            slo,
         })
     }
 
@@ -738,6 +769,41 @@ impl<'a> Parser<'a> {
             self.refuse("hysteresis", format!("must be a percentage from 0% to below 100%, not \"{text}\""));
         }
         hysteresis
+    }
+
+    fn slo(&mut self, metric: &Metric, levels: &[Level]) -> Option<Slo> {
+        let slo = self.threshold.slo.as_ref()?;
+        if !matches!(metric, Metric::Series { measure, .. } if measure.is_share_of_events()) {
+            self.refuse("slo", "is for a ratio of counters, whose events it counts: leave it out");
+            return None;
+        }
+        let above = levels.iter().any(|level| level.above.is_some());
+        let below = levels.iter().any(|level| level.below.is_some());
+        if above == below {
+            let message = "needs levels that say which way is bad: above for a share of failures, below for one of \
+                           successes, and not both";
+            self.refuse("slo", message);
+            return None;
+        }
+        if metric.by().iter().any(|label| label == "window") {
+            self.refuse("slo", "is not for a ratio that keeps the label window apart, which its own alerts carry");
+            return None;
+        }
+        let target = Value::parse(ValueType::Ratio, &slo.target).ok().and_then(|value| value.amount());
+        let budget = target.and_then(|target| Decimal::ONE.checked_sub(target));
+        let Some(budget) = budget.filter(|budget| *budget > Decimal::ZERO && *budget < Decimal::ONE) else {
+            self.refuse("slo.target", format!("must be a percentage between 0% and 100%, not \"{}\"", slo.target));
+            return None;
+        };
+        let period = match &slo.period {
+            None => Slo::PERIOD,
+            Some(text) => self.accept("slo.period", long_span(text))?,
+        };
+        if !(Slo::SHORTEST..=Slo::LONGEST).contains(&period) {
+            self.refuse("slo.period", "must be from 7d to 90d");
+            return None;
+        }
+        Some(Slo { budget, period, of_good: below })
     }
 
     fn no_data(&mut self) -> Option<NoData> {

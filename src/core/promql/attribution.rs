@@ -202,6 +202,15 @@ impl Attribution {
         [self.namespace.as_str()].into_iter().chain(workload)
     }
 
+    /// The label whose value is the workload's name.
+    pub(super) fn workload_label(&self) -> Option<&str> {
+        match &self.by {
+            By::Namespace => None,
+            By::Label(label) => Some(label),
+            By::Pod(_) => Some(WORKLOAD_LABEL),
+        }
+    }
+
     /// The labels that tell one pod, or a part of one by `extra`.
     pub(super) fn pod_labels<'a>(&self, extra: impl IntoIterator<Item = &'a str>) -> String {
         let own = [label(&self.namespace), label(&self.pod)].into_iter();

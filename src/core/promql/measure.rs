@@ -251,6 +251,12 @@ impl Measure {
         }
     }
 
+    /// Whether it is a share of events that were counted.
+    #[must_use]
+    pub const fn is_share_of_events(&self) -> bool {
+        matches!(self.0, Kind::Ratio { of: RatioOf::Counters, .. })
+    }
+
     /// Whether readings below zero are meant, whatever they measure.
     #[must_use]
     pub const fn is_signed(&self) -> bool {

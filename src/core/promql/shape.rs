@@ -91,20 +91,11 @@ impl Shape {
     /// a label with a million values makes no large answer.
     #[must_use]
     pub fn expr(&self, wanted: &BTreeSet<SeriesKey>) -> String {
-        let frame = self.frame(wanted);
-        let few = |expr: String| {
-            if self.by.is_empty() {
-                return expr;
-            }
-            let many = self.measure.is_told() || self.measure.checked().is_some();
-            let most = if many { Self::MAX_TOLD } else { Self::MAX_GROUPS };
-            format!("topk by ({}) ({},{expr})", self.attribution.labels([]), most + 1)
-        };
-        let readings = few(self.measure.expr(&frame));
-        match self.measure.count(&frame).filter(|_| self.counted) {
+        let readings = self.readings(wanted);
+        match self.counts(wanted) {
             None => readings,
             Some(count) => {
-                format!("{readings} or label_replace({},\"{PART_LABEL}\",\"{COUNT}\",\"\",\"\")", few(count))
+                format!("{readings} or label_replace({count},\"{PART_LABEL}\",\"{COUNT}\",\"\",\"\")")
             }
         }
     }
@@ -122,6 +113,45 @@ impl Shape {
     #[must_use]
     pub fn check(&self) -> Option<Check> {
         self.measure.checked().map(super::check::Checked::tells)
+    }
+
+    /// The part of the query that answers readings.
+    #[must_use]
+    pub fn readings(&self, wanted: &BTreeSet<SeriesKey>) -> String {
+        self.few(self.measure.expr(&self.frame(wanted)))
+    }
+
+    /// The part of the query that answers numbers of observations, where they matter.
+    #[must_use]
+    pub fn counts(&self, wanted: &BTreeSet<SeriesKey>) -> Option<String> {
+        self.measure.count(&self.frame(wanted)).filter(|_| self.counted).map(|count| self.few(count))
+    }
+
+    /// The labels that tell a reading from others: those of its workload (or namespace), and those that are kept apart.
+    #[must_use]
+    pub fn labels(&self) -> String {
+        self.attribution.labels(self.by.iter().map(String::as_str))
+    }
+
+    /// The labels that tell a workload (or namespace).
+    #[must_use]
+    pub fn whole_labels(&self) -> String {
+        self.attribution.labels([])
+    }
+
+    /// The label whose value is the workload's name; `None` where namespaces are read.
+    #[must_use]
+    pub fn workload_label(&self) -> Option<&str> {
+        self.attribution.workload_label()
+    }
+
+    fn few(&self, expr: String) -> String {
+        if self.by.is_empty() {
+            return expr;
+        }
+        let many = self.measure.is_told() || self.measure.checked().is_some();
+        let most = if many { Self::MAX_TOLD } else { Self::MAX_GROUPS };
+        format!("topk by ({}) ({},{expr})", self.whole_labels(), most + 1)
     }
 
     /// What it says that there are series and no reading: that all are too young, or that something is missing.

@@ -163,6 +163,12 @@ impl MetricUnit {
         sample / self.per_base
     }
 
+    /// How many of the metric's units make one base unit.
+    #[must_use]
+    pub const fn per_base(self) -> f64 {
+        self.per_base
+    }
+
     fn is_scaled(self) -> bool {
         self.per_base > 1.0
     }

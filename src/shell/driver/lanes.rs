@@ -7,6 +7,7 @@ use super::super::prometheus;
 use crate::core::{
     engine::{Action, Effect, EffectId},
     facts::ObjectKey,
+    rules::RuleKey,
 };
 
 /// What effects have to queue for. Everything in one lane is of one class.
@@ -24,6 +25,8 @@ enum Lane {
     Events(Box<str>, Box<str>),
     /// A query waits for nothing but a free place, and one at its source.
     Query(Box<str>, EffectId),
+    /// A `PrometheusRule`.
+    Rule(RuleKey),
     /// Alerts of one source.
     Alerts(Box<str>),
     /// Silences at one Alertmanager.
@@ -79,7 +82,8 @@ impl Lane {
             Action::SourceStatus { source, .. } => Self::Source(source.clone()),
             Action::BudgetStatus { budget: (namespace, name), .. } => Self::Budget(namespace.clone(), name.clone()),
             Action::Event(event) => Self::Events(event.object.0.clone(), event.object.1.clone()),
-            Action::Query { source, .. } => Self::Query(source.clone(), effect.id),
+            Action::Rules { rule, .. } => Self::Rule(rule.clone()),
+            Action::Query { source, .. } | Action::LoadedRules { source } => Self::Query(source.clone(), effect.id),
             Action::Alerts { source, .. } => Self::Alerts(source.clone()),
             Action::Silence(request) => Self::Silences(request.alertmanager.clone()),
         }
@@ -87,7 +91,7 @@ impl Lane {
 
     const fn class(&self) -> Class {
         match self {
-            Self::Object(_) => Class::Object,
+            Self::Object(_) | Self::Rule(_) => Class::Object,
             Self::Policy(..) | Self::Source(_) | Self::Budget(..) => Class::Status,
             Self::Events(..) => Class::Event,
             Self::Query(..) => Class::Query,

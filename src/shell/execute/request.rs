@@ -4,7 +4,7 @@ use axum::http;
 use json_patch::Patch as JsonPatch;
 use kube::core::{
     Request,
-    params::{GetParams, ListParams, Patch as Body, PatchParams, PostParams},
+    params::{DeleteParams, GetParams, ListParams, Patch as Body, PatchParams, PostParams, Preconditions},
 };
 use serde_json::{Value, json};
 
@@ -12,8 +12,9 @@ use super::events;
 use crate::{
     api::{ConnectionBudgetStatus, PerformancePolicyStatus, names, source::MetricsSourceStatus},
     core::{
-        engine::{Patch, PatchBody, effect},
+        engine::{Patch, PatchBody, RuleWrite, effect},
         facts::ObjectKey,
+        rules::RuleKey,
     },
 };
 
@@ -124,6 +125,24 @@ impl Call {
         match serde_json::from_value::<JsonPatch>(operations) {
             Ok(patch) => send(&policies(namespace), None, name, &params, &Body::Json::<()>(patch), what),
             Err(error) => Err(Error { what, source: error.into() }),
+        }
+    }
+
+    pub fn rules((namespace, name): &RuleKey, write: &RuleWrite) -> Result<Self, Error> {
+        let collection =
+            Request::new(format!("/apis/{}/namespaces/{namespace}/prometheusrules", crate::core::rules::API_VERSION));
+        match write {
+            RuleWrite::Apply(body) => {
+                let what = format!("writing PrometheusRule \"{namespace}/{name}\"");
+                let params = PatchParams::apply(names::RULES_MANAGER).force();
+                send(&collection, None, name, &params, &Body::Apply(body), what)
+            }
+            RuleWrite::Delete(uid) => {
+                let what = format!("deleting PrometheusRule \"{namespace}/{name}\"");
+                let precondition = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+                let params = DeleteParams::default().preconditions(precondition);
+                collection.delete(name, &params).writing(what)
+            }
         }
     }
 

@@ -130,6 +130,8 @@ families! {
         "Latest reading of a threshold, in base units (seconds, bytes, ratio, per second, bytes per second). Missing without data.";
     THRESHOLD_BOUND Kind::Gauge, "trimtab_threshold_bound", ["namespace", "policy", "threshold", "severity", "target_kind", "target", "side"],
         "Bound of a threshold that is in force, in base units. It is breached strictly above or below, as the label side says.";
+    THRESHOLD_CLEAR Kind::Gauge, "trimtab_threshold_clear", ["namespace", "policy", "threshold", "severity", "target_kind", "target", "side"],
+        "Where a breach of a threshold ends, in base units: its bound less hysteresis.";
     THRESHOLD_INTERVAL Kind::Gauge, "trimtab_threshold_interval", ["namespace", "policy", "threshold", "target_kind", "target", "series", "end"],
         "Between what the share lies that a threshold reads, by Wilson's score: the ends least and most, each at 95 %, one-sided. Of ratios of counters only.";
     PATTERN_FOUND Kind::Gauge, "trimtab_pattern_found", ["namespace", "policy", "pattern", "kind", "target_kind", "target", "series"],

@@ -6,7 +6,7 @@ use super::{
         BUDGET_COMMITTED, BUDGET_CONDITION, BUDGET_FREE, BUDGET_USABLE, PATTERN_FOUND, PATTERN_VALUE, POLICY_CONDITION,
         POLICY_HELD, POLICY_INFO, POLICY_QUARANTINED, RECONCILES, ROLLOUT_START, ROLLOUTS, SETTING_DESIRED,
         SETTING_EFFECTIVE, SETTING_LIVE, SETTING_STATE, SETTING_VERIFIED, SOURCE_INTERVAL, SOURCE_QUESTIONS, SOURCE_UP,
-        SWEEP_DURATION, THRESHOLD_BOUND, THRESHOLD_SINCE, THRESHOLD_STATE, THRESHOLD_VALUE,
+        SWEEP_DURATION, THRESHOLD_BOUND, THRESHOLD_CLEAR, THRESHOLD_INTERVAL, THRESHOLD_SINCE, THRESHOLD_STATE, THRESHOLD_VALUE,
     },
 };
 use crate::core::{
@@ -80,12 +80,13 @@ fn settings(world: &World) -> [Page; 5] {
     [desired, live, state, effective, verified]
 }
 
-fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 7] {
-    let [mut state, mut since, mut value, mut bound, mut interval, mut found, mut shown] = [
+fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 8] {
+    let [mut state, mut since, mut value, mut bound, mut clear, mut interval, mut found, mut shown] = [
         THRESHOLD_STATE,
         THRESHOLD_SINCE,
         THRESHOLD_VALUE,
         THRESHOLD_BOUND,
+        THRESHOLD_CLEAR,
         THRESHOLD_INTERVAL,
         PATTERN_FOUND,
         PATTERN_VALUE,
@@ -123,12 +124,14 @@ fn thresholds<'a>(readings: impl Iterator<Item = sweep::Reading<'a>>) -> [Page; 
         for Level { severity, above, below, hold: _ } in levels {
             for (side, limit) in [("above", above), ("below", below)] {
                 if let Some(limit) = limit {
-                    bound.put(&[namespace, policy, name, word(*severity), kind, target, side], limit.bound.as_f64());
+                    let labels = [namespace, policy, name, word(*severity), kind, target, side];
+                    bound.put(&labels, limit.bound.as_f64());
+                    clear.put(&labels, limit.clear.as_f64());
                 }
             }
         }
     }
-    [state, since, value, bound, interval, found, shown]
+    [state, since, value, bound, clear, interval, found, shown]
 }
 
 fn rollouts(world: &World) -> [Page; 2] {

@@ -19,6 +19,7 @@ use crate::{
     core::{
         engine::{Change, Input},
         facts::{DisruptionBudget, DisruptionKey, Kind, ObjectKey, Seen, object::Wire},
+        rules::{RuleKey, RuleObject},
     },
 };
 
@@ -86,6 +87,62 @@ impl<const METADATA_ONLY: bool> Resource for Slim<METADATA_ONLY> {
     }
     fn metadata_api() -> bool {
         METADATA_ONLY
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
+
+/// A `PrometheusRule` of ours.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    meta: ObjectMeta,
+    rule: RuleObject,
+}
+
+impl Ruled {
+    /// What the engine is told.
+    pub fn into_change(self, gone: bool) -> Change<Box<(RuleKey, RuleObject)>, RuleKey> {
+        let key = (
+            self.meta.namespace.unwrap_or_default().into_boxed_str(),
+            self.meta.name.unwrap_or_default().into_boxed_str(),
+        );
+        if gone { Change::Deleted(key) } else { Change::Applied(Box::new((key, self.rule))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ruled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let ((namespace, name), rule) = RuleObject::from_json(raw.get()).map_err(D::Error::custom)?;
+        let meta = ObjectMeta {
+            namespace: Some(namespace.into()),
+            name: Some(name.into()),
+            resource_version: Some(rule.resource_version.to_string()),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { meta, rule })
+    }
+}
+
+impl Resource for Ruled {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        resource.plural.as_str().into()
     }
     fn meta(&self) -> &ObjectMeta {
         &self.meta

@@ -14,7 +14,7 @@ use crate::{
     api::{
         conditions::Reason,
         names,
-        policy::{Alerting, Severity, Sink},
+        policy::{Alerting, Severity},
     },
     core::{
         evaluate::{Breach, Gap},
@@ -50,10 +50,6 @@ impl Wording {
         let mut labels = of_others(&self.class);
         labels.extend(self.policy.iter().flat_map(|alerting| of_others(&alerting.labels)));
         labels
-    }
-
-    fn runbook(&self) -> Option<&str> {
-        self.policy.as_ref()?.runbook_url.as_deref()
     }
 }
 
@@ -186,9 +182,13 @@ impl Sweep {
     }
 
     /// Follows which budgets are overcommitted, since when, and by which sum: to be called before [`Self::tick`]. `class`: the
-    /// default class, which names the source and says whether anybody is told.
-    pub fn follow_overcommitted(&mut self, class: &Rules, overcommitted: &BTreeMap<PolicyKey, (Instant, String)>) {
-        let is_told = class.spec.sink == Some(Sink::Alertmanager);
+    /// default class, which names the source.
+    pub fn follow_overcommitted(
+        &mut self,
+        class: &Rules,
+        is_told: bool,
+        overcommitted: &BTreeMap<PolicyKey, (Instant, String)>,
+    ) {
         let source: Box<str> = class.spec.source.as_deref().unwrap_or(names::DEFAULT_SOURCE).into();
         let fired = overcommitted.iter().filter(|_| is_told).map(|(key, (since, why))| {
             let (labels, fired) = budget_exceeded(key, &class.spec.alert_labels, *since, why);
@@ -267,7 +267,12 @@ impl About<'_> {
         if !advice.is_empty() {
             annotations.insert("advice".to_owned(), advice.join("; "));
         }
-        annotations.extend(self.wording.runbook().map(|url| ("runbook_url".to_owned(), url.to_owned())));
+        let alerting = self.wording.policy.as_ref();
+        let pages = [
+            ("runbook_url", alerting.and_then(|alerting| alerting.runbook_url.clone())),
+            ("dashboard_url", alerting.and_then(|alerting| alerting.dashboard_url.clone())),
+        ];
+        annotations.extend(pages.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url?))));
         Fired { row: Some(self.name()), starts_at, annotations }
     }
 

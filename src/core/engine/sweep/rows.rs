@@ -10,12 +10,7 @@ use super::{
     question::{Ask, Draft, Round, nobody, workload},
 };
 use crate::{
-    api::{
-        PerformancePolicyStatus,
-        conditions::Reason,
-        names,
-        policy::{Severity, Sink},
-    },
+    api::{PerformancePolicyStatus, conditions::Reason, names, policy::Severity},
     core::{
         evaluate::{Announced, Breach, Track, Verdict},
         facts::{Instant, ObjectKey, Span},
@@ -46,6 +41,8 @@ pub struct Subject<'a> {
     pub proofs: &'a BTreeMap<ObjectKey, Expected>,
     /// Its status as it was last written: after a restart, a breach that was announced holds on.
     pub status: &'a PerformancePolicyStatus,
+    /// Whether its alerts are pushed to the Alertmanagers of its source.
+    pub pushes: bool,
 }
 
 impl Subject<'_> {
@@ -58,8 +55,8 @@ impl Subject<'_> {
         own.or(self.rules.spec.source.as_deref()).unwrap_or(names::DEFAULT_SOURCE)
     }
 
-    fn wants_alerts(&self) -> bool {
-        self.policy.sink.or(self.rules.spec.sink) == Some(Sink::Alertmanager)
+    const fn wants_alerts(&self) -> bool {
+        self.pushes
     }
 }
 

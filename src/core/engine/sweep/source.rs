@@ -78,7 +78,7 @@ pub(super) struct Down {
 }
 
 /// Whether a failure says something about the source and not about the query.
-pub(super) const fn concerns_source(reason: Reason) -> bool {
+pub(in crate::core::engine) const fn concerns_source(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::BackendUnavailable

@@ -145,7 +145,7 @@ fn missing_data_is_an_alert_after_its_time() {
 fn an_overcommitted_budget_is_told_while_it_lasts_and_once_more_when_it_is_over() {
     let mut lab = Lab::new();
     let over = |why: &str| BTreeMap::from([(("shop".into(), "pg".into()), (START, why.to_owned()))]);
-    lab.sweep.follow_overcommitted(&lab.rules, &over("pools could open 90 connections"));
+    lab.sweep.follow_overcommitted(&lab.rules, true, &over("pools could open 90 connections"));
     lab.tick();
     let sent = lab.sent.pop().unwrap().1;
     let labels: Vec<_> = sent.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
@@ -164,12 +164,12 @@ fn an_overcommitted_budget_is_told_while_it_lasts_and_once_more_when_it_is_over(
     assert!(sent.ends_at > lab.now);
     lab.tick();
     assert!(lab.sent.is_empty(), "nothing is new");
-    lab.sweep.follow_overcommitted(&lab.rules, &BTreeMap::new());
+    lab.sweep.follow_overcommitted(&lab.rules, true, &BTreeMap::new());
     lab.tick();
     assert_eq!(lab.sent.pop().unwrap().1.ends_at, lab.now);
     // A class that tells nobody.
     lab.rules.spec.sink = None;
-    lab.sweep.follow_overcommitted(&lab.rules, &over("x"));
+    lab.sweep.follow_overcommitted(&lab.rules, false, &over("x"));
     lab.tick();
     assert!(lab.sent.is_empty());
 }

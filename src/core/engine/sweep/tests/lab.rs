@@ -246,6 +246,7 @@ impl Lab {
                 targets: self.targets.clone(),
                 proofs: &self.expected,
                 status: self.statuses.get(key).unwrap_or(&none),
+                pushes: policy.sink.or(self.rules.spec.sink) == Some(crate::api::policy::Sink::Alertmanager),
             })
             .collect();
         let mut out = Vec::new();
