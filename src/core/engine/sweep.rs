@@ -37,6 +37,7 @@ use self::{
 };
 pub use self::{
     capacities::Budgeted,
+    groups::spelled,
     proofs::{Expectation, Expected, Unproven},
     rows::Subject,
     standing::{Measured, Reading},
