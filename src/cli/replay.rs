@@ -105,19 +105,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (world, effects) = documents.into_leading_world(&args.surroundings, period.from);
     let mut replay =
         Replay::new(world, effects, intervals, period, history.unwrap_or_default(), mine);
-    loop {
-        match replay.advance().map_err(anyhow::Error::msg)? {
-            Turn::Done => break,
-            Turn::Needs(fetches) if recorded => {
-                let query = fetches.first().map(|fetch| fetch.expr.to_string()).unwrap_or_default();
-                bail!(
-                    "the recording has no answer to the query {query:?}: record these policies with replay --record DIR, or name a \
-                     CSV file after the query of its threshold"
-                );
+    // On one runtime, because the connections of the clients live there.
+    block_on(async {
+        loop {
+            match replay.advance().map_err(anyhow::Error::msg)? {
+                Turn::Done => return Ok(()),
+                Turn::Needs(fetches) if recorded => {
+                    let query = fetches.first().map(|fetch| fetch.expr.to_string()).unwrap_or_default();
+                    bail!(
+                        "the recording has no answer to the query {query:?}: record these policies with replay --record DIR, or \
+                         name a CSV file after the query of its threshold"
+                    );
+                }
+                Turn::Needs(fetches) => replay.learn(ask::all(&backends, fetches).await?),
             }
-            Turn::Needs(fetches) => replay.learn(block_on(ask::all(&backends, fetches))?),
         }
-    }
+    })?;
     let (mut report, history) = replay.finish();
     for policy in &mut report.policies {
         let key = (policy.namespace.as_str().into(), policy.name.as_str().into());
