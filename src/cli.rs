@@ -14,6 +14,7 @@ mod operator;
 mod plan;
 mod readings;
 mod render;
+mod replay;
 mod report;
 mod rollback;
 mod select;
@@ -33,7 +34,7 @@ const FAILED: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version, about, disable_help_subcommand = true, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 done, 2 an error; plan, lint, status, explain and export answer with 1, too: see their help"
+    after_help = "Exit codes: 0 done, 2 an error; plan, lint, status, explain, replay and export answer with 1, too: see their help"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -62,6 +63,8 @@ enum Command {
     Rollback(rollback::Args),
     /// Report how policies stand, or compare two measurements
     Report(Box<report::Args>),
+    /// Run policies over the history of their metrics, and say what would have happened
+    Replay(Box<replay::Args>),
     /// Print files for others that follow from policies
     Export(export::Args),
     /// Freeze the writes of a policy
@@ -73,7 +76,7 @@ enum Command {
 }
 
 /// Runs the command line of the process under the name of `program`. Exit codes: 0 done, 2 failed or not understood; `plan`,
-/// `lint`, `status`, `explain` and `export` answer with 1.
+/// `lint`, `status`, `explain`, `replay` and `export` answer with 1.
 #[must_use]
 pub fn main(program: &'static str) -> ExitCode {
     crate::shell::tls::install_provider();
@@ -125,6 +128,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(&args)?,
         Command::Rollback(args) => rollback::run(&args)?,
         Command::Report(args) => report::run(&args)?,
+        Command::Replay(args) => return replay::run(&args),
         Command::Export(args) => return export::run(&args),
         Command::Suspend(args) => suspend::suspend(&args)?,
         Command::Resume(args) => suspend::resume(&args)?,

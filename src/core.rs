@@ -2,7 +2,7 @@
 //!
 //! Rooms import upward only, in this order (`tests/architecture.rs` holds the table):
 //! `units formula document promql catalogue options facts schedule lease statistics table` · `policy ownership` ·
-//! `record allocate` · `resolve evaluate` · `plan` · `report lint` · `paper` · `engine`.
+//! `record allocate` · `resolve evaluate` · `plan` · `report lint` · `paper` · `engine` · `replay`.
 
 pub mod allocate;
 pub mod catalogue;
@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod promql;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod resolve;
 pub mod rules;

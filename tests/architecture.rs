@@ -33,6 +33,7 @@ const CORE: &[&[&str]] = &[
     &["report", "lint"],
     &["paper"],
     &["engine"],
+    &["replay"],
 ];
 
 fn rank(table: &[&[&str]], room: &str) -> Option<usize> {

@@ -53,6 +53,7 @@ fn golden_help_of_every_command() {
         "history",
         "rollback",
         "report",
+        "replay",
         "export",
         "suspend",
         "resume",
@@ -64,8 +65,8 @@ fn golden_help_of_every_command() {
     let listed = String::from_utf8_lossy(&help.stdout).lines().filter(|line| line.starts_with("  ")).count();
     assert_eq!(
         listed,
-        14 + 2,
-        "a command is missing above, or one is gone: fourteen commands and two options were listed"
+        15 + 2,
+        "a command is missing above, or one is gone: fifteen commands and two options were listed"
     );
     for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
         golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
@@ -197,6 +198,42 @@ fn golden_configuration_of_nodes() {
     assert_eq!(documents[0]["kind"], "Tuned");
     let profile = documents[0]["spec"]["profile"][0]["data"].as_str().expect("a profile");
     assert!(profile.ends_with("[sysctl]\nnet.core.netdev_max_backlog=65535\nvm.swappiness=10\n"), "{profile}");
+}
+
+#[test]
+fn golden_replays_in_every_format() {
+    const SHOP: &str = "tests/data/replay/shop.yaml";
+    const RECORDED: &str = "tests/data/replay/recorded";
+    let replay = ["replay", "-f", SHOP, "--recorded", RECORDED];
+    golden("replay", TRIMTAB, &replay);
+    golden("replay-json", TRIMTAB, &[&replay[..], &["-o", "json"]].concat());
+    golden("replay-html", TRIMTAB, &[&replay[..], &["-o", "html"]].concat());
+    let quiet = ["--from", "2026-11-20T18:00:00Z", "--to", "2026-11-20T18:30:00Z"];
+    golden("replay-quiet", TRIMTAB, &[&replay[..], &quiet].concat());
+    let before = ["--from", "2026-11-20T12:00:00Z", "--to", "2026-11-20T13:00:00Z"];
+    golden("replay-no-data", TRIMTAB, &[&replay[..], &before].concat());
+}
+
+#[test]
+fn golden_what_cannot_be_replayed() {
+    const SHOP: &str = "tests/data/replay/shop.yaml";
+    let over = |name: &str, arguments: &[&str]| {
+        golden(name, TRIMTAB, &[&["replay", "-f", SHOP][..], arguments].concat());
+    };
+    let recorded = ["--recorded", "tests/data/replay/recorded"];
+    over("replay-no-source", &["--from", "-6h"]);
+    over("replay-no-from", &["--source", "http://127.0.0.1:1"]);
+    over("replay-backwards", &[&recorded[..], &["--from", "2026-11-20T19:00:00Z", "--to", "2026-11-20T18:00:00Z"]].concat());
+    over("replay-too-long", &[&recorded[..], &["--from", "2025-11-20T18:00:00Z"]].concat());
+    over("replay-no-time", &[&recorded[..], &["--from", "yesterday"]].concat());
+    over("replay-not-recorded", &["--recorded", "tests/data/nab/art_noisy.csv"]);
+    over("replay-no-recording", &["--recorded", "tests/data/replay/shop.yaml"]);
+    over("replay-empty-directory", &["--recorded", "tests/data/admission"]);
+    golden(
+        "replay-no-object",
+        TRIMTAB,
+        &["replay", "-f", "tests/data/replay/alone.yaml", "--recorded", "tests/data/replay/recorded"],
+    );
 }
 
 #[test]

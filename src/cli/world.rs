@@ -17,6 +17,7 @@ use super::{
 use crate::{
     api::{
         ConnectionBudget, MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy, conditions::Reason,
+        policy::{Mode, Sink},
         source::Prometheus,
     },
     core::{
@@ -181,6 +182,18 @@ impl Documents {
         for source in &mut self.sources {
             // What the operator needs to be let in is mounted where the operator runs.
             source.spec.prometheus = Prometheus { url: url.to_owned(), ..Prometheus::default() };
+        }
+    }
+
+    /// Lets every policy measure and tell of breaches, and none write: for those who only want to know what would happen.
+    pub fn observe(&mut self) {
+        for policy in &mut self.policies {
+            policy.spec.mode = Some(Mode::Observe);
+            policy.spec.alerting.get_or_insert_default().sink = Some(Sink::Alertmanager);
+        }
+        for source in self.sources.iter_mut().filter(|source| source.spec.alertmanagers.is_empty()) {
+            // Nobody is there, but what would be sent is told.
+            source.spec.alertmanagers.push("http://replay.invalid".to_owned());
         }
     }
 

@@ -185,6 +185,14 @@ impl Backend {
     }
 }
 
+/// The series in a text that a server answered a range query with.
+///
+/// # Errors
+/// When it is no such answer.
+pub fn matrix(body: &[u8]) -> Answer {
+    answer::read(200, body, Shape::Matrix)
+}
+
 /// What all our HTTP clients have in common.
 pub(super) fn http_client() -> reqwest::ClientBuilder {
     Client::builder()

@@ -42,6 +42,11 @@ impl World {
         self.sweep.source_of(policy)
     }
 
+    /// The sources that are asked for something, each with the time between two sweeps.
+    pub fn intervals(&self) -> impl Iterator<Item = (&str, Span)> {
+        self.sweep.intervals()
+    }
+
     /// Asks what is due and sends alerts. Not more often than once per tick, unless a policy, class or source changed; and
     /// at most once per [`FOLLOW`] then, because it goes through all policies, of which a thousand may change at once.
     pub(super) fn measure(&mut self, ticked: bool, now: Instant, out: &mut Vec<Effect>) {

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use super::{Entry, World};
 use crate::{
-    api::{conditions::Reason, policy::ActiveBy},
+    api::{conditions::Reason, policy::ActiveBy, status::ActiveProfile},
     core::{
         facts::{Instant, ObjectKey, Span},
         policy::{
-            Guise, Policy, Profile, ProfileSet, Threshold,
+            Guise, Policy, PolicyKey, Profile, ProfileSet, Threshold,
             profiles::{Side, When},
         },
         report::{Active, ByTarget},
@@ -44,6 +44,14 @@ pub(super) struct Blocked {
 }
 
 impl World {
+    /// Profiles that are active as everybody can know them, by policy, with what was read when each was entered.
+    pub fn active_profiles(&self) -> impl Iterator<Item = (&PolicyKey, &ActiveProfile, Option<&str>)> {
+        self.policies.iter().flat_map(|(key, entry)| {
+            let because = |active: &ActiveProfile| entry.evidence.get(&*active.name).map(String::as_str);
+            entry.told_active.iter().map(move |active| (key, active, because(active)))
+        })
+    }
+
     /// Switches profiles; those that something blocks are returned.
     pub(super) fn switch_profiles(&mut self, entry: &mut Entry, now: Instant) -> Vec<Blocked> {
         let policy = match &entry.parsed {

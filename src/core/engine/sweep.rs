@@ -54,6 +54,7 @@ use self::{
 pub use self::{
     capacities::Budgeted,
     gauges::{PACE_SECONDS, Pace, SourceGauge},
+    groups::spelled,
     proofs::{Expectation, Expected, Unproven},
     rows::Subject,
     standing::{Measured, Reading},

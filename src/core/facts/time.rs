@@ -107,6 +107,13 @@ impl Span {
     }
 }
 
+impl Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
 impl Add<Span> for Instant {
     type Output = Self;
     fn add(self, span: Span) -> Self {

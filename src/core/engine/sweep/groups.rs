@@ -97,7 +97,8 @@ impl Groups {
 }
 
 /// The labels with their values, for people: `tier="gold"`. A value is somebody else's text.
-pub(super) fn spelled(by: &[String], group: &Group) -> String {
+#[must_use]
+pub fn spelled(by: &[String], group: &Group) -> String {
     let pairs = by.iter().zip(group).map(|(label, value)| format!("{label}={}", Excerpt::new(value)));
     pairs.collect::<Vec<_>>().join(",")
 }

@@ -240,6 +240,12 @@ impl Health {
 }
 
 impl Sweep {
+    /// The sources that are asked for something, each with the time between two sweeps.
+    pub fn intervals(&self) -> impl Iterator<Item = (&str, Span)> {
+        let asked = self.sources.iter().filter(|(_, source)| !source.questions.is_empty());
+        asked.map(|(name, source)| (&**name, source.spec.interval))
+    }
+
     /// The statuses of sources that must be written: those of which an object says something else than what is found.
     ///
     /// One that was handed out is not handed out again until its object shows a change, or the write may have failed.

@@ -4,6 +4,7 @@ mod advice;
 mod alerting;
 mod apart;
 mod asking;
+mod flipping;
 mod judging;
 mod lab;
 mod past;
