@@ -62,7 +62,7 @@ async fn deploy(stage: &Stage, deployment: &Deployment) {
     let api: Api<Deployment> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
     api.create(&PostParams::default(), deployment).await.expect("create the Deployment");
     let name = deployment.metadata.name.as_deref().unwrap();
-    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
+    if deployment.spec.replicas == Some(0) {
         return;
     }
     eventually(PATIENCE, &format!("{name} has a pod"), async || {

@@ -311,18 +311,25 @@ mod tests {
         assert_eq!(text(&pages(&world)), "");
     }
 
+    /// Time that this thread has had a processor: others may have it as well.
+    fn on_processor() -> std::time::Duration {
+        let file = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a kernel that counts");
+        let nanoseconds = file.split_ascii_whitespace().next().and_then(|text| text.parse().ok());
+        std::time::Duration::from_nanos(nanoseconds.expect("nanoseconds"))
+    }
+
     /// The engine does nothing else while it tells what it knows, and a scrape waits for it no longer than 2 s.
     #[test]
     fn a_scrape_of_ten_thousand_thresholds_keeps_nobody_waiting() {
         let world = fleet(2000);
-        let began = std::time::Instant::now();
+        let began = on_processor();
         // As if every one had been read.
         let readings = world.readings().map(|reading| sweep::Reading { value: Some(12.345_678), ..reading });
         let mut all = thresholds(readings).to_vec();
         let told = pages(&world);
         all.extend(told.into_iter().filter(|page| !page.name().starts_with("trimtab_threshold")));
         let text = text(&all);
-        let took = began.elapsed();
+        let took = on_processor() - began;
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         assert_eq!((series("trimtab_threshold_value"), series("trimtab_threshold_bound")), (10_000, 20_000));
         assert_eq!(series("trimtab_setting_desired"), 6_000);
