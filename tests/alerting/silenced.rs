@@ -38,7 +38,7 @@ fn exposed(web: f64, other: f64) -> String {
 
 async fn deployment(stage: &Stage, name: &str, spec: Value) {
     let deployments: Api<Deployment> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
-    let patch = Patch::Merge(json!({"spec": spec}));
+    let patch = Patch::Strategic(json!({"spec": spec}));
     deployments.patch(name, &PatchParams::default(), &patch).await.expect("edit a Deployment");
 }
 
@@ -104,7 +104,11 @@ fn what_a_rollout_explains_is_silenced_and_lapses_without_the_operator() {
         stage.says(&[("Applied", "True/Applied"), ("Compliant", "True/Within")]).await;
         let alertmanagers = Alertmanagers::start(&stage).await;
         let urls = alertmanagers.urls.clone();
-        deployment(&stage, "web", json!({"replicas": 1, "progressDeadlineSeconds": 7200})).await;
+        let container = json!({"name": "app", "image": "localhost/busybox:1", "imagePullPolicy": "Never",
+            "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"]});
+        let template = json!({"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}});
+        let running = json!({"replicas": 1, "progressDeadlineSeconds": 7200, "template": template});
+        deployment(&stage, "web", running).await;
         eventually(PATIENCE, "the pod is available", async || {
             let status = stage.deployment().await.status.unwrap_or_default();
             if status.available_replicas == Some(1) { Ok(()) } else { Err(status) }
