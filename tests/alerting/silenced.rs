@@ -1,6 +1,6 @@
 //! What a rollout of ours explains wakes nobody, by a silence that real Alertmanagers hold; and nothing else is silenced.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
@@ -22,23 +22,22 @@ use crate::{
 const LAPSE: Duration = Duration::from_secs(150);
 
 fn thresholds() -> Value {
-    json!([{"name": "startup", "metric": {"builtin": "StartupTime", "window": "1h"},
-        "levels": [{"severity": "warning", "above": "20s"}]}])
+    json!([{"name": "restarts", "metric": {"builtin": "Restarts", "window": "40s"},
+        "levels": [{"severity": "warning", "above": 2}]}])
 }
 
-/// What kube-state-metrics says of a pod of each workload that took so many seconds to start.
-fn exposed(web: f64, other: f64) -> String {
-    let started = UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64().floor() - 60.0;
-    let pod = |pod: &str, uid: &str, took: f64| {
-        let labels = format!("{{pod=\"{pod}\",uid=\"{uid}\"}}");
-        format!("kube_pod_start_time{labels} {started}\nkube_pod_status_ready_time{labels} {}\n", started + took)
+/// What kube-state-metrics says of a pod of each workload that was restarted so often.
+fn exposed(web: u32, other: u32) -> String {
+    let pod = |pod: &str, uid: &str, restarts: u32| {
+        let labels = format!("container=\"app\",pod=\"{pod}\",uid=\"{uid}\"");
+        format!("kube_pod_container_status_restarts_total{{{labels}}} {restarts}\n")
     };
     pod("web-5d4f6c7b8d-bcdfg", "a", web) + &pod("other-5d4f6c7b8d-bcdfg", "b", other)
 }
 
 async fn deployment(stage: &Stage, name: &str, spec: Value) {
     let deployments: Api<Deployment> = Api::namespaced(stage.cluster.client.clone(), &stage.namespace);
-    let patch = Patch::Merge(json!({"spec": spec}));
+    let patch = Patch::Strategic(json!({"spec": spec}));
     deployments.patch(name, &PatchParams::default(), &patch).await.expect("edit a Deployment");
 }
 
@@ -99,12 +98,16 @@ fn ends(silence: &Value) -> Instant {
 #[test]
 fn what_a_rollout_explains_is_silenced_and_lapses_without_the_operator() {
     cluster::test(&OPTIONS, here!(), async |cluster| {
-        let mut stage = Stage::exposing_to(cluster, json!({"thresholds": thresholds()}), &exposed(1.0, 1.0)).await;
+        let mut stage = Stage::exposing_to(cluster, json!({"thresholds": thresholds()}), &exposed(1, 1)).await;
         other(&stage).await;
         stage.says(&[("Applied", "True/Applied"), ("Compliant", "True/Within")]).await;
         let alertmanagers = Alertmanagers::start(&stage).await;
         let urls = alertmanagers.urls.clone();
-        deployment(&stage, "web", json!({"replicas": 1, "progressDeadlineSeconds": 7200})).await;
+        let container = json!({"name": "app", "image": "localhost/busybox:1", "imagePullPolicy": "Never",
+            "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"]});
+        let template = json!({"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}});
+        let running = json!({"replicas": 1, "progressDeadlineSeconds": 7200, "template": template});
+        deployment(&stage, "web", running).await;
         eventually(PATIENCE, "the pod is available", async || {
             let status = stage.deployment().await.status.unwrap_or_default();
             if status.available_replicas == Some(1) { Ok(()) } else { Err(status) }
@@ -126,8 +129,8 @@ fn what_a_rollout_explains_is_silenced_and_lapses_without_the_operator() {
             let comment = held[0]["comment"].as_str().unwrap();
             assert!(comment.contains("to Deployment/web: pools.db.size 1 → 2."), "{comment}");
         }
-        // The pod of each workload is slow: one has a reason.
-        stage.expose(&exposed(40.0, 40.0));
+        // The pod of each workload is restarted: one has a reason.
+        stage.expose(&exposed(6, 6));
         for url in &urls {
             let by = alert(&alertmanagers, &stage, url, "web", "suppressed").await;
             assert!(!by.as_array().unwrap().is_empty(), "{by}");
@@ -136,7 +139,6 @@ fn what_a_rollout_explains_is_silenced_and_lapses_without_the_operator() {
         let breach = |target| [("alertname", "TrimtabThresholdBreached"), ("target", target)];
         alertmanagers.arrives("platform-chat", "firing", &breach("other")).await;
         assert_eq!(alertmanagers.receivers(&breach("web")), Vec::<String>::new(), "nobody was woken");
-        stage.expose(&exposed(1.0, 1.0));
         alertmanagers.arrives("platform-chat", "resolved", &breach("other")).await;
 
         // A new process finds it and goes on with it.

@@ -144,7 +144,7 @@ impl Silenced {
         let ended = self.ending;
         self.places.retain(|_, place| {
             let lapsed = ended.is_some_and(|since| now.since(since) > LEASE);
-            !(lapsed && !place.busy)
+            !lapsed || place.busy
         });
         let too_long = now.since(self.began) > LONGEST;
         let mut due = Vec::new();
@@ -190,9 +190,10 @@ impl World {
         }
         let explained =
             if self.tells(&rollout.policy) { self.sweep.explained(&rollout.policy, target) } else { vec![] };
-        let wish = match explained.is_empty() {
-            true => Wish::Nothing,
-            false => Wish::Silence(Claim::new(&about, revision, &explained, &rollout.changes)),
+        let wish = if explained.is_empty() {
+            Wish::Nothing
+        } else {
+            Wish::Silence(Claim::new(&about, revision, &explained, &rollout.changes))
         };
         for ((of, _), known) in &mut self.silences.entries {
             if of == target {

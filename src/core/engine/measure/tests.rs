@@ -40,7 +40,7 @@ impl Operator {
             "metadata": {"namespace": "shop", "name": "web", "uid": "p", "generation": 1, "resourceVersion": "1"},
             "spec": {"target": {"kind": "Deployment", "name": "web"}, "alerting": {"sink": "Alertmanager"}, "thresholds": thresholds}});
         Self {
-            world: World::new(Config::default()),
+            world: World::new(Config { operator_namespace: "trimtab-system".into(), ..Config::default() }),
             now: START,
             policy,
             source: Some(serde_json::from_value(source).unwrap()),

@@ -142,16 +142,16 @@ impl Claim {
             Some(value) => value.chars().take(SHOWN).collect(),
             None => "(unset)".to_owned(),
         };
-        let mut named: Vec<String> = changes
+        let mut shown: Vec<String> = changes
             .iter()
             .take(NAMED)
             .map(|change| format!("{} {} → {}", change.path, value(&change.from), value(&change.to)))
             .collect();
         if let Some(more) = changes.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            named.push(format!("and {more} more"));
+            shown.push(format!("and {more} more"));
         }
         let target = about.target.short();
-        let head = format!("{}{revision} to {target}: {}.", about.prefix(), named.join(", "));
+        let head = format!("{}{revision} to {target}: {}.", about.prefix(), shown.join(", "));
         let mut matchers = about.fixed();
         let names: BTreeSet<&str> = thresholds.iter().map(|name| &**name).collect();
         // Names are DNS labels: nothing in them means anything to a regular expression.

@@ -71,7 +71,8 @@ fn what_is_there_is_renewed_with_its_own_start_and_the_same_by_everybody() {
     // One that has lapsed is made anew by whoever has begun it, and by nobody else.
     let lapsed = [Silence { expired: true, ..held("a", &silence) }];
     let decide = |known, may_begin| about().decide(&lapsed, known, (may_begin, false), NOW + Span::minutes(3));
-    assert!(matches!(decide(Some((&claim(7), Some("a"))), true), Decision::Set { id: None, .. }));
+    let claim = claim(7);
+    assert!(matches!(decide(Some((&claim, Some("a"))), true), Decision::Set { id: None, .. }));
     assert_eq!(decide(None, false), Decision::Leave);
 }
 
