@@ -4,7 +4,7 @@ use super::*;
 use crate::core::facts::{Instant, Meta, ObjectKey, Span};
 
 fn object(kind: Kind, content: Value) -> Object {
-    Object { key: ObjectKey::new(kind, "shop", "api"), meta: Meta::default(), content }
+    Object { key: ObjectKey::new(kind, "shop", "api"), meta: Meta::default(), content: content.into() }
 }
 
 fn deployment(replicas: i64, strategy: &Value) -> Object {
