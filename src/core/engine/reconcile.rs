@@ -42,7 +42,7 @@ impl Visit {
     }
 }
 
-/// After so many policies, what they have looked at is forgotten.
+/// After so many policies of one namespace, what they have looked at is forgotten.
 const DECODED: usize = 64;
 
 impl World {
@@ -52,10 +52,11 @@ impl World {
         self.ledger.begin();
         while let Some(key) = self.dirty.pop_first().or_else(|| self.next_in_turn(&passed)) {
             passed.insert(key.clone());
-            namespaces.insert(key.0.clone());
-            if passed.len().is_multiple_of(DECODED) {
+            // Policies come namespace by namespace.
+            if !namespaces.contains(&key.0) || passed.len().is_multiple_of(DECODED) {
                 self.forget_decoded(&mut namespaces);
             }
+            namespaces.insert(key.0.clone());
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
                 None => {
