@@ -36,6 +36,10 @@ test-real: ## Tests on real clusters
 bench: ## Measure resolving one policy, linting a thousand, sharing a budget between two hundred
 	@cargo bench --quiet --bench speed
 
+.PHONY: bench-sweep
+bench-sweep: ## Measure a sweep of 10,000 thresholds against a real Prometheus, and one by one (WORKLOADS=1000: quick)
+	@cargo bench --quiet --bench sweep
+
 .PHONY: soak
 soak: ## The long run: 200,000 seeds, 100,000 fleets, rest over minutes and large counts at default intervals
 	./.ci/run soak

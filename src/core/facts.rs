@@ -3,6 +3,7 @@
 //! Owns the decoded shapes and the questions that have one right answer (is this rollout finished?). Must not decide what
 //! to do about an answer.
 
+pub mod content;
 pub mod disruption;
 pub mod object;
 pub mod pod;
@@ -10,6 +11,7 @@ pub mod release;
 pub mod rollout;
 pub mod time;
 
+pub use content::Content;
 pub use disruption::{DisruptionBudget, DisruptionKey, Rounding, portion, takes_pods};
 pub use object::{Controller, Kind, ManagedEntry, Meta, Object, ObjectKey, Operation, RawJson, Seen};
 pub use pod::Pod;

@@ -133,7 +133,8 @@ mod tests {
             key: ObjectKey::new(Kind::Deployment, "shop", "api"),
             meta: Meta { managed, ..Meta::default() },
             content: json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "api",
-                "resources": {"limits": {"memory": "2Gi"}}, "args": ["a"], "env": [{"name": "X", "value": "1"}]}]}}}}),
+                "resources": {"limits": {"memory": "2Gi"}}, "args": ["a"], "env": [{"name": "X", "value": "1"}]}]}}}})
+            .into(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::facts::{Instant, Meta, ObjectKey, Span};
 
 fn object(kind: Kind, content: Value) -> Object {
-    Object { key: ObjectKey::new(kind, "shop", "api"), meta: Meta::default(), content }
+    Object { key: ObjectKey::new(kind, "shop", "api"), meta: Meta::default(), content: content.into() }
 }
 
 fn deployment(replicas: i64, strategy: &Value) -> Object {
@@ -82,7 +82,7 @@ fn pods_that_are_ending_hold_their_connections() {
 fn surge_and_ending_pods_follow_from_the_update_strategy() {
     #[track_caller]
     fn check(target: &Object, max: i64, surge: i64, terminating: i64) {
-        assert_eq!(Pods::of(target, max, false), Pods { max, surge, terminating }, "{}", target.content);
+        assert_eq!(Pods::of(target, max, false), Pods { max, surge, terminating }, "{}", *target.content);
     }
     check(&deployment(1, &Value::Null), 1, 1, 1);
     check(&deployment(1, &rolling(&json!("25%"))), 4, 1, 4);

@@ -301,6 +301,7 @@ impl World {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.objects.forget(None);
         let due: Vec<PolicyKey> = self
             .policies
             .iter()

@@ -78,6 +78,28 @@ impl Objects {
             .take_while(move |key| key.kind == kind && *key.namespace == *namespace)
     }
 
+    /// Keeps the text only of what was decoded, in one namespace or everywhere.
+    pub(super) fn forget(&mut self, namespace: Option<&str>) {
+        let forget = |slot: &mut Slot| {
+            // What somebody else holds on to as well stays as it is until the next time.
+            if let Slot::Bound(object) = slot
+                && let Some(object) = Arc::get_mut(object)
+            {
+                object.content.forget();
+            }
+        };
+        let Some(namespace) = namespace else {
+            self.slots.values_mut().for_each(forget);
+            return;
+        };
+        for kind in Kind::ALL {
+            let from = ObjectKey::new(kind, namespace, "");
+            let of_namespace =
+                self.slots.range_mut(from..).take_while(|(key, _)| key.kind == kind && *key.namespace == *namespace);
+            of_namespace.map(|(_, slot)| slot).for_each(forget);
+        }
+    }
+
     /// How many workloads there are.
     pub(super) fn workloads(&self) -> usize {
         self.slots.keys().filter(|key| key.kind.is_workload()).count()

@@ -43,12 +43,21 @@ impl Visit {
     }
 }
 
+/// After so many policies of one namespace, what they have looked at is forgotten.
+const DECODED: usize = 64;
+
 impl World {
     pub(super) fn reconcile_dirty(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let mut passed = BTreeSet::new();
+        let mut namespaces = BTreeSet::new();
         self.ledger.begin();
         while let Some(key) = self.dirty.pop_first().or_else(|| self.next_in_turn(&passed)) {
             passed.insert(key.clone());
+            // Policies come namespace by namespace.
+            if !namespaces.contains(&key.0) || passed.len().is_multiple_of(DECODED) {
+                self.forget_decoded(&mut namespaces);
+            }
+            namespaces.insert(key.0.clone());
             match self.policies.remove(&key) {
                 None if self.unreadable.contains(&key) => {}
                 None => {
@@ -68,6 +77,14 @@ impl World {
                     self.policies.insert(key, entry);
                 }
             }
+        }
+        self.forget_decoded(&mut namespaces);
+    }
+
+    /// What policies of these namespaces have looked at is kept as text again.
+    fn forget_decoded(&mut self, namespaces: &mut BTreeSet<Box<str>>) {
+        for namespace in std::mem::take(namespaces) {
+            self.objects.forget(Some(&namespace));
         }
     }
 

@@ -179,7 +179,7 @@ fn a_policy_that_cannot_be_read_says_so_and_holds_what_it_has() {
 fn where_nobody_knows_what_budgets_of_disruptions_there_are_nothing_begins_that_takes_pods_away() {
     let mut recreated = deployment().into_object();
     let surging = recreated.clone();
-    recreated.content["spec"]["strategy"] = json!({"type": "Recreate"});
+    recreated.content.edit(|content| content["spec"]["strategy"] = json!({"type": "Recreate"}));
     let tell = |world: &mut World, input: Input| drop(step(world, input, NOW));
     let mut world = World::new(Config::default());
     for input in lists().into_iter().filter(|input| !matches!(input, Input::Listed(Stream::Disruptions, _))) {

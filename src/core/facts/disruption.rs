@@ -212,7 +212,7 @@ mod tests {
     use crate::core::facts::{Meta, ObjectKey, object::Wire};
 
     fn workload(kind: Kind, content: Value) -> Object {
-        Object { key: ObjectKey::new(kind, "shop", "web"), meta: Meta::default(), content }
+        Object { key: ObjectKey::new(kind, "shop", "web"), meta: Meta::default(), content: content.into() }
     }
 
     fn budget(selector: &Value, status: &Value) -> DisruptionBudget {

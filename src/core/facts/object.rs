@@ -6,9 +6,9 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
-use super::{DisruptionBudget, DisruptionKey};
+use super::{Content, DisruptionBudget, DisruptionKey};
 use crate::api::policy::TargetKind;
 
 /// Kinds that a policy may write to.
@@ -269,7 +269,7 @@ pub struct Seen {
     pub rest: BTreeMap<Box<str>, RawJson>,
 }
 
-/// A bound object, decoded.
+/// A bound object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// Which object.
@@ -277,15 +277,15 @@ pub struct Object {
     /// Metadata.
     pub meta: Meta,
     /// `{"spec": …, "status": …}` or `{"data": …}`: the object without its metadata.
-    pub content: Value,
+    pub content: Content,
 }
 
 impl Seen {
-    /// Decodes the rest.
+    /// The object; the rest is decoded when somebody looks at it.
     #[must_use]
     pub fn into_object(self) -> Object {
-        let content: Map<String, Value> = self.rest.iter().map(|(key, raw)| (key.to_string(), raw.value())).collect();
-        Object { key: self.key, meta: self.meta, content: Value::Object(content) }
+        let content = Content::of(self.rest.iter().map(|(key, raw)| (&**key, raw.get())));
+        Object { key: self.key, meta: self.meta, content }
     }
 
     /// Reads an object of `kind` from its JSON.

@@ -165,7 +165,7 @@ mod tests {
     #[track_caller]
     fn check(kind: Kind, generation: i64, content: Value, want: &Progress) {
         let meta = Meta { generation, ..Meta::default() };
-        let object = Object { key: ObjectKey::new(kind, "ns", "w"), meta, content };
+        let object = Object { key: ObjectKey::new(kind, "ns", "w"), meta, content: content.into() };
         assert_eq!(progress(&object), *want);
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let check = |kind: Kind, status: Value, want: Option<&str>| {
             let meta = Meta { generation: 3, ..Meta::default() };
             let content = json!({"spec": {}, "status": status});
-            let object = Object { key: ObjectKey::new(kind, "ns", "o"), meta, content };
+            let object = Object { key: ObjectKey::new(kind, "ns", "o"), meta, content: content.into() };
             assert_eq!(unsettled(&object).as_deref(), want);
             let state = if want.is_some() { Progress::Running } else { Progress::Complete };
             assert_eq!(progress(&object), state, "whatever is observed of workloads");
@@ -248,7 +248,7 @@ mod tests {
                 json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota"});
             let content =
                 json!({"status": {"observedGeneration": observed, "conditions": [{"type": "Available"}, failure]}});
-            refusal(&Object { key: ObjectKey::new(kind, "ns", "w"), meta, content })
+            refusal(&Object { key: ObjectKey::new(kind, "ns", "w"), meta, content: content.into() })
         };
         assert_eq!(refused(Kind::Deployment, 2, "FailedCreate").as_deref(), Some("exceeded quota"));
         assert_eq!(refused(Kind::Deployment, 1, "FailedCreate"), None, "it may be of the template before");

@@ -201,7 +201,7 @@ mod tests {
 
     fn object() -> Object {
         let meta = Meta { uid: "u-1".into(), resource_version: "41".into(), ..Meta::default() };
-        Object { key: ObjectKey::new(Kind::Deployment, "shop", "api"), meta, content: json!({"spec": {}}) }
+        Object { key: ObjectKey::new(Kind::Deployment, "shop", "api"), meta, content: json!({"spec": {}}).into() }
     }
 
     fn container(name: &str) -> FieldPath {
@@ -253,7 +253,8 @@ mod tests {
         let mut live = object();
         let env = json!([{"name": "Z", "value": "1"}, {"name": "M"}, {"name": "B"}]);
         live.content =
-            json!({"spec": {"template": {"spec": {"containers": [{"name": "side"}, {"name": "api", "env": env}]}}}});
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "side"}, {"name": "api", "env": env}]}}}})
+                .into();
         let env = |name: &str| container("api").field("env").key("name", name).field("value");
         let claim: Claim = ["A", "B", "C", "Z"].map(|name| (env(name), json!(name))).into_iter().collect();
         let mut claim = claim;

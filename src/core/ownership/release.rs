@@ -174,7 +174,7 @@ mod tests {
         let annotations = ["trimtab.dev/baseline.a", "x~y/z", "other"].map(|k| (k.to_owned(), "v".to_owned()));
         let meta =
             Meta { resource_version: "7".into(), annotations: BTreeMap::from(annotations), managed, ..Meta::default() };
-        Object { key: ObjectKey::new(Kind::Deployment, "shop", "api"), meta, content: json!({}) }
+        Object { key: ObjectKey::new(Kind::Deployment, "shop", "api"), meta, content: json!({}).into() }
     }
 
     #[test]

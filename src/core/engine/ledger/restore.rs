@@ -33,8 +33,8 @@ impl World {
         for change in &write.changes {
             let Ok(path) = FieldPath::parse(&change.path) else { continue };
             match write.claim.get(&path) {
-                Some(was) => path.put(&mut then.content, was),
-                None => path.remove(&mut then.content),
+                Some(was) => then.content.edit(|content| path.put(content, was)),
+                None => then.content.edit(|content| path.remove(content)),
             }
         }
         let under = entry.under(policy, Some(&object.key));

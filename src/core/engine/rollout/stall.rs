@@ -142,7 +142,7 @@ mod tests {
     use crate::core::facts::Meta;
 
     fn object(kind: Kind, content: Value) -> Object {
-        Object { key: ObjectKey::new(kind, "ns", "w"), meta: Meta::default(), content }
+        Object { key: ObjectKey::new(kind, "ns", "w"), meta: Meta::default(), content: content.into() }
     }
 
     fn pod(name: &str, unschedulable: Option<&str>, deleting: bool) -> Pod {

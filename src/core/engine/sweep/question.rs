@@ -207,6 +207,8 @@ pub(super) struct Question {
 pub(super) struct Round {
     pub at: Instant,
     pub version: u32,
+    /// Whom it is about.
+    whom: u64,
     waiting: BTreeSet<Part>,
     value: Result<Values, Refusal>,
     freshness: Option<Result<Arc<Ages>, Refusal>>,
@@ -345,6 +347,7 @@ impl Question {
         self.round = Some(Round {
             at,
             version,
+            whom: self.whom,
             waiting: queries.iter().map(|query| query.part).collect(),
             value: Err(Refusal { reason: Reason::Unknown, message: String::new() }),
             freshness,
@@ -370,7 +373,9 @@ impl Question {
             Part::Freshness => {
                 let ages = answer.and_then(|series| batch(ask, round.at, &series, whole_key));
                 let ages = ages.map(|batch| Arc::new(Ages::of(&batch, round.at, round.limits)));
-                self.ages = ages.as_ref().ok().map(|ages| (Arc::clone(ages), 1));
+                // It says nothing of whom it was not asked about.
+                let ours = ages.as_ref().ok().filter(|_| round.whom == self.whom);
+                self.ages = ours.map(|ages| (Arc::clone(ages), 1));
                 round.freshness = Some(ages);
             }
             // Without a past everything begins now: late, never early.
