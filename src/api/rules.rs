@@ -758,8 +758,7 @@ pub(super) fn metric(schema: &mut Schema) {
         "!has(self.across) || has(self.counter) || has(self.gauge) || ((has(self.histogram) || has(self.summary)) && \
          has(self.statistic) && (self.statistic in ['rate', 'increase'] || has(self.summary) && \
          self.statistic.startsWith('p')))",
-        "across joins the pods of a counter or a gauge, the rate or increase of a histogram, and percentiles of a summary: \
-         leave it out",
+        "across joins pods of a counter or gauge, a histogram's rate or increase, and a summary's percentiles: leave it out",
     );
     add(
         schema,

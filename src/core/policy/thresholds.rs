@@ -504,7 +504,6 @@ impl<'a> Parser<'a> {
     }
 
     /// The points of a trend over a window, and how often it is asked for.
-    #[expect(clippy::option_option, reason = "as it stands in the metric")]
     fn course(&mut self, whole: Window) -> Option<(Window, Option<Course>)> {
         if self.threshold.metric.min_samples.is_some() {
             self.refuse("metric.minSamples", "is not for a trend, which needs ten points: leave it out");

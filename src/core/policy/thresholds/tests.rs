@@ -252,7 +252,7 @@ fn what_slips_past_admission_is_refused_all_the_same() {
         ),
         (
             json!({"histogram": "h", "statistic": "p95", "across": "Max"}),
-            "metric.across joins the pods of a counter or a gauge, and the rate or increase of a histogram: leave it out",
+            "metric.across joins the pods of a counter or a gauge, the rate or increase of a histogram, and percentiles of a summary: leave it out",
         ),
         (
             json!({"builtin": "Restarts", "minSamples": 3}),
@@ -292,7 +292,7 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             p95("max", warning(json!("2s"))),
-            "thresholds.p95.metric.statistic must be mean, rate, increase or a percentile such as p95 for a histogram, not max",
+            "thresholds.p95.metric.statistic must be mean, rate, increase, trend or a percentile such as p95 for a histogram, not max",
         ),
         (
             p95("p95", json!({"severity": "warning", "above": "1s", "below": "2s"})),
@@ -312,15 +312,15 @@ fn what_is_wrong_is_said_with_its_path() {
         ),
         (
             json!({"name": "x", "metric": {}}),
-            "thresholds.x.metric must have exactly one of histogram, counter, gauge, ratio, builtin and query",
+            "thresholds.x.metric must have exactly one of histogram, summary, counter, gauge, ratio, builtin and query",
         ),
         (
             json!({"name": "x", "metric": {"gauge": "a", "counter": "b"}}),
-            "thresholds.x.metric must have exactly one of histogram, counter, gauge, ratio, builtin and query",
+            "thresholds.x.metric must have exactly one of histogram, summary, counter, gauge, ratio, builtin and query",
         ),
         (
             json!({"name": "x", "metric": {"query": "up", "window": "1m"}}),
-            "thresholds.x.metric has a query, which says everything itself: leave out labels, matching, statistic, by, across, window and minSamples",
+            "thresholds.x.metric has a query, which says everything itself: leave out labels, matching, statistic, by, across, window, minSamples and heartbeat",
         ),
         (
             json!({"name": "x", "metric": {"gauge": "up{}"}}),
