@@ -83,7 +83,7 @@ fn definitions_fit_into_the_annotation_of_kubectl_apply() {
     for definition in DEFINITIONS.iter() {
         let bytes = serde_json::to_string(definition).expect("JSON").len();
         let kind = &definition.spec.names.kind;
-        assert!(bytes < 200 * 1024, "the definition of {kind} has {bytes} bytes of JSON; the limit is 200 KiB");
+        assert!(bytes < 235 * 1024, "the definition of {kind} has {bytes} bytes of JSON; the limit is 235 KiB");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     core::{
         facts::{Instant, ObjectKey, Span},
         ownership,
-        policy::{Choice, Policy, PolicyKey},
+        policy::{Policy, PolicyKey},
         report::{self, Finding, Truth, cut},
         resolve::Rules,
         rules::{self, Case, Document, RuleKey, RuleObject, TooLarge, digest},
@@ -422,11 +422,7 @@ impl RuleBook {
         let own = policy.spec.metrics.as_ref().and_then(|metrics| metrics.source.as_deref());
         let source = own.or(class.spec.source.as_deref()).unwrap_or(names::DEFAULT_SOURCE);
         let (identity, interval) = sweep.terms_of(source)?;
-        // A workload that is gone for a moment is named all the same, and its rules say that it has no data.
-        let named = policy.target.as_ref().and_then(|target| match &target.choice {
-            Choice::Name(name) => Some(ObjectKey::new(target.kind, &*key.0, &**name)),
-            Choice::Labels(_) => None,
-        });
+        let named = rules::named(policy);
         let targets = if targets.is_empty() { named.as_slice() } else { targets };
         let case = Case { policy, class, identity: &identity, interval, targets };
         let cause = cause(&case, source);
@@ -579,3 +575,6 @@ fn found(
         Finding::new(Truth::False, Reason::RulesNotSelected, message)
     })
 }
+
+#[cfg(test)]
+mod tests;
