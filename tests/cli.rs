@@ -67,7 +67,7 @@ fn golden_help_of_every_command() {
         14 + 2,
         "a command is missing above, or one is gone: fourteen commands and two options were listed"
     );
-    for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
+    for what in ["dashboard", "load-test", "metrics", "prometheus-rule", "node-tuning"] {
         golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
     }
 }
