@@ -68,7 +68,7 @@ fn golden_help_of_every_command() {
         15 + 2,
         "a command is missing above, or one is gone: fifteen commands and two options were listed"
     );
-    for what in ["dashboard", "load-test", "metrics", "node-tuning"] {
+    for what in ["dashboard", "load-test", "metrics", "prometheus-rule", "node-tuning"] {
         golden(&format!("help-export-{what}"), TRIMTAB, &["export", what, "--help"]);
     }
 }

@@ -214,7 +214,7 @@ fn random_policy(dice: &mut Dice, number: usize) -> Value {
     let target = match dice.below(4) {
         0 => Value::Null,
         1 => json!({"kind": "StatefulSet", "selector": {"matchLabels": {"app": "a"}}}),
-        2 => json!({"kind": dice.pick(&["Cluster", "Stream"]), "name": "db"}),
+        2 => json!({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "db"}),
         _ => json!({"kind": dice.pick(&["Deployment", "DaemonSet"]), "name": "api"}),
     };
     let mut spec = json!({"thresholds": thresholds, "alerting": {

@@ -11,7 +11,11 @@ use super::{
     report::{Found, Subjects},
     select::emit,
 };
-use crate::core::paper::{dashboard, load, metrics::MetricsExport};
+use crate::core::{
+    facts::Span,
+    paper::{dashboard, load, metrics::MetricsExport},
+    rules,
+};
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
@@ -28,6 +32,8 @@ enum What {
     LoadTest(Box<LoadTest>),
     /// Readings, operations, alerts, trends and recommendations as JSON
     Metrics(Box<Metrics>),
+    /// The rules of each policy as PrometheusRules, as the operator applies them, for who applies them by GitOps
+    PrometheusRule(Box<PrometheusRules>),
     /// Print what policies ask of the kernel and no pod can carry, as configuration of nodes
     NodeTuning(node_tuning::Args),
 }
@@ -61,12 +67,22 @@ struct Metrics {
     subjects: Subjects,
 }
 
+#[derive(Debug, clap::Args)]
+struct PrometheusRules {
+    /// Time between two evaluations, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=120))]
+    interval: i64,
+    #[command(flatten)]
+    subjects: Subjects,
+}
+
 /// Prints what is asked for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Dashboard(args) => dashboard_json(args)?,
         What::LoadTest(args) => load_test(args)?,
         What::Metrics(args) => metrics(args)?,
+        What::PrometheusRule(args) => prometheus_rules(args)?,
         What::NodeTuning(args) => return node_tuning::run(args),
     }
     Ok(ExitCode::SUCCESS)
@@ -102,6 +118,37 @@ fn dashboard_json(args: &Dashboard) -> anyhow::Result<()> {
     let [first, ..] = policies[..] else { bail!("there is no policy to make a dashboard of") };
     let title = args.title.clone().unwrap_or_else(|| first.identity.name().to_owned());
     print(&dashboard::dashboard(&title, &policies, &found.identity))
+}
+
+fn prometheus_rules(args: &PrometheusRules) -> anyhow::Result<()> {
+    let found = args.subjects.find_unread()?;
+    served(&found)?;
+    let mut all = String::new();
+    for account in found.accounts() {
+        let Some(mut policy) = account.policy.clone() else { continue };
+        // Who applies a file owns what it makes.
+        policy.identity.uid.clear();
+        let known: Vec<_> = account.targets.iter().map(|target| target.key.clone()).collect();
+        let named = rules::named(&policy);
+        let targets = if known.is_empty() { named.as_slice() } else { &known };
+        let case = rules::Case {
+            policy: &policy,
+            class: &account.rules,
+            identity: &found.identity,
+            interval: Span::seconds(args.interval),
+            targets,
+        };
+        let what = || format!("making the rules of policy {}/{}", account.key.0, account.key.1);
+        if let Some(made) = rules::document(&case).with_context(what)? {
+            all.push_str(&document(&made.body)?);
+        }
+    }
+    if all.is_empty() {
+        bail!(
+            "there is no policy with thresholds whose targets are known: name targets, or add them with -f or --live"
+        );
+    }
+    emit(&all)
 }
 
 fn load_test(args: &LoadTest) -> anyhow::Result<()> {

@@ -120,6 +120,11 @@ impl Found {
         self.accounts.iter().zip(profiles).map(|(account, profiles)| subject(account, profiles)).collect()
     }
 
+    /// What each policy amounts to.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
     /// The policies that can be served.
     pub fn policies(&self) -> Vec<&Policy> {
         self.accounts.iter().filter_map(|account| account.policy.as_ref()).collect()

@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 pub use self::object::{RuleKey, RuleObject, digest};
 use super::{
     facts::{ObjectKey, Span},
-    policy::{Policy, Threshold},
+    policy::{Choice, Policy, Threshold},
     promql::{Identity, quote},
     resolve::Rules,
 };
@@ -96,6 +96,17 @@ pub fn name(policy: &str) -> String {
 #[must_use]
 pub fn group(namespace: &str, policy: &str) -> String {
     format!("trimtab.{namespace}.{policy}")
+}
+
+/// What a policy names as its target, whether it is there or not: a workload that is gone for a moment has rules, which say
+/// that it has no data.
+#[must_use]
+pub fn named(policy: &Policy) -> Option<ObjectKey> {
+    let target = policy.target.as_ref()?;
+    match &target.choice {
+        Choice::Name(name) => Some(ObjectKey::new(target.kind, &*policy.identity.key.0, &**name)),
+        Choice::Labels(_) => None,
+    }
 }
 
 /// The rules of a policy, ready to be written.
@@ -171,10 +182,15 @@ pub fn object_labels(policy: &str, class: &Rules) -> Map<String, Value> {
 
 fn metadata(case: &Case<'_>) -> Value {
     let identity = &case.policy.identity;
+    let mut labels = object_labels(identity.name(), case.class);
+    if identity.uid.is_empty() {
+        // By this label the operator knows what is its own.
+        labels.shift_remove(names::RULE_POLICY);
+    }
     let mut metadata = json!({
         "name": name(identity.name()),
         "namespace": identity.key.0,
-        "labels": object_labels(identity.name(), case.class),
+        "labels": labels,
     });
     // A file has no uid, and who applies it by GitOps wants no owner.
     if !identity.uid.is_empty() {

@@ -140,6 +140,9 @@ fn every_right_is_used_in_the_life_of_a_release() {
             let name = definition.metadata.name.expect("a name");
             cluster.kubectl(&["delete", "crd", &name, "--ignore-not-found"], "");
         }
+        let rules = include_str!("../cluster/tools/crds/monitoring.coreos.com_prometheusrules.yaml");
+        cluster.kubectl(&["apply", "-f", "-"], rules);
+        cluster.kubectl(&["wait", "--for=condition=Established", "crd/prometheusrules.monitoring.coreos.com"], "");
         helm_install_chart(&chart, &[]);
         helm_install(&["--set=prometheus.url=http://prometheus.monitoring:9090", "--set=prometheus.interval=2s"]);
 
@@ -165,8 +168,23 @@ fn every_right_is_used_in_the_life_of_a_release() {
             if source["status"]["conditions"][0]["status"] == "False" { Ok(()) } else { Err(source) }
         })
         .await;
+        // A policy with thresholds has rules, until its alerts go another way.
+        let has_rules = |has: bool| {
+            let (cluster, shop) = (&cluster, &shop);
+            cluster::eventually(Duration::from_mins(1), "rules come and go", async move || {
+                let rules = get(cluster, &["prometheusrules", "--namespace", shop]);
+                let names: Vec<_> = rules["items"].as_array().into_iter().flatten().collect();
+                if names.is_empty() == has { Err(rules.clone()) } else { Ok(()) }
+            })
+        };
+        has_rules(true).await;
+        let pushed = r#"{"spec":{"alerting":{"sink":"Alertmanager"}}}"#;
+        let patch = ["patch", "performancepolicy", "document", "--namespace", &shop, "--type=merge", "-p", pushed];
+        cluster.kubectl(&patch, "");
+        has_rules(false).await;
         audit.assert_nothing_was_forbidden();
         helm_uninstall();
+        cluster.kubectl(&["delete", "crd", "prometheusrules.monitoring.coreos.com"], "");
         audit.assert_nothing_was_forbidden();
 
         let rendering = helm::helm()

@@ -25,6 +25,8 @@ pub struct Account {
     pub policy: Option<Policy>,
     /// Name of its class; `None`: built-in limits.
     pub class: Option<Box<str>>,
+    /// The rules of its class; the built-in ones where that is not known.
+    pub rules: Rules,
     /// Everything that keeps it from being served, one reason and message each.
     pub troubles: Vec<(Reason, String)>,
     /// Whether it may write: mode, suspension and freeze.
@@ -97,6 +99,7 @@ impl World {
             key: key.clone(),
             policy: None,
             class: None,
+            rules: Rules::built_in(),
             troubles: Vec::new(),
             writes: Ok(()),
             blocked: Vec::new(),
@@ -123,6 +126,7 @@ impl World {
             }
         };
         account.class.clone_from(&rules.class);
+        account.rules.clone_from(&rules);
         account.writes = may_write(policy, &rules);
         account.told = self.is_told(policy);
         if policy.target.is_none() {

@@ -21,7 +21,7 @@ use crate::{
     core::{
         facts::{Instant, ObjectKey, Span},
         ownership,
-        policy::{Choice, Policy, PolicyKey},
+        policy::{Policy, PolicyKey},
         report::{self, Finding, Truth, cut},
         resolve::Rules,
         rules::{self, Case, Document, RuleKey, RuleObject, TooLarge, digest},
@@ -312,6 +312,16 @@ impl World {
     pub(super) fn loaded_rules(&self, policy: &Policy, written: &[Condition]) -> Option<Finding> {
         let class = self.rules(policy).ok()?;
         let key = &policy.identity.key;
+        let before = || {
+            let said = report::find(written, ConditionType::RulesLoaded)?;
+            let truth =
+                [Truth::True, Truth::False, Truth::Unknown].into_iter().find(|truth| truth.as_str() == said.status)?;
+            Some(Finding::new(truth, Reason::from_word(&said.reason)?, said.message.clone()))
+        };
+        // A new leader says what was said before until it knows whether there are rules.
+        if !self.listed.contains(&Stream::Rules) && !self.unserved.contains_key(&Stream::Rules) {
+            return before();
+        }
         let no = |reason, message: String| Some(Finding::new(Truth::False, reason, message));
         match self.route(policy, &class) {
             Route::Push | Route::Nobody => return None,
@@ -336,12 +346,6 @@ impl World {
         if policy.thresholds.is_empty() {
             return None;
         }
-        let before = || {
-            let said = report::find(written, ConditionType::RulesLoaded)?;
-            let truth =
-                [Truth::True, Truth::False, Truth::Unknown].into_iter().find(|truth| truth.as_str() == said.status)?;
-            Some(Finding::new(truth, Reason::from_word(&said.reason)?, said.message.clone()))
-        };
         let Some(known) = self.rules_book.wanted.get(key) else { return before() };
         if let Some(refused) = self.rules_book.refused.get(&key_of(key)) {
             return Some(refused.why.clone());
@@ -370,6 +374,7 @@ impl RuleBook {
         now: Instant,
     ) -> Followed {
         let mut followed = Followed::default();
+        let there = keeps.clone();
         self.restless = false;
         if !is_listed {
             self.wanted.clear();
@@ -389,7 +394,10 @@ impl RuleBook {
             }
             keeps.remove(key);
         }
-        self.wanted.retain(|key, known| known.rules.is_err() || keeps.contains(key));
+        // That its rules are too large is remembered, so that they are not made again and again.
+        self.wanted.retain(|key, known| keeps.contains(key) || (known.rules.is_err() && there.contains(key)));
+        let wanted: BTreeSet<RuleKey> = self.wanted.keys().map(key_of).collect();
+        self.refused.retain(|rule, _| wanted.contains(rule) || self.seen.contains_key(rule));
         let strays = self.seen.iter().filter(|(key, seen)| {
             let policy = seen.labels.get(names::RULE_POLICY).map(|name| (key.0.clone(), Box::from(name.as_str())));
             policy.is_some_and(|policy| key_of(&policy) == **key && !keeps.contains(&policy)) && !seen.deleting
@@ -422,11 +430,7 @@ impl RuleBook {
         let own = policy.spec.metrics.as_ref().and_then(|metrics| metrics.source.as_deref());
         let source = own.or(class.spec.source.as_deref()).unwrap_or(names::DEFAULT_SOURCE);
         let (identity, interval) = sweep.terms_of(source)?;
-        // A workload that is gone for a moment is named all the same, and its rules say that it has no data.
-        let named = policy.target.as_ref().and_then(|target| match &target.choice {
-            Choice::Name(name) => Some(ObjectKey::new(target.kind, &*key.0, &**name)),
-            Choice::Labels(_) => None,
-        });
+        let named = rules::named(policy);
         let targets = if targets.is_empty() { named.as_slice() } else { targets };
         let case = Case { policy, class, identity: &identity, interval, targets };
         let cause = cause(&case, source);
@@ -579,3 +583,6 @@ fn found(
         Finding::new(Truth::False, Reason::RulesNotSelected, message)
     })
 }
+
+#[cfg(test)]
+mod tests;

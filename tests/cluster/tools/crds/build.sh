@@ -10,3 +10,6 @@ mkdir -p "$OUT/share/crds"
 definitions github.com/cloudnative-pg/cloudnative-pg config/crd/bases/postgresql.cnpg.io_{clusters,poolers}.yaml
 definitions github.com/nats-io/nack deploy/crds.yml
 mv "$OUT/share/crds/crds.yml" "$OUT/share/crds/jetstream.nats.io.yaml"
+# Apart from those that `kubectl apply -f share/crds` installs: where it is served, every policy with thresholds has rules.
+mkdir -p "$OUT/share/crds/monitoring"
+install -m 644 monitoring.coreos.com_*.yaml "$OUT/share/crds/monitoring/"
