@@ -76,7 +76,7 @@ fn replay(series: &Series) -> Value {
     let folder = tempfile::tempdir().expect("a directory");
     let policy = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
         "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"},
+        "spec": {"mode": "Enforce", "className": "default", "target": {"kind": "Deployment", "name": "web"},
             "settings": [{"name": "batch", "type": "Integer", "value": 100, "env": "BATCH"}],
             "thresholds": [{"name": "recorded", "metric": {"query": series.name, "unit": "count"}, "levels": (series.levels)()}],
             "profiles": [{"name": "busy", "when": {"threshold": "recorded", "enter": series.profile.0, "leave": series.profile.1},
