@@ -223,7 +223,10 @@ fn golden_what_cannot_be_replayed() {
     let recorded = ["--recorded", "tests/data/replay/recorded"];
     over("replay-no-source", &["--from", "-6h"]);
     over("replay-no-from", &["--source", "http://127.0.0.1:1"]);
-    over("replay-backwards", &[&recorded[..], &["--from", "2026-11-20T19:00:00Z", "--to", "2026-11-20T18:00:00Z"]].concat());
+    over(
+        "replay-backwards",
+        &[&recorded[..], &["--from", "2026-11-20T19:00:00Z", "--to", "2026-11-20T18:00:00Z"]].concat(),
+    );
     over("replay-too-long", &[&recorded[..], &["--from", "2025-11-20T18:00:00Z"]].concat());
     over("replay-no-time", &[&recorded[..], &["--from", "yesterday"]].concat());
     over("replay-not-recorded", &["--recorded", "tests/data/nab/art_noisy.csv"]);

@@ -30,12 +30,10 @@ use crate::{
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Times are RFC 3339, \"now\", or a duration before now such as -6h.\n\
+#[command(after_help = "Times are RFC 3339, \"now\", or a duration before now such as -6h.\n\
 A recording is a file for each query, as a Prometheus answers /api/v1/query_range, with the query beside it in the member \"query\"; \
 --record writes such files. A file NAME.csv of lines \"time,value\" answers a threshold whose query is NAME.\n\n\
-Exit codes: 0 replayed, 1 there is no data at all in that time, 2 an error"
-)]
+Exit codes: 0 replayed, 1 there is no data at all in that time, 2 an error")]
 pub struct Args {
     /// Files or directories with policies, the objects that they govern and metrics sources; - for standard input
     #[arg(short, long = "filename", value_name = "PATH", required = true)]
@@ -103,8 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let recorded = history.is_some();
     let backends = Backends::new(documents.sources());
     let (world, effects) = documents.into_leading_world(&args.surroundings, period.from);
-    let mut replay =
-        Replay::new(world, effects, intervals, period, history.unwrap_or_default(), mine);
+    let mut replay = Replay::new(world, effects, intervals, period, history.unwrap_or_default(), mine);
     // On one runtime, because the connections of the clients live there.
     block_on(async {
         loop {
@@ -186,12 +183,7 @@ fn intervals(documents: &Documents, surroundings: &Surroundings, at: Instant) ->
 }
 
 /// Why nothing is asked.
-fn unasked(
-    documents: &Documents,
-    surroundings: &Surroundings,
-    mine: &BTreeSet<PolicyKey>,
-    at: Instant,
-) -> String {
+fn unasked(documents: &Documents, surroundings: &Surroundings, mine: &BTreeSet<PolicyKey>, at: Instant) -> String {
     let accounts = documents.clone().into_world(surroundings, at).accounts(at);
     let troubles = accounts.iter().filter(|account| mine.contains(&account.key)).flat_map(|account| {
         let (namespace, name) = &account.key;
@@ -203,14 +195,20 @@ fn unasked(
                 with -f, or --source URL"
             .to_owned();
     }
-    format!("there is nothing to replay: {}; give the objects that it governs with -f, or --live", troubles.join("; "))
+    format!(
+        "there is nothing to replay: {}; what a policy needs beside it, such as its class and the objects that it governs, is given \
+         with -f, or --live",
+        troubles.join("; ")
+    )
 }
 
 fn limits(args: &Args, history: Option<&History>, now: Instant) -> anyhow::Result<(Instant, Instant)> {
     let span = history.and_then(History::span);
     let from = args.from.as_deref().map(|text| moment("--from", text, now)).transpose()?;
     let to = args.to.as_deref().map(|text| moment("--to", text, now)).transpose()?;
-    let Some(from) = from.or(span.map(|(start, _)| start)) else { bail!("the recording is empty: name --from and --to") };
+    let Some(from) = from.or(span.map(|(start, _)| start)) else {
+        bail!("the recording is empty: name --from and --to")
+    };
     let end = if history.is_some() { span.map(|(_, end)| end) } else { Some(now.whole_seconds()) };
     Ok((from, to.or(end).context("the recording is empty: name --from and --to")?))
 }
@@ -220,7 +218,8 @@ fn moment(flag: &str, text: &str, now: Instant) -> anyhow::Result<Instant> {
         return Ok(now.whole_seconds());
     }
     if let Some(before) = text.strip_prefix('-') {
-        let value = Value::parse(ValueType::Duration, before).map_err(|error| anyhow::anyhow!("{flag} {text}: {error}"))?;
+        let value =
+            Value::parse(ValueType::Duration, before).map_err(|error| anyhow::anyhow!("{flag} {text}: {error}"))?;
         let seconds = value.amount().and_then(Decimal::to_i64);
         let seconds = seconds.with_context(|| format!("{flag} {text}: it must be whole seconds"))?;
         return Ok(now.whole_seconds() - Span::seconds(seconds));

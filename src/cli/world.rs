@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     api::{
-        ConnectionBudget, MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy, conditions::Reason,
+        ConnectionBudget, MetricsSource, MetricsSourceSpec, PerformanceClass, PerformancePolicy,
+        conditions::Reason,
         policy::{Mode, Sink},
         source::Prometheus,
     },

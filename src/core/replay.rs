@@ -25,11 +25,11 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::watch::Watch;
 pub use self::{
     history::{Course, Fetch, History},
     report::ReplayReport,
 };
-use self::watch::Watch;
 use super::{
     engine::{Action, Effect, Failure, Input, Outcome, World, step},
     facts::{Instant, Span},

@@ -76,7 +76,7 @@ fn replay(series: &Series) -> Value {
     let folder = tempfile::tempdir().expect("a directory");
     let policy = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
         "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"},
+        "spec": {"mode": "Enforce", "className": "default", "target": {"kind": "Deployment", "name": "web"},
             "settings": [{"name": "batch", "type": "Integer", "value": 100, "env": "BATCH"}],
             "thresholds": [{"name": "recorded", "metric": {"query": series.name, "unit": "count"}, "levels": (series.levels)()}],
             "profiles": [{"name": "busy", "when": {"threshold": "recorded", "enter": series.profile.0, "leave": series.profile.1},
@@ -107,7 +107,8 @@ fn labelled_windows_are_found_and_nothing_else_is_said() {
     for series in &SERIES {
         let report = replay(series);
         let threshold = &report["policies"][0]["thresholds"][0];
-        assert!(threshold["readings"].as_u64().unwrap() >= 4030, "{}: {}", series.name, threshold["readings"]);
+        // Some of the series have holes.
+        assert!(threshold["readings"].as_u64().unwrap() >= 4000, "{}: {}", series.name, threshold["readings"]);
         let all = threshold["verdicts"].as_array().unwrap();
         let breaches: Vec<(&Value, jiff::Timestamp)> = all
             .iter()
@@ -125,7 +126,13 @@ fn labelled_windows_are_found_and_nothing_else_is_said() {
         for (start, end) in &windows {
             let found = breaches.iter().find(|(_, since)| start <= since && since <= end);
             let (breach, since) = found.unwrap_or_else(|| panic!("{}: {start} is not found", series.name));
-            println!("  {start}: {} after {:#}", breach["severity"].as_str().unwrap(), since.since(*start).unwrap());
+            let minutes = since.duration_since(*start).as_mins();
+            println!(
+                "  {start}: {} after {} h {} min",
+                breach["severity"].as_str().unwrap(),
+                minutes / 60,
+                minutes % 60
+            );
             let alerted = report["alerts"].as_array().unwrap().iter().any(|alert| alert["since"] == breach["since"]);
             assert!(alerted, "{}: nobody is told of {breach}", series.name);
         }

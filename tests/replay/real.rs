@@ -57,7 +57,11 @@ impl Prometheus {
         let prometheus = Self { child, url };
         let end = Instant::now() + Duration::from_mins(1);
         while !prometheus.is_ready() {
-            assert!(Instant::now() < end, "Prometheus is not ready: {}", fs::read_to_string(folder.join("log")).unwrap());
+            assert!(
+                Instant::now() < end,
+                "Prometheus is not ready: {}",
+                fs::read_to_string(folder.join("log")).unwrap()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
         prometheus
@@ -67,7 +71,9 @@ impl Prometheus {
         let address = self.url.trim_start_matches("http://");
         let Ok(mut stream) = std::net::TcpStream::connect(address) else { return false };
         let mut said = String::new();
-        write!(stream, "GET /-/ready HTTP/1.0\r\n\r\n").is_ok() && stream.read_to_string(&mut said).is_ok() && said.contains(" 200 ")
+        write!(stream, "GET /-/ready HTTP/1.0\r\n\r\n").is_ok()
+            && stream.read_to_string(&mut said).is_ok()
+            && said.contains(" 200 ")
     }
 }
 
@@ -88,7 +94,11 @@ fn history(namespace: &str) -> String {
         let mut total = 0;
         for step in 0..=steps {
             total += if busy.contains(&(step / 4)) { 300 } else { 30 };
-            text.push_str(&format!("jobs_total{{{},tier=\"{tier}\"}} {total} {}\n", series("bcdfg"), START + step * 15));
+            text.push_str(&format!(
+                "jobs_total{{{},tier=\"{tier}\"}} {total} {}\n",
+                series("bcdfg"),
+                START + step * 15
+            ));
         }
     }
     text.push_str("# EOF\n");
@@ -98,7 +108,7 @@ fn history(namespace: &str) -> String {
 fn manifests(file: &Path) {
     let policy = json!({"apiVersion": "trimtab.dev/v1alpha1", "kind": "PerformancePolicy",
         "metadata": {"name": "web", "namespace": "shop"},
-        "spec": {"mode": "Enforce", "target": {"kind": "Deployment", "name": "web"},
+        "spec": {"mode": "Enforce", "className": "default", "target": {"kind": "Deployment", "name": "web"},
             "pools": [{"name": "db", "size": {"value": 10, "env": "DB_POOL_SIZE"}}],
             "thresholds": [
                 {"name": "queue", "metric": {"gauge": "queue"}, "levels": [{"severity": "warning", "above": "20", "for": "5m"}]},
@@ -180,7 +190,8 @@ fn a_server_that_is_none_is_an_error_and_no_history() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("web.yaml");
     manifests(&file);
-    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>";
+    let page =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>";
     let away = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let closed = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     for (answer, reason) in [(page, "BadResponse"), (away, "BackendUnavailable"), (closed, "BackendUnauthorized")] {

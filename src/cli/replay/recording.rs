@@ -134,7 +134,9 @@ fn table(file: &Path, text: &str) -> anyhow::Result<Course> {
         }
     }
     points.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (Some((start, _)), Some((end, _))) = (points.first(), points.last()) else { bail!("it has no line of numbers") };
+    let (Some((start, _)), Some((end, _))) = (points.first(), points.last()) else {
+        bail!("it has no line of numbers")
+    };
     let at = |seconds: &f64| Instant::from_millis(millis(*seconds));
     Ok(Course {
         source: None,
@@ -168,10 +170,11 @@ pub fn write(folder: &Path, history: &History) -> anyhow::Result<()> {
             start: Some(course.start.seconds()),
             end: Some(course.end.seconds()),
             step: Some((Instant::default() + course.step).seconds()),
-            refusal: course.answer.as_ref().err().map(|refusal| Refused {
-                reason: refusal.reason.to_string(),
-                message: refusal.message.clone(),
-            }),
+            refusal: course
+                .answer
+                .as_ref()
+                .err()
+                .map(|refusal| Refused { reason: refusal.reason.to_string(), message: refusal.message.clone() }),
         };
         let mut document = serde_json::to_value(beside).with_context(context)?;
         if let Ok(all) = &course.answer {

@@ -26,7 +26,10 @@ pub fn report(report: &ReplayReport) -> String {
         paint.bold(&report.headline())
     );
     for policy in &report.policies {
-        out.push_str(&format!("\n{}\n", paint.bold(&format!("PerformancePolicy {}/{}", policy.namespace, policy.name))));
+        out.push_str(&format!(
+            "\n{}\n",
+            paint.bold(&format!("PerformancePolicy {}/{}", policy.namespace, policy.name))
+        ));
         for trouble in &policy.troubles {
             out.push_str(&format!("  {} {trouble}\n", paint.bad("✗")));
         }
@@ -50,7 +53,8 @@ fn thresholds(policy: &PolicyPart, alerts: &[AlertPart]) -> String {
     if policy.thresholds.is_empty() {
         return String::new();
     }
-    let mut rows = vec![heading(&["THRESHOLD", "BREACHED", "PENDING", "NO DATA", "TRANSITIONS", "FLAPS", "ALERTS", "READINGS"])];
+    let mut rows =
+        vec![heading(&["THRESHOLD", "BREACHED", "PENDING", "NO DATA", "TRANSITIONS", "FLAPS", "ALERTS", "READINGS"])];
     let row = |threshold: &ThresholdPart| {
         let time = |word: &str| match threshold.time(word) {
             Span::ZERO => "-".to_owned(),

@@ -201,7 +201,8 @@ impl Watched {
         self.readings += 1;
         (self.least, self.most) = (self.least.min(value), self.most.max(value));
         let length = period.to.since(period.from).as_millis().max(1);
-        let column = |at: Instant| i128::from(at.since(period.from).as_millis()) * i128::from(COLUMNS) / i128::from(length);
+        let column =
+            |at: Instant| i128::from(at.since(period.from).as_millis()) * i128::from(COLUMNS) / i128::from(length);
         let apart = std::mem::take(&mut self.missed);
         match self.columns.last_mut() {
             Some(last) if !apart && column(last.first) == column(at) => {

@@ -117,7 +117,8 @@ impl History {
 
     fn seen(&self, source: &str, expr: &str, at: Instant) -> Option<Seen<'_>> {
         let known = self.courses.get(expr)?;
-        let mut known = known.iter().filter(|course| course.source.as_deref().is_none_or(|name| name == source)).peekable();
+        let mut known =
+            known.iter().filter(|course| course.source.as_deref().is_none_or(|name| name == source)).peekable();
         known.peek()?;
         let within = |course: &&Course| course.start <= at && at <= course.end + course.reach;
         let (mut exact, mut near) = (None, None);

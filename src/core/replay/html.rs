@@ -67,7 +67,11 @@ fn tiles(report: &ReplayReport) -> String {
         (lasted(breached), "in breach".to_owned(), breached > Span::ZERO),
         number(size(summary.alerts), if summary.alerts == 1 { "alert fired" } else { "alerts fired" }, true),
         number(summary.flaps, if summary.flaps == 1 { "flap" } else { "flaps" }, true),
-        number(size(summary.switches), if summary.switches == 1 { "profile switch" } else { "profile switches" }, false),
+        number(
+            size(summary.switches),
+            if summary.switches == 1 { "profile switch" } else { "profile switches" },
+            false,
+        ),
         number(size(summary.changes), &changes, false),
         number(summary.readings, "readings", false),
     ];
@@ -88,7 +92,9 @@ fn policy_section(report: &ReplayReport, policy: &PolicyPart, number: usize) -> 
         out.push_str(&format!("<p class=\"trouble\">{}</p>\n", html(trouble)));
     }
     if !policy.told && policy.troubles.is_empty() {
-        out.push_str("<p class=\"note\">Nobody is told of its alerts now: neither it nor its class names a sink.</p>\n");
+        out.push_str(
+            "<p class=\"note\">Nobody is told of its alerts now: neither it nor its class names a sink.</p>\n",
+        );
     }
     for (index, threshold) in policy.thresholds.iter().enumerate() {
         out.push_str(&threshold_figure(report, policy, threshold, &format!("p{number}t{index}")));
@@ -140,7 +146,13 @@ fn threshold_figure(report: &ReplayReport, policy: &PolicyPart, threshold: &Thre
         state.0,
         html(&state.1),
         html(&facts.join(" · ")),
-        plot::svg(row, &format!("{title} of policy {}/{}", policy.namespace, policy.name), id, report.watch.period, &marks),
+        plot::svg(
+            row,
+            &format!("{title} of policy {}/{}", policy.namespace, policy.name),
+            id,
+            report.watch.period,
+            &marks
+        ),
         verdicts(threshold, row, report)
     )
 }
@@ -182,7 +194,8 @@ fn details(summary: &str, table: &Table, all: usize) -> String {
 
 fn listed(table: &Table, all: usize) -> String {
     let more = all.saturating_sub(table.rows.len());
-    let more = if more > 0 { format!("<p class=\"note\">and {more} more: -o json lists all</p>\n") } else { String::new() };
+    let more =
+        if more > 0 { format!("<p class=\"note\">and {more} more: -o json lists all</p>\n") } else { String::new() };
     // The heading above says what the table is.
     let table = table.html().replacen("<caption></caption>\n", "", 1).replace("<tr><th>", "<tr><th scope=\"col\">");
     format!("<div class=\"table\">{}</div>\n{more}", table.replace("</th><th>", "</th><th scope=\"col\">"))
@@ -217,7 +230,7 @@ fn profiles(report: &ReplayReport, policy: &PolicyPart, number: usize) -> String
     format!(
         "<figure>\n<figcaption><h3>Profiles</h3><span class=\"facts\">entered {}</span></figcaption>\n\
          <div class=\"picture\">{}</div>\n{}</figure>\n",
-        count(policy.profiles.len(), "time"),
+        if policy.profiles.len() == 1 { "once".to_owned() } else { count(policy.profiles.len(), "time") },
         plot::lanes(&lanes, &title, &format!("p{number}profiles"), report.watch.period),
         details("Entered and left", &table, policy.profiles.len())
     )

@@ -18,7 +18,7 @@ use super::{
 const WIDTH: f64 = 840.0;
 const HEIGHT: f64 = 236.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 28.0;
 /// Lines across, about.
@@ -97,7 +97,8 @@ pub fn class(severity: &str) -> &'static str {
 /// What the picture shows, for those who cannot see it.
 fn described(row: &Watched, period: Period, marks: &[Mark<'_>]) -> String {
     let (states, _) = row.times(period.to);
-    let times = states.iter().map(|(word, time)| format!("{word} for {}", lasted(*time))).collect::<Vec<_>>().join(", ");
+    let times =
+        states.iter().map(|(word, time)| format!("{word} for {}", lasted(*time))).collect::<Vec<_>>().join(", ");
     let readings = if row.readings == 0 {
         "There are no readings".to_owned()
     } else {
@@ -124,7 +125,7 @@ fn scale(row: &Watched) -> (f64, f64, f64) {
         (least, most) = (0.0, 1.0);
     }
     // What lies far above zero is shown without it.
-    if least >= 0.0 && least < most * 0.6 {
+    if least >= 0.0 && (row.readings == 0 || least < most * 0.6) {
         least = 0.0;
     }
     if most - least <= most.abs() * 1e-9 {
@@ -167,7 +168,8 @@ fn grid(out: &mut String, frame: &Frame, unit: BaseUnit, step: f64) {
     let pace = pace.clone().find(|pace| length.as_millis() / pace.as_millis() <= MOST_TIMES);
     let pace = pace.unwrap_or(Span::millis(length.as_millis() / MOST_TIMES));
     let step = pace.as_millis().max(1000);
-    let first = frame.period.from.millis().div_euclid(step) + i64::from(frame.period.from.millis().rem_euclid(step) > 0);
+    let first =
+        frame.period.from.millis().div_euclid(step) + i64::from(frame.period.from.millis().rem_euclid(step) > 0);
     for number in first..=frame.period.to.millis().div_euclid(step) {
         let at = Instant::from_millis(number * step);
         let stamp = at.timestamp();
@@ -202,7 +204,12 @@ fn bands(out: &mut String, frame: &Frame, row: &Watched) {
             "<rect class=\"band {class}\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>\n",
             (end - x).max(1.0),
             HEIGHT - TOP - BOTTOM,
-            html(&format!("{text} from {} to {}, {}", time(spell.since), time(until), lasted(until.since(spell.since))))
+            html(&format!(
+                "{text} from {} to {}, {}",
+                time(spell.since),
+                time(until),
+                lasted(until.since(spell.since))
+            ))
         );
     }
 }
@@ -220,7 +227,9 @@ fn curve(out: &mut String, frame: &Frame, columns: &[Column]) {
         }
         let points: Vec<String> = run
             .iter()
-            .map(|column| format!("{:.1},{:.1}", frame.x(middle(column)), frame.y(f64::midpoint(column.least, column.most))))
+            .map(|column| {
+                format!("{:.1},{:.1}", frame.x(middle(column)), frame.y(f64::midpoint(column.least, column.most)))
+            })
             .collect();
         match points.as_slice() {
             [alone] => {
@@ -292,7 +301,8 @@ pub fn lanes(all: &[(String, Vec<(Instant, Instant)>)], title: &str, id: &str, p
                 html(&format!("{name} from {} to {}", time(*since), time(*until)))
             );
         }
-        let _ = write!(out, "<text class=\"lane-name\" x=\"{:.1}\" y=\"{}\">{}</text>\n", LEFT + 8.0, top + 14, html(name));
+        let _ =
+            write!(out, "<text class=\"lane-name\" x=\"{:.1}\" y=\"{}\">{}</text>\n", LEFT + 8.0, top + 14, html(name));
     }
     out.push_str("</svg>\n");
     out

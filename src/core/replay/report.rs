@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    super::{facts::{Instant, Span}, policy::thresholds::word},
+    super::{
+        facts::{Instant, Span},
+        policy::thresholds::word,
+    },
     course::Watched,
     html,
     watch::{Activity, Changed, Firing, RowKey, Watch, time},
@@ -298,7 +301,8 @@ fn policies(watch: &Watch) -> Vec<PolicyPart> {
 
 fn threshold_part((_, name, target, series): &RowKey, row: &Watched, end: Instant) -> ThresholdPart {
     let (states, reasons) = row.times(end);
-    let all = |times: BTreeMap<&'static str, Span>| times.into_iter().map(|(word, time)| (word, seconds(time))).collect();
+    let all =
+        |times: BTreeMap<&'static str, Span>| times.into_iter().map(|(word, time)| (word, seconds(time))).collect();
     let figure = |value: f64| (row.readings > 0).then(|| short(value));
     ThresholdPart {
         name: name.to_string(),

@@ -122,7 +122,8 @@ impl Watch {
             }
             let troubles = account.troubles.iter().map(|(reason, message)| format!("{reason}: {message}")).collect();
             let policy = account.policy.as_ref();
-            let thresholds = policy.map(|policy| policy.thresholds.iter().chain(policy.patterns.iter()).cloned().collect());
+            let thresholds =
+                policy.map(|policy| policy.thresholds.iter().chain(policy.patterns.iter()).cloned().collect());
             watch.subjects.push(Subject {
                 key: account.key.clone(),
                 troubles,
@@ -146,9 +147,10 @@ impl Watch {
             let key = (reading.policy.clone(), reading.threshold.into(), target, reading.series.clone());
             let (period, flap) = (self.period, self.flap);
             let subjects = &self.subjects;
-            let row = self.rows.entry(key).or_insert_with(|| {
-                Watched::new(unit(subjects, &reading), reading.pattern.is_some(), at)
-            });
+            let row = self
+                .rows
+                .entry(key)
+                .or_insert_with(|| Watched::new(unit(subjects, &reading), reading.pattern.is_some(), at));
             row.take(&reading, at, period, flap);
             let state = row.spells.last().map(|spell| spell.state);
             any |= matches!(state, Some(State::Breached(_))) && !row.is_pattern;
@@ -161,9 +163,11 @@ impl Watch {
 
     /// Takes alerts as an Alertmanager does: what ends now is over.
     pub fn alerts(&mut self, _source: &str, alerts: &[Alert], now: Instant) {
-        let alerts: Vec<_> = alerts.iter().filter(|alert| self.concerns(alert)).map(|one| (one, self.row(one))).collect();
+        let alerts: Vec<_> =
+            alerts.iter().filter(|alert| self.concerns(alert)).map(|one| (one, self.row(one))).collect();
         for (alert, row) in alerts {
-            let open = self.firings.iter_mut().rev().find(|firing| firing.until.is_none() && firing.labels == alert.labels);
+            let open =
+                self.firings.iter_mut().rev().find(|firing| firing.until.is_none() && firing.labels == alert.labels);
             match (open, alert.ends_at <= now) {
                 (Some(firing), true) => firing.until = Some(now),
                 (None, false) => self.firings.push(Firing {
@@ -275,7 +279,12 @@ impl Watch {
             self.breached = self.breached + self.period.to.since(last);
         }
         // A threshold whose labels are kept apart is told by their values, once there are some.
-        let told: BTreeSet<_> = self.rows.keys().filter(|key| key.3.is_some()).map(|key| (key.0.clone(), key.1.clone(), key.2.clone())).collect();
+        let told: BTreeSet<_> = self
+            .rows
+            .keys()
+            .filter(|key| key.3.is_some())
+            .map(|key| (key.0.clone(), key.1.clone(), key.2.clone()))
+            .collect();
         self.rows.retain(|(policy, threshold, target, series), row| {
             let apart = told.contains(&(policy.clone(), threshold.clone(), target.clone()));
             series.is_some() || !apart || row.spells.iter().any(|spell| matches!(spell.state, State::NoData(_)))
