@@ -53,8 +53,8 @@ pub const RULE_NAMES: [&str; 9] =
 const MAX_INTERVAL: Span = Span::minutes(2);
 /// Most bytes of the rules of one policy. The Prometheus Operator puts rules into a `ConfigMap` of half a mebibyte.
 pub const MAX_SIZE: usize = 384 << 10;
-/// Most targets that a selector names; beyond, the sweep asks for everybody.
-const MAX_TARGETS: usize = super::promql::Shape::MAX_LISTED;
+/// Most targets of one policy that its rules name: each is a recorded series and a part of every selector.
+const MAX_TARGETS: usize = 200;
 
 /// What rules follow from.
 #[derive(Clone, Copy, Debug)]

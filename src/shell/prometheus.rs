@@ -190,7 +190,7 @@ impl Backend {
 /// # Errors
 /// When it is no such answer.
 pub fn matrix(body: &[u8]) -> Answer {
-    answer::read(200, body, Shape::Matrix)
+    answer::read(200, body, Wanted { shape: Shape::Matrix, labels: None })
 }
 
 /// What all our HTTP clients have in common.

@@ -201,6 +201,7 @@ impl Watches {
         match stream {
             Stream::Objects(kind) => self.metrics.forget_watch(kind.plural()),
             Stream::Disruptions => self.metrics.forget_watch(&disruption_budgets().plural),
+            Stream::Rules => self.metrics.forget_watch(&prometheus_rules().plural),
             Stream::Policies | Stream::Classes | Stream::Sources | Stream::Budgets => {}
         }
         self.inputs.send(Input::Unserved(stream, reason)).await.is_ok()

@@ -37,7 +37,7 @@ pub async fn all(backends: &Backends, fetches: Vec<Fetch>) -> anyhow::Result<Vec
 }
 
 async fn ask(backends: &Backends, fetch: &Fetch) -> anyhow::Result<Answer> {
-    let question = Question { expr: &fetch.expr, at: fetch.end, range: Some((fetch.start, fetch.step)) };
+    let question = Question { expr: &fetch.expr, at: fetch.end, range: Some((fetch.start, fetch.step)), labels: None };
     let answer = backends.ask(&fetch.source, &question).await;
     if let Err(refusal) = &answer
         && matches!(

@@ -229,7 +229,7 @@ impl World {
             Outcome::NotFound => self.rule_gone(rule),
             Outcome::Failed(failure) => self.rules_refused(rule, &failure, now),
             // Deleted: what the watch shows will tell. Until then it is not done again.
-            Outcome::Accepted | Outcome::Object(_) | Outcome::Pods(_) | Outcome::Answer(_) => {
+            Outcome::Accepted | Outcome::Object(_) | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) => {
                 if let Some(seen) = self.rules_book.seen.get_mut(rule) {
                     seen.deleting = true;
                 }
@@ -521,7 +521,7 @@ impl<'a> Told<'a> {
     fn new(series: &'a [super::Series]) -> Self {
         let mut told = Self { revisions: BTreeMap::new(), errors: BTreeMap::new() };
         for rule in series {
-            let label = |name: &str| rule.labels.get(name).map(|value| &**value);
+            let label = |name: &str| rule.labels.get(name);
             let (Some(namespace), Some(policy)) = (label("namespace"), label("policy")) else { continue };
             if let Some(revision) = label(rules::REVISION) {
                 told.revisions.insert((namespace, policy), revision);

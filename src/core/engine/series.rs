@@ -1,6 +1,8 @@
 //! What a metrics backend answers: series, packed, because a sweep of ten thousand workloads holds as many of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+
+use serde::{Serialize, Serializer};
 
 use crate::api::conditions::Reason;
 
@@ -76,6 +78,27 @@ impl Labels {
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
         self.iter().collect::<BTreeMap<_, _>>() == other.iter().collect::<BTreeMap<_, _>>()
+    }
+}
+
+impl Eq for Labels {}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// In the order of what they say, whatever order their names are kept in.
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().collect::<BTreeMap<_, _>>().cmp(&other.iter().collect())
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().collect::<BTreeMap<_, _>>())
     }
 }
 

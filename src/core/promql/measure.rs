@@ -247,14 +247,8 @@ impl Measure {
                 matches!(builtin, Builtin::Restarts | Builtin::StartupTime | Builtin::CpuThrottled)
             }
             Kind::Statistic { kind, .. } => matches!(kind, MetricKind::Histogram) && matches!(unit, BaseUnit::Seconds),
-            Kind::Ratio { .. } | Kind::Told { .. } => false,
+            Kind::Ratio { .. } | Kind::Told { .. } | Kind::Check(_) => false,
         }
-    }
-
-    /// Whether it is a share of events that were counted.
-    #[must_use]
-    pub const fn is_share_of_events(&self) -> bool {
-        matches!(self.0, Kind::Ratio { of: RatioOf::Counters, .. })
     }
 
     /// Whether readings below zero are meant, whatever they measure.

@@ -129,7 +129,7 @@ impl Shape {
 
     /// The labels that tell a reading from others: those of its workload (or namespace), and those that are kept apart.
     #[must_use]
-    pub fn labels(&self) -> String {
+    pub fn grouping(&self) -> String {
         self.attribution.labels(self.by.iter().map(String::as_str))
     }
 

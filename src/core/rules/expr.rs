@@ -91,7 +91,7 @@ impl Known<'_> {
                 let mut expr = format!("({})", shape.readings(&wanted));
                 if let Some(counts) = shape.counts(&wanted).filter(|_| self.threshold.min_samples > 0) {
                     let least = self.threshold.min_samples;
-                    expr = format!("{expr} and on ({}) (round({counts}) >= {least})", shape.labels());
+                    expr = format!("{expr} and on ({}) (round({counts}) >= {least})", shape.grouping());
                 }
                 self.attached(&format!("({})", self.fresh(&shape, expr)))
             }

@@ -420,8 +420,7 @@ impl Governed {
             let every = threshold.pattern.map(|pattern| pattern.every).or(own).unwrap_or_default();
             if let Some(check) = check_of(threshold, &ask) {
                 let draft = drafts.entry(Ask::Shape(check)).or_default();
-                draft.wanted.insert(self.series_key(policy, row));
-                draft.members.push((number, index));
+                draft.enter(self.series_key(policy, row), number, index);
             }
             let draft = drafts.entry(ask).or_default();
             draft.every = Some(draft.every.map_or(every, |others| others.min(every)));
