@@ -32,7 +32,7 @@ use tokio::{
 use trimtab::{
     api::{MetricsSource, PerformancePolicy, PerformancePolicyStatus, conditions::Reason, names},
     core::{
-        engine::{Action, Alert, Change, Event, Failure, Input, Listing, Outcome, Patch, PatchBody, Stream},
+        engine::{Action, Alert, Change, Event, Failure, Input, Listing, Outcome, Patch, PatchBody, QueryKind, Stream},
         facts::{Kind, ObjectKey, Progress, Seen, Span, progress},
     },
     shell::{
@@ -40,6 +40,7 @@ use trimtab::{
         execute::Executor,
         health::Health,
         lease::{Candidate, Tenure, Timing},
+        prometheus::Question,
         sources::Sources,
         telemetry::Metrics,
         tls,
@@ -390,21 +391,25 @@ fn queries_are_answered_and_alerts_arrive() {
         sources.observe(&Input::Source(Change::Applied(Box::new(source))));
         let now = clock::now();
 
-        let series = sources.ask("default", "vector(1)", now, None).await.expect("an answer");
+        let ask = async |source: &str, expr: &str, range| {
+            let question = Question { expr, at: now, range, labels: None };
+            sources.ask(source, QueryKind::Single, &question).await
+        };
+        let series = ask("default", "vector(1)", None).await.expect("an answer");
         assert_eq!(series[0].points[0].1.to_bits(), 1.0_f64.to_bits());
         let range = Some((now - Span::minutes(5), Span::seconds(30)));
-        let series = sources.ask("default", "vector(1)", now, range).await.expect("an answer");
+        let series = ask("default", "vector(1)", range).await.expect("an answer");
         assert_eq!(series[0].points.len(), 11);
-        let nothing = sources.ask("default", "vector(0) / 0 > 1", now, None).await.expect("an answer");
+        let nothing = ask("default", "vector(0) / 0 > 1", None).await.expect("an answer");
         assert!(nothing.is_empty());
 
-        let refused = async |expr: &str| sources.ask("default", expr, now, None).await.expect_err("a refusal").reason;
+        let refused = async |expr: &str| ask("default", expr, None).await.expect_err("a refusal").reason;
         assert_eq!(refused("sum(").await, Reason::QueryInvalid);
         assert_eq!(refused("\"text\"").await, Reason::WrongType);
         assert_eq!(refused("up offset 1h[5m]").await, Reason::QueryInvalid);
         let twice = r#"label_replace(vector(1), "a", "b", "", "") or vector(1)"#;
         assert_eq!(refused(&format!("vector(1) + on() group_left() ({twice})")).await, Reason::QueryFailed);
-        assert_eq!(sources.ask("other", "up", now, None).await.expect_err("unknown").reason, Reason::SourceNotFound);
+        assert_eq!(ask("other", "up", None).await.expect_err("unknown").reason, Reason::SourceNotFound);
 
         let name = format!("TrimtabShellTest{}", now.millis());
         let alert = |ends_at| Alert {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, http::Uri};
+use axum::{Router, body::Bytes, extract::State, http::Uri};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -67,7 +67,8 @@ fn config(receiver: &str) -> String {
         .replace("group_interval: 5m", "group_interval: 1s")
 }
 
-async fn take(State(arrived): State<Arrived>, uri: Uri, Json(notification): Json<Value>) {
+async fn take(State(arrived): State<Arrived>, uri: Uri, body: Bytes) {
+    let notification: Value = serde_json::from_slice(&body).expect("a notification");
     for alert in notification["alerts"].as_array().into_iter().flatten() {
         let status = alert["status"].as_str().unwrap_or_default().to_owned();
         let entry = (uri.path().trim_start_matches('/').to_owned(), status, alert.clone());

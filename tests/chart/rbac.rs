@@ -13,7 +13,7 @@ use crate::{
 type Right = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 /// Every verb that the operator or a hook may have, by resource. Nothing else is granted anywhere.
-const ALLOWED: [Right; 23] = [
+const ALLOWED: [Right; 24] = [
     ("trimtab", "trimtab.dev", "performancepolicies", &["list", "watch", "patch"]),
     ("trimtab", "trimtab.dev", "performancepolicies/status", &["patch"]),
     ("trimtab", "trimtab.dev", "connectionbudgets", &["list", "watch"]),

@@ -185,7 +185,7 @@ fn a_history_answers_what_was_asked_and_nothing_else() {
     history.add(course("q", (0, 60), 30, Ok(vec![series("a", &[(0, 1.0), (30, 2.0)]), series("b", &[(60, 9.0)])])));
     let read = |history: &History, seconds| {
         let answer = history.instant("default", "q", at(seconds))?.unwrap();
-        Some(answer.iter().map(|series| (series.labels["l"].to_string(), series.points[0].1)).collect::<Vec<_>>())
+        Some(answer.iter().map(|series| (series.labels.get("l").unwrap().to_owned(), series.points[0].1)).collect::<Vec<_>>())
     };
     let a = |value| ("a".to_owned(), value);
     assert_eq!(read(&history, 30), Some(vec![a(2.0)]));

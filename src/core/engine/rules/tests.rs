@@ -144,7 +144,10 @@ impl Operator {
                 let there = || {
                     let rules =
                         self.live.iter().flat_map(|live| live["spec"]["groups"][0]["rules"].as_array().unwrap());
-                    let labels = |rule: &Value| serde_json::from_value(rule["labels"].clone()).unwrap();
+                    let labels = |rule: &Value| {
+                        let labels = serde_json::from_value::<BTreeMap<Box<str>, Box<str>>>(rule["labels"].clone());
+                        labels.unwrap().into_iter().collect()
+                    };
                     rules.map(|rule| Series { labels: labels(rule), points: Vec::new() }).collect()
                 };
                 let answer = self.answer.clone().unwrap_or_else(|| Ok(there()));
@@ -296,7 +299,7 @@ fn rules_that_cannot_be_evaluated_or_are_refused_are_told() {
     for rule in operator.live.as_ref().unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap() {
         let mut labels: BTreeMap<Box<str>, Box<str>> = serde_json::from_value(rule["labels"].clone()).unwrap();
         labels.insert(RULE_ERROR.into(), "many-to-many matching".into());
-        told.push(Series { labels, points: Vec::new() });
+        told.push(Series { labels: labels.into_iter().collect(), points: Vec::new() });
     }
     operator.answer = Some(Ok(told));
     operator.pass(Span::minutes(11));
