@@ -182,7 +182,7 @@ fn random_metric(dice: &mut Dice) -> Value {
 
 fn random_policy(dice: &mut Dice, number: usize) -> Value {
     let mut thresholds = Vec::new();
-    for index in 0..1 + dice.below(4) {
+    for index in 0..=dice.below(4) {
         let metric = random_metric(dice);
         let of_events = metric["ratio"]["numerator"]["counter"].is_string();
         let bound = |n: u8| {

@@ -48,7 +48,7 @@ pub struct MetricsSourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// Whether the server knows native histograms (default: true). With `false` only classic buckets are read, which servers
-    /// without the functions `histogram_count` and `histogram_sum` need, such as VictoriaMetrics.
+    /// without the functions `histogram_count` and `histogram_sum` need, such as `VictoriaMetrics`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_histograms: Option<bool>,
     /// Base URLs of Alertmanagers (v2 API). Every alert goes to all of them.

@@ -32,7 +32,7 @@ enum What {
     LoadTest(Box<LoadTest>),
     /// Readings, operations, alerts, trends and recommendations as JSON
     Metrics(Box<Metrics>),
-    /// The rules of each policy as PrometheusRules, as the operator applies them, for who applies them by GitOps
+    /// The rules of each policy, PrometheusRule objects as the operator applies them, for who applies them by GitOps
     PrometheusRule(Box<PrometheusRules>),
     /// Print what policies ask of the kernel and no pod can carry, as configuration of nodes
     NodeTuning(node_tuning::Args),

@@ -19,9 +19,9 @@ mod publish;
 mod reconcile;
 mod retire;
 mod rollout;
+mod rules;
 pub mod series;
 mod silences;
-mod rules;
 pub mod sweep;
 mod targets;
 
@@ -31,7 +31,9 @@ use std::{
 };
 
 pub use account::{Account, ReadbackAccount, TargetAccount};
-pub use effect::{Action, Alert, Effect, EffectId, Event, Patch, PatchBody, QueryKind, Silence, SilenceAsk, SilenceRequest};
+pub use effect::{
+    Action, Alert, Effect, EffectId, Event, Patch, PatchBody, QueryKind, Silence, SilenceAsk, SilenceRequest,
+};
 pub use gauges::{PolicyGauge, SettingGauge};
 pub use input::{Change, Failure, Input, Listing, Outcome, Stream};
 pub use series::{Answer, Labels, Refusal, Series};

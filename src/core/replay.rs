@@ -201,7 +201,9 @@ impl Replay {
 
     /// Takes answers of the past. Questions that waited for them are asked again.
     pub fn learn(&mut self, courses: Vec<Course>) {
-        courses.into_iter().for_each(|course| self.history.add(course));
+        for course in courses {
+            self.history.add(course);
+        }
         self.queue.extend(self.unanswered.drain(..));
     }
 
@@ -228,15 +230,9 @@ impl Replay {
             if let Action::Alerts { source, alerts } = &effect.action {
                 self.watch.alerts(source, alerts, self.now);
             }
-            let outcome = match unheard(&effect.action) {
-                Some(outcome) => outcome,
-                None => match self.answer(&effect.action) {
-                    Some(outcome) => outcome,
-                    None => {
-                        self.unanswered.push(effect);
-                        continue;
-                    }
-                },
+            let Some(outcome) = unheard(&effect.action).or_else(|| self.answer(&effect.action)) else {
+                self.unanswered.push(effect);
+                continue;
             };
             self.queue.extend(step(&mut self.world, Input::Done(effect.id, outcome), self.now));
         }

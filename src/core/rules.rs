@@ -145,10 +145,10 @@ pub fn document(case: &Case<'_>) -> Result<Option<Document>, TooLarge> {
         let known = Known { case, index, threshold };
         // The class has said no to a query of its own, and so does the policy's condition.
         let Some(rules) = known.rules() else { continue };
-        groups.push(grouped(&format!("{}.{}", group(namespace, name), threshold.name), interval, rules));
+        groups.push(grouped(&format!("{}.{}", group(namespace, name), threshold.name), interval, &rules));
         if let Some(rules) = burn::rules(&known) {
             let name = format!("{}.{}.slo", group(namespace, name), threshold.name);
-            groups.push(grouped(&name, interval.max(Span::minutes(1)), rules));
+            groups.push(grouped(&name, interval.max(Span::minutes(1)), &rules));
         }
     }
     let targets = case.targets.iter().map(|target| {
@@ -159,7 +159,7 @@ pub fn document(case: &Case<'_>) -> Result<Option<Document>, TooLarge> {
     let revision = digest(&json!([groups, first]));
     let marker = labels(policy, &[(REVISION, &revision)]);
     first.insert(0, json!({"record": MARKER, "expr": "vector(1)", "labels": marker}));
-    groups.insert(0, grouped(&group(namespace, name), interval, first));
+    groups.insert(0, grouped(&group(namespace, name), interval, &first));
     let body = json!({
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -204,7 +204,7 @@ fn metadata(case: &Case<'_>) -> Value {
     metadata
 }
 
-fn grouped(name: &str, interval: Span, rules: Vec<Value>) -> Value {
+fn grouped(name: &str, interval: Span, rules: &[Value]) -> Value {
     json!({"name": name, "interval": duration(interval), "rules": rules})
 }
 

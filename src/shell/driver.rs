@@ -245,7 +245,9 @@ fn effect_name(action: &Action) -> &'static str {
 
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Silences(_) => "succeeded",
+        Outcome::Object(_) | Outcome::Accepted | Outcome::Pods(_) | Outcome::Rule(_) | Outcome::Silences(_) => {
+            "succeeded"
+        }
         Outcome::NotFound => "not-found",
         Outcome::Answer(Ok(_)) => "answered",
         Outcome::Answer(Err(refusal)) => refusal.reason.as_str(),

@@ -176,6 +176,24 @@ impl Matcher {
     }
 }
 
+fn route(of: &Route, prefixed: &dyn Fn(&str) -> String, own: Option<&str>) -> Value {
+    let mut matchers: Vec<String> = own.into_iter().map(str::to_owned).collect();
+    matchers.extend(of.matchers.iter().map(Matcher::text));
+    let routes: Vec<Value> = of.routes.iter().map(|child| route(child, prefixed, None)).collect();
+    let mut made = json!({"receiver": prefixed(&of.receiver), "matchers": matchers, "routes": routes,
+        "continue": own.is_some() || of.r#continue});
+    let times = [("group_wait", &of.group_wait), ("group_interval", &of.group_interval)];
+    for (field, time) in times.into_iter().chain([("repeat_interval", &of.repeat_interval)]) {
+        if let Some(time) = time {
+            made[field] = json!(time);
+        }
+    }
+    if !of.group_by.is_empty() {
+        made["group_by"] = json!(of.group_by);
+    }
+    made
+}
+
 /// What prometheus-operator makes of it (`pkg/alertmanager/amcfg.go`, strategy `OnNamespace`): the namespace is matched first, and
 /// the route lets others follow; receivers carry namespace and name; inhibit rules hold inside the namespace.
 fn operator_config(config: &AlertmanagerConfig) -> Value {
@@ -183,23 +201,6 @@ fn operator_config(config: &AlertmanagerConfig) -> Value {
     let own = format!("namespace={}", json!(namespace));
     let prefixed = |receiver: &str| format!("{namespace}/{name}/{receiver}");
     let texts = |matchers: &[Matcher]| matchers.iter().map(Matcher::text).collect::<Vec<_>>();
-    fn route(of: &Route, prefixed: &dyn Fn(&str) -> String, own: Option<&str>) -> Value {
-        let mut matchers: Vec<String> = own.into_iter().map(str::to_owned).collect();
-        matchers.extend(of.matchers.iter().map(Matcher::text));
-        let routes: Vec<Value> = of.routes.iter().map(|child| route(child, prefixed, None)).collect();
-        let mut made = json!({"receiver": prefixed(&of.receiver), "matchers": matchers, "routes": routes,
-            "continue": own.is_some() || of.r#continue});
-        let times = [("group_wait", &of.group_wait), ("group_interval", &of.group_interval)];
-        for (field, time) in times.into_iter().chain([("repeat_interval", &of.repeat_interval)]) {
-            if let Some(time) = time {
-                made[field] = json!(time);
-            }
-        }
-        if !of.group_by.is_empty() {
-            made["group_by"] = json!(of.group_by);
-        }
-        made
-    }
     let inhibits = config.spec.inhibit_rules.iter().map(|rule| {
         let with_own = |matchers: &[Matcher]| [vec![own.clone()], texts(matchers)].concat();
         json!({"source_matchers": with_own(&rule.source_match), "target_matchers": with_own(&rule.target_match),

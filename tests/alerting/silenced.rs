@@ -79,13 +79,13 @@ async fn silences(
 }
 
 /// Waits until the alert of a workload is in that state, and says what silences it.
-async fn alert(alertmanagers: &Alertmanagers, stage: &Stage, url: &str, target: &str, state: &str) -> Value {
-    eventually(PATIENCE, &format!("the alert of {target} is {state}"), async || {
+async fn alert(alertmanagers: &Alertmanagers, stage: &Stage, url: &str, target: &str, wanted: &str) -> Value {
+    eventually(PATIENCE, &format!("the alert of {target} is {wanted}"), async || {
         let alerts = alertmanagers.get(url, "alerts").await?;
         let fits =
             |alert: &&Value| alert["labels"]["target"] == target && alert["labels"]["namespace"] == *stage.namespace;
         let found = alerts.as_array().into_iter().flatten().find(fits).cloned();
-        found.filter(|alert| alert["status"]["state"] == state).ok_or_else(|| alerts.to_string())
+        found.filter(|alert| alert["status"]["state"] == wanted).ok_or_else(|| alerts.to_string())
     })
     .await["status"]["silencedBy"]
         .clone()

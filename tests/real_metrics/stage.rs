@@ -124,7 +124,7 @@ impl Stage {
         let pages = Router::new().route("/metrics", get(expose)).with_state(exposed.clone());
         let application = serve(pages).await;
         let metrics = free_address();
-        let scrape = scrape(&namespace, application, metrics, job);
+        let scrape = scrape(&namespace, application, metrics, &job);
         let reload = http.post(format!("{}/-/reload", cluster.prometheus())).send().await.unwrap();
         assert!(reload.status().is_success(), "Prometheus does not take the scrape job: {reload:?}");
         let prometheus = cluster.prometheus();
@@ -360,7 +360,7 @@ fn free_address() -> SocketAddr {
 
 /// Tells Prometheus to scrape the application as a pod of the Deployment `web`, and the operator as the chart's `ServiceMonitor`
 /// does.
-fn scrape(namespace: &str, application: SocketAddr, operator: SocketAddr, more: Value) -> PathBuf {
+fn scrape(namespace: &str, application: SocketAddr, operator: SocketAddr, more: &Value) -> PathBuf {
     let directory: PathBuf = std::env::var_os("CLUSTER_DIR").expect("CLUSTER_DIR, which the test cluster sets").into();
     let directory = directory.join("prom/scrape");
     fs::create_dir_all(&directory).unwrap();

@@ -44,8 +44,8 @@ impl Prometheus {
         fs::write(&text, history).unwrap();
         fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
         let mut make = Command::new(tools.join("promtool"));
-        let made = make.args(["tsdb", "create-blocks-from", "openmetrics"]).args([&text, &data]).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let done = make.args(["tsdb", "create-blocks-from", "openmetrics"]).args([&text, &data]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut serve = Command::new(tools.join("prometheus"));
         serve.arg(format!("--config.file={}", config.display())).arg(format!("--storage.tsdb.path={}", data.display()));
@@ -62,6 +62,7 @@ impl Prometheus {
                 "Prometheus is not ready: {}",
                 fs::read_to_string(folder.join("log")).unwrap()
             );
+            #[expect(clippy::disallowed_methods, reason = "between two looks at a process that has just been started")]
             std::thread::sleep(Duration::from_millis(100));
         }
         prometheus
@@ -155,8 +156,8 @@ fn live_history_and_its_recording_give_the_same_report() {
     let profile = &live["policies"][0]["profiles"][0];
     assert_eq!((&profile["profile"], &profile["since"]), (&"long".into(), &"2026-11-20T19:00:00Z".into()));
     let changes = live["policies"][0]["changes"].as_array().unwrap();
-    let changed: Vec<_> = changes.iter().map(|one| (one["path"].as_str(), one["to"].as_str())).collect();
-    assert_eq!(changed, [(Some("pools.db.size"), Some("20")), (Some("pools.db.size"), Some("10"))]);
+    let moves: Vec<_> = changes.iter().map(|one| (one["path"].as_str(), one["to"].as_str())).collect();
+    assert_eq!(moves, [(Some("pools.db.size"), Some("20")), (Some("pools.db.size"), Some("10"))]);
     let alerts: Vec<_> = live["alerts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(
         alerts,

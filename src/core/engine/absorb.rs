@@ -346,7 +346,12 @@ impl World {
                 }
             }
             Outcome::NotFound => self.object_gone(key),
-            Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) | Outcome::Failed(_) => {
+            Outcome::Accepted
+            | Outcome::Pods(_)
+            | Outcome::Answer(_)
+            | Outcome::Silences(_)
+            | Outcome::Rule(_)
+            | Outcome::Failed(_) => {
                 let attempts = self.reads.get(key).map_or(0, |read| read.attempts);
                 let again = now + backoff(Span::seconds(1), attempts, Span::minutes(1));
                 self.reads.insert(key.clone(), Read { again: Some(again), attempts: attempts + 1 });

@@ -89,13 +89,13 @@ impl World {
             sweep.follow_overcommitted(&rules, self.tells_of_budgets(&rules), &self.ledger.overcommitted);
             sweep.follow_workloads(self.objects.workloads());
             let changed = sweep.tick(&subjects, &self.sources, now, &mut actions);
-            let ruled: Vec<rules::Served<'_>> = served
+            let of_rules: Vec<rules::Served<'_>> = served
                 .iter()
                 .zip(routes)
                 .map(|((_, policy, class, targets), route)| rules::Served { policy, class, targets, route })
                 .collect();
             let is_listed = self.listed.contains(&Stream::Rules);
-            let followed = book.follow(&ruled, self.keep_rules(), is_listed, &sweep, now);
+            let followed = book.follow(&of_rules, self.keep_rules(), is_listed, &sweep, now);
             self.sweep = sweep;
             self.rules_book = book;
             self.dirty.extend(changed);

@@ -38,7 +38,11 @@ impl World {
                         self.object_read(*seen);
                     }
                     Outcome::NotFound => self.object_gone(&object),
-                    Outcome::Accepted | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) => {
+                    Outcome::Accepted
+                    | Outcome::Pods(_)
+                    | Outcome::Answer(_)
+                    | Outcome::Silences(_)
+                    | Outcome::Rule(_) => {
                         self.read(&object, out);
                     }
                     Outcome::Failed(failure) => {
@@ -264,7 +268,12 @@ impl World {
                     entry.outdated.remove(0);
                 }
             }
-            Outcome::NotFound | Outcome::Pods(_) | Outcome::Answer(_) | Outcome::Silences(_) | Outcome::Rule(_) | Outcome::Failed(_) => {
+            Outcome::NotFound
+            | Outcome::Pods(_)
+            | Outcome::Answer(_)
+            | Outcome::Silences(_)
+            | Outcome::Rule(_)
+            | Outcome::Failed(_) => {
                 let attempts = entry.refused_status.as_ref().map_or(0, |refused| refused.attempts);
                 let until = now + backoff(Span::seconds(2), attempts, Span::minutes(5));
                 entry.refused_status = Some(RefusedStatus { status, until, attempts: attempts + 1 });

@@ -200,9 +200,8 @@ impl World {
         if self.rules_book.seen.get(&key).is_some_and(|known| seen.is_older_than(known)) {
             return;
         }
-        if self.rules_book.seen.insert(key, seen.clone()).as_ref() != Some(&seen) {
-            self.rules_book.restless = true;
-        }
+        self.rules_book.restless |= self.rules_book.seen.get(&key) != Some(&seen);
+        self.rules_book.seen.insert(key, seen);
     }
 
     /// An object of ours is gone.
@@ -433,12 +432,12 @@ impl RuleBook {
         let named = rules::named(policy);
         let targets = if targets.is_empty() { named.as_slice() } else { targets };
         let case = Case { policy, class, identity: &identity, interval, targets };
-        let cause = cause(&case, source);
+        let wants = cause(&case, source);
         let rule = key_of(&key);
         let in_place = |text: &Text, seen: &BTreeMap<RuleKey, RuleObject>| {
             seen.get(&rule).is_some_and(|seen| text.is_in_place(seen))
         };
-        let known = self.wanted.get(&key).filter(|known| known.cause == cause);
+        let known = self.wanted.get(&key).filter(|known| known.cause == wants);
         match known.map(|known| &known.rules) {
             Some(Err(_)) => return None,
             Some(Ok(text)) if in_place(text, &self.seen) || !self.may_write(&rule, now) => return None,
@@ -448,7 +447,7 @@ impl RuleBook {
         let document = match rules::document(&case) {
             Ok(document) => document?,
             Err(too_large) => {
-                let wanted = Wanted { cause, source: source.into(), rules: Err(too_large), loaded: None };
+                let wanted = Wanted { cause: wants, source: source.into(), rules: Err(too_large), loaded: None };
                 self.wanted.insert(key.clone(), wanted);
                 followed.rerouted = true;
                 followed.changed.insert(key);
@@ -471,7 +470,7 @@ impl RuleBook {
                 followed.changed.insert(key.clone());
             }
             let place = in_place(&text, &self.seen);
-            self.wanted.insert(key, Wanted { cause, source: source.into(), rules: Ok(text), loaded });
+            self.wanted.insert(key, Wanted { cause: wants, source: source.into(), rules: Ok(text), loaded });
             // A newer text is tried at once.
             self.refused.remove(&rule);
             if place {

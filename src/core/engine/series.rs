@@ -105,7 +105,7 @@ impl Serialize for Labels {
 impl FromIterator<(Box<str>, Box<str>)> for Labels {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Box<str>)>>(labels: I) -> Self {
         let labels: BTreeMap<Box<str>, Box<str>> = labels.into_iter().collect();
-        let values: Vec<String> = labels.values().map(|value| value.to_string()).collect();
+        let values: Vec<String> = labels.values().map(ToString::to_string).collect();
         Self::packed(&labels.into_keys().collect(), &values)
     }
 }

@@ -169,6 +169,7 @@ impl Threshold {
 
 /// What is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are series")]
 pub enum Metric {
     /// What is answered for all policies together.
     Series {

@@ -57,7 +57,9 @@ impl History {
     #[must_use]
     pub fn recorded(courses: Vec<Course>) -> Self {
         let mut history = Self { courses: BTreeMap::new(), complete: true };
-        courses.into_iter().for_each(|course| history.add(course));
+        for course in courses {
+            history.add(course);
+        }
         history
     }
 

@@ -72,9 +72,9 @@ pub fn svg(row: &Watched, title: &str, id: &str, period: Period, marks: &[Mark<'
     bounds(&mut out, &frame, row);
     for mark in marks {
         let x = frame.x(mark.at);
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<g class=\"mark {}\"><title>{}</title><path d=\"M{x:.1} {:.1}v-{:.1}\"/><path class=\"flag\" d=\"M{x:.1} 8h11l-3 4 3 4h-11z\"/></g>\n",
+            "<g class=\"mark {}\"><title>{}</title><path d=\"M{x:.1} {:.1}v-{:.1}\"/><path class=\"flag\" d=\"M{x:.1} 8h11l-3 4 3 4h-11z\"/></g>",
             class(mark.severity),
             html(&format!("{} {}", time(mark.at), mark.text)),
             HEIGHT - BOTTOM,
@@ -153,9 +153,9 @@ fn grid(out: &mut String, frame: &Frame, unit: BaseUnit, step: f64) {
         let y = frame.y(value);
         // Of sums of steps, zero is not always zero.
         let shown = if value.abs() < step * 1e-6 { 0.0 } else { value };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<path d=\"M{LEFT} {y:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            "<path d=\"M{LEFT} {y:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             WIDTH - RIGHT,
             LEFT - 8.0,
             y + 4.0,
@@ -179,9 +179,9 @@ fn grid(out: &mut String, frame: &Frame, unit: BaseUnit, step: f64) {
             stamp.strftime("%H:%M").to_string()
         };
         let x = frame.x(at);
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<path class=\"tick\" d=\"M{x:.1} {:.1}v5\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>\n",
+            "<path class=\"tick\" d=\"M{x:.1} {:.1}v5\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
             HEIGHT - BOTTOM,
             HEIGHT - BOTTOM + 18.0,
         );
@@ -199,9 +199,9 @@ fn bands(out: &mut String, frame: &Frame, row: &Watched) {
             State::Within | State::Unjudged | State::Gone => continue,
         };
         let (x, end) = (frame.x(spell.since), frame.x(until));
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<rect class=\"band {class}\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>\n",
+            "<rect class=\"band {class}\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
             (end - x).max(1.0),
             HEIGHT - TOP - BOTTOM,
             html(&format!(
@@ -223,7 +223,7 @@ fn curve(out: &mut String, frame: &Frame, columns: &[Column]) {
             let below = run.iter().rev().map(|column| (middle(column), column.least));
             let points: Vec<String> =
                 above.chain(below).map(|(at, value)| format!("{:.1},{:.1}", frame.x(at), frame.y(value))).collect();
-            let _ = write!(out, "<polygon class=\"range\" points=\"{}\"/>\n", points.join(" "));
+            let _ = writeln!(out, "<polygon class=\"range\" points=\"{}\"/>", points.join(" "));
         }
         let points: Vec<String> = run
             .iter()
@@ -234,10 +234,10 @@ fn curve(out: &mut String, frame: &Frame, columns: &[Column]) {
         match points.as_slice() {
             [alone] => {
                 let (x, y) = alone.split_once(',').unwrap_or_default();
-                let _ = write!(out, "<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"2\"/>\n");
+                let _ = writeln!(out, "<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"2\"/>");
             }
             points => {
-                let _ = write!(out, "<polyline class=\"curve\" points=\"{}\"/>\n", points.join(" "));
+                let _ = writeln!(out, "<polyline class=\"curve\" points=\"{}\"/>", points.join(" "));
             }
         }
     }
@@ -287,22 +287,22 @@ pub fn lanes(all: &[(String, Vec<(Instant, Instant)>)], title: &str, id: &str, p
     );
     for (number, (name, spans)) in all.iter().enumerate() {
         let top = 26 * number + 4;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<rect class=\"lane\" x=\"{LEFT}\" y=\"{top}\" width=\"{:.1}\" height=\"20\" rx=\"3\"/>\n",
+            "<rect class=\"lane\" x=\"{LEFT}\" y=\"{top}\" width=\"{:.1}\" height=\"20\" rx=\"3\"/>",
             WIDTH - LEFT - RIGHT
         );
         for (since, until) in spans {
             let (x, end) = (frame.x(*since), frame.x(*until));
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<rect class=\"active\" x=\"{x:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"20\" rx=\"3\"><title>{}</title></rect>\n",
+                "<rect class=\"active\" x=\"{x:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"20\" rx=\"3\"><title>{}</title></rect>",
                 (end - x).max(1.5),
                 html(&format!("{name} from {} to {}", time(*since), time(*until)))
             );
         }
         let _ =
-            write!(out, "<text class=\"lane-name\" x=\"{:.1}\" y=\"{}\">{}</text>\n", LEFT + 8.0, top + 14, html(name));
+            writeln!(out, "<text class=\"lane-name\" x=\"{:.1}\" y=\"{}\">{}</text>", LEFT + 8.0, top + 14, html(name));
     }
     out.push_str("</svg>\n");
     out

@@ -90,8 +90,10 @@ fn burns(known: &Known<'_>, slo: Slo, pace: &Pace, windows: (Window, Window), fa
     if known.threshold.min_samples > 0 {
         guards.push(format!("{events} >= {}", known.threshold.min_samples));
     }
-    let guards: String = guards.iter().map(|guard| format!("\nand on ({apart}) {guard}")).collect();
-    let mut expr = format!("{} > {most}{guards}", bad(&long));
+    let mut expr = format!("{} > {most}", bad(&long));
+    for guard in guards {
+        expr.push_str(&format!("\nand on ({apart}) {guard}"));
+    }
     if !faster.is_empty() {
         let windows = format!(",window=~\"{}\"", faster.join("|"));
         expr = format!("({expr})\nunless on ({apart}) {}", known.firing(names::ALERT_BURN, &windows));

@@ -53,7 +53,7 @@ impl Known<'_> {
     pub fn rules(&self) -> Option<Vec<Value>> {
         let mut rules = vec![self.recorded(READING, &[], &self.reading()?)];
         for level in &self.threshold.levels {
-            let moved = self.sides(level).filter(|side| self.is_moved(*side));
+            let moved = Self::sides(level).filter(|side| self.is_moved(*side));
             for side in moved {
                 for (at, bound) in [("bound", side.limit.bound), ("clear", side.limit.clear)] {
                     let more = [("severity", word(side.severity)), ("side", side.word()), ("at", at)];
@@ -64,11 +64,11 @@ impl Known<'_> {
         for (index, level) in self.threshold.levels.iter().enumerate() {
             rules.push(self.breached(index, level));
         }
-        rules.push(self.without_data()?);
+        rules.push(self.without_data());
         Some(rules)
     }
 
-    fn sides<'b>(&self, level: &'b Level) -> impl Iterator<Item = Side<'b>> + use<'b> {
+    fn sides(level: &Level) -> impl Iterator<Item = Side<'_>> {
         let severity = level.severity;
         let above = level.above.iter().map(move |limit| Side { above: true, severity, limit });
         above.chain(level.below.iter().map(move |limit| Side { above: false, severity, limit }))
@@ -159,7 +159,7 @@ impl Known<'_> {
     /// An answer with no labels but those.
     pub fn attached(&self, expr: &str) -> String {
         let labels = self.apart();
-        let named =
+        let of_name =
             |name: &str| format!("max by ({labels}) (label_replace({expr},\"target\",{},\"\",\"\"))", quote(name));
         match self.attach() {
             Attach::Nothing => format!("max by ({labels}) ({expr})"),
@@ -167,7 +167,7 @@ impl Known<'_> {
                 format!("max by ({labels}) (label_replace({expr},\"target\",\"$1\",{},\"(.+)\"))", quote(&label))
             }
             Attach::Each(names) => {
-                let each = names.iter().map(|name| named(name)).collect::<Vec<_>>().join(" or ");
+                let each = names.iter().map(|name| of_name(name)).collect::<Vec<_>>().join(" or ");
                 if names.len() == 1 { each } else { format!("({each})") }
             }
         }
@@ -278,8 +278,8 @@ impl Known<'_> {
         let apart = self.apart();
         let reading = self.series(READING, &[]);
         let firing = self.firing(names::ALERT_BREACHED, &format!(",severity={}", quote(word(level.severity))));
-        let begins = self.sides(level).map(|side| self.beyond(side, "bound"));
-        let holds = self.sides(level).map(|side| format!("{} and on ({apart}) {firing}", self.beyond(side, "clear")));
+        let begins = Self::sides(level).map(|side| self.beyond(side, "bound"));
+        let holds = Self::sides(level).map(|side| format!("{} and on ({apart}) {firing}", self.beyond(side, "clear")));
         // No number: there is none.
         let unknown = format!("{firing} * NaN unless on ({apart}) {reading}");
         let mut expr = begins.chain(holds).chain([unknown]).collect::<Vec<_>>().join("\nor\n");
@@ -288,7 +288,7 @@ impl Known<'_> {
             let worse = format!(",severity=~{}", quote(&worse.join("|")));
             expr = format!("({expr})\nunless on ({apart}) {}", self.firing(names::ALERT_BREACHED, &worse));
         }
-        let moved = self.sides(level).any(|side| self.is_moved(side));
+        let moved = Self::sides(level).any(|side| self.is_moved(side));
         json!({
             "alert": names::ALERT_BREACHED,
             "expr": expr,
@@ -299,7 +299,7 @@ impl Known<'_> {
     }
 
     /// The alert of a target of which nothing is known. That nobody uses the application is no trouble.
-    fn without_data(&self) -> Option<Value> {
+    fn without_data(&self) -> Value {
         let reading = self.series(READING, &[]);
         let mut expr = match self.on_target() {
             "on ()" => format!("absent({reading})"),
@@ -309,13 +309,13 @@ impl Known<'_> {
             expr = format!("{expr} unless {} {idle}", self.on_target());
         }
         let no_data = self.threshold.no_data;
-        Some(json!({
+        json!({
             "alert": names::ALERT_NO_DATA,
             "expr": expr,
             "for": duration(no_data.after),
             "labels": self.alert_labels(no_data.severity, &[]),
             "annotations": words::without_data(self),
-        }))
+        })
     }
 
     /// Answers where there is data, and too little of it for a reading.

@@ -61,7 +61,7 @@ pub(super) fn breached(known: &Known<'_>, level: &Level, moved: bool) -> Value {
         policy.key.0,
         policy.name(),
     );
-    annotations(known, summary, description)
+    annotations(known, &summary, &description)
 }
 
 pub(super) fn without_data(known: &Known<'_>) -> Value {
@@ -74,7 +74,7 @@ pub(super) fn without_data(known: &Known<'_>) -> Value {
         policy.key.0,
         policy.name(),
     );
-    annotations(known, summary, description)
+    annotations(known, &summary, &description)
 }
 
 /// Of an error budget: `pace` times as fast as it may be, and what share of the budget is gone in a window by that.
@@ -90,10 +90,10 @@ pub(super) fn burns(known: &Known<'_>, pace: &str, windows: (&str, &str), object
         policy.key.0,
         policy.name(),
     );
-    annotations(known, summary, description)
+    annotations(known, &summary, &description)
 }
 
-fn annotations(known: &Known<'_>, summary: String, description: String) -> Value {
+fn annotations(known: &Known<'_>, summary: &str, description: &str) -> Value {
     let mut said: Map<String, Value> =
         [("summary".to_owned(), json!(summary)), ("description".to_owned(), json!(description))].into_iter().collect();
     let alerting = known.case.policy.spec.alerting.as_ref();

@@ -50,9 +50,8 @@ impl Class {
     /// How many may run at the same time.
     const fn limit(self) -> usize {
         match self {
-            Self::Object => 16,
+            Self::Object | Self::Query => 16,
             Self::Status | Self::Silence => 8,
-            Self::Query => 16,
             Self::Event => 2,
             // Handing over to a queue takes no time.
             Self::Alert => 64,

@@ -26,13 +26,13 @@ pub fn pages() -> Vec<Page> {
     let files = fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
     #[expect(clippy::cast_precision_loss, reason = "open files are few")]
     let files = files.map(|files| files as f64);
-    let start = stat.as_deref().and_then(|stat| Some(field(stat, 22)? / TICKS + boot(&read("stat")?)?));
+    let began = stat.as_deref().and_then(|stat| Some(field(stat, 22)? / TICKS + boot(&read("stat")?)?));
     let cpu = stat.as_deref().and_then(|stat| Some((field(stat, 14)? + field(stat, 15)?) / TICKS));
     vec![
         number(PROCESS_CPU, cpu),
         number(PROCESS_MEMORY, memory),
         number(PROCESS_FDS, files),
-        number(PROCESS_START, start),
+        number(PROCESS_START, began),
     ]
 }
 

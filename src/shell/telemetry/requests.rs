@@ -169,28 +169,28 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(method: Method, uri: &str, verb: &str, resource: &str) {
-        let found = asked(&method, &uri.parse().unwrap());
+    fn check(method: &Method, uri: &str, verb: &str, resource: &str) {
+        let found = asked(method, &uri.parse().unwrap());
         assert_eq!((found.verb, found.resource.as_str()), (verb, resource), "{uri}");
     }
 
     #[test]
     fn requests_are_named_as_the_api_server_names_them() {
-        check(Method::GET, "/apis/apps/v1/deployments?&watch=true&timeoutSeconds=290", "watch", "deployments");
-        check(Method::GET, "/apis/apps/v1/namespaces/shop/deployments?limit=500", "list", "deployments");
-        check(Method::GET, "/api/v1/namespaces/shop/configmaps/watch", "get", "configmaps");
-        check(Method::PATCH, "/apis/apps/v1/namespaces/shop/deployments/web/scale?x=y", "patch", "deployments/scale");
+        check(&Method::GET, "/apis/apps/v1/deployments?&watch=true&timeoutSeconds=290", "watch", "deployments");
+        check(&Method::GET, "/apis/apps/v1/namespaces/shop/deployments?limit=500", "list", "deployments");
+        check(&Method::GET, "/api/v1/namespaces/shop/configmaps/watch", "get", "configmaps");
+        check(&Method::PATCH, "/apis/apps/v1/namespaces/shop/deployments/web/scale?x=y", "patch", "deployments/scale");
         check(
-            Method::PATCH,
+            &Method::PATCH,
             "/apis/trimtab.dev/v1alpha1/metricssources/default/status",
             "patch",
             "metricssources/status",
         );
-        check(Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/trimtab", "update", "leases");
-        check(Method::POST, "/apis/events.k8s.io/v1/namespaces/a/events", "create", "events");
-        check(Method::GET, "/version", "get", "version");
-        check(Method::GET, "/api/v1/namespaces/shop", "get", "namespaces");
-        check(Method::DELETE, "/api/v1/namespaces/shop/pods/x", "delete", "pods");
+        check(&Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/a/leases/trimtab", "update", "leases");
+        check(&Method::POST, "/apis/events.k8s.io/v1/namespaces/a/events", "create", "events");
+        check(&Method::GET, "/version", "get", "version");
+        check(&Method::GET, "/api/v1/namespaces/shop", "get", "namespaces");
+        check(&Method::DELETE, "/api/v1/namespaces/shop/pods/x", "delete", "pods");
     }
 
     #[test]

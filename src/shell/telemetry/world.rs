@@ -6,7 +6,8 @@ use super::{
         BUDGET_COMMITTED, BUDGET_CONDITION, BUDGET_FREE, BUDGET_USABLE, PATTERN_FOUND, PATTERN_VALUE, POLICY_CONDITION,
         POLICY_HELD, POLICY_INFO, POLICY_QUARANTINED, RECONCILES, ROLLOUT_START, ROLLOUTS, SETTING_DESIRED,
         SETTING_EFFECTIVE, SETTING_LIVE, SETTING_STATE, SETTING_VERIFIED, SOURCE_INTERVAL, SOURCE_QUESTIONS, SOURCE_UP,
-        SWEEP_DURATION, THRESHOLD_BOUND, THRESHOLD_CLEAR, THRESHOLD_INTERVAL, THRESHOLD_SINCE, THRESHOLD_STATE, THRESHOLD_VALUE,
+        SWEEP_DURATION, THRESHOLD_BOUND, THRESHOLD_CLEAR, THRESHOLD_INTERVAL, THRESHOLD_SINCE, THRESHOLD_STATE,
+        THRESHOLD_VALUE,
     },
 };
 use crate::core::{
@@ -331,7 +332,7 @@ mod tests {
         let told = pages(&world);
         all.extend(told.into_iter().filter(|page| !page.name().starts_with("trimtab_threshold")));
         let text = text(&all);
-        let took = on_processor() - began;
+        let took = on_processor().saturating_sub(began);
         let series = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
         assert_eq!((series("trimtab_threshold_value"), series("trimtab_threshold_bound")), (10_000, 20_000));
         assert_eq!(series("trimtab_setting_desired"), 6_000);

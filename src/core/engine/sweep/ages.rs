@@ -1,8 +1,8 @@
 //! How old the data is.
 //!
 //! A sample that was young a minute ago is not too old now: until the oldest of those that were young would be, nobody has to
-//! ask. So ages are asked again when that is so, and every other round at the latest, because series may also vanish, or lie in
-//! the future.
+//! ask. So ages are asked again when that is so, and every other round at the latest, because series may also vanish; and each
+//! round while some are too old or in the future, because time alone would make these young.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Ages {
     /// Whether it says enough of a round at that time, after so many that it has served.
     pub fn serves(&self, served: u8, at: Instant, limits: Freshness) -> bool {
         let young = self.young.is_empty() || limits.check(at.seconds(), Ok(self.floor)).is_ok();
-        served < ROUNDS && at >= self.asked_at && young
+        served < ROUNDS && at >= self.asked_at && young && self.others.is_empty()
     }
 }
 
@@ -76,12 +76,16 @@ mod tests {
         let at = Instant::from_millis(1_000_000);
         let limits = Freshness { max_age: 120.0, max_lead: 60.0 };
         let sample = |name: &str, value| Sample { key: SeriesKey::workload("shop", name), value };
-        let samples = [sample("web", 990.0), sample("api", 950.0), sample("old", 800.0), sample("ahead", 1_100.0)];
-        let ages = Ages::of(&SampleBatch::new(samples, Reason::NotANumber), at, limits);
+        let young = [sample("web", 990.0), sample("api", 950.0)];
+        let others = [sample("old", 800.0), sample("ahead", 1_100.0)];
+        let of = |samples: Vec<Sample>| Ages::of(&SampleBatch::new(samples, Reason::NotANumber), at, limits);
+        let ages = of(young.iter().chain(&others).cloned().collect());
+        assert!(!ages.serves(1, at + Span::seconds(30), limits), "what is ahead would be young by then");
         let newest = |name| ages.newest(&SeriesKey::workload("shop", name));
         assert_eq!(newest("web"), Ok(950.0), "as old as the oldest");
         assert_eq!((newest("old"), newest("ahead")), (Ok(800.0), Ok(1_100.0)));
         assert_eq!(newest("absent"), Err(Missing::new(Reason::NoData)));
+        let ages = of(young.into());
         let serves = |served, seconds| ages.serves(served, at + Span::seconds(seconds), limits);
         assert!(serves(1, 30) && serves(1, 70));
         assert!(!serves(1, 71), "api may be too old now");

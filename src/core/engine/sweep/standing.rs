@@ -373,7 +373,7 @@ fn metrics(states: &[&[State<'_>]; 2], governed: &Governed, source: Option<&Sour
     }
     let answers = format!("MetricsSource \"{}\" answers every query", governed.source);
     let mut exact: Vec<String> = Vec::new();
-    for state in states[0].iter() {
+    for state in states[0] {
         let said = state.threshold.zip(state.row.notes.as_ref());
         let said =
             said.and_then(|(threshold, notes)| Some(format!("{}: {}", state.name(), notes.said(threshold.unit)?)));
