@@ -122,7 +122,7 @@ fn histogram(native: bool, test: &'static str) {
             let status = application.stage.policy().await.status.unwrap_or_default();
             let found = status.conditions.into_iter().find(|condition| condition.type_ == "MetricsAvailable");
             let message = found.map(|condition| condition.message).unwrap_or_default();
-            if message.contains(exact) != native { Ok(()) } else { Err(message) }
+            if message.contains(exact) == native { Err(message) } else { Ok(()) }
         })
         .await;
     });
