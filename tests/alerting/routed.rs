@@ -44,7 +44,7 @@ fn an_alert_reaches_the_receiver_that_its_labels_name_and_resolves_there() {
         let alert = alertmanagers.arrives("shop-chat", "firing", &breached("warning")).await;
         assert_eq!(alert["labels"].as_object().unwrap().len(), 8, "{alert}");
         let says = |annotation: &str| alert["annotations"][annotation].as_str().unwrap_or_default();
-        assert_eq!(says("summary"), format!("queue of Deployment/{namespace}/web is above 10"));
+        assert_eq!(says("summary"), format!("queue of Deployment \"{namespace}/web\" is above 10"));
         assert_eq!((says("advice"), says("runbook_url")), ("add workers", "https://runbooks.example.com/queue"));
         assert!(says("description").contains("queue was 50 at"), "{alert}");
         // All replicas are told, not one that tells the others: Alertmanagers give each other no alerts.

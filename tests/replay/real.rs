@@ -33,7 +33,7 @@ impl Drop for Prometheus {
 fn tools() -> PathBuf {
     let output = Command::new(root().join("tests/cluster/build.sh")).arg("prometheus").output().expect("run build.sh");
     assert!(output.status.success(), "building Prometheus: {}", String::from_utf8_lossy(&output.stderr));
-    Path::new(String::from_utf8(output.stdout).unwrap().trim()).join("bin")
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
 impl Prometheus {
@@ -43,11 +43,11 @@ impl Prometheus {
         let (text, data, config) = (folder.join("history.om"), folder.join("data"), folder.join("prometheus.yaml"));
         fs::write(&text, history).unwrap();
         fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
-        let mut make = Command::new(tools.join("promtool"));
+        let mut make = Command::new(tools.join("bin/promtool"));
         let done = make.args(["tsdb", "create-blocks-from", "openmetrics"]).args([&text, &data]).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut serve = Command::new(tools.join("prometheus"));
+        let mut serve = Command::new(tools.join("libexec/prometheus"));
         serve.arg(format!("--config.file={}", config.display())).arg(format!("--storage.tsdb.path={}", data.display()));
         // However old it is by the time of the test, or new.
         serve.arg("--storage.tsdb.retention.time=100y").arg(format!("--web.listen-address=127.0.0.1:{port}"));
