@@ -252,6 +252,7 @@ async fn until_listed(inputs: &mut mpsc::Receiver<Input>) -> (Vec<Input>, Vec<(S
             match inputs.recv().await.expect("the watches go on") {
                 Input::Listed(stream, listing) => listings.push((stream, listing)),
                 Input::Unserved(Stream::Objects(kind), Reason::KindNotServed) if kind.is_foreign() => absent += 1,
+                Input::Unserved(Stream::Rules, Reason::KindNotServed) => absent += 1,
                 other => told.push(other),
             }
         }
