@@ -98,7 +98,11 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     };
     let telemetry = Telemetry::new()?;
     let client = telemetry.client(config)?;
-    let world = World::new(Config { operator_namespace: here.into(), kubernetes: operator::release(&client).await });
+    let world = World::new(Config {
+        operator_namespace: here.into(),
+        kubernetes: operator::release(&client).await,
+        ..Config::default()
+    });
     operator::run(options, client, telemetry, world).await
 }
 

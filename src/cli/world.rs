@@ -91,6 +91,7 @@ impl Documents {
         let mut world = World::new(Config {
             operator_namespace: surroundings.operator_namespace.as_str().into(),
             kubernetes: self.kubernetes.unwrap_or(Release::NEWEST),
+            at_once: true,
         });
         // First, so that every object is judged by the policies that are there.
         step(&mut world, Input::Listed(Stream::Policies, Listing::default()), now);

@@ -62,6 +62,8 @@ pub struct Config {
     pub operator_namespace: Box<str>,
     /// The version of the cluster. An older one than there is refuses more than it must, and never less.
     pub kubernetes: Release,
+    /// Whether the questions of a sweep are asked at once, and not one after the other: where nobody waits for a clock.
+    pub at_once: bool,
 }
 
 /// Everything that the engine knows.
@@ -305,6 +307,7 @@ impl World {
     /// A world in which nothing is known.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let sweep = Sweep::new(config.at_once);
         Self {
             config,
             leader: false,
@@ -332,7 +335,7 @@ impl World {
             refused_releases: BTreeMap::new(),
             visits: 0,
             statuses: (Instant::default(), 0),
-            sweep: Sweep::default(),
+            sweep,
             rules_book: RuleBook::default(),
             unmeasured: Unmeasured::default(),
             measured: Instant::default(),

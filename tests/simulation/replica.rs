@@ -44,7 +44,11 @@ impl Replica {
     /// A new process: it knows nothing, and its watches begin with lists.
     pub fn start(server: &Server) -> Self {
         let mut replica = Self {
-            world: World::new(Config { operator_namespace: "trimtab-system".into(), kubernetes: Release::NEWEST }),
+            world: World::new(Config {
+                operator_namespace: "trimtab-system".into(),
+                kubernetes: Release::NEWEST,
+                ..Config::default()
+            }),
             streams: BTreeMap::new(),
             stalled: BTreeMap::new(),
             requests: Vec::new(),

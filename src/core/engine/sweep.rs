@@ -99,6 +99,8 @@ pub struct Sweep {
     workloads: usize,
     indexed: usize,
     last_token: u64,
+    /// Whether questions are asked at once.
+    at_once: bool,
     /// Counts the changes of what is asked: a row that is younger than a query is not judged by its answer.
     version: u32,
     /// Policies by the number under which questions know them.
@@ -110,11 +112,17 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// A sweep that asks its questions `at_once`, or one after the other.
+    #[must_use]
+    pub fn new(at_once: bool) -> Self {
+        Self { at_once, ..Self::default() }
+    }
+
     /// Begins anew, as a new leader does: alerts that fired elsewhere end there by themselves, answers under way are not
     /// waited for, and how long bounds have been crossed is asked of the past.
     pub fn rebuild(&mut self) {
         // Tokens stay unique, so that a late answer finds nothing.
-        *self = Self { last_token: self.last_token, ..Self::default() };
+        *self = Self { last_token: self.last_token, at_once: self.at_once, ..Self::default() };
     }
 
     /// Takes notice of how many workloads there are: a question that most of them are part of names nobody.
@@ -345,7 +353,9 @@ impl Sweep {
                     source.questions.insert(key, question);
                 }
             }
-            source.spread();
+            if !self.at_once {
+                source.spread();
+            }
             // The first questions of a source ask for the past, too; later policies begin now.
             source.is_new &= source.questions.is_empty();
         }
