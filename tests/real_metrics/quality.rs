@@ -43,6 +43,8 @@ impl Witness {
             () = witness.look(stage) => unreachable!("it looks for ever"),
             () = done => {}
         }
+        // The look before may be older than the end.
+        witness.look_once(stage).await;
         witness.seen.lock().unwrap().clone()
     }
 
@@ -50,14 +52,18 @@ impl Witness {
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
             ticks.tick().await;
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let mut names: Vec<String> =
-                stage.alerts().await.iter().map(|alert| text(&alert["labels"]["alertname"])).collect();
-            names.sort();
-            let mut seen = self.seen.lock().unwrap();
-            if seen.last() != Some(&names) {
-                seen.push(names);
-            }
+            self.look_once(stage).await;
+        }
+    }
+
+    async fn look_once(&self, stage: &Stage) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut names: Vec<String> =
+            stage.alerts().await.iter().map(|alert| text(&alert["labels"]["alertname"])).collect();
+        names.sort();
+        let mut seen = self.seen.lock().unwrap();
+        if seen.last() != Some(&names) {
+            seen.push(names);
         }
     }
 }
